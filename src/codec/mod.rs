@@ -1,0 +1,1 @@
+//! Stage 2: bytes to requests and answers to bytes.

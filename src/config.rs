@@ -1,0 +1,1 @@
+//! From file, environment and flags (the Spec) to one immutable Config.

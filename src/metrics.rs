@@ -1,0 +1,1 @@
+//! What the node counts: Prometheus metrics with bounded labels.

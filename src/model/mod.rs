@@ -1,0 +1,1 @@
+//! The nouns, always valid once built.

@@ -1,0 +1,1 @@
+//! Wiring: the only file that knows every stage.

@@ -1,0 +1,1 @@
+//! Stage 5: keys, entries (SD-JWT), verification.

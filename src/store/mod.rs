@@ -1,0 +1,1 @@
+//! Stage 6: the journal, the sequencer, the record store and the cache.
