@@ -1,1 +1,45 @@
-//! Stage 5: keys, entries (SD-JWT), verification.
+//! Stage 5: keys, signed entries, and their verification.
+//!
+//! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
+//! - `statement`: every other signed statement. `verify`: what a partner checks, with no node at hand.
+//!
+//! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
+
+pub mod entry;
+pub mod jws;
+pub mod keys;
+pub mod sd_jwt;
+pub mod statement;
+pub mod verify;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use crate::model::prefix::Prefixes;
+use crate::model::record::Record;
+use crate::model::time::Timestamp;
+use crate::store::engine::Write;
+use crate::store::journal::{FrameKind, Meta};
+use crate::store::ReadStatement;
+
+/// Reads back, for the store, what this stage has written.
+pub struct StatementReader {
+    pub prefixes: Arc<Prefixes>,
+}
+
+impl ReadStatement for StatementReader {
+    fn record(&self, statement: &[u8], disclosures: &[u8], meta: &Meta) -> Result<Record, String> {
+        entry::read(statement, disclosures, Timestamp::from_seconds(meta.registered), &self.prefixes)
+    }
+
+    fn rows(&self, kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<Write>, String> {
+        statement::rows(kind, statement, index)
+    }
+}
+
+/// A sid or hash of 32 bytes from its base64url text.
+pub fn decode_sid(text: &str) -> Option<[u8; 32]> {
+    BASE64URL.decode(text).ok()?.try_into().ok()
+}

@@ -1,1 +1,56 @@
-//! Stage 6: the journal, the sequencer, the record store and the cache.
+//! Stage 6: the one write path and what it feeds.
+//!
+//! ```text
+//! commit -> sequencer (order, preconditions) -> journal (durable) -> engine (rows) -> observer (cache, metrics) -> answer
+//! open   -> journal (prove, mend)            -> apply (replay)    -> self-check     -> serve
+//! ```
+//! - `journal`, `medium`: what must survive, and the files under it.
+//! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
+//! - `proposal`, `group`, `sequencer`: the commit. `open`: start, self-check, checkpoints, stop.
+//! - `cache`: whole answers in memory, and the rule that keeps them true.
+
+mod apply;
+pub mod cache;
+pub mod engine;
+pub mod engine_memory;
+pub mod engine_sled;
+mod group;
+pub mod journal;
+pub mod medium;
+mod open;
+mod proposal;
+pub mod rows;
+mod sequencer;
+
+use std::time::Duration;
+
+pub use self::apply::{ApplyError, ReadStatement};
+pub use self::open::{OpenError, Opened, Store, StoreOptions};
+pub use self::proposal::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
+pub use self::sequencer::GroupLimits;
+use self::journal::Tail;
+use crate::model::identifier::CanonicalKey;
+
+/// Who must hear of commits: the cache and the counters. Called on the sequencer's thread: be quick, never block.
+pub trait Observer: Send + Sync + 'static {
+    /// This name answers something else from now on. Called before anybody is told that the change is done.
+    fn changed(&self, name: &CanonicalKey);
+    /// A group is durable and visible.
+    fn committed(&self, commit: &Commit, tail: Tail);
+}
+
+/// What happens when a disk can no longer be trusted. The real one ends the process before any acknowledgement.
+pub trait Fatal: Send + Sync + 'static {
+    fn failed(&self, cause: &str);
+}
+
+/// One group's figures.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit {
+    pub frames: usize,
+    pub bytes: usize,
+    /// Until the fdatasync returned.
+    pub durable: Duration,
+    /// Until readers saw it.
+    pub whole: Duration,
+}

@@ -1,0 +1,281 @@
+//! A record's version as a signed entry: an SD-JWT whose issuer part alone is the leaf of the registry tree.
+//!
+//! In clear: `iss`, `iat`, `ver`, `prev`, `sid`. Everything else is a salted disclosure, so the log tells nobody which
+//! products a company registers. `sid` = SHA-256(sid_key || canonical identifier), and
+//! sid_key = HMAC-SHA-256(the prefix's secret, canonical identifier): whoever is shown `sub` and `sid_key` can check that
+//! the entry is about this identifier; nobody else can enumerate. A prefix with an open log has `sub`, `state` and
+//! `registrant` in clear.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::jws::{self, ENTRY_TYPE};
+use super::keys::SigningKey;
+use super::sd_jwt::{self, Disclosure, HideError, Hider};
+use crate::model::identifier::{CanonicalKey, Identifier};
+use crate::model::prefix::{LogMode, Prefixes};
+use crate::model::record::{Record, Status};
+use crate::model::time::Timestamp;
+use crate::model::value::{Value, Visibility};
+use crate::store::rows::LeafHash;
+
+/// The most bytes of a statement: a leaf's length is a u16 (C2SP tlog-tiles).
+pub const MAX_STATEMENT_BYTES: usize = 65_535;
+
+/// Why an entry could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// The record has too many or too long values.
+    #[error("the entry has {found} {unit}, {limit} fit: put fewer values into the record, or split it")]
+    TooLarge { found: usize, limit: usize, unit: &'static str },
+    #[error("the operating system gave no randomness for the salts")]
+    NoRandomness,
+    #[error("the record does not encode: {0}")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// An entry, ready for the journal.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The issuer-signed JWT: the leaf, byte for byte.
+    pub statement: String,
+    pub disclosures: Vec<Disclosure>,
+    pub sid: [u8; 32],
+}
+
+/// What the signed payload says in clear.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Payload {
+    #[serde(rename = "_sd", default)]
+    pub sd: Vec<String>,
+    #[serde(rename = "_sd_alg")]
+    pub sd_alg: String,
+    pub iat: i64,
+    pub iss: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registrant: Option<String>,
+    pub sid: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Status>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub: Option<String>,
+    pub ver: u64,
+}
+
+/// The secret that blinds every name, and the names' blindings that come from it.
+pub struct Blinding {
+    secret: [u8; 32],
+}
+
+impl Blinding {
+    pub fn new(secret: [u8; 32]) -> Blinding {
+        Blinding { secret }
+    }
+
+    /// The secret of one prefix, which its owner may be given.
+    pub fn prefix_secret(&self, prefix: &str) -> [u8; 32] {
+        hmac_sha256(&self.secret, prefix.as_bytes())
+    }
+
+    /// The key that ties an identifier to its `sid`.
+    pub fn sid_key(&self, identifier: &Identifier) -> [u8; 32] {
+        hmac_sha256(&self.prefix_secret(identifier.prefix()), identifier.key().as_str().as_bytes())
+    }
+
+    /// The blinded name of an identifier.
+    pub fn sid(&self, identifier: &Identifier) -> [u8; 32] {
+        sid_of(&self.sid_key(identifier), identifier.key())
+    }
+}
+
+/// sid = SHA-256(sid_key || canonical identifier).
+pub fn sid_of(sid_key: &[u8], key: &CanonicalKey) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(sid_key);
+    context.update(key.as_str().as_bytes());
+    let mut sid = [0; 32];
+    sid.copy_from_slice(context.finish().as_ref());
+    sid
+}
+
+/// Who signs entries.
+pub struct Signer<'a> {
+    pub key: &'a SigningKey,
+    pub issuer: &'a str,
+    pub blinding: &'a Blinding,
+}
+
+impl Signer<'_> {
+    /// Builds and signs the entry of a record's version. `prev` is the leaf hash of the version before.
+    pub fn entry(&self, record: &Record, log: LogMode, prev: Option<&LeafHash>) -> Result<Entry, EntryError> {
+        let sid_key = self.blinding.sid_key(&record.identifier);
+        let sid = sid_of(&sid_key, record.identifier.key());
+        let open = log == LogMode::Open;
+        let (disclosures, sd) = hide(record, &sid_key, open)?.finish().map_err(|error| match error {
+            HideError::NoRandomness => EntryError::NoRandomness,
+            HideError::TooManyClaims => EntryError::TooLarge {
+                found: record.values.len() + 8,
+                limit: sd_jwt::MAX_DIGESTS,
+                unit: "claims",
+            },
+        })?;
+        let payload = Payload {
+            sd,
+            sd_alg: "sha-256".to_owned(),
+            iat: record.updated.as_seconds(),
+            iss: self.issuer.to_owned(),
+            prev: prev.map(|leaf| BASE64URL.encode(leaf)),
+            registrant: record.registrant.clone().filter(|_| open),
+            sid: BASE64URL.encode(sid),
+            state: open.then_some(record.status),
+            sub: open.then(|| record.identifier.spelling().to_owned()),
+            ver: record.version,
+        };
+        let statement = jws::sign(self.key, ENTRY_TYPE, &serde_json::to_vec(&payload)?);
+        if statement.len() > MAX_STATEMENT_BYTES {
+            return Err(EntryError::TooLarge { found: statement.len(), limit: MAX_STATEMENT_BYTES, unit: "bytes" });
+        }
+        Ok(Entry { statement, disclosures, sid })
+    }
+}
+
+fn hide(record: &Record, sid_key: &[u8], open: bool) -> Result<Hider, serde_json::Error> {
+    let mut hider = Hider::default();
+    hider.hide("sid_key", &BASE64URL.encode(sid_key))?;
+    if !open {
+        hider.hide("sub", &record.identifier.spelling())?;
+        hider.hide("state", &record.status)?;
+        if let Some(registrant) = &record.registrant {
+            hider.hide("registrant", registrant)?;
+        }
+    }
+    if let Some(template) = &record.template {
+        hider.hide("template", template)?;
+    }
+    if !record.links.is_empty() {
+        hider.hide("links", &record.links)?;
+    }
+    if !record.aliases.is_empty() {
+        hider.hide("aliases", &record.aliases)?;
+    }
+    for value in &record.values {
+        hider.hide(format!("value/{}", value.index), value)?;
+    }
+    Ok(hider)
+}
+
+/// Joins disclosures as they stand in the journal.
+pub fn join(disclosures: &[Disclosure]) -> String {
+    let texts: Vec<&str> = disclosures.iter().map(Disclosure::as_str).collect();
+    texts.join("~")
+}
+
+/// The compact SD-JWT that a reader is given: the statement, and the disclosures of which `visible` approves the value.
+///
+/// What is no value (name, state, links and so on) is what every reader of the record sees, so it always goes along.
+pub fn present(
+    statement: &str,
+    disclosures: &str,
+    visible: impl Fn(Visibility) -> bool,
+) -> Result<String, &'static str> {
+    let mut out = String::with_capacity(statement.len() + disclosures.len() + 2);
+    out.push_str(statement);
+    out.push('~');
+    for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
+        let (name, value) = sd_jwt::open(encoded)?;
+        let shown = match name.strip_prefix("value/") {
+            None => true,
+            Some(_) => visible(visibility_of(&value)),
+        };
+        if shown {
+            out.push_str(encoded);
+            out.push('~');
+        }
+    }
+    Ok(out)
+}
+
+/// A value's visibility; what does not read is the owner's alone.
+fn visibility_of(value: &Json) -> Visibility {
+    match value.get("visibility") {
+        None => Visibility::Public,
+        Some(word) => serde_json::from_value(word.clone()).unwrap_or(Visibility::Owner),
+    }
+}
+
+/// Reads a record back from its entry: the other half of [`Signer::entry`].
+pub fn read(
+    statement: &[u8],
+    disclosures: &[u8],
+    registered: Timestamp,
+    prefixes: &Prefixes,
+) -> Result<Record, String> {
+    let payload: Payload = serde_json::from_slice(&jws::payload_of(statement)?).map_err(|error| error.to_string())?;
+    let disclosures = std::str::from_utf8(disclosures).map_err(|_| "the disclosures are not text".to_owned())?;
+    let mut claims = Claims { sub: payload.sub, state: payload.state, registrant: payload.registrant, ..Claims::default() };
+    for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
+        let (name, value) = sd_jwt::open(encoded)?;
+        claims.take(&name, value).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let sub = claims.sub.ok_or("no identifier is disclosed")?;
+    let identifier = prefixes.canonical(Identifier::parse(&sub).map_err(|error| error.to_string())?);
+    Ok(Record {
+        identifier,
+        version: payload.ver,
+        status: claims.state.ok_or("no state is disclosed")?,
+        template: claims.template,
+        values: claims.values,
+        links: claims.links,
+        aliases: claims.aliases,
+        registrant: claims.registrant,
+        registered,
+        updated: Timestamp::from_seconds(payload.iat),
+    })
+}
+
+/// The disclosed claims of an entry.
+#[derive(Default)]
+pub struct Claims {
+    pub sub: Option<String>,
+    pub sid_key: Option<String>,
+    pub state: Option<Status>,
+    pub template: Option<String>,
+    pub registrant: Option<String>,
+    pub owner_jws: Option<String>,
+    pub values: Vec<Value>,
+    pub links: Vec<crate::model::record::Link>,
+    pub aliases: Vec<crate::model::record::Alias>,
+}
+
+impl Claims {
+    /// Takes one disclosure in; a name that is not known is an error, for it would be dropped unseen.
+    pub fn take(&mut self, name: &str, value: Json) -> Result<(), serde_json::Error> {
+        match name {
+            "sub" => self.sub = serde_json::from_value(value)?,
+            "sid_key" => self.sid_key = serde_json::from_value(value)?,
+            "state" => self.state = serde_json::from_value(value)?,
+            "template" => self.template = serde_json::from_value(value)?,
+            "registrant" => self.registrant = serde_json::from_value(value)?,
+            "owner_jws" => self.owner_jws = serde_json::from_value(value)?,
+            "links" => self.links = serde_json::from_value(value)?,
+            "aliases" => self.aliases = serde_json::from_value(value)?,
+            _ if name.starts_with("value/") => {
+                let value: Value = serde_json::from_value(value)?;
+                self.values.push(value);
+            }
+            _ => return Err(serde::de::Error::custom("no claim of an entry has this name")),
+        }
+        Ok(())
+    }
+}
+
+fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref());
+    out
+}

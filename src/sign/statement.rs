@@ -1,0 +1,136 @@
+//! The other signed statements: which key may sign from where on, who was given an API key, what is erased.
+//!
+//! The first keys statement is the genesis of the log: registry index 0, signed by the key that it authorises. A later one
+//! is signed by the key in force, and its key signs everything after it. So validity is a range of registry indexes, not of
+//! times, and a rotation leaves every older entry valid.
+
+use serde::{Deserialize, Serialize};
+
+use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE};
+use super::keys::{PublicJwk, SigningKey};
+use crate::model::time::Timestamp;
+use crate::store::StatementProposal;
+use crate::store::engine::{Table, Write};
+use crate::store::journal::FrameKind;
+
+/// Authorises an entry key for everything after this statement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeysStatement {
+    pub iat: i64,
+    pub iss: String,
+    pub key: PublicJwk,
+}
+
+/// An authorised entry key, as its row has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    pub key: PublicJwk,
+    /// The registry index of the statement that authorises it. It may sign what comes after (and the genesis itself).
+    pub from: u64,
+    pub issued: i64,
+}
+
+/// An API key, as its row has it: the secret only as a hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    pub id: String,
+    /// SHA-256 of the secret part, base64url. The secret has 256 random bits, so a fast hash is enough.
+    pub hash: String,
+    pub role: String,
+    pub label: String,
+    pub created: i64,
+    /// Epoch seconds; absent: until it is revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
+}
+
+/// Who did what: a leaf of the audit tree.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AuditStatement {
+    pub iat: i64,
+    pub iss: String,
+    pub principal: String,
+    #[serde(flatten)]
+    pub event: AuditEvent,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum AuditEvent {
+    #[serde(rename = "key.created")]
+    KeyCreated { key: ApiKey },
+    #[serde(rename = "key.revoked")]
+    KeyRevoked { id: String },
+    /// The bootstrap token was exchanged for a key, which works once.
+    #[serde(rename = "bootstrap.used")]
+    BootstrapUsed { token: String, key: ApiKey },
+}
+
+/// Says that the disclosures of one version are erased.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErasureStatement {
+    pub iat: i64,
+    pub iss: String,
+    pub sid: String,
+    /// The leaf hash of the version, base64url.
+    pub leaf: String,
+    /// Whether the version is the newest: then the identifier is gone for ever.
+    pub last: bool,
+}
+
+/// Signs a statement for the journal.
+pub fn propose<T: Serialize>(
+    key: &SigningKey,
+    kind: FrameKind,
+    statement: &T,
+    now: Timestamp,
+    principal: &str,
+) -> Result<StatementProposal, serde_json::Error> {
+    let typ = match kind {
+        FrameKind::Audit => AUDIT_TYPE,
+        FrameKind::Erasure => ERASURE_TYPE,
+        _ => KEYS_TYPE,
+    };
+    let statement = jws::sign(key, typ, &serde_json::to_vec(statement)?).into_bytes();
+    Ok(StatementProposal { kind, statement, time: now.as_seconds(), principal: principal.to_owned() })
+}
+
+/// The rows that a statement asks for.
+pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<Write>, String> {
+    let payload = jws::payload_of(statement)?;
+    let wrong = |error: serde_json::Error| error.to_string();
+    Ok(match kind {
+        FrameKind::Statement => {
+            let keys: KeysStatement = serde_json::from_slice(&payload).map_err(wrong)?;
+            let kid = keys.key.kid.clone();
+            let row = Authority { key: keys.key, from: index, issued: keys.iat };
+            vec![put(Table::Authority, kid, &row)?]
+        }
+        FrameKind::Audit => {
+            let audit: AuditStatement = serde_json::from_slice(&payload).map_err(wrong)?;
+            match audit.event {
+                AuditEvent::KeyCreated { key } => vec![put(Table::Key, key.id.clone(), &key)?],
+                AuditEvent::KeyRevoked { id } => vec![put(Table::Revoked, id, &audit.iat)?],
+                AuditEvent::BootstrapUsed { token, key } => {
+                    vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
+                }
+            }
+        }
+        FrameKind::Erasure => {
+            let erasure: ErasureStatement = serde_json::from_slice(&payload).map_err(wrong)?;
+            let sid = super::decode_sid(&erasure.sid).ok_or("the sid is not 32 bytes in base64url")?;
+            if erasure.last {
+                vec![Write { table: Table::Erased, key: sid.to_vec(), value: Some(erasure.iat.to_le_bytes().to_vec()) }]
+            } else {
+                Vec::new()
+            }
+        }
+        FrameKind::Entry | FrameKind::CheckpointHead | FrameKind::Seal => Vec::new(),
+    })
+}
+
+fn put<T: Serialize>(table: Table, key: String, value: &T) -> Result<Write, String> {
+    let value = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+    Ok(Write { table, key: key.into_bytes(), value: Some(value) })
+}

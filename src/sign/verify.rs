@@ -1,0 +1,287 @@
+//! Verification without a node: is this entry genuine, and does it say what the answer says?
+//!
+//! Every step passes, fails, or cannot be told; the verdict is the worst of them. What an entry alone cannot show is said
+//! as such: that it is in the log, that it is the newest version, that its key was in force at its index.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use super::entry::{sid_of, Claims, Payload};
+use super::jws::{Parsed, ENTRY_TYPE};
+use super::keys::PublicJwk;
+use super::sd_jwt;
+use crate::model::identifier::Identifier;
+use crate::model::text::Text;
+
+/// How a step ended. Ordered from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Finding {
+    Pass,
+    /// There was nothing to tell it by.
+    Unknown,
+    Fail,
+}
+
+/// One thing that was checked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    pub name: &'static str,
+    pub finding: Finding,
+    pub detail: Text,
+}
+
+/// Everything that was checked.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    pub steps: Vec<Step>,
+}
+
+impl Report {
+    /// The worst finding; a report without steps told nothing.
+    pub fn verdict(&self) -> Finding {
+        self.steps.iter().map(|step| step.finding).max().unwrap_or(Finding::Unknown)
+    }
+
+    fn add(&mut self, name: &'static str, finding: Finding, zh: impl Into<String>, en: impl Into<String>) {
+        self.steps.push(Step { name, finding, detail: Text { zh: zh.into(), en: en.into() } });
+    }
+
+    fn pass_or_fail(&mut self, name: &'static str, passed: bool, zh: [&str; 2], en: [&str; 2]) {
+        let at = usize::from(!passed);
+        self.add(name, if passed { Finding::Pass } else { Finding::Fail }, zh[at], en[at]);
+    }
+}
+
+/// What the verifier knows from elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known<'a> {
+    /// The node's entry keys; empty: none are known.
+    pub keys: &'a [PublicJwk],
+    /// The identifier that was asked for.
+    pub identifier: Option<&'a str>,
+    /// The issuer that is expected.
+    pub issuer: Option<&'a str>,
+}
+
+/// Verifies a file: a compact SD-JWT entry, or the JSON of a resolution that carries one as `entry`.
+pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
+    let mut report = Report::default();
+    let text = match std::str::from_utf8(document) {
+        Ok(text) => text.trim(),
+        Err(_) => {
+            report.add("format", Finding::Unknown, "文件不是文本", "the file is not text");
+            return report;
+        }
+    };
+    if !text.starts_with('{') {
+        check_entry(&mut report, text, known);
+        return report;
+    }
+    match serde_json::from_str::<Json>(text) {
+        Ok(answer) => match answer.get("entry").and_then(Json::as_str) {
+            Some(entry) => {
+                if let Some(checked) = check_entry(&mut report, entry, known) {
+                    compare(&mut report, &answer, &checked);
+                }
+            }
+            None => report.add(
+                "format",
+                Finding::Unknown,
+                "文件里没有 entry：请用 ?entry=1 重新解析并保存",
+                "the file has no `entry`: resolve again with ?entry=1 and save that",
+            ),
+        },
+        Err(error) => {
+            report.add("format", Finding::Unknown, format!("不是 JSON：{error}"), format!("not JSON: {error}"));
+        }
+    }
+    report
+}
+
+/// An entry that was taken apart.
+struct Checked {
+    payload: Payload,
+    claims: Claims,
+}
+
+fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Checked> {
+    let mut parts = entry.trim().split('~');
+    let statement = parts.next().unwrap_or_default();
+    let disclosures: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+    let parsed = match Parsed::parse(statement) {
+        Ok(parsed) => parsed,
+        Err(cause) => {
+            report.add("format", Finding::Unknown, format!("不是签名条目：{cause}"), format!("not a signed entry: {cause}"));
+            return None;
+        }
+    };
+    let Ok(payload) = serde_json::from_slice::<Payload>(&parsed.payload) else {
+        report.add("format", Finding::Unknown, "签名内容不是条目", "what is signed is no entry");
+        return None;
+    };
+    let typed = parsed.header.typ == ENTRY_TYPE && payload.sd_alg == "sha-256";
+    report.pass_or_fail("format", typed, ["格式正确", "类型不是条目"], ["the format is right", "its type is not an entry's"]);
+    check_signature(report, &parsed, known);
+    if let Some(issuer) = known.issuer {
+        report.pass_or_fail(
+            "issuer",
+            payload.iss == issuer,
+            ["签发者相符", "签发者不是预期的节点"],
+            ["the issuer is the expected one", "the issuer is another node"],
+        );
+    }
+    let claims = check_disclosures(report, &payload, &disclosures)?;
+    check_identifier(report, &payload, &claims, known);
+    Some(Checked { payload, claims })
+}
+
+fn check_signature(report: &mut Report, parsed: &Parsed<'_>, known: Known<'_>) {
+    match known.keys.iter().find(|key| key.kid == parsed.header.kid) {
+        Some(key) => report.pass_or_fail(
+            "signature",
+            parsed.verify(key),
+            ["签名正确", "签名不正确：内容被改动或伪造"],
+            ["the signature is right", "the signature is wrong: altered or forged"],
+        ),
+        None if known.keys.is_empty() => report.add(
+            "signature",
+            Finding::Unknown,
+            "没有可用的公钥：用 --jwks 给出节点的公钥文件",
+            "no key is known: give the node's keys with --jwks",
+        ),
+        None => report.add(
+            "signature",
+            Finding::Unknown,
+            format!("不认识签名密钥 {}", parsed.header.kid),
+            format!("the signing key {} is not among the known ones", parsed.header.kid),
+        ),
+    }
+}
+
+fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str]) -> Option<Claims> {
+    let mut claims = Claims {
+        sub: payload.sub.clone(),
+        state: payload.state,
+        registrant: payload.registrant.clone(),
+        ..Claims::default()
+    };
+    let mut names = std::collections::HashSet::new();
+    for encoded in disclosures {
+        let taken = if payload.sd.binary_search(&sd_jwt::digest_of(encoded)).is_err() {
+            Err("a disclosure is not among the signed digests".to_owned())
+        } else {
+            sd_jwt::open(encoded).map_err(str::to_owned).and_then(|(name, value)| {
+                let in_clear = matches!(name.as_str(), "sub") && payload.sub.is_some();
+                if in_clear || !names.insert(name.clone()) {
+                    return Err(format!("the claim {name} is there twice"));
+                }
+                claims.take(&name, value).map_err(|error| format!("{name}: {error}"))
+            })
+        };
+        if let Err(cause) = taken {
+            report.add("disclosures", Finding::Fail, format!("披露内容不符：{cause}"), cause);
+            return None;
+        }
+    }
+    let hidden = payload.sd.len() - disclosures.len();
+    report.add(
+        "disclosures",
+        Finding::Pass,
+        format!("{} 项披露内容均已签名（另有 {hidden} 项未披露或为填充）", disclosures.len()),
+        format!("all {} disclosures are signed ({hidden} more are hidden or padding)", disclosures.len()),
+    );
+    Some(claims)
+}
+
+fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, known: Known<'_>) {
+    let (Some(sub), Some(sid_key)) = (&claims.sub, &claims.sid_key) else {
+        report.add(
+            "identifier",
+            Finding::Unknown,
+            "没有披露标识或其盲化密钥，无法判断条目属于哪个标识",
+            "the identifier or its blinding key is not disclosed: which identifier this is about cannot be told",
+        );
+        return;
+    };
+    let Ok(identifier) = Identifier::parse(sub) else {
+        report.add("identifier", Finding::Fail, "披露的标识不合规则", "the disclosed identifier breaks the rules");
+        return;
+    };
+    // A prefix may tell capitals apart: either reading may be the registered one, and only one fits the sid.
+    let exact = identifier.clone().with_case_sensitive_suffix();
+    let sid_key = BASE64URL.decode(sid_key).unwrap_or_default();
+    let belongs = |candidate: &Identifier| BASE64URL.encode(sid_of(&sid_key, candidate.key())) == payload.sid;
+    let bound = [&identifier, &exact].into_iter().find(|candidate| belongs(candidate));
+    report.pass_or_fail(
+        "identifier",
+        bound.is_some(),
+        ["条目属于所披露的标识", "条目的盲化标识与所披露的标识不符"],
+        ["the entry belongs to the disclosed identifier", "the entry's sid does not belong to the disclosed identifier"],
+    );
+    if let Some(asked) = known.identifier {
+        let same = Identifier::parse(asked).is_ok_and(|asked| {
+            let names = [asked.clone().with_case_sensitive_suffix(), asked];
+            names.iter().any(|name| {
+                bound.is_some_and(|bound| bound.key() == name.key())
+                    || claims.aliases.iter().any(|alias| alias.key() == name.key())
+            })
+        });
+        report.pass_or_fail(
+            "asked",
+            same,
+            ["就是所询问的标识（或其别名）", "不是所询问的标识"],
+            ["it is about the identifier asked for (or an alias of it)", "it is about another identifier than asked for"],
+        );
+    }
+}
+
+/// Whether the readable part of an answer says what its entry says.
+fn compare(report: &mut Report, answer: &Json, checked: &Checked) {
+    let claims = &checked.claims;
+    let mut differing: Vec<&str> = Vec::new();
+    let mut same = |field: &'static str, expected: Json| {
+        let found = answer.get(field).cloned().unwrap_or(Json::Null);
+        let absent = |json: &Json| json.is_null() || json.as_array().is_some_and(Vec::is_empty);
+        if found != expected && !(absent(&found) && absent(&expected)) {
+            differing.push(field);
+        }
+    };
+    same("identifier", json(&claims.sub));
+    same("version", json(&checked.payload.ver));
+    same("status", json(&claims.state));
+    same("template", json(&claims.template));
+    same("registrant", json(&claims.registrant));
+    same("links", json(&claims.links));
+    same("aliases", json(&claims.aliases));
+    if !values_agree(answer.get("values"), claims) {
+        differing.push("values");
+    }
+    let listed = differing.join(", ");
+    let (finding, zh, en) = if differing.is_empty() {
+        (Finding::Pass, "答复内容与条目一致".to_owned(), "the answer says what the entry says".to_owned())
+    } else {
+        (Finding::Fail, format!("答复与条目不一致：{listed}"), format!("the answer differs from the entry in: {listed}"))
+    };
+    report.add("answer", finding, zh, en);
+}
+
+/// Every value shown must be a disclosed one, member for member as far as it is shown.
+fn values_agree(shown: Option<&Json>, claims: &Claims) -> bool {
+    let Some(shown) = shown.and_then(Json::as_array) else { return claims.values.is_empty() };
+    shown.iter().all(|value| {
+        let index = value.get("index").and_then(Json::as_u64);
+        let entry = claims.values.iter().find(|entry| Some(u64::from(entry.index)) == index);
+        entry.and_then(|entry| serde_json::to_value(entry).ok()).is_some_and(|entry| {
+            value.as_object().is_some_and(|members| members.iter().all(|(name, member)| entry.get(name) == Some(member)))
+        })
+    })
+}
+
+/// A claim as JSON; one that cannot be encoded equals nothing that an answer shows.
+fn json(claim: &impl Serialize) -> Json {
+    serde_json::to_value(claim).unwrap_or(Json::Null)
+}

@@ -1,0 +1,197 @@
+//! From a durable frame to rows: the one function that running and recovery share.
+//!
+//! Everything comes from the frame and the frame before it, never from the rows that happen to be there. So a replay
+//! gives the same rows as the run, whatever sled kept, and the totals in the mark can be checked against a scan.
+
+use std::sync::Arc;
+
+use super::engine::{Mark, Table, Write};
+use super::journal::{Frame, FrameKind, JournalError, Meta, Reader};
+use super::rows::{leaf_hash, row_hash, RecordRow, RequestRow, INLINE_BYTES};
+use crate::model::identifier::CanonicalKey;
+use crate::model::record::Record;
+
+/// What the store asks of the stage above it: to read what that stage has written.
+pub trait ReadStatement: Send + Sync + 'static {
+    /// The record that an entry's disclosures state.
+    fn record(&self, statement: &[u8], disclosures: &[u8], meta: &Meta) -> Result<Record, String>;
+    /// The rows that a statement or an audit event asks for (keys of the API, what was erased).
+    ///
+    /// `index` is the statement's place in its tree, where it is known; the rows' keys never depend on it.
+    fn rows(&self, kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<Write>, String>;
+}
+
+/// One row's change. `old` is what the journal says was there, so that totals follow without a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub table: Table,
+    pub key: Vec<u8>,
+    pub old: Option<Vec<u8>>,
+    pub new: Option<Vec<u8>>,
+}
+
+/// Why a frame could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Engine(#[from] super::engine::EngineError),
+    /// The bytes are what was written, and do not say what they should: another program's journal, or a bug.
+    #[error("sequence {sequence}: the statement does not read: {cause}")]
+    Statement { sequence: u64, cause: String },
+}
+
+/// Turns frames into changes.
+pub struct Applier {
+    pub statements: Arc<dyn ReadStatement>,
+    pub journal: Arc<Reader>,
+}
+
+impl Applier {
+    /// The changes that a frame makes. `record` spares the decoding where the caller has it.
+    pub fn changes(&self, frame: &Frame, record: Option<&Record>) -> Result<Vec<Change>, ApplyError> {
+        match frame.kind {
+            FrameKind::Entry => self.entry(frame, record),
+            FrameKind::Erasure => self.erasure(frame),
+            FrameKind::Statement | FrameKind::Audit => {
+                let rows = self.statements.rows(frame.kind, &frame.statement, frame.index).map_err(|cause| unread(frame, cause))?;
+                Ok(rows.into_iter().map(|row| Change { table: row.table, key: row.key, old: None, new: row.value }).collect())
+            }
+            FrameKind::CheckpointHead | FrameKind::Seal => Ok(Vec::new()),
+        }
+    }
+
+    fn entry(&self, frame: &Frame, record: Option<&Record>) -> Result<Vec<Change>, ApplyError> {
+        let mut changes = Vec::with_capacity(2);
+        if let Some(idempotency) = &frame.meta.idempotency {
+            let row = RequestRow {
+                request: idempotency.request,
+                time: frame.meta.time,
+                effect: frame.meta.effect,
+                version: frame.meta.version,
+                location: frame.location,
+                index: frame.index,
+                leaf: leaf_hash(&frame.statement),
+            };
+            let key = RequestRow::key(&frame.meta.principal, &idempotency.key);
+            changes.push(Change { table: Table::Request, key, old: None, new: Some(row.encode()) });
+        }
+        let decoded;
+        let record = match (record, &frame.disclosures) {
+            (Some(record), _) => record,
+            (None, Some(disclosures)) => {
+                decoded = self.decode(frame, disclosures)?;
+                &decoded
+            }
+            // Erased: what it said is gone, and the erasure's own frame keeps the identifier from being given out again.
+            (None, None) => return Ok(changes),
+        };
+        let before = self.before(frame)?;
+        let key = record.identifier.key().as_str().as_bytes().to_vec();
+        let mut held: Vec<&str> = Vec::new();
+        if let Some((before, _)) = &before {
+            held.extend(before.aliases.iter().map(|alias| alias.key().as_str()));
+        }
+        let wanted: Vec<&str> = record.aliases.iter().map(|alias| alias.key().as_str()).collect();
+        for alias in held.iter().filter(|alias| !wanted.contains(alias)) {
+            changes.push(alias_change(alias, Some(key.clone()), None));
+        }
+        for alias in wanted.iter().filter(|alias| !held.contains(alias)) {
+            changes.push(alias_change(alias, None, Some(key.clone())));
+        }
+        let old = before.as_ref().map(|(_, row)| row.encode());
+        changes.push(Change { table: Table::Record, key, old, new: Some(record_row(frame, record).encode()) });
+        Ok(changes)
+    }
+
+    /// The version before, made from its own frame.
+    fn before(&self, frame: &Frame) -> Result<Option<(Record, RecordRow)>, ApplyError> {
+        let Some(location) = frame.meta.previous else { return Ok(None) };
+        let mut before = self.journal.frame(location)?;
+        // The index is not in the frame; the chain of statements gives it only by counting, so it stands in the next
+        // version's meta.
+        before.index = frame.meta.previous_index;
+        let Some(disclosures) = &before.disclosures else { return Ok(None) };
+        let record = self.decode(&before, disclosures)?;
+        let row = record_row(&before, &record);
+        Ok(Some((record, row)))
+    }
+
+    fn erasure(&self, frame: &Frame) -> Result<Vec<Change>, ApplyError> {
+        let rows = self.statements.rows(frame.kind, &frame.statement, frame.index).map_err(|cause| unread(frame, cause))?;
+        let mut changes: Vec<Change> =
+            rows.into_iter().map(|row| Change { table: row.table, key: row.key, old: None, new: row.value }).collect();
+        // Only the statement about the newest version asks for a row; the others blank, and change no row.
+        if !changes.is_empty()
+            && let Some((record, row)) = self.before(frame)?
+        {
+            let key = record.identifier.key().as_str().as_bytes().to_vec();
+            for alias in &record.aliases {
+                changes.push(alias_change(alias.key().as_str(), Some(key.clone()), None));
+            }
+            changes.push(Change { table: Table::Record, key, old: Some(row.encode()), new: None });
+        }
+        Ok(changes)
+    }
+
+    fn decode(&self, frame: &Frame, disclosures: &[u8]) -> Result<Record, ApplyError> {
+        self.statements.record(&frame.statement, disclosures, &frame.meta).map_err(|cause| unread(frame, cause))
+    }
+}
+
+/// The row of a record's version: a function of its frame alone.
+pub fn record_row(frame: &Frame, record: &Record) -> RecordRow {
+    let body = record.to_row();
+    RecordRow {
+        version: frame.meta.version,
+        location: frame.location,
+        index: frame.index,
+        leaf: leaf_hash(&frame.statement),
+        registered: frame.meta.registered,
+        body: (body.len() <= INLINE_BYTES).then_some(body),
+    }
+}
+
+/// Follows changes in a mark's totals.
+pub fn count(mark: &mut Mark, changes: &[Change]) {
+    for change in changes {
+        if change.table == Table::Request {
+            // The old row of a request, if any, is a day old and its hour is not compared any more.
+            if let Some(new) = &change.new {
+                let sum = mark.requests.entry(RequestRow::hour(new)).or_default();
+                *sum = sum.wrapping_add(row_hash(change.table, &change.key, new));
+            }
+            continue;
+        }
+        if let Some(old) = &change.old {
+            mark.rows = mark.rows.wrapping_sub(row_hash(change.table, &change.key, old));
+        }
+        if let Some(new) = &change.new {
+            mark.rows = mark.rows.wrapping_add(row_hash(change.table, &change.key, new));
+        }
+        if change.table == Table::Record {
+            mark.records = mark.records + u64::from(change.new.is_some()) - u64::from(change.old.is_some());
+        }
+    }
+}
+
+/// The name that a change gives another answer, if any.
+pub fn changed_name(change: &Change) -> Option<CanonicalKey> {
+    matches!(change.table, Table::Record | Table::Alias)
+        .then(|| std::str::from_utf8(&change.key).ok().map(CanonicalKey::from_stored))
+        .flatten()
+}
+
+/// The writes of changes, in their order.
+pub fn writes(changes: Vec<Change>) -> Vec<Write> {
+    changes.into_iter().map(|change| Write { table: change.table, key: change.key, value: change.new }).collect()
+}
+
+fn alias_change(alias: &str, old: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Change {
+    Change { table: Table::Alias, key: alias.as_bytes().to_vec(), old, new }
+}
+
+fn unread(frame: &Frame, cause: String) -> ApplyError {
+    ApplyError::Statement { sequence: frame.sequence, cause }
+}

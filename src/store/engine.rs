@@ -1,0 +1,144 @@
+//! The engine: where derived rows live. It can always be rebuilt from the journal.
+//!
+//! Promised by every engine, and checked by one suite (tests/engine.rs):
+//! - `write` applies its rows in order and the mark last; a reader sees each row whole, old or new; after `write` has
+//!   returned every reader sees the new rows;
+//! - after a kill of the process, what is read is what some prefix of the `write` calls left, perhaps with a part of the
+//!   next call's rows but never with its mark;
+//! - what `write` did before a `persist` that has returned is still there after a power cut, as far as the disk's
+//!   files are what was written: the self-check decides, see `open`.
+//!
+//! Not promised: durability of `write` alone (the journal has it), order between two readers, a cheap count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::journal::format::Reader;
+
+/// One tree holds all tables; the first byte of a key says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// An alias's canonical key -> the canonical key of the identifier that bears it.
+    Alias = b'a',
+    /// The sid of an erased identifier: never given out again.
+    Erased = b'e',
+    /// Principal and idempotency key -> what became of the request; forgotten after a day.
+    Request = b'i',
+    /// An API key's id -> its hash and scope.
+    Key = b'k',
+    /// The engine's own mark.
+    Mark = b'm',
+    /// Canonical key -> the record's head, with its values when they are small.
+    Record = b'r',
+    /// A signing key's id -> its public half and the registry index from which it may sign.
+    Authority = b'u',
+    /// An API key's id, once revoked.
+    Revoked = b'v',
+}
+
+/// A row's bytes, shared with the engine where it can.
+#[derive(Clone, Debug)]
+pub enum RowBytes {
+    Sled(sled::IVec),
+    Shared(Arc<[u8]>),
+}
+
+impl std::ops::Deref for RowBytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            RowBytes::Sled(bytes) => bytes,
+            RowBytes::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// One row to be put (`Some`) or taken away (`None`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    pub table: Table,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// How far the engine follows the journal, and what its rows must add up to.
+///
+/// The totals are sums (mod 2^128) of one hash a row: a set hash, so one scan proves that no row is missing, old or
+/// damaged. Request rows are summed by the hour of their making, because they are forgotten after a day: an hour that is
+/// past is not compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Frames below this sequence are applied.
+    pub sequence: u64,
+    /// How many records there are, tombstones included.
+    pub records: u64,
+    /// The sum over every table but the requests'.
+    pub rows: u128,
+    /// The sum over the requests of each hour (epoch seconds / 3600).
+    pub requests: BTreeMap<i64, u128>,
+}
+
+impl Mark {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(36 + self.requests.len() * 24);
+        out.extend_from_slice(&self.sequence.to_le_bytes());
+        out.extend_from_slice(&self.records.to_le_bytes());
+        out.extend_from_slice(&self.rows.to_le_bytes());
+        for (hour, sum) in &self.requests {
+            out.extend_from_slice(&hour.to_le_bytes());
+            out.extend_from_slice(&sum.to_le_bytes());
+        }
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<Mark> {
+        let mut read = Reader(bytes);
+        let mut mark = Mark { sequence: read.u64()?, records: read.u64()?, rows: read.u128()?, requests: BTreeMap::new() };
+        while !read.0.is_empty() {
+            mark.requests.insert(read.u64()?.cast_signed(), read.u128()?);
+        }
+        Some(mark)
+    }
+}
+
+/// What the engine could not do.
+#[derive(Debug, thiserror::Error)]
+#[error("record store: {action}: {cause}")]
+pub struct EngineError {
+    pub action: &'static str,
+    pub cause: String,
+}
+
+/// Rows by table and key. See the module for what is promised.
+pub trait Engine: Send + Sync + 'static {
+    /// The row with this key.
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError>;
+    /// Up to `limit` rows of a table in key order, beginning after `after` (or with the first).
+    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError>;
+    /// Visits every row but the mark, in no order. Stops at the first error.
+    fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError>;
+    /// Applies rows in order, then the mark.
+    fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError>;
+    /// The mark of the last `write`, if there was one.
+    fn mark(&self) -> Result<Option<Mark>, EngineError>;
+    /// Makes every finished `write` survive a power cut.
+    fn persist(&self) -> Result<(), EngineError>;
+    /// Bytes on disk, as far as the engine knows.
+    fn disk_bytes(&self) -> u64;
+}
+
+/// The engine's key: the table's byte, then the row's key.
+pub fn tagged(table: Table, key: &[u8]) -> Vec<u8> {
+    let mut tagged = Vec::with_capacity(1 + key.len());
+    tagged.push(table as u8);
+    tagged.extend_from_slice(key);
+    tagged
+}
+
+/// The table of an engine's key.
+pub fn table_of(tag: u8) -> Option<Table> {
+    [Table::Alias, Table::Erased, Table::Request, Table::Key, Table::Mark, Table::Record, Table::Authority, Table::Revoked]
+        .into_iter()
+        .find(|table| *table as u8 == tag)
+}

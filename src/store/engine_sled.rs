@@ -1,0 +1,135 @@
+//! The engine on sled 0.34.7: the embedded default.
+//!
+//! sled is trusted for nothing that the journal does not have too (docs/decisions.md has the figures):
+//! - `flush` does not survive a power cut by itself, so `persist` fsyncs sled's files after it;
+//! - `apply_batch` locks readers out, so rows go in by `insert`;
+//! - it may panic on damaged files, so opening and checking run under `catch_unwind`.
+
+use std::fs::File;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use super::engine::{table_of, tagged, Engine, EngineError, Mark, RowBytes, Table, Write};
+
+/// Bytes of one of sled's log segments: measured best for records of this size.
+const SEGMENT_BYTES: usize = 512 * 1024;
+/// sled flushes by itself this often, so that a killed process replays little.
+const FLUSH_MILLISECONDS: u64 = 500;
+
+/// One sled tree in one folder.
+pub struct SledEngine {
+    folder: PathBuf,
+    db: sled::Db,
+}
+
+impl SledEngine {
+    /// Opens or makes the tree. A panic of sled's comes back as an error.
+    pub fn open(folder: &Path, budget_bytes: u64) -> Result<SledEngine, EngineError> {
+        let open = || {
+            sled::Config::new()
+                .path(folder)
+                .cache_capacity(cache_capacity(budget_bytes))
+                .segment_size(SEGMENT_BYTES)
+                .flush_every_ms(Some(FLUSH_MILLISECONDS))
+                .use_compression(false)
+                .open()
+        };
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok(db)) => Ok(SledEngine { folder: folder.to_owned(), db }),
+            Ok(Err(error)) => Err(failed("open")(error)),
+            Err(_) => Err(EngineError { action: "open", cause: "sled panicked on its files".to_owned() }),
+        }
+    }
+}
+
+/// The setting that keeps sled's memory within a budget: sled counts bytes on disk, not in memory.
+fn cache_capacity(budget_bytes: u64) -> u64 {
+    (budget_bytes / 4).max(4 << 20)
+}
+
+impl Engine for SledEngine {
+    fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
+        Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled))
+    }
+
+    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+        let from = match after {
+            Some(key) => std::ops::Bound::Excluded(tagged(table, key)),
+            None => std::ops::Bound::Included(vec![table as u8]),
+        };
+        let until = std::ops::Bound::Excluded(vec![table as u8 + 1]);
+        let mut rows = Vec::new();
+        for row in self.db.range::<Vec<u8>, _>((from, until)).take(limit) {
+            let (key, value) = row.map_err(failed("scan"))?;
+            rows.push((key[1..].to_vec(), RowBytes::Sled(value)));
+        }
+        Ok(rows)
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError> {
+        let mut walk = || {
+            for row in self.db.iter() {
+                let (key, value) = row.map_err(failed("scan"))?;
+                match key.first().copied().and_then(table_of) {
+                    Some(Table::Mark) => {}
+                    Some(table) => visit(table, &key[1..], &value),
+                    None => return Err(EngineError { action: "scan", cause: "a row of no known table".to_owned() }),
+                }
+            }
+            Ok(())
+        };
+        catch_unwind(AssertUnwindSafe(&mut walk))
+            .unwrap_or_else(|_| Err(EngineError { action: "scan", cause: "sled panicked on its files".to_owned() }))
+    }
+
+    fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
+        for row in rows {
+            let key = tagged(row.table, &row.key);
+            match &row.value {
+                Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
+                None => self.db.remove(key).map_err(failed("remove"))?,
+            };
+        }
+        self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
+        Ok(())
+    }
+
+    fn mark(&self) -> Result<Option<Mark>, EngineError> {
+        match self.db.get([Table::Mark as u8]).map_err(failed("read"))? {
+            None => Ok(None),
+            Some(bytes) => Mark::decode(&bytes)
+                .map(Some)
+                .ok_or_else(|| EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
+        }
+    }
+
+    fn persist(&self) -> Result<(), EngineError> {
+        self.db.flush().map_err(failed("flush"))?;
+        sync_tree(&self.folder).map_err(|error| EngineError { action: "fsync", cause: error.to_string() })
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+/// fsyncs every file below a folder, then the folder.
+fn sync_tree(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => sync_tree(&entry.path())?,
+            // sled may take a snapshot file away while we walk: what is gone needs no fsync.
+            _ => match File::open(entry.path()) {
+                Ok(file) => file.sync_all()?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            },
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+fn failed(action: &'static str) -> impl Fn(sled::Error) -> EngineError {
+    move |error| EngineError { action, cause: error.to_string() }
+}

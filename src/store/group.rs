@@ -1,0 +1,244 @@
+//! A group under construction: preconditions are checked again here, against the record store and what the group holds already.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::apply::ApplyError;
+use super::engine::{Engine, Table};
+use super::journal::{FrameContent, FrameKind, Meta, Reader};
+use super::proposal::{EntryProposal, Expect, Outcome, Proposal, StatementProposal};
+use super::rows::{leaf_hash, LeafHash, RecordRow, RequestRow};
+use super::ReadStatement;
+use crate::model::identifier::CanonicalKey;
+use crate::model::record::Record;
+
+/// A frame that will be appended, and what applying it needs.
+pub(super) struct Pending {
+    pub content: FrameContent,
+    pub meta: Meta,
+    pub record: Option<Arc<Record>>,
+    pub leaf: LeafHash,
+}
+
+/// Somebody who waits for this group.
+pub(super) struct Waiting {
+    pub planned: Vec<Planned>,
+    pub answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+/// A proposal's fate before the fsync.
+pub(super) enum Planned {
+    /// The frame of the group that answers it (the last, where it makes several).
+    Frame(usize),
+    Not(Outcome),
+}
+
+/// The frames of the next fsync, and an overlay of what they change, so that one identifier may occur twice.
+#[derive(Default)]
+pub(super) struct Group {
+    pub frames: Vec<Pending>,
+    pub bytes: usize,
+    pub waiting: Vec<Waiting>,
+    heads: HashMap<CanonicalKey, Head>,
+    aliases: HashMap<CanonicalKey, CanonicalKey>,
+    requests: HashSet<Vec<u8>>,
+    rows: HashSet<(Table, Vec<u8>)>,
+}
+
+struct Head {
+    version: u64,
+    leaf: LeafHash,
+    frame: usize,
+}
+
+/// Where the planner reads what is committed.
+pub(super) struct Committed<'a> {
+    pub engine: &'a dyn Engine,
+    pub journal: &'a Reader,
+    pub statements: &'a dyn ReadStatement,
+}
+
+impl Group {
+    /// Checks one proposal and takes it in, or says why not. An error is the store's own failure.
+    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+        match proposal {
+            Proposal::Entry(entry) => self.entry(entry, committed),
+            Proposal::Statement(statement) => self.statement(statement, committed),
+            Proposal::Erase { key, statements } => self.erase(&key, statements, committed),
+        }
+    }
+
+    fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+        let key = entry.record.identifier.key().clone();
+        if let Some(idempotency) = &entry.idempotency {
+            let request = RequestRow::key(&entry.principal, &idempotency.key);
+            let before = committed.engine.read(Table::Request, &request)?.and_then(|bytes| RequestRow::decode(&bytes));
+            if let Some(row) = before.filter(|row| row.remembered(entry.time)) {
+                return Ok(Planned::Not(Outcome::Repeated(row)));
+            }
+            if !self.requests.insert(request) {
+                // The same key waits in this very group: the first one's answer is the answer of both.
+                return Ok(Planned::Not(Outcome::Exists));
+            }
+        }
+        let mut meta = Meta {
+            previous: None,
+            previous_index: 0,
+            version: entry.record.version,
+            registered: entry.registered,
+            time: entry.time,
+            effect: entry.effect,
+            principal: entry.principal,
+            idempotency: entry.idempotency,
+        };
+        if entry.expect == Expect::Absent && committed.engine.read(Table::Erased, &entry.sid)?.is_some() {
+            return Ok(Planned::Not(Outcome::Erased));
+        }
+        let mut previous_in_group = None;
+        if let Some(head) = self.heads.get(&key) {
+            if entry.expect != (Expect::At { version: head.version, leaf: head.leaf }) {
+                return Ok(Planned::Not(Outcome::Moved(None)));
+            }
+            previous_in_group = Some(head.frame);
+        } else {
+            let row = committed.record_row(&key)?;
+            match (&entry.expect, &row) {
+                (Expect::Absent, None) => {}
+                (Expect::At { version, leaf }, Some(row)) if row.version == *version && row.leaf == *leaf => {
+                    meta.previous = Some(row.location);
+                    meta.previous_index = row.index;
+                }
+                _ => return Ok(Planned::Not(Outcome::Moved(row))),
+            }
+        }
+        if let Some(outcome) = self.names(&entry.record, committed)? {
+            return Ok(Planned::Not(outcome));
+        }
+        let leaf = leaf_hash(&entry.statement);
+        let frame = self.frames.len();
+        self.heads.insert(key, Head { version: entry.record.version, leaf, frame });
+        self.push(Pending {
+            content: FrameContent {
+                kind: FrameKind::Entry,
+                meta: meta.encode(),
+                statement: entry.statement,
+                disclosures: entry.disclosures,
+                previous_in_group,
+            },
+            meta,
+            record: Some(entry.record),
+            leaf,
+        });
+        Ok(Planned::Frame(frame))
+    }
+
+    /// Every name of the record must be its own: no other record's identifier, no other record's alias.
+    fn names(&mut self, record: &Record, committed: &Committed<'_>) -> Result<Option<Outcome>, ApplyError> {
+        let key = record.identifier.key();
+        if let Some(bearer) = self.bearer(key, committed)?.filter(|bearer| bearer != key) {
+            return Ok(Some(Outcome::AliasTaken { alias: key.clone(), bearer }));
+        }
+        for alias in &record.aliases {
+            let name = alias.key();
+            if let Some(bearer) = self.bearer(name, committed)?.filter(|bearer| bearer != key) {
+                return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer }));
+            }
+            if name != key && (self.heads.contains_key(name) || committed.record_row(name)?.is_some()) {
+                return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer: name.clone() }));
+            }
+        }
+        for alias in &record.aliases {
+            self.aliases.insert(alias.key().clone(), key.clone());
+        }
+        Ok(None)
+    }
+
+    fn bearer(&self, alias: &CanonicalKey, committed: &Committed<'_>) -> Result<Option<CanonicalKey>, ApplyError> {
+        if let Some(bearer) = self.aliases.get(alias) {
+            return Ok(Some(bearer.clone()));
+        }
+        let row = committed.engine.read(Table::Alias, alias.as_str().as_bytes())?;
+        Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))
+    }
+
+    fn statement(&mut self, proposal: StatementProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+        let rows = committed
+            .statements
+            .rows(proposal.kind, &proposal.statement, 0)
+            .map_err(|cause| ApplyError::Statement { sequence: 0, cause })?;
+        for row in &rows {
+            let place = (row.table, row.key.clone());
+            if self.rows.contains(&place) || committed.engine.read(row.table, &row.key)?.is_some() {
+                return Ok(Planned::Not(Outcome::Exists));
+            }
+        }
+        self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
+        let meta = Meta::plain(proposal.time, &proposal.principal);
+        Ok(Planned::Frame(self.push_statement(proposal, meta)))
+    }
+
+    /// One erasure frame a version, the newest first: the first takes the rows away, each names what it blanks.
+    fn erase(
+        &mut self,
+        key: &CanonicalKey,
+        statements: Vec<StatementProposal>,
+        committed: &Committed<'_>,
+    ) -> Result<Planned, ApplyError> {
+        let row = committed.record_row(key)?;
+        let Some(newest) = row.as_ref().filter(|row| row.version == statements.len() as u64) else {
+            return Ok(Planned::Not(Outcome::Moved(row)));
+        };
+        if self.heads.contains_key(key) {
+            return Ok(Planned::Not(Outcome::Moved(row)));
+        }
+        let (mut next, mut last) = (Some((newest.location, newest.index)), 0);
+        for statement in statements {
+            let Some((location, index)) = next else { break };
+            let meta = Meta {
+                previous: Some(location),
+                previous_index: index,
+                ..Meta::plain(statement.time, &statement.principal)
+            };
+            last = self.push_statement(statement, meta);
+            let frame = committed.journal.frame(location)?;
+            next = frame.meta.previous.map(|location| (location, frame.meta.previous_index));
+        }
+        Ok(Planned::Frame(last))
+    }
+
+    fn push_statement(&mut self, proposal: StatementProposal, meta: Meta) -> usize {
+        let leaf = leaf_hash(&proposal.statement);
+        let content = FrameContent {
+            kind: proposal.kind,
+            meta: meta.encode(),
+            statement: proposal.statement,
+            disclosures: Vec::new(),
+            previous_in_group: None,
+        };
+        self.push(Pending { content, meta, record: None, leaf })
+    }
+
+    fn push(&mut self, pending: Pending) -> usize {
+        self.bytes += pending.content.whole_bytes();
+        self.frames.push(pending);
+        self.frames.len() - 1
+    }
+}
+
+impl Committed<'_> {
+    fn record_row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, ApplyError> {
+        let row = self.engine.read(Table::Record, key.as_str().as_bytes())?;
+        Ok(row.and_then(|bytes| RecordRow::decode(&bytes)))
+    }
+}
+
+/// Bytes that a proposal will take in the journal, about.
+pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
+    256 + match proposal {
+        Proposal::Entry(entry) => entry.statement.len() + entry.disclosures.len(),
+        Proposal::Statement(proposal) => proposal.statement.len(),
+        Proposal::Erase { statements, .. } => statements.iter().map(|statement| 256 + statement.statement.len()).sum(),
+    }
+}

@@ -1,0 +1,141 @@
+//! The file seam: the few file operations that durability rests on, so that a test can stand between the store and the disk.
+//!
+//! `Disk` is the real one. What the store relies on, and no more: bytes written are durable once `sync_data` has
+//! returned; a name is durable once `sync_directory` has returned; an aligned sector of 512 bytes is written whole or
+//! not at all, and a write leaves bytes that it does not change as they were. Not promised: order between unsynced writes.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A folder of files.
+pub trait Medium: Send + Sync + 'static {
+    /// The names of the files, in no order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Creates (or empties) a file of `length` zero bytes whose blocks are reserved.
+    fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
+    /// Renames over whatever has the new name.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes names durable.
+    fn sync_directory(&self) -> io::Result<()>;
+    /// Bytes that can still be written here.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// One file, read and written by position.
+pub trait MediumFile: Send + Sync {
+    /// The file's length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// Fills the buffer or fails.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all of it or fails.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes the bytes durable.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A folder on the real disk.
+#[derive(Debug)]
+pub struct Disk(PathBuf);
+
+impl Disk {
+    /// Opens the folder, making it where absent; the folder's own name is made durable too.
+    pub fn open(folder: &Path) -> io::Result<Disk> {
+        std::fs::create_dir_all(folder)?;
+        if let Some(parent) = folder.parent() {
+            File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?.sync_all()?;
+        }
+        Ok(Disk(folder.to_owned()))
+    }
+}
+
+impl Medium for Disk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.0)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
+        let path = self.0.join(name);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        if length > 0 {
+            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)?;
+        }
+        Ok(Arc::new(DiskFile(file)))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.0.join(name))?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.0.join(name))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(&self.0)?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+}
+
+struct DiskFile(File);
+
+impl MediumFile for DiskFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// Replaces a small file so that a crash at any point leaves the old bytes or the new ones, never a mixture.
+pub fn replace(medium: &dyn Medium, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}.new");
+    let file = medium.create(&temporary, bytes.len() as u64)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    medium.rename(&temporary, name)?;
+    medium.sync_directory()
+}
+
+/// Reads a small file whole; `None` where there is none.
+pub fn read_whole(medium: &dyn Medium, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match medium.open(name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = file.length()?;
+    if length > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} has {length} bytes, over {limit}")));
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(Some(bytes))
+}

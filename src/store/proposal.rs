@@ -1,0 +1,112 @@
+//! What a service asks the sequencer to commit, and what it is told.
+
+use std::sync::Arc;
+
+use super::journal::{Effect, FrameKind, Idempotency, JournalError, Location};
+use super::rows::{LeafHash, RecordRow, RequestRow};
+use crate::model::identifier::CanonicalKey;
+use crate::model::record::Record;
+
+/// What must be true of the identifier at the moment of the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// It was never registered.
+    Absent,
+    /// It stands at this version, whose leaf has this hash.
+    At { version: u64, leaf: LeafHash },
+}
+
+/// A signed entry, ready for the journal.
+#[derive(Clone, Debug)]
+pub struct EntryProposal {
+    pub record: Arc<Record>,
+    pub expect: Expect,
+    /// The blinded name, as in the statement.
+    pub sid: [u8; 32],
+    pub statement: Vec<u8>,
+    pub disclosures: Vec<u8>,
+    /// Epoch seconds, as in the statement's `iat`.
+    pub time: i64,
+    /// When version 1 was registered.
+    pub registered: i64,
+    pub effect: Effect,
+    pub principal: String,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// Any other signed statement.
+#[derive(Clone, Debug)]
+pub struct StatementProposal {
+    pub kind: FrameKind,
+    pub statement: Vec<u8>,
+    pub time: i64,
+    pub principal: String,
+}
+
+/// One change that is asked for.
+#[derive(Clone, Debug)]
+pub enum Proposal {
+    Entry(EntryProposal),
+    /// Committed unless a row that it would make exists already.
+    Statement(StatementProposal),
+    /// Erases every version of an identifier: one statement a version, the newest first.
+    Erase { key: CanonicalKey, statements: Vec<StatementProposal> },
+}
+
+/// What became of one proposal.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Durable and visible.
+    Committed(Committed),
+    /// The identifier has moved on: it stands at this row now (`None`: it does not exist). Build and sign anew, or give up.
+    Moved(Option<RecordRow>),
+    /// Another identifier has this name, as its own or as an alias.
+    AliasTaken { alias: CanonicalKey, bearer: CanonicalKey },
+    /// A request with this idempotency key was committed before.
+    Repeated(RequestRow),
+    /// A row that the statement would make exists.
+    Exists,
+    /// The identifier was erased and is never given out again.
+    Erased,
+    /// Another proposal of the same atomic commit failed.
+    Withdrawn,
+    /// The group that holds it was refused as a whole; nothing was written.
+    Refused(Refusal),
+}
+
+/// A change that is durable and visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub sequence: u64,
+    pub location: Location,
+    /// Index of the statement in its tree.
+    pub index: u64,
+    pub leaf: LeafHash,
+}
+
+/// Why the store takes no writes. Reads go on in every case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The queue is full: ask again in a moment.
+    Busy,
+    /// The disk is full: free some space, then write again.
+    Full { needed_bytes: u64 },
+    /// The entries do not fit into one group.
+    TooLarge { bytes: usize, limit: usize },
+    /// A disk or a record store failed. The node must be restarted; what was asked may or may not be durable.
+    Poisoned(String),
+    /// The node is stopping.
+    Stopping,
+}
+
+impl Refusal {
+    pub(super) fn of_journal(error: &JournalError) -> Refusal {
+        match error {
+            JournalError::Full { needed } => Refusal::Full { needed_bytes: *needed },
+            JournalError::GroupTooLarge { bytes, segment_bytes } => {
+                Refusal::TooLarge { bytes: *bytes, limit: super::journal::group_limit(*segment_bytes) }
+            }
+            other => Refusal::Poisoned(other.to_string()),
+        }
+    }
+}
