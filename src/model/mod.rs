@@ -7,5 +7,9 @@
 pub mod text;
 pub mod time;
 
+// What names a thing.
+pub mod identifier;
+pub mod scheme;
+
 // What a caller may ask to be said, and who may.
 pub mod principal;
