@@ -4,12 +4,18 @@
 //! that an outside text could hold.
 
 // Words that the nouns are written with.
+mod field;
 pub mod text;
 pub mod time;
 
 // What names a thing.
 pub mod identifier;
 pub mod scheme;
+
+// What is said of it.
+pub mod alias;
+pub mod link;
+pub mod value;
 
 // What a caller may ask to be said, and who may.
 pub mod principal;
