@@ -15,7 +15,9 @@ pub mod scheme;
 // What is said of it.
 pub mod alias;
 pub mod link;
+pub mod record;
 pub mod value;
 
 // What a caller may ask to be said, and who may.
+pub mod draft;
 pub mod principal;
