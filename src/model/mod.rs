@@ -20,4 +20,5 @@ pub mod value;
 
 // What a caller may ask to be said, and who may.
 pub mod draft;
+pub mod prefix;
 pub mod principal;
