@@ -1,1 +1,24 @@
-//! The nouns, always valid once built.
+//! The nouns of the registry, always valid once built: parse, don't validate.
+//!
+//! Free to every stage; knows no socket, no store and no key. Everything here is pure and bounded, and panics on nothing
+//! that an outside text could hold.
+
+// Words that the nouns are written with.
+mod field;
+pub mod text;
+pub mod time;
+
+// What names a thing.
+pub mod identifier;
+pub mod scheme;
+
+// What is said of it.
+pub mod alias;
+pub mod link;
+pub mod record;
+pub mod value;
+
+// What a caller may ask to be said, and who may.
+pub mod draft;
+pub mod prefix;
+pub mod principal;

@@ -1,0 +1,253 @@
+//! The prefixes that this node answers for, and the policy of each: how cases compare, how the log is kept, how suffixes are
+//! minted.
+//!
+//! Not a delegation: quotas, validity and licences of enterprises come with organizations.
+
+mod mint;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::identifier::Identifier;
+use super::scheme::{handle, vaa};
+use super::time::Timestamp;
+
+pub use mint::{MintPattern, MintPatternError};
+
+/// What the public log shows of a prefix's records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogMode {
+    /// Neither identifier nor registrant can be read from it.
+    #[default]
+    Blinded,
+    /// Identifier, status and registrant in clear.
+    Open,
+}
+
+/// How suffixes under a prefix compare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SuffixCase {
+    #[default]
+    Insensitive,
+    Sensitive,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrefixPolicy {
+    pub prefix: String,
+    #[serde(default)]
+    pub log: LogMode,
+    #[serde(default)]
+    pub suffix_case: SuffixCase,
+    /// The name that people are shown.
+    #[serde(default)]
+    pub registrant: String,
+    /// See [`MintPattern`].
+    #[serde(default = "default_mint_pattern")]
+    pub mint_pattern: String,
+}
+
+fn default_mint_pattern() -> String {
+    MintPattern::DEFAULT.to_owned()
+}
+
+impl PrefixPolicy {
+    /// Every default.
+    #[must_use]
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self {
+            prefix: prefix.into(),
+            log: LogMode::default(),
+            suffix_case: SuffixCase::default(),
+            registrant: String::new(),
+            mint_pattern: default_mint_pattern(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PrefixError {
+    #[error(
+        "{0} is no prefix: a VAA prefix such as 88.118.8 or a Handle prefix such as 86.709.612 is expected"
+    )]
+    NotAPrefix(String),
+    #[error("the prefix {0} is named twice")]
+    NamedTwice(String),
+    #[error("the mint pattern of {prefix}: {error}")]
+    MintPattern {
+        prefix: String,
+        error: MintPatternError,
+    },
+}
+
+/// The prefixes of this node, by canonical prefix. Immutable once built.
+#[derive(Clone, Debug, Default)]
+pub struct Prefixes {
+    policies: HashMap<Box<str>, (PrefixPolicy, MintPattern)>,
+}
+
+impl Prefixes {
+    /// Prefixes are brought to their canonical case.
+    ///
+    /// # Errors
+    /// A text that is no prefix, one named twice, a mint pattern that cannot be minted from.
+    pub fn new(policies: Vec<PrefixPolicy>) -> Result<Self, PrefixError> {
+        let mut known = HashMap::with_capacity(policies.len());
+        for mut policy in policies {
+            policy.prefix.make_ascii_lowercase();
+            let prefix = policy.prefix.clone();
+            let is_prefix = if prefix.starts_with(vaa::ROOT) {
+                vaa::is_prefix(&prefix)
+            } else {
+                handle::is_prefix(&prefix)
+            };
+            if !is_prefix {
+                return Err(PrefixError::NotAPrefix(prefix));
+            }
+            let pattern = MintPattern::parse(&policy.mint_pattern).map_err(|error| {
+                PrefixError::MintPattern {
+                    prefix: prefix.clone(),
+                    error,
+                }
+            })?;
+            if known
+                .insert(prefix.clone().into_boxed_str(), (policy, pattern))
+                .is_some()
+            {
+                return Err(PrefixError::NamedTwice(prefix));
+            }
+        }
+        Ok(Self { policies: known })
+    }
+
+    /// The policy of exactly this identifier's prefix. Names of schemes without prefixes are nobody's here: they are reached
+    /// as aliases.
+    #[must_use]
+    pub fn responsible(&self, identifier: &Identifier) -> Option<&PrefixPolicy> {
+        if identifier.scheme().is_tagged() {
+            None
+        } else {
+            self.policy(identifier.prefix())
+        }
+    }
+
+    /// By canonical prefix.
+    #[must_use]
+    pub fn policy(&self, prefix: &str) -> Option<&PrefixPolicy> {
+        self.policies.get(prefix).map(|(policy, _)| policy)
+    }
+
+    /// The identifier with the key that its prefix's policy gives it.
+    #[must_use]
+    pub fn keyed(&self, identifier: Identifier) -> Identifier {
+        match self.responsible(&identifier) {
+            Some(policy) if policy.suffix_case == SuffixCase::Sensitive => {
+                identifier.with_case_sensitive_suffix()
+            }
+            _ => identifier,
+        }
+    }
+
+    /// A new suffix by the pattern of this canonical prefix; `fill` writes fresh randomness.
+    #[must_use]
+    pub fn mint_suffix(
+        &self,
+        prefix: &str,
+        now: Timestamp,
+        fill: impl FnMut(&mut [u8]),
+    ) -> Option<String> {
+        self.policies
+            .get(prefix)
+            .map(|(_, pattern)| pattern.mint(now, fill))
+    }
+
+    /// In the order of the prefixes.
+    #[must_use]
+    pub fn all(&self) -> Vec<&PrefixPolicy> {
+        let mut all: Vec<&PrefixPolicy> =
+            self.policies.values().map(|(policy, _)| policy).collect();
+        all.sort_by(|one, other| one.prefix.cmp(&other.prefix));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(policies: Vec<PrefixPolicy>) -> Prefixes {
+        Prefixes::new(policies).unwrap()
+    }
+
+    #[test]
+    fn a_node_is_responsible_for_exactly_its_prefixes() {
+        let known = prefixes(vec![
+            PrefixPolicy::new("88.999"),
+            PrefixPolicy::new("88.999.1"),
+            PrefixPolicy::new("TEST"),
+        ]);
+        let responsible = |text: &str| {
+            known
+                .responsible(&Identifier::parse(text).unwrap())
+                .map(|policy| policy.prefix.as_str())
+        };
+        assert_eq!(responsible("88.999.1/A"), Some("88.999.1"));
+        assert_eq!(responsible("88.999/A"), Some("88.999"));
+        assert_eq!(responsible("test/A"), Some("test"));
+        assert_eq!(responsible("88.999.01/A"), None);
+        assert_eq!(
+            responsible("4006381333931"),
+            None,
+            "a GTIN is an alias, not a prefix"
+        );
+    }
+
+    #[test]
+    fn only_a_case_sensitive_prefix_tells_cases_apart() {
+        let known = prefixes(vec![
+            PrefixPolicy {
+                suffix_case: SuffixCase::Sensitive,
+                ..PrefixPolicy::new("88.999.1")
+            },
+            PrefixPolicy::new("88.999.2"),
+        ]);
+        let key = |text: &str| known.keyed(Identifier::parse(text).unwrap()).key().clone();
+        assert_ne!(key("88.999.1/Ab"), key("88.999.1/aB"));
+        assert_eq!(key("88.999.2/Ab"), key("88.999.2/aB"));
+    }
+
+    #[test]
+    fn prefixes_that_break_the_grammar_or_occur_twice_are_refused() {
+        assert_eq!(
+            Prefixes::new(vec![PrefixPolicy::new("88.1")]).unwrap_err(),
+            PrefixError::NotAPrefix("88.1".into())
+        );
+        assert_eq!(
+            Prefixes::new(vec![PrefixPolicy::new("a/b")]).unwrap_err(),
+            PrefixError::NotAPrefix("a/b".into())
+        );
+        let twice = vec![PrefixPolicy::new("Test"), PrefixPolicy::new("TEST")];
+        assert_eq!(
+            Prefixes::new(twice).unwrap_err(),
+            PrefixError::NamedTwice("test".into())
+        );
+    }
+
+    #[test]
+    fn a_minted_suffix_makes_a_valid_identifier() {
+        let known = prefixes(vec![PrefixPolicy::new("88.999.1")]);
+        let suffix = known
+            .mint_suffix("88.999.1", Timestamp::EPOCH, |bytes| bytes.fill(7))
+            .unwrap();
+        assert!(Identifier::parse(&format!("88.999.1/{suffix}")).is_ok());
+        assert_eq!(
+            known.mint_suffix("88.999.2", Timestamp::EPOCH, |_| ()),
+            None
+        );
+    }
+}

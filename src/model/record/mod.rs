@@ -1,0 +1,144 @@
+//! The record: what the registry says of one identifier, at one version.
+//!
+//! Not an entry: signing it is the sign stage's, and history is the journal's. A row is its form inside the store.
+
+mod row;
+mod status;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::alias::Alias;
+use super::draft::Draft;
+use super::identifier::Identifier;
+use super::link::Link;
+use super::time::Timestamp;
+use super::value::Value;
+
+pub use row::RowError;
+pub use status::Status;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub identifier: Identifier,
+    /// From 1, without gaps.
+    pub version: u64,
+    pub status: Status,
+    pub template: Option<String>,
+    /// Sorted by index; no index occurs twice.
+    pub values: Vec<Value>,
+    pub links: Vec<Link>,
+    pub aliases: Vec<Alias>,
+    pub registrant: Option<String>,
+    pub registered: Timestamp,
+    pub updated: Timestamp,
+}
+
+impl Record {
+    /// The first version. A draft without a status begins active.
+    #[must_use]
+    pub fn first(identifier: Identifier, draft: Draft, now: Timestamp) -> Self {
+        Self {
+            identifier,
+            version: 1,
+            status: draft.status.unwrap_or(Status::Active),
+            template: draft.template,
+            values: draft.values,
+            links: draft.links,
+            aliases: draft.aliases,
+            registrant: draft.registrant,
+            registered: now,
+            updated: now,
+        }
+    }
+
+    /// The next version, with the draft's content in place of this one's. A draft without a status keeps it.
+    /// Whether the life cycle allows it is asked of [`Status::may_become`].
+    #[must_use]
+    pub fn next(&self, draft: Draft, now: Timestamp) -> Self {
+        Self {
+            identifier: self.identifier.clone(),
+            version: self.version.saturating_add(1),
+            status: draft.status.unwrap_or(self.status),
+            registered: self.registered,
+            ..Self::first(self.identifier.clone(), draft, now)
+        }
+    }
+
+    /// The last version: the name stays taken for ever, its content is gone.
+    #[must_use]
+    pub fn tombstone(&self, now: Timestamp) -> Self {
+        Self {
+            identifier: self.identifier.clone(),
+            version: self.version.saturating_add(1),
+            status: Status::Deleted,
+            template: None,
+            values: Vec::new(),
+            links: Vec::new(),
+            aliases: Vec::new(),
+            registrant: self.registrant.clone(),
+            registered: self.registered,
+            updated: now,
+        }
+    }
+
+    #[must_use]
+    pub fn is_tombstone(&self) -> bool {
+        self.status == Status::Deleted
+    }
+
+    /// Its content as a draft, from which a patch makes the next one.
+    #[must_use]
+    pub fn to_draft(&self) -> Draft {
+        Draft {
+            status: Some(self.status),
+            template: self.template.clone(),
+            values: self.values.clone(),
+            links: self.links.clone(),
+            aliases: self.aliases.clone(),
+            registrant: self.registrant.clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn value(&self, index: u32) -> Option<&Value> {
+        self.values
+            .binary_search_by_key(&index, |value| value.index)
+            .ok()
+            .and_then(|at| self.values.get(at))
+    }
+
+    /// The store's form: compact JSON, the same bytes for equal records.
+    #[must_use]
+    pub fn to_row(&self) -> Vec<u8> {
+        row::write(self)
+    }
+
+    /// # Errors
+    /// Bytes that [`Record::to_row`] did not write.
+    pub fn from_row(bytes: &[u8]) -> Result<Self, RowError> {
+        row::read(bytes)
+    }
+}
+
+/// The body of a resolution, every value included: whoever answers strangers filters by visibility first.
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        object.serialize_entry("identifier", &self.identifier)?;
+        object.serialize_entry("version", &self.version)?;
+        object.serialize_entry("status", self.status.as_str())?;
+        if let Some(template) = &self.template {
+            object.serialize_entry("template", template)?;
+        }
+        object.serialize_entry("values", &self.values)?;
+        object.serialize_entry("links", &self.links)?;
+        object.serialize_entry("aliases", &self.aliases)?;
+        if let Some(registrant) = &self.registrant {
+            object.serialize_entry("registrant", registrant)?;
+        }
+        object.serialize_entry("registered", &self.registered)?;
+        object.serialize_entry("updated", &self.updated)?;
+        object.end()
+    }
+}
