@@ -3,10 +3,10 @@
 //! Not a link: an alias resolves to this record itself.
 
 use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value as Json;
 
-use super::field::{Complaints, Place};
+use super::field::{Complaints, Place, first_of};
 use super::identifier::{CanonicalKey, Identifier, IdentifierError, MAX_IDENTIFIER_BYTES};
 use super::scheme::Scheme;
 
@@ -86,5 +86,17 @@ impl Serialize for Alias {
         object.serialize_field("scheme", self.scheme().as_str())?;
         object.serialize_field("identifier", self.spelling())?;
         object.end()
+    }
+}
+
+/// What [`Serialize`] wrote.
+impl<'de> Deserialize<'de> for Alias {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        let mut complaints = Complaints::default();
+        let alias = Self::read(&json, &Place::Root, &mut complaints);
+        complaints
+            .or(alias)
+            .map_err(|errors| de::Error::custom(first_of(&errors)))
     }
 }

@@ -17,6 +17,14 @@ pub struct FieldError {
     pub detail: Text,
 }
 
+/// A serde error has room for one sentence.
+pub(in crate::model) fn first_of(errors: &[FieldError]) -> String {
+    errors
+        .first()
+        .map(|error| format!("{}: {}", error.pointer, error.detail))
+        .unwrap_or_default()
+}
+
 /// A place in a document; the pointer is written only when something is wrong there.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) enum Place<'a> {

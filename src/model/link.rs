@@ -3,10 +3,10 @@
 //! Not followed here; whether the other end exists is the reader's question.
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value as Json;
 
-use super::field::{Complaints, Place};
+use super::field::{Complaints, Place, first_of};
 use super::identifier::{Identifier, MAX_IDENTIFIER_BYTES};
 use super::text::Text;
 
@@ -155,6 +155,18 @@ pub(in crate::model) fn bad_url() -> Text {
         "应为绝对地址，如 https://example.com/，且不含空白与引号",
         "must be an absolute URL such as https://example.com/, without white space or quotes",
     )
+}
+
+/// What [`Serialize`] wrote.
+impl<'de> Deserialize<'de> for Link {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        let mut complaints = Complaints::default();
+        let link = Self::read(&json, &Place::Root, &mut complaints);
+        complaints
+            .or(link)
+            .map_err(|errors| de::Error::custom(first_of(&errors)))
+    }
 }
 
 impl Serialize for Link {

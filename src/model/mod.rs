@@ -4,7 +4,7 @@
 //! that an outside text could hold.
 
 // Words that the nouns are written with.
-mod field;
+pub mod field;
 pub mod text;
 pub mod time;
 
@@ -20,5 +20,6 @@ pub mod value;
 
 // What a caller may ask to be said, and who may.
 pub mod draft;
+pub mod permitted;
 pub mod prefix;
 pub mod principal;

@@ -1,1 +1,128 @@
-//! Stage 4: one file per verb.
+//! Stage 4: one file a verb. A service takes a [`Permitted`](crate::model::permitted::Permitted) request and reads as
+//! five to seven calls into the stages below.
+//!
+//! - `resolve`: from a name to a record, through the cache. `history`: its versions.
+//! - `register`: create, change, delete, mint. `import`: many at once, as a job.
+//! - `administer`: API keys, the bootstrap token, the keys that sign.
+
+pub mod administer;
+pub mod error;
+pub mod history;
+pub mod import;
+pub mod register;
+pub mod resolve;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::model::draft::DraftLimits;
+use crate::model::identifier::{CanonicalKey, Identifier};
+use crate::model::prefix::{PrefixPolicy, Prefixes};
+use crate::model::record::Record;
+use crate::sign::entry::{Blinding, Signer};
+use crate::sign::keys::SigningKey;
+use crate::store::Store;
+use crate::store::cache::AnswerCache;
+use crate::store::rows::RecordRow;
+
+pub use error::ServiceError;
+
+/// Encodes a resolution for the cache: what this stage needs of the codec above it.
+pub trait EncodeResolution: Send + Sync + 'static {
+    fn encode(&self, resolution: &resolve::Resolution) -> Vec<u8>;
+}
+
+/// What signs on behalf of the node.
+pub struct Signing {
+    pub key: SigningKey,
+    pub issuer: String,
+    pub blinding: Blinding,
+}
+
+impl Signing {
+    pub fn signer(&self) -> Signer<'_> {
+        Signer {
+            key: &self.key,
+            issuer: &self.issuer,
+            blinding: &self.blinding,
+        }
+    }
+}
+
+/// The settings that services go by.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    pub draft_limits: DraftLimits,
+    /// HTTP freshness of an answer, in seconds: not the record's ttl.
+    pub max_age_seconds: u32,
+    /// How long "unknown" is believed, in seconds.
+    pub negative_seconds: u32,
+    /// Where uploads and jobs lie.
+    pub imports_folder: PathBuf,
+    /// The most bytes of one line of an import.
+    pub line_bytes: usize,
+    /// The most bytes of one upload.
+    pub import_bytes: u64,
+    pub json_depth: usize,
+    /// Import jobs that run at the same time; more wait.
+    pub parallel_imports: usize,
+}
+
+/// All services over one store.
+pub struct Services {
+    pub store: Store,
+    pub cache: Arc<AnswerCache>,
+    pub prefixes: Arc<Prefixes>,
+    pub settings: ServiceSettings,
+    pub(crate) signing: Signing,
+    pub(crate) encoder: Arc<dyn EncodeResolution>,
+    /// Idempotency keys of requests that are running: (principal, key).
+    pub(crate) running: Mutex<HashSet<(String, String)>>,
+    pub imports: import::Jobs,
+    pub bootstrap: administer::Bootstrap,
+}
+
+/// A record as the store has it.
+pub(crate) struct Standing {
+    pub row: RecordRow,
+    pub record: Record,
+}
+
+impl Services {
+    /// Reads an identifier as its prefix's policy compares it.
+    pub fn identifier(&self, text: &str) -> Result<Identifier, ServiceError> {
+        Ok(self.prefixes.keyed(Identifier::parse(text)?))
+    }
+
+    /// The policy of an identifier that can be registered here.
+    pub(crate) fn policy(&self, identifier: &Identifier) -> Result<&PrefixPolicy, ServiceError> {
+        self.prefixes
+            .responsible(identifier)
+            .ok_or_else(|| ServiceError::NotResponsible {
+                identifier: identifier.spelling().to_owned(),
+            })
+    }
+
+    /// The record that stands under this very key.
+    pub(crate) fn standing(&self, key: &CanonicalKey) -> Result<Option<Standing>, ServiceError> {
+        let Some(row) = self.store.row(key)? else {
+            return Ok(None);
+        };
+        let record = self.store.record(&row)?;
+        Ok(Some(Standing { row, record }))
+    }
+
+    /// The record under this name, be it the identifier or an alias.
+    pub(crate) fn named(&self, name: &CanonicalKey) -> Result<Option<Standing>, ServiceError> {
+        if let Some(standing) = self.standing(name)? {
+            return Ok(Some(standing));
+        }
+        match self.store.bearer(name)? {
+            Some(bearer) => self.standing(&bearer),
+            None => Ok(None),
+        }
+    }
+}

@@ -20,9 +20,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use crate::model::prefix::Prefixes;
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
+use crate::store::ReadStatement;
 use crate::store::engine::Write;
 use crate::store::journal::{FrameKind, Meta};
-use crate::store::ReadStatement;
 
 /// Reads back, for the store, what this stage has written.
 pub struct StatementReader {
@@ -31,7 +31,9 @@ pub struct StatementReader {
 
 impl ReadStatement for StatementReader {
     fn record(&self, statement: &[u8], disclosures: &[u8], meta: &Meta) -> Result<Record, String> {
-        entry::read(statement, disclosures, Timestamp::from_seconds(meta.registered), &self.prefixes)
+        let registered =
+            Timestamp::from_seconds(meta.registered).map_err(|error| error.to_string())?;
+        entry::read(statement, disclosures, registered, &self.prefixes)
     }
 
     fn rows(&self, kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<Write>, String> {

@@ -94,9 +94,15 @@ impl Mark {
 
     pub fn decode(bytes: &[u8]) -> Option<Mark> {
         let mut read = Reader(bytes);
-        let mut mark = Mark { sequence: read.u64()?, records: read.u64()?, rows: read.u128()?, requests: BTreeMap::new() };
+        let mut mark = Mark {
+            sequence: read.u64()?,
+            records: read.u64()?,
+            rows: read.u128()?,
+            requests: BTreeMap::new(),
+        };
         while !read.0.is_empty() {
-            mark.requests.insert(read.u64()?.cast_signed(), read.u128()?);
+            mark.requests
+                .insert(read.u64()?.cast_signed(), read.u128()?);
         }
         Some(mark)
     }
@@ -115,7 +121,12 @@ pub trait Engine: Send + Sync + 'static {
     /// The row with this key.
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError>;
     /// Up to `limit` rows of a table in key order, beginning after `after` (or with the first).
-    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError>;
+    fn scan(
+        &self,
+        table: Table,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError>;
     /// Visits every row but the mark, in no order. Stops at the first error.
     fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError>;
     /// Applies rows in order, then the mark.
@@ -138,7 +149,16 @@ pub fn tagged(table: Table, key: &[u8]) -> Vec<u8> {
 
 /// The table of an engine's key.
 pub fn table_of(tag: u8) -> Option<Table> {
-    [Table::Alias, Table::Erased, Table::Request, Table::Key, Table::Mark, Table::Record, Table::Authority, Table::Revoked]
-        .into_iter()
-        .find(|table| *table as u8 == tag)
+    [
+        Table::Alias,
+        Table::Erased,
+        Table::Request,
+        Table::Key,
+        Table::Mark,
+        Table::Record,
+        Table::Authority,
+        Table::Revoked,
+    ]
+    .into_iter()
+    .find(|table| *table as u8 == tag)
 }

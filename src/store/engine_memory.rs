@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::engine::{table_of, tagged, Engine, EngineError, Mark, RowBytes, Table, Write};
+use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Write, table_of, tagged};
 
 /// Every row in one ordered map. The lock is held for one row at a time, so readers never wait for a whole group.
 #[derive(Default)]
@@ -16,22 +16,41 @@ pub struct MemoryEngine {
 
 impl Engine for MemoryEngine {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
-        Ok(self.rows.read().get(&tagged(table, key)).cloned().map(RowBytes::Shared))
+        Ok(self
+            .rows
+            .read()
+            .get(&tagged(table, key))
+            .cloned()
+            .map(RowBytes::Shared))
     }
 
-    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+    fn scan(
+        &self,
+        table: Table,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
         let from = match after {
             Some(key) => Bound::Excluded(tagged(table, key)),
             None => Bound::Included(vec![table as u8]),
         };
         let rows = self.rows.read();
-        let found = rows.range((from, Bound::Excluded(vec![table as u8 + 1]))).take(limit);
-        Ok(found.map(|(key, value)| (key[1..].to_vec(), RowBytes::Shared(Arc::clone(value)))).collect())
+        let found = rows
+            .range((from, Bound::Excluded(vec![table as u8 + 1])))
+            .take(limit);
+        Ok(found
+            .map(|(key, value)| (key[1..].to_vec(), RowBytes::Shared(Arc::clone(value))))
+            .collect())
     }
 
     fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError> {
         for (key, value) in self.rows.read().iter() {
-            if let Some(table) = key.first().copied().and_then(table_of).filter(|table| *table != Table::Mark) {
+            if let Some(table) = key
+                .first()
+                .copied()
+                .and_then(table_of)
+                .filter(|table| *table != Table::Mark)
+            {
                 visit(table, &key[1..], value);
             }
         }
@@ -46,7 +65,9 @@ impl Engine for MemoryEngine {
                 None => self.rows.write().remove(&key),
             };
         }
-        self.rows.write().insert(vec![Table::Mark as u8], mark.encode().into());
+        self.rows
+            .write()
+            .insert(vec![Table::Mark as u8], mark.encode().into());
         Ok(())
     }
 
@@ -55,7 +76,10 @@ impl Engine for MemoryEngine {
         match row.map(|bytes| Mark::decode(&bytes)) {
             None => Ok(None),
             Some(Some(mark)) => Ok(Some(mark)),
-            Some(None) => Err(EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
+            Some(None) => Err(EngineError {
+                action: "read the mark",
+                cause: "it does not decode".to_owned(),
+            }),
         }
     }
 

@@ -6,10 +6,10 @@
 //! - it may panic on damaged files, so opening and checking run under `catch_unwind`.
 
 use std::fs::File;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::engine::{table_of, tagged, Engine, EngineError, Mark, RowBytes, Table, Write};
+use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Write, table_of, tagged};
 
 /// Bytes of one of sled's log segments: measured best for records of this size.
 const SEGMENT_BYTES: usize = 512 * 1024;
@@ -35,9 +35,15 @@ impl SledEngine {
                 .open()
         };
         match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(db)) => Ok(SledEngine { folder: folder.to_owned(), db }),
+            Ok(Ok(db)) => Ok(SledEngine {
+                folder: folder.to_owned(),
+                db,
+            }),
             Ok(Err(error)) => Err(failed("open")(error)),
-            Err(_) => Err(EngineError { action: "open", cause: "sled panicked on its files".to_owned() }),
+            Err(_) => Err(EngineError {
+                action: "open",
+                cause: "sled panicked on its files".to_owned(),
+            }),
         }
     }
 }
@@ -49,10 +55,19 @@ fn cache_capacity(budget_bytes: u64) -> u64 {
 
 impl Engine for SledEngine {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
-        Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled))
+        Ok(self
+            .db
+            .get(tagged(table, key))
+            .map_err(failed("read"))?
+            .map(RowBytes::Sled))
     }
 
-    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+    fn scan(
+        &self,
+        table: Table,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
         let from = match after {
             Some(key) => std::ops::Bound::Excluded(tagged(table, key)),
             None => std::ops::Bound::Included(vec![table as u8]),
@@ -73,39 +88,57 @@ impl Engine for SledEngine {
                 match key.first().copied().and_then(table_of) {
                     Some(Table::Mark) => {}
                     Some(table) => visit(table, &key[1..], &value),
-                    None => return Err(EngineError { action: "scan", cause: "a row of no known table".to_owned() }),
+                    None => {
+                        return Err(EngineError {
+                            action: "scan",
+                            cause: "a row of no known table".to_owned(),
+                        });
+                    }
                 }
             }
             Ok(())
         };
-        catch_unwind(AssertUnwindSafe(&mut walk))
-            .unwrap_or_else(|_| Err(EngineError { action: "scan", cause: "sled panicked on its files".to_owned() }))
+        catch_unwind(AssertUnwindSafe(&mut walk)).unwrap_or_else(|_| {
+            Err(EngineError {
+                action: "scan",
+                cause: "sled panicked on its files".to_owned(),
+            })
+        })
     }
 
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
         for row in rows {
             let key = tagged(row.table, &row.key);
             match &row.value {
-                Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
+                Some(value) => self
+                    .db
+                    .insert(key, value.as_slice())
+                    .map_err(failed("insert"))?,
                 None => self.db.remove(key).map_err(failed("remove"))?,
             };
         }
-        self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
+        self.db
+            .insert([Table::Mark as u8], mark.encode())
+            .map_err(failed("insert"))?;
         Ok(())
     }
 
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
         match self.db.get([Table::Mark as u8]).map_err(failed("read"))? {
             None => Ok(None),
-            Some(bytes) => Mark::decode(&bytes)
-                .map(Some)
-                .ok_or_else(|| EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
+            Some(bytes) => Mark::decode(&bytes).map(Some).ok_or_else(|| EngineError {
+                action: "read the mark",
+                cause: "it does not decode".to_owned(),
+            }),
         }
     }
 
     fn persist(&self) -> Result<(), EngineError> {
         self.db.flush().map_err(failed("flush"))?;
-        sync_tree(&self.folder).map_err(|error| EngineError { action: "fsync", cause: error.to_string() })
+        sync_tree(&self.folder).map_err(|error| EngineError {
+            action: "fsync",
+            cause: error.to_string(),
+        })
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -131,5 +164,8 @@ fn sync_tree(folder: &Path) -> std::io::Result<()> {
 }
 
 fn failed(action: &'static str) -> impl Fn(sled::Error) -> EngineError {
-    move |error| EngineError { action, cause: error.to_string() }
+    move |error| EngineError {
+        action,
+        cause: error.to_string(),
+    }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::ReadStatement;
 use super::apply::ApplyError;
 use super::engine::{Engine, Table};
 use super::journal::{FrameContent, FrameKind, Meta, Reader};
 use super::proposal::{EntryProposal, Expect, Outcome, Proposal, StatementProposal};
-use super::rows::{leaf_hash, LeafHash, RecordRow, RequestRow};
-use super::ReadStatement;
+use super::rows::{LeafHash, RecordRow, RequestRow, leaf_hash};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
 
@@ -62,7 +62,11 @@ pub(super) struct Committed<'a> {
 
 impl Group {
     /// Checks one proposal and takes it in, or says why not. An error is the store's own failure.
-    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+    pub fn plan(
+        &mut self,
+        proposal: Proposal,
+        committed: &Committed<'_>,
+    ) -> Result<Planned, ApplyError> {
         match proposal {
             Proposal::Entry(entry) => self.entry(entry, committed),
             Proposal::Statement(statement) => self.statement(statement, committed),
@@ -70,11 +74,18 @@ impl Group {
         }
     }
 
-    fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+    fn entry(
+        &mut self,
+        entry: EntryProposal,
+        committed: &Committed<'_>,
+    ) -> Result<Planned, ApplyError> {
         let key = entry.record.identifier.key().clone();
         if let Some(idempotency) = &entry.idempotency {
             let request = RequestRow::key(&entry.principal, &idempotency.key);
-            let before = committed.engine.read(Table::Request, &request)?.and_then(|bytes| RequestRow::decode(&bytes));
+            let before = committed
+                .engine
+                .read(Table::Request, &request)?
+                .and_then(|bytes| RequestRow::decode(&bytes));
             if let Some(row) = before.filter(|row| row.remembered(entry.time)) {
                 return Ok(Planned::Not(Outcome::Repeated(row)));
             }
@@ -93,12 +104,19 @@ impl Group {
             principal: entry.principal,
             idempotency: entry.idempotency,
         };
-        if entry.expect == Expect::Absent && committed.engine.read(Table::Erased, &entry.sid)?.is_some() {
+        if entry.expect == Expect::Absent
+            && committed.engine.read(Table::Erased, &entry.sid)?.is_some()
+        {
             return Ok(Planned::Not(Outcome::Erased));
         }
         let mut previous_in_group = None;
         if let Some(head) = self.heads.get(&key) {
-            if entry.expect != (Expect::At { version: head.version, leaf: head.leaf }) {
+            if entry.expect
+                != (Expect::At {
+                    version: head.version,
+                    leaf: head.leaf,
+                })
+            {
                 return Ok(Planned::Not(Outcome::Moved(None)));
             }
             previous_in_group = Some(head.frame);
@@ -106,7 +124,9 @@ impl Group {
             let row = committed.record_row(&key)?;
             match (&entry.expect, &row) {
                 (Expect::Absent, None) => {}
-                (Expect::At { version, leaf }, Some(row)) if row.version == *version && row.leaf == *leaf => {
+                (Expect::At { version, leaf }, Some(row))
+                    if row.version == *version && row.leaf == *leaf =>
+                {
                     meta.previous = Some(row.location);
                     meta.previous_index = row.index;
                 }
@@ -118,7 +138,14 @@ impl Group {
         }
         let leaf = leaf_hash(&entry.statement);
         let frame = self.frames.len();
-        self.heads.insert(key, Head { version: entry.record.version, leaf, frame });
+        self.heads.insert(
+            key,
+            Head {
+                version: entry.record.version,
+                leaf,
+                frame,
+            },
+        );
         self.push(Pending {
             content: FrameContent {
                 kind: FrameKind::Entry,
@@ -135,18 +162,33 @@ impl Group {
     }
 
     /// Every name of the record must be its own: no other record's identifier, no other record's alias.
-    fn names(&mut self, record: &Record, committed: &Committed<'_>) -> Result<Option<Outcome>, ApplyError> {
+    fn names(
+        &mut self,
+        record: &Record,
+        committed: &Committed<'_>,
+    ) -> Result<Option<Outcome>, ApplyError> {
         let key = record.identifier.key();
         if let Some(bearer) = self.bearer(key, committed)?.filter(|bearer| bearer != key) {
-            return Ok(Some(Outcome::AliasTaken { alias: key.clone(), bearer }));
+            return Ok(Some(Outcome::AliasTaken {
+                alias: key.clone(),
+                bearer,
+            }));
         }
         for alias in &record.aliases {
             let name = alias.key();
             if let Some(bearer) = self.bearer(name, committed)?.filter(|bearer| bearer != key) {
-                return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer }));
+                return Ok(Some(Outcome::AliasTaken {
+                    alias: name.clone(),
+                    bearer,
+                }));
             }
-            if name != key && (self.heads.contains_key(name) || committed.record_row(name)?.is_some()) {
-                return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer: name.clone() }));
+            if name != key
+                && (self.heads.contains_key(name) || committed.record_row(name)?.is_some())
+            {
+                return Ok(Some(Outcome::AliasTaken {
+                    alias: name.clone(),
+                    bearer: name.clone(),
+                }));
             }
         }
         for alias in &record.aliases {
@@ -155,15 +197,29 @@ impl Group {
         Ok(None)
     }
 
-    fn bearer(&self, alias: &CanonicalKey, committed: &Committed<'_>) -> Result<Option<CanonicalKey>, ApplyError> {
+    fn bearer(
+        &self,
+        alias: &CanonicalKey,
+        committed: &Committed<'_>,
+    ) -> Result<Option<CanonicalKey>, ApplyError> {
         if let Some(bearer) = self.aliases.get(alias) {
             return Ok(Some(bearer.clone()));
         }
-        let row = committed.engine.read(Table::Alias, alias.as_str().as_bytes())?;
-        Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))
+        let row = committed
+            .engine
+            .read(Table::Alias, alias.as_str().as_bytes())?;
+        Ok(row.and_then(|bytes| {
+            std::str::from_utf8(&bytes)
+                .ok()
+                .map(CanonicalKey::from_stored)
+        }))
     }
 
-    fn statement(&mut self, proposal: StatementProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+    fn statement(
+        &mut self,
+        proposal: StatementProposal,
+        committed: &Committed<'_>,
+    ) -> Result<Planned, ApplyError> {
         let rows = committed
             .statements
             .rows(proposal.kind, &proposal.statement, 0)
@@ -174,7 +230,8 @@ impl Group {
                 return Ok(Planned::Not(Outcome::Exists));
             }
         }
-        self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
+        self.rows
+            .extend(rows.into_iter().map(|row| (row.table, row.key)));
         let meta = Meta::plain(proposal.time, &proposal.principal);
         Ok(Planned::Frame(self.push_statement(proposal, meta)))
     }
@@ -187,7 +244,10 @@ impl Group {
         committed: &Committed<'_>,
     ) -> Result<Planned, ApplyError> {
         let row = committed.record_row(key)?;
-        let Some(newest) = row.as_ref().filter(|row| row.version == statements.len() as u64) else {
+        let Some(newest) = row
+            .as_ref()
+            .filter(|row| row.version == statements.len() as u64)
+        else {
             return Ok(Planned::Not(Outcome::Moved(row)));
         };
         if self.heads.contains_key(key) {
@@ -203,7 +263,10 @@ impl Group {
             };
             last = self.push_statement(statement, meta);
             let frame = committed.journal.frame(location)?;
-            next = frame.meta.previous.map(|location| (location, frame.meta.previous_index));
+            next = frame
+                .meta
+                .previous
+                .map(|location| (location, frame.meta.previous_index));
         }
         Ok(Planned::Frame(last))
     }
@@ -217,7 +280,12 @@ impl Group {
             disclosures: Vec::new(),
             previous_in_group: None,
         };
-        self.push(Pending { content, meta, record: None, leaf })
+        self.push(Pending {
+            content,
+            meta,
+            record: None,
+            leaf,
+        })
     }
 
     fn push(&mut self, pending: Pending) -> usize {
@@ -239,6 +307,9 @@ pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
     256 + match proposal {
         Proposal::Entry(entry) => entry.statement.len() + entry.disclosures.len(),
         Proposal::Statement(proposal) => proposal.statement.len(),
-        Proposal::Erase { statements, .. } => statements.iter().map(|statement| 256 + statement.statement.len()).sum(),
+        Proposal::Erase { statements, .. } => statements
+            .iter()
+            .map(|statement| 256 + statement.statement.len())
+            .sum(),
     }
 }

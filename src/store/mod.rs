@@ -25,10 +25,12 @@ mod sequencer;
 use std::time::Duration;
 
 pub use self::apply::{ApplyError, ReadStatement};
-pub use self::open::{OpenError, Opened, Store, StoreOptions};
-pub use self::proposal::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
-pub use self::sequencer::GroupLimits;
 use self::journal::Tail;
+pub use self::open::{OpenError, Opened, Store, StoreOptions};
+pub use self::proposal::{
+    Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
+};
+pub use self::sequencer::GroupLimits;
 use crate::model::identifier::CanonicalKey;
 
 /// Who must hear of commits: the cache and the counters. Called on the sequencer's thread: be quick, never block.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{bounded, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{RecvTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use super::engine_sled::SledEngine;
 use super::journal::{Frame, Journal, JournalError, Location, Reader, Recovered, Start, Tail};
 use super::medium::{self, Disk, Medium};
 use super::proposal::{Outcome, Proposal, Refusal};
-use super::rows::{row_hash, RecordRow, RequestRow, REQUEST_SECONDS};
+use super::rows::{REQUEST_SECONDS, RecordRow, RequestRow, row_hash};
 use super::sequencer::{GroupLimits, Job, Sequencer};
 use super::{Fatal, Observer};
 use crate::model::identifier::CanonicalKey;
@@ -58,7 +58,11 @@ pub struct StoreOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("{action} {path}: {source}")]
-    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{0} is in use by another process: stop that one first, or name another folder")]
     InUse(PathBuf),
     #[error(transparent)]
@@ -67,7 +71,9 @@ pub enum OpenError {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
-    #[error("the record store made anew from the journal does not add up: {0}; this is a bug, nothing was changed in the journal")]
+    #[error(
+        "the record store made anew from the journal does not add up: {0}; this is a bug, nothing was changed in the journal"
+    )]
     SelfCheck(String),
 }
 
@@ -121,7 +127,11 @@ impl Store {
     ) -> Result<(Store, Opened), OpenError> {
         let io = |action, path: &Path| {
             let path = path.to_owned();
-            move |source| OpenError::Io { action, path, source }
+            move |source| OpenError::Io {
+                action,
+                path,
+                source,
+            }
         };
         std::fs::create_dir_all(&options.folder).map_err(io("make", &options.folder))?;
         let lock = lock_folder(&options.folder)?;
@@ -130,9 +140,13 @@ impl Store {
         let records = options.folder.join("records");
         let mut home = match options.engine {
             EngineChoice::Memory => Home::Memory,
-            EngineChoice::Sled { budget_bytes } => Home::Sled { folder: records, budget_bytes },
+            EngineChoice::Sled { budget_bytes } => Home::Sled {
+                folder: records,
+                budget_bytes,
+            },
         };
-        let (mut store, opened) = Store::open_on(options, medium, &mut home, statements, observer, fatal)?;
+        let (mut store, opened) =
+            Store::open_on(options, medium, &mut home, statements, observer, fatal)?;
         store._lock = Some(lock);
         Ok((store, opened))
     }
@@ -145,7 +159,14 @@ impl Store {
         observer: Arc<dyn Observer>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
-        Store::open_on(options, medium, &mut Home::Memory, statements, observer, fatal)
+        Store::open_on(
+            options,
+            medium,
+            &mut Home::Memory,
+            statements,
+            observer,
+            fatal,
+        )
     }
 
     fn open_on(
@@ -158,10 +179,18 @@ impl Store {
     ) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
         let mut opening = Opening::begin(medium.as_ref(), home)?;
-        let Recovered { journal, from, cut, sealed, erased } =
-            Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
+        let Recovered {
+            journal,
+            from,
+            cut,
+            sealed,
+            erased,
+        } = Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
         let reader = journal.reader();
-        let applier = Applier { statements: Arc::clone(&statements), journal: Arc::clone(&reader) };
+        let applier = Applier {
+            statements: Arc::clone(&statements),
+            journal: Arc::clone(&reader),
+        };
         opening.catch_up(home, &applier, from, journal.tail(), sealed)?;
         if !erased.is_empty() {
             opening.engine.persist()?;
@@ -171,8 +200,19 @@ impl Store {
         }
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
-        save(medium.as_ref(), Checkpoint { tail: from, clean: false })?;
-        let opened = Opened { cut, records: opening.mark.records, seconds: started.elapsed().as_secs_f64(), ..opening.opened };
+        save(
+            medium.as_ref(),
+            Checkpoint {
+                tail: from,
+                clean: false,
+            },
+        )?;
+        let opened = Opened {
+            cut,
+            records: opening.mark.records,
+            seconds: started.elapsed().as_secs_f64(),
+            ..opening.opened
+        };
 
         let settled = Arc::new(Mutex::new(journal.tail()));
         let poisoned = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -182,7 +222,10 @@ impl Store {
             engine: Arc::clone(&opening.engine),
             applier,
             observer,
-            fatal: Arc::new(Poison { told: fatal, poisoned: Arc::clone(&poisoned) }),
+            fatal: Arc::new(Poison {
+                told: fatal,
+                poisoned: Arc::clone(&poisoned),
+            }),
             limits: options.group,
             mark: opening.mark,
             settled: Arc::clone(&settled),
@@ -191,11 +234,14 @@ impl Store {
             forgotten_to: None,
         };
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| OpenError::Io {
-                action: "start a thread for",
-                path: options.folder.clone(),
-                source,
-            })
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(work)
+                .map_err(|source| OpenError::Io {
+                    action: "start a thread for",
+                    path: options.folder.clone(),
+                    source,
+                })
         };
         let sequencer = spawn("sequencer", Box::new(move || sequencer.run(&queue)))?;
         let (stop, stopped) = bounded(1);
@@ -208,10 +254,24 @@ impl Store {
             interval: options.checkpoint_interval,
         };
         let thread = spawn("checkpoints", Box::new(move || keeper.run(&stopped)))?;
-        let keeper = Mutex::new(Some(Keeper { stop, thread, sequencer }));
+        let keeper = Mutex::new(Some(Keeper {
+            stop,
+            thread,
+            sequencer,
+        }));
         let engine = opening.engine;
         Ok((
-            Store { jobs, engine, journal: reader, statements, settled, medium, keeper, poisoned, _lock: None },
+            Store {
+                jobs,
+                engine,
+                journal: reader,
+                statements,
+                settled,
+                medium,
+                keeper,
+                poisoned,
+                _lock: None,
+            },
             opened,
         ))
     }
@@ -220,7 +280,11 @@ impl Store {
     pub async fn commit(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
-        let refused = match self.jobs.try_send(Job::Commit { proposals, atomic, answer }) {
+        let refused = match self.jobs.try_send(Job::Commit {
+            proposals,
+            atomic,
+            answer,
+        }) {
             Ok(()) => match answered.await {
                 Ok(outcomes) => return outcomes,
                 Err(_) => lost(),
@@ -235,7 +299,11 @@ impl Store {
     pub fn commit_blocking(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
-        let refused = match self.jobs.send(Job::Commit { proposals, atomic, answer }) {
+        let refused = match self.jobs.send(Job::Commit {
+            proposals,
+            atomic,
+            answer,
+        }) {
             Ok(()) => match answered.blocking_recv() {
                 Ok(outcomes) => return outcomes,
                 Err(_) => lost(),
@@ -247,32 +315,50 @@ impl Store {
 
     /// The row of an identifier.
     pub fn row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, EngineError> {
-        Ok(self.engine.read(Table::Record, key.as_str().as_bytes())?.and_then(|bytes| RecordRow::decode(&bytes)))
+        Ok(self
+            .engine
+            .read(Table::Record, key.as_str().as_bytes())?
+            .and_then(|bytes| RecordRow::decode(&bytes)))
     }
 
     /// The identifier that bears an alias.
     pub fn bearer(&self, alias: &CanonicalKey) -> Result<Option<CanonicalKey>, EngineError> {
         let row = self.engine.read(Table::Alias, alias.as_str().as_bytes())?;
-        Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))
+        Ok(row.and_then(|bytes| {
+            std::str::from_utf8(&bytes)
+                .ok()
+                .map(CanonicalKey::from_stored)
+        }))
     }
 
     /// The record at a row: from the row itself, or from the journal where it is too long for that.
     pub fn record(&self, row: &RecordRow) -> Result<Record, ApplyError> {
         if let Some(body) = &row.body {
-            return Record::from_row(body)
-                .map_err(|error| ApplyError::Statement { sequence: row.index, cause: error.to_string() });
+            return Record::from_row(body).map_err(|error| ApplyError::Statement {
+                sequence: row.index,
+                cause: error.to_string(),
+            });
         }
         let frame = self.frame(row.location)?;
-        self.record_of(&frame)?.ok_or_else(|| ApplyError::Statement { sequence: row.index, cause: "erased".to_owned() })
+        self.record_of(&frame)?
+            .ok_or_else(|| ApplyError::Statement {
+                sequence: row.index,
+                cause: "erased".to_owned(),
+            })
     }
 
     /// The record that a frame states; `None` once it is erased.
     pub fn record_of(&self, frame: &Frame) -> Result<Option<Record>, ApplyError> {
-        let Some(disclosures) = &frame.disclosures else { return Ok(None) };
+        let Some(disclosures) = &frame.disclosures else {
+            return Ok(None);
+        };
         self.statements
             .record(&frame.statement, disclosures, &frame.meta)
             .map(Some)
-            .map_err(|cause| ApplyError::Statement { sequence: frame.sequence, cause })
+            .map_err(|cause| ApplyError::Statement {
+                sequence: frame.sequence,
+                cause,
+            })
     }
 
     /// One frame of the journal.
@@ -281,9 +367,18 @@ impl Store {
     }
 
     /// What became of a request, if it is still remembered.
-    pub fn request(&self, principal: &str, key: &str, now: i64) -> Result<Option<RequestRow>, EngineError> {
-        let row = self.engine.read(Table::Request, &RequestRow::key(principal, key))?;
-        Ok(row.and_then(|bytes| RequestRow::decode(&bytes)).filter(|row| row.remembered(now)))
+    pub fn request(
+        &self,
+        principal: &str,
+        key: &str,
+        now: i64,
+    ) -> Result<Option<RequestRow>, EngineError> {
+        let row = self
+            .engine
+            .read(Table::Request, &RequestRow::key(principal, key))?;
+        Ok(row
+            .and_then(|bytes| RequestRow::decode(&bytes))
+            .filter(|row| row.remembered(now)))
     }
 
     /// A row of any table (API keys).
@@ -302,8 +397,12 @@ impl Store {
     }
 
     /// Every frame, oldest first, up to what is settled now.
-    pub fn replay(&self, mut each: impl FnMut(Frame) -> Result<(), ApplyError>) -> Result<(), ApplyError> {
-        self.journal.replay(self.journal.start(), self.tail(), &mut each)
+    pub fn replay(
+        &self,
+        mut each: impl FnMut(Frame) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        self.journal
+            .replay(self.journal.start(), self.tail(), &mut each)
     }
 
     /// Where the journal and the record store stand together.
@@ -323,7 +422,9 @@ impl Store {
 
     /// Finishes what waits, seals the journal, makes the record store durable and calls it clean. Blocks.
     pub fn stop(&self) {
-        let Some(keeper) = self.keeper.lock().take() else { return };
+        let Some(keeper) = self.keeper.lock().take() else {
+            return;
+        };
         let (done, sealed) = oneshot::channel();
         let ended = self.jobs.send(Job::Stop { done }).is_ok() && sealed.blocking_recv().is_ok();
         let _ = keeper.sequencer.join();
@@ -333,9 +434,11 @@ impl Store {
             return;
         }
         let tail = self.tail();
-        let saved = self.engine.persist().map_err(OpenError::from).and_then(|()| {
-            save(self.medium.as_ref(), Checkpoint { tail, clean: true })
-        });
+        let saved = self
+            .engine
+            .persist()
+            .map_err(OpenError::from)
+            .and_then(|()| save(self.medium.as_ref(), Checkpoint { tail, clean: true }));
         if let Err(error) = saved {
             tracing::warn!(%error, "the stop was not recorded as clean: the next start checks the record store");
         }
@@ -360,7 +463,8 @@ struct Poison {
 
 impl Fatal for Poison {
     fn failed(&self, cause: &str) {
-        self.poisoned.store(true, std::sync::atomic::Ordering::Release);
+        self.poisoned
+            .store(true, std::sync::atomic::Ordering::Release);
         self.told.failed(cause);
     }
 }
@@ -374,17 +478,26 @@ impl Home {
     fn open(&self) -> Result<Arc<dyn Engine>, EngineError> {
         Ok(match self {
             Home::Memory => Arc::new(MemoryEngine::default()),
-            Home::Sled { folder, budget_bytes } => Arc::new(SledEngine::open(folder, *budget_bytes)?),
+            Home::Sled {
+                folder,
+                budget_bytes,
+            } => Arc::new(SledEngine::open(folder, *budget_bytes)?),
         })
     }
 
     /// Moves damaged files to `records.aside`, in place of what was moved there before.
     fn set_aside(&self) -> Result<(), OpenError> {
-        let Home::Sled { folder, .. } = self else { return Ok(()) };
+        let Home::Sled { folder, .. } = self else {
+            return Ok(());
+        };
         let aside = folder.with_extension("aside");
         let io = |action, path: &Path| {
             let path = path.to_owned();
-            move |source| OpenError::Io { action, path, source }
+            move |source| OpenError::Io {
+                action,
+                path,
+                source,
+            }
         };
         if aside.exists() {
             std::fs::remove_dir_all(&aside).map_err(io("remove", &aside))?;
@@ -419,7 +532,13 @@ impl Opening {
                 (None, home.open()?)
             }
         };
-        Ok(Opening { engine, known: mark.is_some(), mark: mark.unwrap_or_default(), checkpoint, opened })
+        Ok(Opening {
+            engine,
+            known: mark.is_some(),
+            mark: mark.unwrap_or_default(),
+            checkpoint,
+            opened,
+        })
     }
 
     /// Scanning may begin at the checkpoint; both it and the record store say what had been durable.
@@ -428,7 +547,10 @@ impl Opening {
         let durable_sequence = tail.map_or(0, |tail| tail.sequence).max(self.mark.sequence);
         // Without rows, or with rows older than the checkpoint, everything will be replayed, so everything is scanned.
         let near = self.known && tail.is_some_and(|tail| tail.sequence <= self.mark.sequence);
-        Start { tail: tail.filter(|_| near), durable_sequence }
+        Start {
+            tail: tail.filter(|_| near),
+            durable_sequence,
+        }
     }
 
     fn catch_up(
@@ -441,16 +563,25 @@ impl Opening {
     ) -> Result<(), OpenError> {
         let clean = self.known
             && sealed
-            && self.checkpoint.is_some_and(|checkpoint| checkpoint.clean && checkpoint.tail == until)
+            && self
+                .checkpoint
+                .is_some_and(|checkpoint| checkpoint.clean && checkpoint.tail == until)
             && self.mark.sequence == until.sequence;
         self.opened.clean = clean || (!self.known && until.sequence == 0);
         if clean {
             return Ok(());
         }
         self.replay(applier, from, until)?;
-        let checked = if self.opened.rebuilt.is_none() { self.self_check() } else { Ok(()) };
+        let checked = if self.opened.rebuilt.is_none() {
+            self.self_check()
+        } else {
+            Ok(())
+        };
         if let Err(difference) = checked {
-            tracing::warn!(difference, "the record store is not what the journal says: moved aside and made anew");
+            tracing::warn!(
+                difference,
+                "the record store is not what the journal says: moved aside and made anew"
+            );
             self.opened.rebuilt = Some(difference);
             // The old files must be closed before their folder is moved.
             self.engine = Arc::new(MemoryEngine::default());
@@ -471,23 +602,37 @@ impl Opening {
             if frame.sequence >= skip {
                 waiting.push(frame);
             }
-            if waiting.len() == REPLAY_FRAMES { self.apply(applier, &mut waiting) } else { Ok(()) }
+            if waiting.len() == REPLAY_FRAMES {
+                self.apply(applier, &mut waiting)
+            } else {
+                Ok(())
+            }
         })?;
         self.apply(applier, &mut waiting)?;
         Ok(())
     }
 
     fn apply(&mut self, applier: &Applier, frames: &mut Vec<Frame>) -> Result<(), ApplyError> {
-        let Some(last) = frames.last() else { return Ok(()) };
+        let Some(last) = frames.last() else {
+            return Ok(());
+        };
         let sequence = last.sequence + 1;
         // Decoding is most of the work and needs no order; the rows go in one after the other.
         let half = frames.len() / 2;
-        let decode = |frames: &[Frame]| frames.iter().map(|frame| applier.changes(frame, None)).collect::<Vec<_>>();
+        let decode = |frames: &[Frame]| {
+            frames
+                .iter()
+                .map(|frame| applier.changes(frame, None))
+                .collect::<Vec<_>>()
+        };
         let (first, second) = std::thread::scope(|scope| {
             let second = scope.spawn(|| decode(&frames[half..]));
             (decode(&frames[..half]), second.join())
         });
-        let second = second.map_err(|_| ApplyError::Statement { sequence, cause: "decoding panicked".to_owned() })?;
+        let second = second.map_err(|_| ApplyError::Statement {
+            sequence,
+            cause: "decoding panicked".to_owned(),
+        })?;
         let mut all = Vec::with_capacity(frames.len() * 2);
         for changes in first.into_iter().chain(second) {
             let changes = changes?;
@@ -503,13 +648,20 @@ impl Opening {
 
     /// Whether all rows together are what the mark says.
     fn self_check(&self) -> Result<(), String> {
-        compare(self.engine.as_ref(), &self.mark, Timestamp::now().as_seconds())
+        compare(
+            self.engine.as_ref(),
+            &self.mark,
+            Timestamp::now().as_seconds(),
+        )
     }
 }
 
 /// Compares a scan of all rows with the totals in a mark.
 fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), String> {
-    let mut found = Mark { sequence: mark.sequence, ..Mark::default() };
+    let mut found = Mark {
+        sequence: mark.sequence,
+        ..Mark::default()
+    };
     engine
         .each(&mut |table, key, value| {
             let hash = row_hash(table, key, value);
@@ -523,13 +675,21 @@ fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), String> {
         })
         .map_err(|error| error.to_string())?;
     if found.records != mark.records {
-        return Err(format!("{} records are there, {} should be", found.records, mark.records));
+        return Err(format!(
+            "{} records are there, {} should be",
+            found.records, mark.records
+        ));
     }
     if found.rows != mark.rows {
         return Err("a row is missing, old or damaged".to_owned());
     }
     let oldest = (now - REQUEST_SECONDS).div_euclid(3600) + 1;
-    let recent = |mark: &Mark| mark.requests.range(oldest..).map(|(hour, sum)| (*hour, *sum)).collect::<Vec<_>>();
+    let recent = |mark: &Mark| {
+        mark.requests
+            .range(oldest..)
+            .map(|(hour, sum)| (*hour, *sum))
+            .collect::<Vec<_>>()
+    };
     if recent(&found) != recent(mark) {
         return Err("an idempotency key is missing or damaged".to_owned());
     }
@@ -545,7 +705,11 @@ fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64>
         if let Some((_, known)) = last.filter(|(asked, _)| asked.elapsed() < ASK_AGAIN) {
             return known;
         }
-        let short = medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
+        let short = medium
+            .free_bytes()
+            .ok()
+            .and_then(|free| reserve_bytes.checked_sub(free))
+            .filter(|short| *short > 0);
         *last = Some((Instant::now(), short));
         short
     }
@@ -565,18 +729,25 @@ struct CheckpointKeeper {
 impl CheckpointKeeper {
     fn run(mut self, stop: &crossbeam_channel::Receiver<()>) {
         let mut due = Instant::now() + self.interval;
-        while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(self.interval.min(Duration::from_secs(1))) {
+        while let Err(RecvTimeoutError::Timeout) =
+            stop.recv_timeout(self.interval.min(Duration::from_secs(1)))
+        {
             // A full queue has more urgent work: the next second asks again.
-            let _ = self.jobs.try_send(Job::Forget { now: Timestamp::now().as_seconds() });
+            let _ = self.jobs.try_send(Job::Forget {
+                now: Timestamp::now().as_seconds(),
+            });
             let tail = *self.settled.lock();
             if Instant::now() < due || tail.sequence == self.saved.sequence {
                 continue;
             }
             due = Instant::now() + self.interval;
             let done = self.engine.persist().map_err(OpenError::from);
-            match done.and_then(|()| save(self.medium.as_ref(), Checkpoint { tail, clean: false })) {
+            match done.and_then(|()| save(self.medium.as_ref(), Checkpoint { tail, clean: false }))
+            {
                 Ok(()) => self.saved = tail,
-                Err(error) => tracing::warn!(%error, "no checkpoint: the next start replays from the one before"),
+                Err(error) => {
+                    tracing::warn!(%error, "no checkpoint: the next start replays from the one before")
+                }
             }
         }
     }
@@ -584,13 +755,24 @@ impl CheckpointKeeper {
 
 fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {
     let path = folder.join("lock");
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|source| {
-        OpenError::Io { action: "open", path: path.clone(), source }
-    })?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|source| OpenError::Io {
+            action: "open",
+            path: path.clone(),
+            source,
+        })?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(folder.to_owned())),
-        Err(error) => Err(OpenError::Io { action: "lock", path, source: error.into() }),
+        Err(error) => Err(OpenError::Io {
+            action: "lock",
+            path,
+            source: error.into(),
+        }),
     }
 }
 
@@ -606,7 +788,11 @@ fn load(medium: &dyn Medium) -> Option<Checkpoint> {
 }
 
 fn save(medium: &dyn Medium, checkpoint: Checkpoint) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { action: "write", path: PathBuf::from(CHECKPOINT_FILE), source };
+    let io = |source| OpenError::Io {
+        action: "write",
+        path: PathBuf::from(CHECKPOINT_FILE),
+        source,
+    };
     let mut bytes = serde_json::to_vec(&checkpoint).map_err(|error| io(error.into()))?;
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());

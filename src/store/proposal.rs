@@ -50,7 +50,10 @@ pub enum Proposal {
     /// Committed unless a row that it would make exists already.
     Statement(StatementProposal),
     /// Erases every version of an identifier: one statement a version, the newest first.
-    Erase { key: CanonicalKey, statements: Vec<StatementProposal> },
+    Erase {
+        key: CanonicalKey,
+        statements: Vec<StatementProposal>,
+    },
 }
 
 /// What became of one proposal.
@@ -61,7 +64,10 @@ pub enum Outcome {
     /// The identifier has moved on: it stands at this row now (`None`: it does not exist). Build and sign anew, or give up.
     Moved(Option<RecordRow>),
     /// Another identifier has this name, as its own or as an alias.
-    AliasTaken { alias: CanonicalKey, bearer: CanonicalKey },
+    AliasTaken {
+        alias: CanonicalKey,
+        bearer: CanonicalKey,
+    },
     /// A request with this idempotency key was committed before.
     Repeated(RequestRow),
     /// A row that the statement would make exists.
@@ -102,10 +108,16 @@ pub enum Refusal {
 impl Refusal {
     pub(super) fn of_journal(error: &JournalError) -> Refusal {
         match error {
-            JournalError::Full { needed } => Refusal::Full { needed_bytes: *needed },
-            JournalError::GroupTooLarge { bytes, segment_bytes } => {
-                Refusal::TooLarge { bytes: *bytes, limit: super::journal::group_limit(*segment_bytes) }
-            }
+            JournalError::Full { needed } => Refusal::Full {
+                needed_bytes: *needed,
+            },
+            JournalError::GroupTooLarge {
+                bytes,
+                segment_bytes,
+            } => Refusal::TooLarge {
+                bytes: *bytes,
+                limit: super::journal::group_limit(*segment_bytes),
+            },
             other => Refusal::Poisoned(other.to_string()),
         }
     }

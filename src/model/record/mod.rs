@@ -75,7 +75,8 @@ impl Record {
             template: None,
             values: Vec::new(),
             links: Vec::new(),
-            aliases: Vec::new(),
+            // A label that is still out there answers "gone", and its code is given to nothing else.
+            aliases: self.aliases.clone(),
             registrant: self.registrant.clone(),
             registered: self.registered,
             updated: now,

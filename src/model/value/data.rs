@@ -8,7 +8,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value as Json};
 
-use super::{Reference, first_of, reading};
+use super::{Reference, reading};
+use crate::model::field::first_of;
 use crate::model::field::{Complaints, FieldError, Place};
 use crate::model::identifier::Identifier;
 

@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value as Json;
 
-use super::field::{Complaints, FieldError, Place};
+use super::field::{Complaints, FieldError, Place, first_of};
 use super::time::Timestamp;
 
 pub use data::{Data, MAX_LIST_DEPTH, MAX_LIST_ITEMS};
@@ -64,7 +64,20 @@ impl Value {
 }
 
 /// Who may read a value. Wider comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Visibility {
     #[default]
     Public,
@@ -179,12 +192,4 @@ impl<'de> Deserialize<'de> for Value {
         Self::from_json(&json, Timestamp::EPOCH)
             .map_err(|errors| de::Error::custom(first_of(&errors)))
     }
-}
-
-/// A serde error has room for one sentence.
-fn first_of(errors: &[FieldError]) -> String {
-    errors
-        .first()
-        .map(|error| format!("{}: {}", error.pointer, error.detail))
-        .unwrap_or_default()
 }

@@ -17,8 +17,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use quick_cache::sync::Cache;
 use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 /// Who may see an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +89,8 @@ pub struct Fill {
 impl AnswerCache {
     /// A cache of about this many bytes. `expected_answer_bytes` sizes its table.
     pub fn new(budget_bytes: u64, expected_answer_bytes: u64) -> AnswerCache {
-        let expected = usize::try_from(budget_bytes / (ENTRY_BYTES + expected_answer_bytes.max(1))).unwrap_or(usize::MAX);
+        let expected = usize::try_from(budget_bytes / (ENTRY_BYTES + expected_answer_bytes.max(1)))
+            .unwrap_or(usize::MAX);
         AnswerCache {
             shelf: Cache::with_weighter(expected.max(16), budget_bytes, ByBytes),
             generations: (0..GENERATIONS).map(|_| AtomicU32::new(0)).collect(),
@@ -102,17 +103,26 @@ impl AnswerCache {
         let shelved = self.shelf.get(&Borrowed(class, name))?;
         let fresh = shelved.answer.until == 0 || now < shelved.answer.until;
         // GENERATION
-        (fresh && shelved.generation == self.generation(name).load(Ordering::Acquire)).then_some(shelved.answer)
+        (fresh && shelved.generation == self.generation(name).load(Ordering::Acquire))
+            .then_some(shelved.answer)
     }
 
     /// Call before reading the record store.
     pub fn begin(&self, name: &str) -> Fill {
-        Fill { generation: self.generation(name).load(Ordering::Acquire) }
+        Fill {
+            generation: self.generation(name).load(Ordering::Acquire),
+        }
     }
 
     /// Shelves what was read since `begin`.
     pub fn fill(&self, fill: Fill, class: ViewClass, name: &str, answer: Answer) {
-        self.shelf.insert((class, name.into()), Shelved { generation: fill.generation, answer });
+        self.shelf.insert(
+            (class, name.into()),
+            Shelved {
+                generation: fill.generation,
+                answer,
+            },
+        );
     }
 
     /// The name answers something else from now on.
@@ -172,7 +182,15 @@ mod tests {
     fn a_negative_answer_is_asked_anew_after_its_time() {
         let cache = AnswerCache::new(1 << 20, 500);
         let fill = cache.begin("a/2");
-        cache.fill(fill, ViewClass::Public, "a/2", Answer { until: 105, ..answer("none") });
+        cache.fill(
+            fill,
+            ViewClass::Public,
+            "a/2",
+            Answer {
+                until: 105,
+                ..answer("none")
+            },
+        );
         assert!(cache.find(ViewClass::Public, "a/2", 104).is_some());
         assert!(cache.find(ViewClass::Public, "a/2", 105).is_none());
     }

@@ -3,8 +3,8 @@
 //! With it a record's row is a function of one frame alone, so recovery needs no look-up and a history is a walk
 //! back from frame to frame.
 
-use super::format::Reader;
 use super::Location;
+use super::format::Reader;
 
 /// What became of a request, as its idempotency key remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,14 @@ pub enum Effect {
 
 impl Effect {
     pub(in crate::store) fn from_byte(byte: u8) -> Option<Effect> {
-        [Effect::None, Effect::Created, Effect::Updated, Effect::Deleted].into_iter().find(|effect| *effect as u8 == byte)
+        [
+            Effect::None,
+            Effect::Created,
+            Effect::Updated,
+            Effect::Deleted,
+        ]
+        .into_iter()
+        .find(|effect| *effect as u8 == byte)
     }
 }
 
@@ -89,7 +96,11 @@ impl Meta {
         if let Some(field) = encoded.get_mut(12..20) {
             field.copy_from_slice(&index.to_le_bytes());
         }
-        for (field, number) in encoded.chunks_exact_mut(4).take(3).zip([previous.segment, previous.offset, previous.length]) {
+        for (field, number) in encoded.chunks_exact_mut(4).take(3).zip([
+            previous.segment,
+            previous.offset,
+            previous.length,
+        ]) {
             field.copy_from_slice(&number.to_le_bytes());
         }
     }
@@ -97,18 +108,38 @@ impl Meta {
     /// Decodes; `None` where the bytes are no meta (their checksum held, so another program wrote them).
     pub fn decode(bytes: &[u8]) -> Option<Meta> {
         let mut read = Reader(bytes);
-        let previous = Location { segment: read.u32()?, offset: read.u32()?, length: read.u32()? };
+        let previous = Location {
+            segment: read.u32()?,
+            offset: read.u32()?,
+            length: read.u32()?,
+        };
         let previous_index = read.u64()?;
-        let (version, registered, time) = (read.u64()?, read.u64()?.cast_signed(), read.u64()?.cast_signed());
+        let (version, registered, time) = (
+            read.u64()?,
+            read.u64()?.cast_signed(),
+            read.u64()?.cast_signed(),
+        );
         let effect = Effect::from_byte(read.u8()?)?;
         let principal = String::from_utf8(read.bytes()?.to_vec()).ok()?;
         let idempotency = if read.0.is_empty() {
             None
         } else {
-            Some(Idempotency { key: String::from_utf8(read.bytes()?.to_vec()).ok()?, request: read.hash()? })
+            Some(Idempotency {
+                key: String::from_utf8(read.bytes()?.to_vec()).ok()?,
+                request: read.hash()?,
+            })
         };
         let previous = (previous != Location::default()).then_some(previous);
-        read.0.is_empty().then_some(Meta { previous, previous_index, version, registered, time, effect, principal, idempotency })
+        read.0.is_empty().then_some(Meta {
+            previous,
+            previous_index,
+            version,
+            registered,
+            time,
+            effect,
+            principal,
+            idempotency,
+        })
     }
 }
 
@@ -125,10 +156,17 @@ mod tests {
     fn meta_survives_the_trip_with_and_without_its_options() {
         let mut meta = Meta::plain(1_700_000_000, "key:abc");
         assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
-        meta.previous = Some(Location { segment: 1, offset: 2, length: 3 });
+        meta.previous = Some(Location {
+            segment: 1,
+            offset: 2,
+            length: 3,
+        });
         meta.version = 9;
         meta.effect = Effect::Updated;
-        meta.idempotency = Some(Idempotency { key: "批次-1".into(), request: [7; 32] });
+        meta.idempotency = Some(Idempotency {
+            key: "批次-1".into(),
+            request: [7; 32],
+        });
         assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
         assert_eq!(Meta::decode(&meta.encode()[1..]), None);
     }

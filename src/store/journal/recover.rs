@@ -15,8 +15,13 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::format::{self, FrameKind, GroupHasher, GroupHeader, SegmentHeader, GROUP_ALIGNMENT, SEGMENT_HEADER_BYTES};
-use super::{io_error, own, segment_name, segment_number, Frame, Journal, JournalError, Location, Reader, Segment, Tail};
+use super::format::{
+    self, FrameKind, GROUP_ALIGNMENT, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
+use super::{
+    Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name,
+    segment_number,
+};
 use crate::store::medium::Medium;
 
 /// From where to scan, and what is known to have been durable.
@@ -54,31 +59,62 @@ struct Scan {
 
 impl Journal {
     /// Opens the journal in this folder, making it where there is none.
-    pub fn open(medium: Arc<dyn Medium>, segment_bytes: u64, start: Start) -> Result<Recovered, JournalError> {
+    pub fn open(
+        medium: Arc<dyn Medium>,
+        segment_bytes: u64,
+        start: Start,
+    ) -> Result<Recovered, JournalError> {
         let segments = open_segments(medium.as_ref())?;
-        let reader = Arc::new(Reader { segments: RwLock::new(segments.clone()) });
+        let reader = Arc::new(Reader {
+            segments: RwLock::new(segments.clone()),
+        });
         let from = start.tail.unwrap_or_else(|| reader.start());
         let scan = Scan::new(from).run(&segments, start.durable_sequence)?;
-        let journal = Journal { medium, reader, segment_bytes, tail: scan.tail, buffer: Vec::new() };
+        let journal = Journal {
+            medium,
+            reader,
+            segment_bytes,
+            tail: scan.tail,
+            buffer: Vec::new(),
+        };
         let cut = journal.mend(&scan)?;
-        Ok(Recovered { journal, from, cut, sealed: scan.sealed, erased: scan.erased.into_iter().collect() })
+        Ok(Recovered {
+            journal,
+            from,
+            cut,
+            sealed: scan.sealed,
+            erased: scan.erased.into_iter().collect(),
+        })
     }
 
     /// Writes the last group again, zeros what follows it, and makes both durable.
     fn mend(&self, scan: &Scan) -> Result<Option<(String, u64, u64)>, JournalError> {
-        self.medium.sync_directory().map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
-        let Some(last) = self.reader.last() else { return Ok(None) };
+        self.medium
+            .sync_directory()
+            .map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
+        let Some(last) = self.reader.last() else {
+            return Ok(None);
+        };
         let number = last.header.number;
         if let Some((segment, offset, bytes)) = &scan.last_group
             && *segment == number
         {
-            last.file.write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", number, e))?;
+            last.file
+                .write_all_at(bytes, *offset)
+                .map_err(|e| io_error("rewrite", number, e))?;
         }
         let from = u64::from(scan.tail.offset);
         let rest = last.rest(from)?;
-        let cut_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        last.file.write_all_at(&vec![0; cut_bytes], from).map_err(|e| io_error("cut", number, e))?;
-        last.file.sync_data().map_err(|e| io_error("fdatasync", number, e))?;
+        let cut_bytes = rest
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1);
+        last.file
+            .write_all_at(&vec![0; cut_bytes], from)
+            .map_err(|e| io_error("cut", number, e))?;
+        last.file
+            .sync_data()
+            .map_err(|e| io_error("fdatasync", number, e))?;
         Ok((cut_bytes > 0).then(|| (segment_name(number), from, cut_bytes as u64)))
     }
 }
@@ -93,14 +129,19 @@ impl Reader {
     ) -> Result<(), E> {
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         let mut place = from;
-        for segment in segments.iter().filter(|segment| segment.header.number >= from.segment) {
+        for segment in segments
+            .iter()
+            .filter(|segment| segment.header.number >= from.segment)
+        {
             if segment.header.number > place.segment {
                 place.segment = segment.header.number;
                 place.offset = SEGMENT_HEADER_BYTES as u32;
             }
             let bytes = segment.rest(0)?;
             while let Some(group) = group_at(&bytes, &place, segment.header.seed) {
-                for (sequence, location, view, index) in frames(&bytes, &place, &group, segment.header.seed) {
+                for (sequence, location, view, index) in
+                    frames(&bytes, &place, &group, segment.header.seed)
+                {
                     let erased = view.disclosures.iter().all(|byte| *byte == 0);
                     let frame = own(&view, location, sequence, index)
                         .filter(|_| view.disclosures_whole || erased)
@@ -124,28 +165,53 @@ impl Reader {
 
     /// The place of the first frame.
     pub fn start(&self) -> Tail {
-        let first = self.segments.read().first().map(|first| (first.header.number, first.header.previous));
+        let first = self
+            .segments
+            .read()
+            .first()
+            .map(|first| (first.header.number, first.header.previous));
         let (segment, previous) = first.unwrap_or((0, [0; 32]));
-        let offset = if segment == 0 { 0 } else { SEGMENT_HEADER_BYTES as u32 };
-        Tail { segment, offset, sequence: 0, registry_size: 0, audit_size: 0, previous }
+        let offset = if segment == 0 {
+            0
+        } else {
+            SEGMENT_HEADER_BYTES as u32
+        };
+        Tail {
+            segment,
+            offset,
+            sequence: 0,
+            registry_size: 0,
+            audit_size: 0,
+            previous,
+        }
     }
 }
 
 impl Segment {
     /// The segment's bytes from an offset to its end.
     fn rest(&self, offset: u64) -> Result<Vec<u8>, JournalError> {
-        let mut bytes = vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", self.header.number, e))?;
+        let mut bytes =
+            vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|e| io_error("read", self.header.number, e))?;
         Ok(bytes)
     }
 }
 
 fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError> {
-    let names = medium.list().map_err(|e| io_error("list the folder of", 0, e))?;
+    let names = medium
+        .list()
+        .map_err(|e| io_error("list the folder of", 0, e))?;
     for name in names.iter().filter(|name| name.ends_with(".journal.new")) {
-        medium.remove(name).map_err(|e| io_error("remove a half-made", 0, e))?;
+        medium
+            .remove(name)
+            .map_err(|e| io_error("remove a half-made", 0, e))?;
     }
-    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
+    let mut numbers: Vec<u32> = names
+        .iter()
+        .filter_map(|name| segment_number(name))
+        .collect();
     numbers.sort_unstable();
     let mut segments = Vec::with_capacity(numbers.len());
     for (at, &number) in numbers.iter().enumerate() {
@@ -159,14 +225,19 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
         if at > 0 && numbers[at - 1] + 1 != number {
             return Err(damaged("the segment before it is missing"));
         }
-        let file = medium.open(&segment_name(number)).map_err(|e| io_error("open", number, e))?;
+        let file = medium
+            .open(&segment_name(number))
+            .map_err(|e| io_error("open", number, e))?;
         let length = file.length().map_err(|e| io_error("measure", number, e))?;
         let mut head = [0; SEGMENT_HEADER_BYTES];
         match file.read_exact_at(&mut head, 0) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(io_error("read", number, error)),
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                return Err(io_error("read", number, error));
+            }
             _ => {}
         }
-        let header = SegmentHeader::decode(&head).ok_or_else(|| damaged("the segment's head is wrong"))?;
+        let header =
+            SegmentHeader::decode(&head).ok_or_else(|| damaged("the segment's head is wrong"))?;
         if header.number != number {
             return Err(damaged("the segment's head names another number"));
         }
@@ -190,17 +261,32 @@ impl Scan {
         }
     }
 
-    fn run(mut self, segments: &[Arc<Segment>], durable_sequence: u64) -> Result<Scan, JournalError> {
+    fn run(
+        mut self,
+        segments: &[Arc<Segment>],
+        durable_sequence: u64,
+    ) -> Result<Scan, JournalError> {
         let last_number = segments.last().map_or(0, |last| last.header.number);
         if self.tail.segment > last_number {
-            return Err(self.damaged(self.tail.segment, "the segment that the last checkpoint names is missing"));
+            return Err(self.damaged(
+                self.tail.segment,
+                "the segment that the last checkpoint names is missing",
+            ));
         }
         let first_number = self.tail.segment;
-        for segment in segments.iter().filter(|segment| segment.header.number >= first_number) {
+        for segment in segments
+            .iter()
+            .filter(|segment| segment.header.number >= first_number)
+        {
             let header = &segment.header;
             if header.number > self.tail.segment {
-                if header.first_sequence != self.tail.sequence || header.previous != self.tail.previous {
-                    return Err(self.damaged(self.tail.segment, "a durable group does not pass its checksum"));
+                if header.first_sequence != self.tail.sequence
+                    || header.previous != self.tail.previous
+                {
+                    return Err(self.damaged(
+                        self.tail.segment,
+                        "a durable group does not pass its checksum",
+                    ));
                 }
                 self.tail.segment = header.number;
                 self.tail.offset = SEGMENT_HEADER_BYTES as u32;
@@ -230,13 +316,17 @@ impl Scan {
                     self.unwhole.push((sequence, location));
                 }
                 if view.kind == FrameKind::Erasure
-                    && let Some(target) = super::Meta::decode(view.meta).and_then(|meta| meta.previous)
+                    && let Some(target) =
+                        super::Meta::decode(view.meta).and_then(|meta| meta.previous)
                 {
                     self.erased.insert(target);
                 }
                 self.sealed = view.kind == FrameKind::Seal;
             }
-            if last_segment && self.unwhole.len() > unwhole_before && !shown_durable(bytes, seed, &place, &group) {
+            if last_segment
+                && self.unwhole.len() > unwhole_before
+                && !shown_durable(bytes, seed, &place, &group)
+            {
                 // Nothing shows that it was durable, and its disclosures are torn: leave it to be cut. An erasure would
                 // stand in a later group, and there is none.
                 self.unwhole.truncate(unwhole_before);
@@ -244,12 +334,21 @@ impl Scan {
             }
             let start = place.offset as usize;
             self.tail = after(bytes, &place, &group, seed);
-            self.last_group = Some((place.segment, start as u64, bytes[start..self.tail.offset as usize].to_vec()));
+            self.last_group = Some((
+                place.segment,
+                start as u64,
+                bytes[start..self.tail.offset as usize].to_vec(),
+            ));
         }
     }
 
     /// At the end of the last segment: is what follows torn, or was it durable?
-    fn judge_end(&self, bytes: &[u8], seed: u32, durable_sequence: u64) -> Result<(), JournalError> {
+    fn judge_end(
+        &self,
+        bytes: &[u8],
+        seed: u32,
+        durable_sequence: u64,
+    ) -> Result<(), JournalError> {
         let from = self.tail.offset as usize;
         let watermark = later_watermark(bytes, from, seed).max(durable_sequence);
         if watermark > self.tail.sequence {
@@ -261,8 +360,10 @@ impl Scan {
                 what: "a durable group does not pass its checksum",
             });
         }
-        if let Some((sequence, location)) =
-            self.unwhole.iter().find(|(_, location)| !self.erased.contains(location))
+        if let Some((sequence, location)) = self
+            .unwhole
+            .iter()
+            .find(|(_, location)| !self.erased.contains(location))
         {
             return Err(JournalError::Damaged {
                 segment: segment_name(location.segment),
@@ -306,7 +407,9 @@ fn later_watermark(bytes: &[u8], from: usize, seed: u32) -> u64 {
 fn group_at(bytes: &[u8], place: &Tail, seed: u32) -> Option<GroupHeader> {
     let at = place.offset as usize;
     let group = GroupHeader::decode(bytes.get(at..)?, seed)?;
-    let frame_bytes = bytes.get(at + format::GROUP_HEADER_BYTES..)?.get(..group.frame_bytes as usize)?;
+    let frame_bytes = bytes
+        .get(at + format::GROUP_HEADER_BYTES..)?
+        .get(..group.frame_bytes as usize)?;
     if group.first_sequence != place.sequence
         || group.registry_size != place.registry_size
         || group.audit_size != place.audit_size
@@ -333,9 +436,16 @@ fn frames<'a>(
     let mut offset = place.offset as usize + format::GROUP_HEADER_BYTES;
     (0..group.frames).map_while(move |_| {
         let view = format::decode_frame(bytes.get(offset..)?, seed)?;
-        let location =
-            Location { segment: counted.segment, offset: offset as u32, length: view.whole_bytes as u32 };
-        let index = if view.kind.in_audit() { counted.audit_size } else { counted.registry_size };
+        let location = Location {
+            segment: counted.segment,
+            offset: offset as u32,
+            length: view.whole_bytes as u32,
+        };
+        let index = if view.kind.in_audit() {
+            counted.audit_size
+        } else {
+            counted.registry_size
+        };
         let sequence = counted.sequence;
         counted.count(view.kind);
         offset += view.whole_bytes;

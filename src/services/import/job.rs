@@ -1,0 +1,404 @@
+//! A job: its state, its counters, its files. `imports/ID/` holds `input`, `errors.ndjson` and `job.json`.
+
+use std::collections::HashMap;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+
+use super::{ReadJob, StartImport};
+use crate::model::permitted::Permitted;
+use crate::model::time::Timestamp;
+use crate::services::{ServiceError, Services};
+
+/// Where a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    Running,
+    Done,
+    Failed,
+}
+
+/// What became of the rows so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowCounts {
+    pub total: u64,
+    pub registered: u64,
+    pub updated: u64,
+    pub skipped: u64,
+    pub failed: u64,
+}
+
+/// A job as its owner sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobView {
+    pub id: String,
+    pub state: JobState,
+    pub rows: RowCounts,
+    pub dry_run: bool,
+    pub atomic: bool,
+    /// Bytes of the upload, and how many of them are worked off.
+    pub bytes: u64,
+    pub bytes_done: u64,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    /// Why it failed as a whole; a stable code and a sentence.
+    pub failure: Option<Failure>,
+}
+
+/// Why a job failed as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: String,
+    pub zh: String,
+    pub en: String,
+}
+
+/// A row that was not registered, with everything that its mending needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorRow {
+    pub line: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    pub code: String,
+    pub zh: String,
+    pub en: String,
+    /// The row as it came.
+    pub row: String,
+}
+
+/// All jobs that this process knows, and a bound on how many run.
+pub struct Jobs {
+    known: Mutex<HashMap<String, Arc<Job>>>,
+    pub(super) places: Arc<tokio::sync::Semaphore>,
+}
+
+/// One job at work.
+pub(super) struct Job {
+    pub id: String,
+    pub folder: PathBuf,
+    pub start: StartImport,
+    pub principal: String,
+    pub bytes: u64,
+    pub bytes_done: AtomicU64,
+    pub total: AtomicU64,
+    pub registered: AtomicU64,
+    pub updated: AtomicU64,
+    pub skipped: AtomicU64,
+    pub failed: AtomicU64,
+    pub errors: Mutex<Option<BufWriter<std::fs::File>>>,
+    pub end: Mutex<Option<End>>,
+    pub started: Timestamp,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub state: JobState,
+    pub at: Timestamp,
+    pub failure: Option<Failure>,
+}
+
+impl Jobs {
+    pub fn new(parallel: usize) -> Jobs {
+        Jobs {
+            known: Mutex::new(HashMap::new()),
+            places: Arc::new(tokio::sync::Semaphore::new(parallel.max(1))),
+        }
+    }
+}
+
+/// An upload that is being received.
+pub struct Upload {
+    id: String,
+    folder: PathBuf,
+    file: tokio::fs::File,
+    bytes: u64,
+    limit: u64,
+    start: StartImport,
+    principal: String,
+}
+
+/// What an upload begins as.
+pub enum Begun {
+    /// Send the bytes.
+    Upload(Box<Upload>),
+    /// The same idempotency key has this job already.
+    Known(JobView),
+}
+
+impl Services {
+    /// Begins an import: what follows is its upload.
+    pub async fn begin_import(&self, asked: Permitted<StartImport>) -> Result<Begun, ServiceError> {
+        let (principal, start) = asked.into_parts();
+        let id = job_id(&principal.id, start.idempotency_key.as_deref())?;
+        let folder = self.settings.imports_folder.join(&id);
+        if let Some(view) = self.job_view(&id)? {
+            return Ok(Begun::Known(view));
+        }
+        tokio::fs::create_dir_all(&folder)
+            .await
+            .map_err(|error| spool_failed(&error))?;
+        let file = tokio::fs::File::create(folder.join("input"))
+            .await
+            .map_err(|error| spool_failed(&error))?;
+        let limit = self.settings.import_bytes;
+        Ok(Begun::Upload(Box::new(Upload {
+            id,
+            folder,
+            file,
+            bytes: 0,
+            limit,
+            start,
+            principal: principal.id,
+        })))
+    }
+
+    /// Ends an upload and starts its job.
+    pub async fn start_import(
+        self: &Arc<Self>,
+        mut upload: Upload,
+    ) -> Result<JobView, ServiceError> {
+        upload
+            .file
+            .flush()
+            .await
+            .map_err(|error| spool_failed(&error))?;
+        upload
+            .file
+            .sync_data()
+            .await
+            .map_err(|error| spool_failed(&error))?;
+        let errors = std::fs::File::create(upload.folder.join("errors.ndjson"))
+            .map_err(|error| spool_failed(&error))?;
+        let job = Arc::new(Job {
+            id: upload.id,
+            folder: upload.folder,
+            start: upload.start,
+            principal: upload.principal,
+            bytes: upload.bytes,
+            bytes_done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            registered: AtomicU64::new(0),
+            updated: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            errors: Mutex::new(Some(BufWriter::new(errors))),
+            end: Mutex::new(None),
+            started: Timestamp::now(),
+        });
+        job.save().map_err(|error| spool_failed(&error))?;
+        self.imports
+            .known
+            .lock()
+            .insert(job.id.clone(), Arc::clone(&job));
+        let view = job.view();
+        let (services, places) = (Arc::clone(self), Arc::clone(&self.imports.places));
+        let work = move || super::run::run(&services, &places, &job);
+        std::thread::Builder::new()
+            .name("import".to_owned())
+            .spawn(work)
+            .map_err(|error| ServiceError::Internal(error.to_string()))?;
+        Ok(view)
+    }
+
+    /// How a job is doing.
+    pub fn import(&self, asked: &Permitted<ReadJob>) -> Result<JobView, ServiceError> {
+        let id = &asked.request().id;
+        self.job_view(id)?.ok_or_else(|| ServiceError::NotFound {
+            what: "import",
+            name: id.clone(),
+        })
+    }
+
+    /// The file with the rows that failed so far, one [`ErrorRow`] in JSON a line.
+    pub fn import_errors(&self, asked: &Permitted<ReadJob>) -> Result<PathBuf, ServiceError> {
+        let id = &asked.request().id;
+        let missing = || ServiceError::NotFound {
+            what: "import",
+            name: id.clone(),
+        };
+        self.job_view(id)?.ok_or_else(missing)?;
+        if let Some(job) = self.imports.known.lock().get(id)
+            && let Some(errors) = job.errors.lock().as_mut()
+        {
+            errors.flush().map_err(|error| spool_failed(&error))?;
+        }
+        Ok(self.settings.imports_folder.join(id).join("errors.ndjson"))
+    }
+
+    fn job_view(&self, id: &str) -> Result<Option<JobView>, ServiceError> {
+        if !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) || id.is_empty() || id.len() > 64 {
+            return Ok(None);
+        }
+        if let Some(job) = self.imports.known.lock().get(id) {
+            return Ok(Some(job.view()));
+        }
+        match std::fs::read(self.settings.imports_folder.join(id).join("job.json")) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).map(Some)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(spool_failed(&error)),
+        }
+    }
+
+    /// Says of every job that a crash cut short that it failed. Called once, before the node serves.
+    pub fn close_interrupted_imports(&self) -> std::io::Result<usize> {
+        let mut closed = 0;
+        let Ok(listing) = std::fs::read_dir(&self.settings.imports_folder) else {
+            return Ok(0);
+        };
+        for entry in listing {
+            let path = entry?.path().join("job.json");
+            let Ok(bytes) = std::fs::read(&path) else {
+                continue;
+            };
+            let Ok(mut view) = serde_json::from_slice::<JobView>(&bytes) else {
+                continue;
+            };
+            if view.state == JobState::Running {
+                view.state = JobState::Failed;
+                view.ended = Some(Timestamp::now());
+                view.failure = Some(Failure {
+                    code: "import_interrupted".to_owned(),
+                    zh: "节点在导入途中停止：请用 on_conflict=skip 重新导入，已登记的行会被跳过".to_owned(),
+                    en: "the node stopped during the import: import again with on_conflict=skip, rows that are registered are skipped"
+                        .to_owned(),
+                });
+                write_replacing(&path, &serde_json::to_vec(&view)?)?;
+                closed += 1;
+            }
+        }
+        Ok(closed)
+    }
+}
+
+impl Upload {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, bytes: &Bytes) -> Result<(), ServiceError> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.limit {
+            return Err(ServiceError::UploadTooLarge { limit: self.limit });
+        }
+        self.file
+            .write_all(bytes)
+            .await
+            .map_err(|error| spool_failed(&error))
+    }
+
+    /// Forgets an upload that did not come to its end.
+    pub async fn abandon(self) {
+        if let Err(error) = tokio::fs::remove_dir_all(&self.folder).await {
+            tracing::warn!(%error, "an abandoned upload could not be removed");
+        }
+    }
+}
+
+impl Job {
+    pub fn view(&self) -> JobView {
+        let end = self.end.lock().clone();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        JobView {
+            id: self.id.clone(),
+            state: end.as_ref().map_or(JobState::Running, |end| end.state),
+            rows: RowCounts {
+                total: count(&self.total),
+                registered: count(&self.registered),
+                updated: count(&self.updated),
+                skipped: count(&self.skipped),
+                failed: count(&self.failed),
+            },
+            dry_run: self.start.dry_run,
+            atomic: self.start.atomic,
+            bytes: self.bytes,
+            bytes_done: count(&self.bytes_done),
+            started: self.started,
+            ended: end.as_ref().map(|end| end.at),
+            failure: end.and_then(|end| end.failure),
+        }
+    }
+
+    pub fn save(&self) -> std::io::Result<()> {
+        write_replacing(
+            &self.folder.join("job.json"),
+            &serde_json::to_vec(&self.view())?,
+        )
+    }
+
+    /// Notes a row that was not registered.
+    pub fn reject(&self, row: &ErrorRow) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let written = match self.errors.lock().as_mut() {
+            None => Ok(()),
+            Some(errors) => serde_json::to_writer(&mut *errors, row)
+                .map_err(std::io::Error::from)
+                .and_then(|()| errors.write_all(b"\n")),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, job = self.id, line = row.line, "a rejected row could not be noted");
+        }
+    }
+
+    /// Ends the job. The uploaded bytes are not needed any more.
+    pub fn finish(&self, failure: Option<Failure>) {
+        if let Some(mut errors) = self.errors.lock().take()
+            && let Err(error) = errors.flush()
+        {
+            tracing::warn!(%error, job = self.id, "the error file is not complete");
+        }
+        let state = if failure.is_some() {
+            JobState::Failed
+        } else {
+            JobState::Done
+        };
+        *self.end.lock() = Some(End {
+            state,
+            at: Timestamp::now(),
+            failure,
+        });
+        if let Err(error) = self.save() {
+            tracing::warn!(%error, job = self.id, "the job's end could not be written");
+        }
+        let _ = std::fs::remove_file(self.folder.join("input"));
+    }
+}
+
+fn write_replacing(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(temporary, path)
+}
+
+/// The same principal and idempotency key always give the same id.
+fn job_id(principal: &str, key: Option<&str>) -> Result<String, ServiceError> {
+    let mut seed = [0; 32];
+    match key {
+        Some(key) => {
+            let digest = ring::digest::digest(
+                &ring::digest::SHA256,
+                format!("{principal}\0{key}").as_bytes(),
+            );
+            seed.copy_from_slice(digest.as_ref());
+        }
+        None => ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed)
+            .map_err(|_| ServiceError::Internal("no randomness".to_owned()))?,
+    }
+    Ok(seed[..12]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn spool_failed(error: &std::io::Error) -> ServiceError {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            ServiceError::Refused(crate::store::Refusal::Full { needed_bytes: 0 })
+        }
+        _ => ServiceError::Internal(format!("the upload could not be kept: {error}")),
+    }
+}

@@ -1,0 +1,57 @@
+//! Import: many records at once, as a job with progress and one outcome a row.
+//!
+//! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
+//! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
+//!
+//! - `mapping`: from a row's columns to a record. `job`: state, counters, files. `run`: the work.
+
+mod job;
+mod mapping;
+mod run;
+
+use serde::{Deserialize, Serialize};
+
+pub use job::{Begun, ErrorRow, Failure, JobState, JobView, Jobs, RowCounts, Upload};
+pub use mapping::{Mapping, MappingError};
+
+use crate::model::permitted::{Action, Asks};
+
+/// What happens to a row whose identifier exists with other content. A row that says what stands there is skipped always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// The row fails.
+    #[default]
+    Error,
+    Skip,
+    /// The row becomes the next version.
+    Update,
+}
+
+/// How an upload is to be taken.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct StartImport {
+    /// Without one every row is a record in the export's form.
+    pub mapping: Option<Mapping>,
+    pub on_conflict: OnConflict,
+    /// Everything is checked and nothing registered.
+    pub dry_run: bool,
+    /// All rows or none.
+    pub atomic: bool,
+    /// Makes a repeated upload find the first one's job.
+    pub idempotency_key: Option<String>,
+}
+
+impl Asks for StartImport {
+    const ACTION: Action = Action::Register;
+}
+
+/// How is a job doing?
+#[derive(Clone, Debug)]
+pub struct ReadJob {
+    pub id: String,
+}
+
+impl Asks for ReadJob {
+    const ACTION: Action = Action::Register;
+}

@@ -1,0 +1,447 @@
+//! Register: create, change, delete, mint. Every change becomes one signed entry.
+//!
+//! Decide -> build and sign -> commit -> answer. What has moved between deciding and committing is decided again, a
+//! bounded number of times; a caller who named a version is told at once.
+
+use std::sync::Arc;
+
+use super::{ServiceError, Services, Standing};
+use crate::model::draft::{Draft, DraftPatch};
+use crate::model::identifier::Identifier;
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::record::{Record, Status};
+use crate::model::time::Timestamp;
+use crate::sign::entry;
+use crate::store::journal::{Effect, Idempotency};
+use crate::store::rows::{LeafHash, RequestRow};
+use crate::store::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal};
+
+/// How often a change that nobody pinned to a version is decided anew.
+const ATTEMPTS: usize = 8;
+
+/// What the caller says about the version that it changes (RFC 9110, section 13).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing: enough to create, too little to change.
+    #[default]
+    None,
+    /// `If-None-Match: *`: create only.
+    CreateOnly,
+    /// `If-Match: *`: change whatever stands there.
+    Any,
+    /// `If-Match: "3"`: change these versions only.
+    Versions(Vec<u64>),
+}
+
+/// What is to be done to the record.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Its whole content.
+    Put(Draft),
+    Patch(DraftPatch),
+    /// Leave a tombstone.
+    Delete,
+}
+
+/// A change of one record.
+#[derive(Clone, Debug)]
+pub struct Register {
+    pub identifier: String,
+    pub change: Change,
+    pub precondition: Precondition,
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Asks for Register {
+    const ACTION: Action = Action::Register;
+}
+
+/// A new record under a suffix that the node chooses.
+#[derive(Clone, Debug)]
+pub struct Mint {
+    pub prefix: String,
+    pub draft: Draft,
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Asks for Mint {
+    const ACTION: Action = Action::Register;
+}
+
+/// What has become of a change.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// As registered; absent when a repeated request asks for what was erased since.
+    pub identifier: Option<String>,
+    pub version: u64,
+    pub effect: Effect,
+    pub time: Timestamp,
+    /// Index of the statement in the registry tree.
+    pub index: u64,
+    pub leaf: LeafHash,
+    /// Whether an idempotency key brought back the first answer.
+    pub repeated: bool,
+}
+
+/// A change that is decided: the record's next version, and what must still be true when it is committed.
+pub(super) struct Decided {
+    pub record: Record,
+    pub expect: Expect,
+    pub effect: Effect,
+}
+
+impl Services {
+    /// Creates, changes or deletes one record.
+    pub async fn register(&self, asked: Permitted<Register>) -> Result<Registered, ServiceError> {
+        let (principal, request) = asked.into_parts();
+        let identifier = self.identifier(&request.identifier)?;
+        self.policy(&identifier)?;
+        let _running = match self.first_time(&principal.id, request.idempotency.as_ref())? {
+            FirstTime::Yes(running) => running,
+            FirstTime::No(registered) => return Ok(registered),
+        };
+        for _ in 0..ATTEMPTS {
+            let decided = self.decide(&identifier, &request.change, &request.precondition)?;
+            let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
+            match self.commit_one(proposal).await? {
+                Attempt::Done(registered) => return Ok(registered),
+                Attempt::Moved => {}
+            }
+        }
+        Err(ServiceError::Conflict {
+            identifier: request.identifier,
+        })
+    }
+
+    /// Registers a record under a new suffix.
+    pub async fn mint(&self, asked: Permitted<Mint>) -> Result<Registered, ServiceError> {
+        let (principal, request) = asked.into_parts();
+        let _running = match self.first_time(&principal.id, request.idempotency.as_ref())? {
+            FirstTime::Yes(running) => running,
+            FirstTime::No(registered) => return Ok(registered),
+        };
+        for _ in 0..ATTEMPTS {
+            let identifier = self.minted(&request.prefix)?;
+            if self.standing(identifier.key())?.is_some() {
+                continue;
+            }
+            let change = Change::Put(request.draft.clone());
+            let decided = self.decide(&identifier, &change, &Precondition::CreateOnly)?;
+            let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
+            match self.commit_one(proposal).await? {
+                Attempt::Done(registered) => return Ok(registered),
+                Attempt::Moved => {}
+            }
+        }
+        Err(ServiceError::Conflict {
+            identifier: request.prefix,
+        })
+    }
+
+    /// What became of a request, by its idempotency key.
+    pub fn request(&self, asked: &Permitted<RequestStatus>) -> Result<Registered, ServiceError> {
+        let (principal, key) = (&asked.principal().id, &asked.request().key);
+        if self
+            .running
+            .lock()
+            .contains(&(principal.clone(), key.clone()))
+        {
+            return Err(ServiceError::IdempotencyRunning);
+        }
+        let row = self
+            .store
+            .request(principal, key, Timestamp::now().as_seconds())?;
+        row.map_or(Err(ServiceError::UnknownRequest), |row| self.repeated(&row))
+    }
+
+    fn minted(&self, prefix: &str) -> Result<Identifier, ServiceError> {
+        let prefix = prefix.to_ascii_lowercase();
+        let fill = |bytes: &mut [u8]| {
+            // Without randomness two suffixes may meet: the store then says "exists", and another is drawn.
+            let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), bytes);
+        };
+        let suffix = self
+            .prefixes
+            .mint_suffix(&prefix, Timestamp::now(), fill)
+            .ok_or_else(|| ServiceError::NotResponsible {
+                identifier: prefix.clone(),
+            })?;
+        self.identifier(&format!("{prefix}/{suffix}"))
+    }
+
+    fn decide(
+        &self,
+        identifier: &Identifier,
+        change: &Change,
+        precondition: &Precondition,
+    ) -> Result<Decided, ServiceError> {
+        let standing = self.standing(identifier.key())?;
+        check(precondition, standing.as_ref(), change, identifier)?;
+        self.next(identifier, change, standing.as_ref())
+    }
+
+    /// The record's next version. Preconditions have been checked.
+    pub(super) fn next(
+        &self,
+        identifier: &Identifier,
+        change: &Change,
+        standing: Option<&Standing>,
+    ) -> Result<Decided, ServiceError> {
+        let mut now = Timestamp::now();
+        let Some(standing) = standing else {
+            let Change::Put(draft) = change else {
+                return Err(ServiceError::Unknown {
+                    identifier: identifier.spelling().to_owned(),
+                });
+            };
+            let mut record = Record::first(identifier.clone(), draft.clone(), now);
+            self.complete(&mut record)?;
+            return Ok(Decided {
+                record,
+                expect: Expect::Absent,
+                effect: Effect::Created,
+            });
+        };
+        // A clock that was set back must not order versions backwards.
+        now = now.max(standing.record.updated);
+        let mut record = match change {
+            Change::Put(draft) => standing.record.next(draft.clone(), now),
+            Change::Patch(patch) => {
+                let draft = patch
+                    .apply_to(standing.record.to_draft(), &self.settings.draft_limits)
+                    .map_err(ServiceError::Fields)?;
+                standing.record.next(draft, now)
+            }
+            Change::Delete => standing.record.tombstone(now),
+        };
+        let (from, to) = (standing.record.status, record.status);
+        if !from.may_become(to) {
+            return Err(ServiceError::StatusStep { from, to });
+        }
+        self.complete(&mut record)?;
+        let effect = if record.is_tombstone() {
+            Effect::Deleted
+        } else {
+            Effect::Updated
+        };
+        let expect = Expect::At {
+            version: standing.row.version,
+            leaf: standing.row.leaf,
+        };
+        Ok(Decided {
+            record,
+            expect,
+            effect,
+        })
+    }
+
+    /// Fills in what the prefix says.
+    fn complete(&self, record: &mut Record) -> Result<(), ServiceError> {
+        let policy = self.policy(&record.identifier)?;
+        if record.registrant.is_none() && !policy.registrant.is_empty() {
+            record.registrant = Some(policy.registrant.clone());
+        }
+        Ok(())
+    }
+
+    /// Builds and signs the entry.
+    pub(super) fn propose(
+        &self,
+        decided: Decided,
+        principal: &str,
+        idempotency: Option<Idempotency>,
+    ) -> Result<EntryProposal, ServiceError> {
+        let Decided {
+            record,
+            expect,
+            effect,
+        } = decided;
+        let log = self.policy(&record.identifier)?.log;
+        let prev = match &expect {
+            Expect::Absent => None,
+            Expect::At { leaf, .. } => Some(leaf),
+        };
+        let signed =
+            self.signing
+                .signer()
+                .entry(&record, log, prev)
+                .map_err(|error| match error {
+                    entry::EntryError::TooLarge { .. } => {
+                        ServiceError::EntryTooLarge(error.to_string())
+                    }
+                    other => ServiceError::Internal(other.to_string()),
+                })?;
+        Ok(EntryProposal {
+            expect,
+            sid: signed.sid,
+            disclosures: entry::join(&signed.disclosures).into_bytes(),
+            statement: signed.statement.into_bytes(),
+            time: record.updated.as_seconds(),
+            registered: record.registered.as_seconds(),
+            effect,
+            principal: principal.to_owned(),
+            idempotency,
+            record: Arc::new(record),
+        })
+    }
+
+    async fn commit_one(&self, proposal: EntryProposal) -> Result<Attempt, ServiceError> {
+        let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
+        let outcome = self
+            .store
+            .commit(vec![Proposal::Entry(proposal)], false)
+            .await
+            .pop();
+        self.judge(outcome, &record, effect)
+    }
+
+    /// What an outcome means to who asked.
+    pub(super) fn judge(
+        &self,
+        outcome: Option<Outcome>,
+        record: &Record,
+        effect: Effect,
+    ) -> Result<Attempt, ServiceError> {
+        match outcome {
+            Some(Outcome::Committed(done)) => Ok(Attempt::Done(registered(record, effect, &done))),
+            Some(Outcome::Moved(_)) => Ok(Attempt::Moved),
+            Some(Outcome::AliasTaken { alias, .. }) => Err(ServiceError::AliasTaken { alias }),
+            Some(Outcome::Repeated(row)) => self.repeated(&row).map(Attempt::Done),
+            Some(Outcome::Exists) => Err(ServiceError::IdempotencyRunning),
+            Some(Outcome::Erased) => Err(ServiceError::Gone {
+                identifier: record.identifier.spelling().to_owned(),
+            }),
+            Some(Outcome::Withdrawn) => Err(ServiceError::Conflict {
+                identifier: record.identifier.spelling().to_owned(),
+            }),
+            Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
+            None => Err(ServiceError::Refused(Refusal::Stopping)),
+        }
+    }
+
+    /// Whether this request is new; holds its key while it runs.
+    fn first_time(
+        &self,
+        principal: &str,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<FirstTime<'_>, ServiceError> {
+        let Some(idempotency) = idempotency else {
+            return Ok(FirstTime::Yes(None));
+        };
+        let name = (principal.to_owned(), idempotency.key.clone());
+        if !self.running.lock().insert(name.clone()) {
+            return Err(ServiceError::IdempotencyRunning);
+        }
+        let running = Running {
+            services: self,
+            name,
+        };
+        match self
+            .store
+            .request(principal, &idempotency.key, Timestamp::now().as_seconds())?
+        {
+            None => Ok(FirstTime::Yes(Some(running))),
+            Some(row) if row.request == idempotency.request => {
+                self.repeated(&row).map(FirstTime::No)
+            }
+            Some(_) => Err(ServiceError::IdempotencyMismatch),
+        }
+    }
+
+    fn repeated(&self, row: &RequestRow) -> Result<Registered, ServiceError> {
+        let frame = self.store.frame(row.location)?;
+        let record = self.store.record_of(&frame)?;
+        Ok(Registered {
+            identifier: record.map(|record| record.identifier.spelling().to_owned()),
+            version: row.version,
+            effect: row.effect,
+            time: Timestamp::from_seconds(row.time).unwrap_or(Timestamp::EPOCH),
+            index: row.index,
+            leaf: row.leaf,
+            repeated: true,
+        })
+    }
+}
+
+/// Asks what became of a request.
+#[derive(Clone, Debug)]
+pub struct RequestStatus {
+    pub key: String,
+}
+
+impl Asks for RequestStatus {
+    const ACTION: Action = Action::Register;
+}
+
+pub(super) enum Attempt {
+    Done(Registered),
+    Moved,
+}
+
+enum FirstTime<'a> {
+    Yes(Option<Running<'a>>),
+    No(Registered),
+}
+
+/// Holds an idempotency key while its request runs.
+struct Running<'a> {
+    services: &'a Services,
+    name: (String, String),
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.services.running.lock().remove(&self.name);
+    }
+}
+
+fn registered(record: &Record, effect: Effect, done: &Committed) -> Registered {
+    Registered {
+        identifier: Some(record.identifier.spelling().to_owned()),
+        version: record.version,
+        effect,
+        time: record.updated,
+        index: done.index,
+        leaf: done.leaf,
+        repeated: false,
+    }
+}
+
+/// RFC 9110, section 13, with one rule more: what exists is changed only by who says which version.
+fn check(
+    precondition: &Precondition,
+    standing: Option<&Standing>,
+    change: &Change,
+    identifier: &Identifier,
+) -> Result<(), ServiceError> {
+    let creates = matches!(change, Change::Put(_));
+    match (standing, precondition) {
+        (Some(standing), _) if standing.record.status == Status::Deleted => {
+            Err(ServiceError::Gone {
+                identifier: identifier.spelling().to_owned(),
+            })
+        }
+        (None, Precondition::None | Precondition::CreateOnly) if creates => Ok(()),
+        (None, Precondition::Any | Precondition::Versions(_)) if creates => {
+            Err(ServiceError::VersionMismatch { current: None })
+        }
+        (None, _) => Err(ServiceError::Unknown {
+            identifier: identifier.spelling().to_owned(),
+        }),
+        (Some(standing), Precondition::None) => Err(ServiceError::PreconditionRequired {
+            version: standing.record.version,
+        }),
+        (Some(standing), Precondition::CreateOnly) => Err(ServiceError::VersionMismatch {
+            current: Some(standing.record.version),
+        }),
+        (Some(_), Precondition::Any) => Ok(()),
+        (Some(standing), Precondition::Versions(versions))
+            if versions.contains(&standing.record.version) =>
+        {
+            Ok(())
+        }
+        (Some(standing), Precondition::Versions(_)) => Err(ServiceError::VersionMismatch {
+            current: Some(standing.record.version),
+        }),
+    }
+}

@@ -1,0 +1,186 @@
+//! Resolve: from a name to its record, in one of three ways: hot (from the cache, no await), public, and with questions.
+
+use bytes::Bytes;
+
+use super::{ServiceError, Services, Standing};
+use crate::model::identifier::{CanonicalKey, Identifier};
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::record::Record;
+use crate::model::time::Timestamp;
+use crate::model::value::Visibility;
+use crate::sign::entry;
+use crate::store::cache::{Answer, ViewClass};
+
+/// A question about one name.
+#[derive(Clone, Debug, Default)]
+pub struct Resolve {
+    /// Percent-decoded, in any input form.
+    pub identifier: String,
+    /// Types to show; one that ends in "." matches all that begin with it. With `indexes` empty too: all.
+    pub types: Vec<String>,
+    pub indexes: Vec<u32>,
+    pub at: Option<At>,
+    /// Whether the signed entry is wanted.
+    pub entry: bool,
+}
+
+/// A moment in a record's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    Version(u64),
+    Time(Timestamp),
+}
+
+impl Asks for Resolve {
+    const ACTION: Action = Action::Read;
+}
+
+/// A record as its asker may see it.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// Without the values that are not for this asker.
+    pub record: Record,
+    /// The compact SD-JWT with the disclosures that are for this asker.
+    pub entry: Option<String>,
+    /// The statement's index in the registry tree.
+    pub index: u64,
+}
+
+impl Services {
+    /// The cached public answer: no lock, no await, no look at the store. `None`: ask [`Services::resolve_public`].
+    pub fn cached(&self, name: &CanonicalKey, now: Timestamp) -> Option<Answer> {
+        self.cache
+            .find(ViewClass::Public, name.as_str(), now.as_seconds())
+    }
+
+    /// The public answer, read from the store and put into the cache.
+    pub fn resolve_public(
+        &self,
+        identifier: &Identifier,
+        now: Timestamp,
+    ) -> Result<Answer, ServiceError> {
+        let name = identifier.key();
+        // Before the store is read: a commit from here on makes this fill worthless, and it will not be served.
+        let fill = self.cache.begin(name.as_str());
+        let answer = match self.named(name)? {
+            None => self.negative(404, now),
+            Some(standing) if standing.record.is_tombstone() => self.negative(410, now),
+            Some(standing) => {
+                let resolution = self.visible(standing, None);
+                Answer {
+                    status: 200,
+                    etag: Bytes::from(format!("\"{}\"", resolution.record.version)),
+                    body: Bytes::from(self.encoder.encode(&resolution)),
+                    cache_control: self.max_age(),
+                    until: 0,
+                }
+            }
+        };
+        self.cache
+            .fill(fill, ViewClass::Public, name.as_str(), answer.clone());
+        Ok(answer)
+    }
+
+    /// The answer to a question with filters, a moment, or for the signed entry.
+    pub fn resolve(&self, asked: &Permitted<Resolve>) -> Result<Resolution, ServiceError> {
+        let question = asked.request();
+        let identifier = self.identifier(&question.identifier)?;
+        let unknown = || ServiceError::Unknown {
+            identifier: question.identifier.clone(),
+        };
+        let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
+        if let Some(at) = question.at {
+            standing = self.at(standing, at)?;
+        }
+        if standing.record.is_tombstone() {
+            return Err(ServiceError::Gone {
+                identifier: question.identifier.clone(),
+            });
+        }
+        let entry = if question.entry {
+            Some(self.presented(&standing)?)
+        } else {
+            None
+        };
+        let mut resolution = self.visible(standing, entry);
+        keep(&mut resolution.record, &question.types, &question.indexes);
+        Ok(resolution)
+    }
+
+    /// Walks back to the version that stood at a moment.
+    fn at(&self, standing: Standing, at: At) -> Result<Standing, ServiceError> {
+        let identifier = standing.record.identifier.spelling().to_owned();
+        let fits = |record: &Record| match at {
+            At::Version(version) => record.version == version,
+            At::Time(time) => record.updated <= time,
+        };
+        let mut now = standing;
+        while !fits(&now.record) {
+            now = self
+                .before(&now)?
+                .ok_or_else(|| ServiceError::NoSuchVersion {
+                    identifier: identifier.clone(),
+                })?;
+        }
+        Ok(now)
+    }
+
+    /// The signed entry with what the public may see.
+    fn presented(&self, standing: &Standing) -> Result<String, ServiceError> {
+        let frame = self.store.frame(standing.row.location)?;
+        let gone = || ServiceError::Gone {
+            identifier: standing.record.identifier.spelling().to_owned(),
+        };
+        let disclosures = frame.disclosures.ok_or_else(gone)?;
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes)
+                .map_err(|_| ServiceError::Internal("an entry is not text".to_owned()))
+        };
+        entry::present(&text(frame.statement)?, &text(disclosures)?, public)
+            .map_err(|cause| ServiceError::Internal(cause.to_owned()))
+    }
+
+    fn visible(&self, standing: Standing, entry: Option<String>) -> Resolution {
+        let mut record = standing.record;
+        record.values.retain(|value| public(value.visibility));
+        Resolution {
+            record,
+            entry,
+            index: standing.row.index,
+        }
+    }
+
+    fn negative(&self, status: u16, now: Timestamp) -> Answer {
+        let seconds = self.settings.negative_seconds;
+        Answer {
+            status,
+            body: Bytes::new(),
+            etag: Bytes::new(),
+            cache_control: Bytes::from(format!("public, max-age={seconds}")),
+            until: now.as_seconds() + i64::from(seconds),
+        }
+    }
+
+    fn max_age(&self) -> Bytes {
+        Bytes::from(format!("public, max-age={}", self.settings.max_age_seconds))
+    }
+}
+
+/// Whether everybody may see it.
+fn public(visibility: Visibility) -> bool {
+    visibility == Visibility::Public
+}
+
+/// Keeps the values of these types or indexes, as Handle resolution does: an index or a type is enough.
+fn keep(record: &mut Record, types: &[String], indexes: &[u32]) {
+    if types.is_empty() && indexes.is_empty() {
+        return;
+    }
+    record.values.retain(|value| {
+        indexes.contains(&value.index)
+            || types.iter().any(|wanted| match wanted.strip_suffix('.') {
+                Some(_) => value.r#type.starts_with(wanted.as_str()),
+                None => value.r#type == *wanted,
+            })
+    });
+}
