@@ -3,6 +3,7 @@
 use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
 use crate::model::record::Status;
+use crate::model::text::Text;
 use crate::store::engine::EngineError;
 use crate::store::journal::JournalError;
 use crate::store::{ApplyError, Refusal};
@@ -55,6 +56,129 @@ pub enum ServiceError {
     Refused(Refusal),
     /// Something that should not happen; the cause goes to the log, not to the caller.
     Internal(String),
+}
+
+impl ServiceError {
+    /// The stable code of the failure: a name in codec/problem's table, for answers and for rows of an import.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ServiceError::Identifier(_) => "identifier_invalid",
+            ServiceError::Fields(_) => "fields_invalid",
+            ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => "entry_too_large",
+            ServiceError::IdempotencyMismatch => "idempotency_mismatch",
+            ServiceError::NotResponsible { .. } => "not_responsible",
+            ServiceError::Unknown { .. } => "identifier_unknown",
+            ServiceError::NoSuchVersion { .. } => "version_unknown",
+            ServiceError::Gone { .. } => "identifier_deleted",
+            ServiceError::PreconditionRequired { .. } => "precondition_required",
+            ServiceError::VersionMismatch { .. } => "version_mismatch",
+            ServiceError::StatusStep { .. } => "status_change_refused",
+            ServiceError::AliasTaken { .. } => "alias_taken",
+            ServiceError::IdempotencyRunning => "idempotency_running",
+            ServiceError::Conflict { .. } => "conflict",
+            ServiceError::UnknownRequest => "request_unknown",
+            ServiceError::NotFound { what: "import", .. } => "import_unknown",
+            ServiceError::NotFound { .. } => "key_unknown",
+            ServiceError::UploadTooLarge { .. } => "body_too_large",
+            ServiceError::BadCredential => "bad_credentials",
+            ServiceError::Refused(Refusal::Busy) => "overloaded",
+            ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
+            ServiceError::Refused(Refusal::Poisoned(_)) => "storage_poisoned",
+            ServiceError::Refused(Refusal::Stopping) => "draining",
+            ServiceError::Internal(_) => "internal",
+        }
+    }
+
+    /// What happened, to which identifier, and what to do next. Never names a cause inside the node.
+    pub fn text(&self) -> Text {
+        match self {
+            ServiceError::Identifier(error) => error.text(),
+            ServiceError::Fields(errors) => errors.first().map_or_else(
+                || Text::new("字段不合规则", "a field breaks a rule"),
+                |error| {
+                    let at = if error.pointer.is_empty() { "/" } else { &error.pointer };
+                    Text::new(format!("{at}：{}", error.detail.zh), format!("{at}: {}", error.detail.en))
+                },
+            ),
+            ServiceError::EntryTooLarge(cause) => Text::new(format!("签名条目过大：{cause}"), cause.clone()),
+            ServiceError::NotResponsible { identifier } => Text::new(
+                format!("本节点不负责 {identifier} 的前缀"),
+                format!("this node is not responsible for the prefix of {identifier}"),
+            ),
+            ServiceError::Unknown { identifier } => {
+                Text::new(format!("{identifier} 未在本节点登记"), format!("{identifier} is not registered here"))
+            }
+            ServiceError::NoSuchVersion { identifier } => Text::new(
+                format!("{identifier} 没有所问的版本"),
+                format!("{identifier} has no such version"),
+            ),
+            ServiceError::Gone { identifier } => Text::new(
+                format!("{identifier} 已删除，不再分配"),
+                format!("{identifier} was deleted and is never given out again"),
+            ),
+            ServiceError::PreconditionRequired { version } => Text::new(
+                format!("已有版本 {version}：修改须带 If-Match: \"{version}\""),
+                format!("version {version} stands: to change it send If-Match: \"{version}\""),
+            ),
+            ServiceError::VersionMismatch { current: Some(version) } => {
+                Text::new(format!("当前版本是 {version}"), format!("the current version is {version}"))
+            }
+            ServiceError::VersionMismatch { current: None } => {
+                Text::new("尚未登记，没有可匹配的版本", "it is not registered, so no version matches")
+            }
+            ServiceError::StatusStep { from, to } => Text::new(
+                format!("状态不能从 {} 变为 {}", from.as_str(), to.as_str()),
+                format!("the status may not go from {} to {}", from.as_str(), to.as_str()),
+            ),
+            ServiceError::AliasTaken { alias } => Text::new(
+                format!("名称 {alias} 已属于另一标识"),
+                format!("the name {alias} belongs to another identifier"),
+            ),
+            ServiceError::Conflict { identifier } => Text::new(
+                format!("{identifier} 在写入期间被反复修改，请重试"),
+                format!("{identifier} kept changing while it was written: try again"),
+            ),
+            ServiceError::NotFound { what, name } => {
+                Text::new(format!("没有这个 {what}：{name}"), format!("there is no such {what}: {name}"))
+            }
+            ServiceError::UploadTooLarge { limit } => {
+                Text::new(format!("上传超过 {limit} 字节"), format!("the upload has more than {limit} bytes"))
+            }
+            ServiceError::Refused(refusal) => refused(refusal),
+            ServiceError::IdempotencyMismatch => Text::new(
+                "此 Idempotency-Key 已用于另一请求",
+                "this Idempotency-Key was used for another request",
+            ),
+            ServiceError::IdempotencyRunning => Text::new(
+                "带此 Idempotency-Key 的请求仍在处理",
+                "a request with this Idempotency-Key is still running",
+            ),
+            ServiceError::UnknownRequest => {
+                Text::new("没有记得的请求带此键", "no remembered request has this key")
+            }
+            ServiceError::BadCredential => Text::new("凭据无效", "the credential is not valid"),
+            ServiceError::Internal(_) => Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"),
+        }
+    }
+}
+
+fn refused(refusal: &Refusal) -> Text {
+    match refusal {
+        Refusal::Busy => Text::new("写入队列已满，请稍后重试", "the write queue is full: try again in a moment"),
+        Refusal::Full { needed_bytes } => Text::new(
+            format!("磁盘空间不足（还需约 {needed_bytes} 字节）：清理后重试；读取不受影响"),
+            format!("the disk is full (about {needed_bytes} bytes are missing): free some and try again; reads go on"),
+        ),
+        Refusal::TooLarge { bytes, limit } => Text::new(
+            format!("共 {bytes} 字节，一次提交最多 {limit} 字节：请拆分"),
+            format!("{bytes} bytes, one commit takes {limit}: split it"),
+        ),
+        Refusal::Poisoned(_) => Text::new(
+            "存储失效，须重启节点；重启后凭 Idempotency-Key 查询结果",
+            "the storage failed and the node must be restarted; ask by the Idempotency-Key after that",
+        ),
+        Refusal::Stopping => Text::new("节点正在停止", "the node is stopping"),
+    }
 }
 
 impl From<EngineError> for ServiceError {

@@ -79,6 +79,7 @@ pub struct Services {
     pub settings: ServiceSettings,
     pub(crate) signing: Signing,
     pub(crate) encoder: Arc<dyn EncodeResolution>,
+    pub(crate) row_reader: Arc<dyn import::ReadRow>,
     /// Idempotency keys of requests that are running: (principal, key).
     pub(crate) running: Mutex<HashSet<(String, String)>>,
     pub imports: import::Jobs,

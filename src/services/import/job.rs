@@ -76,7 +76,8 @@ pub struct ErrorRow {
 /// All jobs that this process knows, and a bound on how many run.
 pub struct Jobs {
     known: Mutex<HashMap<String, Arc<Job>>>,
-    pub(super) places: Arc<tokio::sync::Semaphore>,
+    /// As many places as jobs may run: who sends into it has one, who takes out gives it back.
+    turns: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
 }
 
 /// One job at work.
@@ -109,7 +110,7 @@ impl Jobs {
     pub fn new(parallel: usize) -> Jobs {
         Jobs {
             known: Mutex::new(HashMap::new()),
-            places: Arc::new(tokio::sync::Semaphore::new(parallel.max(1))),
+            turns: crossbeam_channel::bounded(parallel.max(1)),
         }
     }
 }
@@ -199,8 +200,8 @@ impl Services {
             .lock()
             .insert(job.id.clone(), Arc::clone(&job));
         let view = job.view();
-        let (services, places) = (Arc::clone(self), Arc::clone(&self.imports.places));
-        let work = move || super::run::run(&services, &places, &job);
+        let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
+        let work = move || super::run::run(&services, &turns, &job);
         std::thread::Builder::new()
             .name("import".to_owned())
             .spawn(work)

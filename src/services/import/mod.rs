@@ -3,16 +3,18 @@
 //! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
 //! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
 //!
-//! - `mapping`: from a row's columns to a record. `job`: state, counters, files. `run`: the work.
+//! - `mapping`: from a row's columns to a record. `job`: state, counters, files. `row`: one row. `run`: the work.
 
 mod job;
 mod mapping;
+mod row;
 mod run;
 
 use serde::{Deserialize, Serialize};
 
 pub use job::{Begun, ErrorRow, Failure, JobState, JobView, Jobs, RowCounts, Upload};
 pub use mapping::{Mapping, MappingError};
+pub use row::ReadRow;
 
 use crate::model::permitted::{Action, Asks};
 
