@@ -171,6 +171,19 @@ impl Complaints {
         }
     }
 
+    pub(in crate::model) fn member<'j>(
+        &mut self,
+        object: &'j Map<String, Json>,
+        name: &str,
+        place: &Place<'_>,
+    ) -> Option<&'j Json> {
+        let found = object.get(name);
+        if found.is_none() {
+            self.required(&Place::Member(place, name));
+        }
+        found
+    }
+
     /// A line of text: not empty, nothing unprintable, no white space around it.
     pub(in crate::model) fn line<'j>(
         &mut self,
@@ -217,14 +230,9 @@ impl Complaints {
         place: &Place<'_>,
         most: usize,
     ) -> Option<String> {
-        let place = Place::Member(place, name);
-        match object.get(name) {
-            Some(json) => self.line(json, &place, most).map(str::to_owned),
-            None => {
-                self.required(&place);
-                None
-            }
-        }
+        let json = self.member(object, name, place)?;
+        self.line(json, &Place::Member(place, name), most)
+            .map(str::to_owned)
     }
 }
 

@@ -4,6 +4,8 @@
 //! cycle allows the content is asked later; that it is well formed, complete and within the limits is decided here.
 
 mod patch;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Map, Value as Json};
 
@@ -37,6 +39,8 @@ pub struct DraftLimits {
     pub max_values: usize,
     /// Of the data of one value, see [`super::value::Data::weight_bytes`].
     pub max_value_bytes: usize,
+    /// Of the data of all values together: patches must not grow a record past what one request could send.
+    pub max_record_bytes: usize,
     pub max_links: usize,
     pub max_aliases: usize,
 }
@@ -46,6 +50,7 @@ impl Default for DraftLimits {
         Self {
             max_values: 900,
             max_value_bytes: 60 * 1024,
+            max_record_bytes: 1 << 20,
             max_links: 256,
             max_aliases: 64,
         }
@@ -154,7 +159,21 @@ fn read_values(
             refuse_second_index(&Place::Item(&list, *at), complaints);
         }
     }
-    values.into_iter().map(|(_, value)| value).collect()
+    let values: Vec<Value> = values.into_iter().map(|(_, value)| value).collect();
+    refuse_heavy_record(&values, &list, limits, complaints);
+    values
+}
+
+fn refuse_heavy_record(
+    values: &[Value],
+    list: &Place<'_>,
+    limits: &DraftLimits,
+    complaints: &mut Complaints,
+) {
+    let weight_bytes: usize = values.iter().map(|value| value.data.weight_bytes()).sum();
+    if weight_bytes > limits.max_record_bytes {
+        complaints.too_long(list, limits.max_record_bytes);
+    }
 }
 
 fn refuse_heavy(

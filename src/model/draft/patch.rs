@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use super::{
     Draft, DraftLimits, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases,
-    read_links, read_status, refuse_second_index,
+    read_links, read_status, refuse_heavy_record, refuse_second_index,
 };
 use crate::model::alias::Alias;
 use crate::model::field::{Complaints, FieldError, Place};
@@ -155,6 +155,7 @@ impl DraftPatch {
         if draft.values.len() > limits.max_values {
             complaints.too_many(&list, limits.max_values);
         }
+        refuse_heavy_record(&draft.values, &list, limits, &mut complaints);
         draft.status = self.status.or(draft.status);
         replace(&mut draft.template, self.template.as_ref());
         replace(&mut draft.registrant, self.registrant.as_ref());

@@ -4,6 +4,8 @@
 
 mod row;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};

@@ -70,7 +70,7 @@ impl Data {
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         match self {
-            Self::String(text) | Self::Date(text) | Self::Url(text) => text.len(),
+            Self::String(text) | Self::Date(text) | Self::Url(text) => text_weight(text),
             Self::Integer(_) | Self::Boolean(_) => 8,
             Self::Decimal { text, unit } => text.len() + unit.as_ref().map_or(0, String::len),
             Self::Identifier(identifier) => identifier.spelling().len(),
@@ -99,9 +99,19 @@ impl Data {
     }
 }
 
+/// JSON writes a control character in six bytes, a quote or backslash in two.
+fn text_weight(text: &str) -> usize {
+    let escapes = |byte: u8| match byte {
+        0..=0x1F => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    text.bytes().map(escapes).sum()
+}
+
 fn weight_of(json: &Json) -> usize {
     match json {
-        Json::String(text) => text.len(),
+        Json::String(text) => text_weight(text),
         Json::Array(items) => items.iter().map(|item| weight_of(item) + 2).sum(),
         Json::Object(object) => object
             .iter()

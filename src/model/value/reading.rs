@@ -2,6 +2,8 @@
 //!
 //! Everything that decides whether data is well formed stands here; `Data` itself only holds what passed.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json};
@@ -57,11 +59,7 @@ fn read_object(
 ) -> Option<Data> {
     let format = complaints.required_line(object, "format", place, 16);
     let inside = Place::Member(place, "value");
-    let Some(json) = object.get("value") else {
-        complaints.required(&inside);
-        return None;
-    };
-    let format = format?;
+    let (json, format) = (complaints.member(object, "value", place)?, format?);
     complaints.refuse_others(
         object,
         if format == "decimal" {
@@ -76,26 +74,15 @@ fn read_object(
         "integer" => read_integer(json, &inside, complaints),
         "decimal" => {
             let unit = complaints.optional_line(object, "unit", place, MAX_UNIT_BYTES);
-            match json {
-                Json::Number(number) => {
-                    read_decimal(&number.to_string(), unit, &inside, complaints)
-                }
-                _ => read_decimal(
-                    text_of(json, &inside, complaints)?,
-                    unit,
-                    &inside,
-                    complaints,
-                ),
-            }
+            read_decimal(
+                &number_text(json, &inside, complaints)?,
+                unit,
+                &inside,
+                complaints,
+            )
         }
         "date" => read_date(text_of(json, &inside, complaints)?, &inside, complaints),
-        "boolean" => match json.as_bool() {
-            Some(truth) => Some(Data::Boolean(truth)),
-            None => {
-                complaints.wrong_type(&inside, "布尔值", "a boolean");
-                None
-            }
-        },
+        "boolean" => read_boolean(json, &inside, complaints),
         "url" => read_url(
             complaints.line(json, &inside, MAX_URL_BYTES)?,
             &inside,
@@ -166,6 +153,26 @@ fn read_integer(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> 
         complaints.add(place, "bad_integer", detail);
     }
     integer.map(Data::Integer)
+}
+
+/// A decimal may come as a JSON number too, though only text keeps its last zeros.
+fn number_text<'j>(
+    json: &'j Json,
+    place: &Place<'_>,
+    complaints: &mut Complaints,
+) -> Option<Cow<'j, str>> {
+    match json {
+        Json::Number(number) => Some(Cow::Owned(number.to_string())),
+        _ => text_of(json, place, complaints).map(Cow::Borrowed),
+    }
+}
+
+fn read_boolean(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {
+    let truth = json.as_bool();
+    if truth.is_none() {
+        complaints.wrong_type(place, "布尔值", "a boolean");
+    }
+    truth.map(Data::Boolean)
 }
 
 fn read_decimal(

@@ -59,7 +59,7 @@ pub(super) fn is_path_of_a_common_key(text: &str) -> bool {
 pub(super) fn read_path(text: &str) -> Result<Identifier, IdentifierError> {
     let segments: Vec<String> = text.split('/').map(unescaped).collect();
     let (elements, _) = segments.as_chunks::<2>();
-    if segments.len() % 2 != 0 {
+    if !segments.len().is_multiple_of(2) {
         return Err(IdentifierError::UnknownGs1Key(
             segments.last().cloned().unwrap_or_default(),
         ));
@@ -151,10 +151,22 @@ fn split_elements(text: &str) -> Result<Vec<(&str, &str)>, IdentifierError> {
     }
 }
 
+/// Looks no further than four digits, so that a text of brackets costs no more than any other.
 fn bracketed_ai(text: &str) -> Option<(&str, &str)> {
-    let (ai, after) = text.strip_prefix('(')?.split_once(')')?;
-    ((2..=4).contains(&ai.len()) && ai.bytes().all(|byte| byte.is_ascii_digit()))
-        .then_some((ai, after))
+    let bytes = text.as_bytes();
+    let digits = bytes
+        .iter()
+        .skip(1)
+        .take_while(|byte| byte.is_ascii_digit())
+        .take(5)
+        .count();
+    if bytes.first() != Some(&b'(')
+        || !(2..=4).contains(&digits)
+        || bytes.get(digits + 1) != Some(&b')')
+    {
+        return None;
+    }
+    Some((text.get(1..=digits)?, text.get(digits + 2..)?))
 }
 
 /// Checks every value and the order of the qualifiers, and writes the canonical path.
