@@ -1,1 +1,10 @@
-//! Stage 2: bytes to requests and answers to bytes.
+//! Stage 2: bytes to requests and answers to bytes. Pure: no socket, no store.
+
+// What comes in.
+pub mod json;
+pub mod language;
+pub mod lines;
+pub mod path;
+
+// What goes out when it cannot be done.
+pub mod problem;

@@ -1,0 +1,317 @@
+//! The table of problems: every stable code with its status, title and remedy in both languages.
+//!
+//! A code is never renamed nor given another status; new ones are added. docs/problems.md is made from this table.
+
+use crate::model::text::Language;
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Row {
+    pub code: &'static str,
+    pub status: u16,
+    /// What a client is told to wait when the handler knows nothing better.
+    pub retry_after_seconds: Option<u64>,
+    title: (&'static str, &'static str),
+    remedy: (&'static str, &'static str),
+}
+
+impl Row {
+    #[must_use]
+    pub fn title(&self, language: Language) -> &'static str {
+        in_language(self.title, language)
+    }
+
+    #[must_use]
+    pub fn remedy(&self, language: Language) -> &'static str {
+        in_language(self.remedy, language)
+    }
+}
+
+fn in_language((zh, en): (&'static str, &'static str), language: Language) -> &'static str {
+    match language {
+        Language::Zh => zh,
+        Language::En => en,
+    }
+}
+
+macro_rules! problems {
+    ($($name:ident $code:literal $status:literal $(retry $retry:literal)? {
+        $title_zh:literal, $title_en:literal; $remedy_zh:literal, $remedy_en:literal
+    })*) => {
+        /// The stable codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $($name),* }
+
+        impl Code {
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+
+            #[must_use]
+            pub fn row(self) -> &'static Row {
+                match self {
+                    $(Code::$name => {
+                        const ROW: Row = Row {
+                            code: $code,
+                            status: $status,
+                            retry_after_seconds: problems!(@retry $($retry)?),
+                            title: ($title_zh, $title_en),
+                            remedy: ($remedy_zh, $remedy_en),
+                        };
+                        &ROW
+                    })*
+                }
+            }
+        }
+    };
+    (@retry) => { None };
+    (@retry $seconds:literal) => { Some($seconds) };
+}
+
+problems! {
+    PathMalformed "path_malformed" 400 {
+        "路径编码有误", "The path is not properly encoded";
+        "标识中的特殊字符用 UTF-8 百分号编码", "Percent-encode the identifier's special characters as UTF-8"
+    }
+    QueryInvalid "query_invalid" 400 {
+        "查询参数有误", "A query parameter is wrong";
+        "按 detail 改正参数", "Correct the parameter that detail names"
+    }
+    HeaderInvalid "header_invalid" 400 {
+        "请求头有误", "A request header is wrong";
+        "按 detail 改正请求头", "Correct the header that detail names"
+    }
+    IdentifierInvalid "identifier_invalid" 400 {
+        "标识不合规则", "The identifier breaks a rule";
+        "按 errors 中的代码核对标识, 校验位请重新计算", "Compare the identifier with the rule in errors; compute check digits anew"
+    }
+    JsonSyntax "json_syntax" 400 {
+        "不是有效的 JSON", "Not valid JSON";
+        "按行列位置改正, 用 UTF-8 发送", "Correct the text at that line and column; send UTF-8"
+    }
+    JsonTooDeep "json_too_deep" 400 {
+        "JSON 嵌套过深", "The JSON is nested too deeply";
+        "减少嵌套, 上限见 limits.json_depth", "Nest less; the limit is limits.json_depth"
+    }
+    JsonDuplicateKey "json_duplicate_key" 400 {
+        "JSON 对象中有重复的键", "A key occurs twice in a JSON object";
+        "每个键只保留一个", "Keep each key once"
+    }
+    JsonNumberInexact "json_number_inexact" 400 {
+        "数字超出可精确保存的范围", "A number cannot be kept exactly";
+        "以字符串或 decimal 类型发送该数字", "Send the number as a string or as a decimal"
+    }
+    BatchTooLarge "batch_too_large" 400 {
+        "一次请求的标识过多", "Too many identifiers in one request";
+        "分批发送, 上限见 limits.batch_identifiers", "Send several batches; the limit is limits.batch_identifiers"
+    }
+    MissingCredentials "missing_credentials" 401 {
+        "需要凭据", "Credentials are needed";
+        "请求头加上 Authorization: Bearer <密钥>", "Send Authorization: Bearer <key>"
+    }
+    BadCredentials "bad_credentials" 401 {
+        "凭据无效", "The credentials are not valid";
+        "核对密钥是否完整, 是否过期或已撤销", "See whether the key is complete, expired or revoked"
+    }
+    Forbidden "forbidden" 403 {
+        "没有权限", "Not permitted";
+        "请有权者操作, 或向管理员申请", "Ask someone who may, or the administrator for the right"
+    }
+    RouteUnknown "route_unknown" 404 {
+        "没有这个地址", "No such address";
+        "接口列表见 /openapi.json", "The addresses are listed at /openapi.json"
+    }
+    IdentifierUnknown "identifier_unknown" 404 {
+        "标识未注册", "The identifier is not registered";
+        "核对标识; 前导零与后缀大小写也算在内", "Compare the identifier, leading zeros included"
+    }
+    VersionUnknown "version_unknown" 404 {
+        "没有这个版本", "No such version";
+        "版本见 /v1/history/{标识}", "The versions are listed at /v1/history/{identifier}"
+    }
+    NotResponsible "not_responsible" 404 {
+        "本节点不负责这个前缀", "This node does not answer for that prefix";
+        "请到负责该前缀的节点查询", "Ask the node that answers for the prefix"
+    }
+    ImportUnknown "import_unknown" 404 {
+        "没有这个导入任务", "No such import";
+        "核对任务编号", "Compare the number of the import"
+    }
+    RequestUnknown "request_unknown" 404 {
+        "没有用过这个幂等键", "No request with that Idempotency-Key";
+        "键只保留一段时间, 也只有提交者可见", "Keys are kept for a while and shown only to who sent them"
+    }
+    MethodNotAllowed "method_not_allowed" 405 {
+        "该地址不支持此方法", "The method is not allowed here";
+        "可用的方法见 Allow 头", "The Allow header lists the methods"
+    }
+    NotAcceptable "not_acceptable" 406 {
+        "没有所要的表示形式", "None of the accepted media types is available";
+        "Accept 中加上 application/json", "Accept application/json"
+    }
+    RequestTimeout "request_timeout" 408 {
+        "请求没有及时送完", "The request did not arrive in time";
+        "检查网络后重发; 上限见 limits 中的各项时限", "Check the network and send again; the limits section has the times"
+    }
+    Conflict "conflict" 409 retry 1 {
+        "同时有别的改动", "Another change came first";
+        "重新读取后再提交", "Read the record again and repeat"
+    }
+    AliasTaken "alias_taken" 409 {
+        "别名已属于另一个标识", "The alias belongs to another identifier";
+        "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
+    }
+    StatusChangeRefused "status_change_refused" 409 {
+        "状态不能这样变更", "The status cannot change that way";
+        "允许的变更: active, suspended, recalled 之间, 以及到 retired", "Allowed: among active, suspended and recalled, and to retired"
+    }
+    IdempotencyRunning "idempotency_running" 409 retry 1 {
+        "同一幂等键的请求仍在处理", "A request with this Idempotency-Key is still running";
+        "稍后重发, 或查询 /v1/requests/{键}", "Repeat in a moment, or ask /v1/requests/{key}"
+    }
+    IdentifierDeleted "identifier_deleted" 410 {
+        "标识已注销", "The identifier was deleted";
+        "注销的标识不再发放, 请用新的标识", "A deleted identifier is never given out again: use another"
+    }
+    VersionMismatch "version_mismatch" 412 {
+        "记录已不是所给的版本", "The record is no longer at that version";
+        "重新读取, 用新的 ETag 作 If-Match", "Read it again and send the new ETag in If-Match"
+    }
+    AlreadyExists "already_exists" 412 {
+        "标识已注册", "The identifier is already registered";
+        "要修改, 请改用 If-Match", "To change it, send If-Match instead"
+    }
+    BodyTooLarge "body_too_large" 413 {
+        "请求体过大", "The body is too large";
+        "缩小或分批; 批量请用 /v1/imports", "Send less at once; use /v1/imports for many"
+    }
+    EntryTooLarge "entry_too_large" 413 {
+        "记录过大, 无法签名", "The record is too large to be signed";
+        "减少值的个数或长度; 大文件请放链接", "Use fewer or shorter values; link to large files"
+    }
+    UriTooLong "uri_too_long" 414 {
+        "请求地址过长", "The request target is too long";
+        "改用 POST /v1/resolve", "Use POST /v1/resolve"
+    }
+    UnsupportedMediaType "unsupported_media_type" 415 {
+        "不支持这种内容类型", "The content type is not supported";
+        "Content-Type 请用 application/json, 导入用 application/x-ndjson", "Send application/json, or application/x-ndjson for imports"
+    }
+    FieldsInvalid "fields_invalid" 422 {
+        "内容有误", "Some members are wrong";
+        "按 errors 逐项改正", "Correct each member in errors"
+    }
+    IdempotencyMismatch "idempotency_mismatch" 422 {
+        "同一幂等键的内容不同", "The Idempotency-Key was used with other content";
+        "新的请求用新的键", "Use a new key for a new request"
+    }
+    PreconditionRequired "precondition_required" 428 {
+        "修改需要前提条件", "A change needs a precondition";
+        "新建用 If-None-Match: *, 修改用 If-Match: <ETag>", "Send If-None-Match: * to create, If-Match: <ETag> to change"
+    }
+    RateLimited "rate_limited" 429 retry 1 {
+        "请求过于频繁", "Too many requests";
+        "按 Retry-After 等待", "Wait as Retry-After says"
+    }
+    HeadersTooLarge "headers_too_large" 431 {
+        "请求头过大或过多", "The headers are too large or too many";
+        "减少请求头, 常见原因是 Cookie", "Send fewer headers; cookies are the usual cause"
+    }
+    Internal "internal" 500 {
+        "内部错误", "Internal error";
+        "请把 request_id 告诉管理员", "Give the request_id to the operator"
+    }
+    Overloaded "overloaded" 503 retry 1 {
+        "请求过多, 暂时无法处理", "Too busy to take the request";
+        "按 Retry-After 等待后重发", "Repeat after the time in Retry-After"
+    }
+    Draining "draining" 503 retry 5 {
+        "节点正在停止", "The node is stopping";
+        "稍后重发, 或改用其他节点", "Repeat later or use another node"
+    }
+    NotReady "not_ready" 503 retry 1 {
+        "节点尚未就绪", "The node is not ready yet";
+        "等待 /readyz 返回 200", "Wait until /readyz answers 200"
+    }
+    StoragePoisoned "storage_poisoned" 503 {
+        "存储出错, 已停止写入", "Storage failed; writes have stopped";
+        "读取仍可用; 请管理员运行 mingpai doctor", "Reads go on; the operator should run mingpai doctor"
+    }
+    StorageFull "storage_full" 507 {
+        "磁盘空间不足, 暂停写入", "The disk is full; writes have stopped";
+        "读取仍可用; 管理员腾出空间后自动恢复", "Reads go on; writes resume when the operator has freed space"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_unique_and_said_in_both_languages() {
+        let mut seen = HashSet::new();
+        for code in Code::ALL {
+            let row = code.row();
+            assert!(seen.insert(row.code), "{} twice", row.code);
+            assert!((400..600).contains(&row.status), "{}", row.code);
+            assert!(
+                row.code
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            );
+            for (zh, en) in [row.title, row.remedy] {
+                assert!(
+                    zh.chars().any(|letter| letter >= '\u{4e00}'),
+                    "{}: {zh}",
+                    row.code
+                );
+                assert!(en.is_ascii() && !en.is_empty(), "{}: {en}", row.code);
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_statuses() {
+        assert!(Code::ALL.is_sorted_by_key(|code| code.row().status));
+    }
+
+    #[test]
+    fn docs_problems_md_is_made_from_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/problems.md");
+        let made = page();
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &made).unwrap();
+        }
+        let kept = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(
+            kept, made,
+            "run UPDATE_DOCS=1 cargo test docs_problems and commit docs/problems.md"
+        );
+    }
+
+    fn page() -> String {
+        let mut page = String::from(
+            "<!-- Made from src/codec/problem/table.rs: UPDATE_DOCS=1 cargo test docs_problems -->\n\
+             # Problems 错误代码\n\n\
+             Every error is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail`, `remedy`, `instance`,\n\
+             `code`, `request_id` and, for members of a body, `errors: [{pointer, code, detail}]`. `Accept-Language` chooses Chinese\n\
+             (default) or English. Codes are stable: none is renamed or given another status. The connection itself answers\n\
+             a few requests that are too broken to read with an empty body: 400 when the bytes are not HTTP, 431 beyond 100 headers or far\n\
+             beyond the header limit.\n\n\
+             所有错误均为 `application/problem+json`, `code` 稳定不变; 语言由 `Accept-Language` 决定, 默认中文.\n\n\
+             | status | code | 标题 · title | 处理办法 · remedy |\n|---|---|---|---|\n",
+        );
+        for code in Code::ALL {
+            let row = code.row();
+            let ((title_zh, title_en), (remedy_zh, remedy_en)) = (row.title, row.remedy);
+            writeln!(
+                page,
+                "| {} | `{}` | {title_zh}<br>{title_en} | {remedy_zh}<br>{remedy_en} |",
+                row.status, row.code
+            )
+            .unwrap();
+        }
+        page
+    }
+}

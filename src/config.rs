@@ -1,1 +1,0 @@
-//! From file, environment and flags (the Spec) to one immutable Config.

@@ -1,0 +1,301 @@
+//! Judging a merged configuration: ranges, and what must hold between keys. Every fault names its key and the remedy.
+
+use std::net::SocketAddr;
+
+use super::fault::{ConfigError, Fault};
+use super::layers::{Origins, leaves};
+use super::spec::Spec;
+use crate::model::prefix::{MintPattern, PrefixError, Prefixes};
+use crate::model::text::Text;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const TIB: u64 = 1024 * GIB;
+
+/// The least and the greatest value of every number. A test keeps the table complete.
+const RANGES: &[(&str, u64, u64)] = &[
+    ("version", 1, 1),
+    ("http.workers", 0, 1024),
+    ("limits.header_bytes", KIB, MIB),
+    ("limits.header_count", 8, 1000),
+    // http::Uri holds at most 65,534 bytes.
+    ("limits.uri_bytes", 256, 60 * KIB),
+    ("limits.body_bytes", KIB, GIB),
+    ("limits.import_bytes", KIB, 16 * TIB),
+    ("limits.line_bytes", KIB, 64 * MIB),
+    // serde_json's own recursion ends at 128.
+    ("limits.json_depth", 1, 100),
+    ("limits.batch_identifiers", 1, 100_000),
+    ("limits.connections", 1, 1_000_000),
+    ("limits.requests_in_flight", 1, 1_000_000),
+    ("limits.header_timeout_seconds", 1, 300),
+    ("limits.body_timeout_seconds", 1, 3600),
+    ("limits.body_progress_bytes", 1, MIB),
+    ("limits.write_timeout_seconds", 1, 3600),
+    ("limits.idle_timeout_seconds", 1, 3600),
+    ("limits.h2_streams", 1, 10_000),
+    ("limits.h2_resets", 1, 10_000),
+    ("drain.lame_duck_seconds", 0, 600),
+    ("drain.deadline_seconds", 0, 3600),
+    ("cache.budget_bytes", MIB, TIB),
+    ("cache.negative_share_percent", 0, 50),
+    // A recall must show within a minute, wherever the answer was kept.
+    ("cache.max_age_seconds", 0, 60),
+    ("cache.negative_seconds", 0, 60),
+    ("store.sled_budget_bytes", 8 * MIB, TIB),
+    ("store.segment_bytes", MIB, 4 * GIB),
+    ("store.group_entries", 1, 65_536),
+    ("store.group_bytes", 256 * KIB, GIB),
+    ("store.queue_entries", 1, 1_000_000),
+    // Nodes over 128 KiB become blobs that sled never syncs.
+    ("store.inline_bytes", 0, 64 * KIB),
+    ("store.checkpoint_seconds", 1, 86_400),
+    ("store.idempotency_seconds", 60, 30 * 86_400),
+    ("import.jobs", 1, 64),
+    ("import.chunk_rows", 1, 65_536),
+    ("import.signers", 0, 1024),
+];
+
+pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
+    let mut found = Found {
+        origins,
+        faults: Vec::new(),
+    };
+    check_ranges(spec, &mut found);
+    check_node(spec, &mut found);
+    check_listen(spec, &mut found);
+    check_sizes(spec, &mut found);
+    check_prefixes(spec, &mut found);
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&spec.log.filter) {
+        found.fault(
+            "log.filter",
+            format!("日志过滤式不可用: {error}; 例如 \"info\" 或 \"mingpai=debug,info\""),
+            format!("not a log filter: {error}; for example \"info\" or \"mingpai=debug,info\""),
+        );
+    }
+    if found.faults.is_empty() {
+        Ok(())
+    } else {
+        Err(ConfigError {
+            faults: found.faults,
+        })
+    }
+}
+
+struct Found<'a> {
+    origins: &'a Origins,
+    faults: Vec<Fault>,
+}
+
+impl Found<'_> {
+    fn fault(&mut self, key: &str, zh: impl Into<String>, en: impl Into<String>) {
+        self.faults
+            .push(Fault::new(key, self.origins.place(key), Text::new(zh, en)));
+    }
+}
+
+fn check_ranges(spec: &Spec, found: &mut Found<'_>) {
+    for (key, value) in leaves(spec) {
+        let Some(value) = value.as_integer() else {
+            continue;
+        };
+        let Some((_, least, greatest)) = RANGES.iter().find(|(known, ..)| *known == key) else {
+            continue;
+        };
+        if u64::try_from(value).is_ok_and(|value| (*least..=*greatest).contains(&value)) {
+            continue;
+        }
+        found.fault(
+            &key,
+            format!("{value} 超出范围, 请设为 {least} 到 {greatest}"),
+            format!("{value} is out of range: set it from {least} to {greatest}"),
+        );
+    }
+}
+
+fn check_node(spec: &Spec, found: &mut Found<'_>) {
+    let iss = &spec.node.iss;
+    if iss.is_empty() {
+        found.fault(
+            "node.iss",
+            "未设置签发者. 请填写本节点长期使用的 URI, 例如 \"https://id.example.cn\"; 它写入每一条签名, 以后不能更改",
+            "the issuer is not set. Give the URI that this node keeps for life, for example \"https://id.example.cn\"; every signed entry carries it",
+        );
+    } else if !is_uri(iss) {
+        found.fault(
+            "node.iss",
+            format!("\"{iss}\" 不是 URI, 例如 \"https://id.example.cn\" 或 \"urn:mingpai:node-1\""),
+            format!("\"{iss}\" is not a URI; for example \"https://id.example.cn\" or \"urn:mingpai:node-1\""),
+        );
+    }
+    if spec.node.name.trim().is_empty() {
+        found.fault(
+            "node.name",
+            "节点名称为空, 请填写",
+            "the node's name is empty: give one",
+        );
+    }
+    if spec.node.data.as_os_str().is_empty() {
+        found.fault(
+            "node.data",
+            "数据目录为空, 请填写",
+            "the data folder is empty: name one",
+        );
+    }
+}
+
+/// RFC 3986, section 3: a scheme, a colon, something after it, and no spaces.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let mut letters = scheme.chars();
+    letters
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
+        && letters.all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+        && !rest.is_empty()
+        && rest
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte))
+}
+
+fn check_listen(spec: &Spec, found: &mut Found<'_>) {
+    let listen = &spec.http.listen;
+    if listen.is_empty() {
+        found.fault(
+            "http.listen",
+            "没有监听地址, 例如 [\"0.0.0.0:8080\", \"[::]:8080\"]",
+            "no address to listen on; for example [\"0.0.0.0:8080\", \"[::]:8080\"]",
+        );
+    }
+    for (position, address) in listen.iter().enumerate() {
+        if address.port() != 0
+            && listen
+                .iter()
+                .take(position)
+                .any(|earlier| earlier == address)
+        {
+            found.fault(
+                "http.listen",
+                format!("{address} 写了两次"),
+                format!("{address} is listed twice"),
+            );
+        }
+        if spec.node.dev && !address.ip().is_loopback() {
+            let loopback = SocketAddr::from(([127, 0, 0, 1], address.port()));
+            found.fault(
+                "http.listen",
+                format!("--dev 只监听本机: 请把 {address} 换成 {loopback}, 或去掉 --dev"),
+                format!("--dev listens on loopback only: use {loopback} instead of {address}, or leave out --dev"),
+            );
+        }
+    }
+}
+
+fn check_sizes(spec: &Spec, found: &mut Found<'_>) {
+    if spec.limits.body_bytes > spec.limits.import_bytes {
+        found.fault(
+            "limits.import_bytes",
+            "小于 limits.body_bytes, 请调大",
+            "is less than limits.body_bytes: raise it",
+        );
+    }
+    if spec.store.group_bytes > spec.store.segment_bytes / 2 {
+        found.fault(
+            "store.group_bytes",
+            "超过 store.segment_bytes 的一半, 一组写不进一个段; 请调小",
+            "is more than half of store.segment_bytes, so a group would not fit a segment: lower it",
+        );
+    }
+    if spec.cache.negative_seconds > spec.cache.max_age_seconds {
+        found.fault(
+            "cache.negative_seconds",
+            "长于 cache.max_age_seconds, 新注册的标识会迟迟查不到; 请调小",
+            "is longer than cache.max_age_seconds, so a new registration would stay unseen: lower it",
+        );
+    }
+}
+
+fn check_prefixes(spec: &Spec, found: &mut Found<'_>) {
+    for (position, policy) in spec.prefixes.iter().enumerate() {
+        let prefix = &policy.prefix;
+        let key = format!("prefixes[{position}].prefix");
+        match Prefixes::new(vec![policy.clone()]) {
+            Ok(_) => {}
+            Err(PrefixError::MintPattern { error, .. }) => found.fault(
+                &format!("prefixes[{position}].mint_pattern"),
+                format!("后缀样式不可用, 例如 \"{}\": {error}", MintPattern::DEFAULT),
+                format!(
+                    "cannot mint, {error}; for example \"{}\"",
+                    MintPattern::DEFAULT
+                ),
+            ),
+            Err(_) => found.fault(
+                &key,
+                format!("\"{prefix}\" 不是前缀, 例如 \"88.118.8\" 或 \"86.709.612\""),
+                format!("\"{prefix}\" is no prefix; for example \"88.118.8\" or \"86.709.612\""),
+            ),
+        }
+        let mut earlier = spec.prefixes.iter().take(position);
+        if earlier.any(|earlier| earlier.prefix.eq_ignore_ascii_case(prefix)) {
+            found.fault(
+                &key,
+                format!("前缀 {prefix} 写了两次"),
+                format!("the prefix {prefix} is listed twice"),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_range() {
+        for (key, value) in leaves(&Spec::default()) {
+            let listed = RANGES.iter().any(|(known, ..)| *known == key);
+            assert_eq!(
+                value.is_integer(),
+                listed,
+                "{key}: numbers and only numbers stand in RANGES"
+            );
+        }
+    }
+
+    #[test]
+    fn every_default_is_within_its_range() {
+        let origins = Origins::default();
+        let mut found = Found {
+            origins: &origins,
+            faults: Vec::new(),
+        };
+        check_ranges(&Spec::default(), &mut found);
+        check_sizes(&Spec::default(), &mut found);
+        assert_eq!(found.faults, []);
+    }
+
+    #[test]
+    fn a_uri_needs_a_scheme_and_something_after_it() {
+        for good in [
+            "https://id.example.cn",
+            "urn:mingpai:dev",
+            "did:cn:88.100.1",
+        ] {
+            assert!(is_uri(good), "{good}");
+        }
+        for bad in [
+            "",
+            "id.example.cn",
+            ":x",
+            "1a:x",
+            "https:",
+            "https://a b",
+            "http://中",
+        ] {
+            assert!(!is_uri(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! From file, environment and flags (the [`Spec`]) to one immutable [`Config`].
+//!
+//! Precedence: flag > environment > file > the `--dev` preset > default. Every key remembers where its value came from,
+//! so that `check-config` and every complaint can say it. Not here: what the keys do (config/mingpai.toml tells the
+//! operator, each stage's own file the reader).
+
+mod check;
+mod explain;
+mod fault;
+mod layers;
+mod merge;
+mod nearest;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod typed;
+
+use std::ops::Deref;
+
+pub use explain::Explained;
+pub use fault::{ConfigError, Fault};
+pub use layers::{Layers, Origin, Origins, environment};
+pub use spec::*;
+
+/// The whole configuration, checked. Reading is by field (`config.http.listen`); nothing can change it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    spec: Spec,
+    origins: Origins,
+}
+
+impl Config {
+    /// Merges the layers and checks the result. Every fault found is reported, not only the first.
+    pub fn load(layers: &Layers) -> Result<Self, ConfigError> {
+        let (spec, origins) = merge::merge(layers)?;
+        check::check(&spec, &origins)?;
+        Ok(Self { spec, origins })
+    }
+
+    /// Every effective value and where it came from, sorted by key; secrets are hidden.
+    #[must_use]
+    pub fn explain(&self) -> Vec<Explained> {
+        explain::explain(&self.spec, &self.origins)
+    }
+}
+
+impl Deref for Config {
+    type Target = Spec;
+
+    fn deref(&self) -> &Spec {
+        &self.spec
+    }
+}

@@ -1,0 +1,273 @@
+//! The shape of the configuration and its defaults. Checks are in `check`, sources in `layers`.
+//!
+//! Units stand last in the names; every number is a `u64`, so that a bad one fails in `check` with a remedy and not in serde.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::prefix::PrefixPolicy;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// What a file may say; `config/mingpai.toml` shows all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spec {
+    /// The version of this shape, so that a later program can read an earlier file.
+    pub version: u64,
+    pub node: NodeSpec,
+    pub http: HttpSpec,
+    pub limits: LimitsSpec,
+    pub drain: DrainSpec,
+    pub cache: CacheSpec,
+    pub store: StoreSpec,
+    pub import: ImportSpec,
+    pub log: LogSpec,
+    pub prefixes: Vec<PrefixPolicy>,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            node: NodeSpec::default(),
+            http: HttpSpec::default(),
+            limits: LimitsSpec::default(),
+            drain: DrainSpec::default(),
+            cache: CacheSpec::default(),
+            store: StoreSpec::default(),
+            import: ImportSpec::default(),
+            log: LogSpec::default(),
+            prefixes: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeSpec {
+    /// Shown to people; no meaning to machines.
+    pub name: String,
+    /// The `iss` of every entry: a URI, the same for the life of the node.
+    pub iss: String,
+    /// Everything the node keeps is below this folder.
+    pub data: PathBuf,
+    /// Loopback only, demonstration data.
+    pub dev: bool,
+}
+
+impl Default for NodeSpec {
+    fn default() -> Self {
+        Self {
+            name: "mingpai".to_owned(),
+            iss: String::new(),
+            data: PathBuf::from("mingpai-data"),
+            dev: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSpec {
+    pub listen: Vec<SocketAddr>,
+    /// 0 = one a core.
+    pub workers: u64,
+    pub pin_cores: bool,
+}
+
+impl Default for HttpSpec {
+    fn default() -> Self {
+        Self {
+            listen: vec![
+                (Ipv4Addr::LOCALHOST, 8080).into(),
+                (Ipv6Addr::LOCALHOST, 8080).into(),
+            ],
+            workers: 0,
+            pin_cores: false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSpec {
+    pub header_bytes: u64,
+    pub header_count: u64,
+    pub uri_bytes: u64,
+    pub body_bytes: u64,
+    pub import_bytes: u64,
+    pub line_bytes: u64,
+    pub json_depth: u64,
+    pub batch_identifiers: u64,
+    pub connections: u64,
+    pub requests_in_flight: u64,
+    pub header_timeout_seconds: u64,
+    pub body_timeout_seconds: u64,
+    pub body_progress_bytes: u64,
+    pub write_timeout_seconds: u64,
+    pub idle_timeout_seconds: u64,
+    pub h2_streams: u64,
+    pub h2_resets: u64,
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        Self {
+            header_bytes: 16 * KIB,
+            header_count: 64,
+            uri_bytes: 8 * KIB,
+            body_bytes: MIB,
+            import_bytes: 16 * GIB,
+            line_bytes: MIB,
+            json_depth: 32,
+            batch_identifiers: 1000,
+            connections: 10_000,
+            requests_in_flight: 4096,
+            header_timeout_seconds: 10,
+            body_timeout_seconds: 30,
+            body_progress_bytes: KIB,
+            write_timeout_seconds: 30,
+            idle_timeout_seconds: 60,
+            h2_streams: 128,
+            h2_resets: 64,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrainSpec {
+    pub lame_duck_seconds: u64,
+    pub deadline_seconds: u64,
+}
+
+impl Default for DrainSpec {
+    fn default() -> Self {
+        Self {
+            lame_duck_seconds: 5,
+            deadline_seconds: 30,
+        }
+    }
+}
+
+impl DrainSpec {
+    #[must_use]
+    pub fn lame_duck(&self) -> Duration {
+        Duration::from_secs(self.lame_duck_seconds)
+    }
+
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(self.deadline_seconds)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CacheSpec {
+    pub budget_bytes: u64,
+    /// What of the budget "there is no such identifier" may fill.
+    pub negative_share_percent: u64,
+    /// `Cache-Control: max-age` of a resolution.
+    pub max_age_seconds: u64,
+    /// The same of a negative answer.
+    pub negative_seconds: u64,
+}
+
+impl Default for CacheSpec {
+    fn default() -> Self {
+        Self {
+            budget_bytes: 256 * MIB,
+            negative_share_percent: 10,
+            max_age_seconds: 60,
+            negative_seconds: 5,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    Sled,
+    Memory,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreSpec {
+    pub engine: Engine,
+    pub sled_budget_bytes: u64,
+    pub segment_bytes: u64,
+    pub group_entries: u64,
+    pub group_bytes: u64,
+    pub queue_entries: u64,
+    pub inline_bytes: u64,
+    pub checkpoint_seconds: u64,
+    pub idempotency_seconds: u64,
+}
+
+impl Default for StoreSpec {
+    fn default() -> Self {
+        Self {
+            engine: Engine::Sled,
+            sled_budget_bytes: 256 * MIB,
+            segment_bytes: 64 * MIB,
+            group_entries: 1024,
+            group_bytes: 4 * MIB,
+            queue_entries: 4096,
+            inline_bytes: 1024,
+            checkpoint_seconds: 60,
+            idempotency_seconds: 24 * 3600,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportSpec {
+    /// Imports that run at once; the others wait their turn.
+    pub jobs: u64,
+    /// Rows that are prepared together on one signing thread.
+    pub chunk_rows: u64,
+    /// Signing threads of an import; 0 = one a core.
+    pub signers: u64,
+}
+
+impl Default for ImportSpec {
+    fn default() -> Self {
+        Self {
+            jobs: 2,
+            chunk_rows: 256,
+            signers: 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSpec {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+impl Default for LogSpec {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}

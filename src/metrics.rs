@@ -1,1 +1,0 @@
-//! What the node counts: Prometheus metrics with bounded labels.

@@ -1,0 +1,158 @@
+//! What the node counts: Prometheus metrics named `mingpai_<noun>_<unit>`, with bounded labels, never an identifier.
+//!
+//! One [`Metrics`] a node, made by node.rs and handed to the stages. The numbers of the hot path are sharded over cache lines
+//! (`shard`), because one shared atomic would make the cores wait for each other; everything else is a plain atomic.
+//! Not here: what the numbers mean to an operator (dashboards and alert rules).
+
+mod groups;
+mod histogram;
+mod request;
+mod shard;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+pub use groups::{
+    AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics, RowOutcome,
+};
+pub use histogram::BOUNDS_SECONDS;
+pub use request::{Outcome, RequestTimes, Stage, Transport};
+pub use shard::{ShardedCounter, claim_shard};
+
+/// The `Content-Type` of [`Metrics::render`].
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything counted, grouped by the stage that counts it.
+#[derive(Debug)]
+pub struct Metrics {
+    pub requests: Arc<RequestTimes>,
+    pub accept: AcceptMetrics,
+    pub cache: CacheMetrics,
+    pub journal: JournalMetrics,
+    pub records: RecordMetrics,
+    pub import: ImportMetrics,
+    registry: Registry,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    #[must_use]
+    pub fn new() -> Self {
+        let requests = Arc::new(RequestTimes::default());
+        let (accept, cache) = (AcceptMetrics::default(), CacheMetrics::default());
+        let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
+        let import = ImportMetrics::default();
+        let mut registry = Registry::with_prefix("mingpai");
+        registry.register_collector(Box::new(Arc::clone(&requests)));
+        accept.register(&mut registry);
+        cache.register(&mut registry);
+        journal.register(&mut registry);
+        records.register(&mut registry);
+        import.register(&mut registry);
+        Self {
+            requests,
+            accept,
+            cache,
+            journal,
+            records,
+            import,
+            registry,
+        }
+    }
+
+    /// The OpenMetrics text of everything counted so far.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        // Writing into a String fails only when a metric breaks its own format, which the tests would show.
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        text
+    }
+}
+
+impl Metrics {
+    /// Adds a number that is read when the metrics are rendered, such as a size that its owner keeps anyway.
+    pub fn watch(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) {
+        self.registry.register_collector(Box::new(Watched {
+            name,
+            help,
+            read: Box::new(read),
+        }));
+    }
+}
+
+struct Watched {
+    name: &'static str,
+    help: &'static str,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Collector for Watched {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let value = ConstGauge::new((self.read)());
+        value.encode(encoder.encode_descriptor(self.name, self.help, None, value.metric_type())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn everything_counted_is_rendered_under_its_name() {
+        let mut metrics = Metrics::new();
+        metrics.watch("process_threads", "Threads", || 7);
+        metrics.requests.record(
+            Stage::Total,
+            Transport::Http1,
+            Outcome::Hit,
+            Duration::from_micros(3),
+        );
+        metrics.accept.refused("connections");
+        metrics.accept.connections.set(5);
+        metrics.cache.hits.add(2);
+        metrics.journal.sequence.set(99);
+        metrics.journal.sync_seconds.observe(0.002);
+        metrics.import.rows(RowOutcome::Failed, 1);
+        let text = metrics.render();
+        for line in [
+            "mingpai_request_seconds_bucket{le=\"0.000005\",stage=\"total\",transport=\"http1\",outcome=\"hit\"} 1",
+            "mingpai_request_seconds_count{stage=\"total\",transport=\"http1\",outcome=\"hit\"} 1",
+            "mingpai_refusals_total{reason=\"connections\"} 1",
+            "mingpai_connections 5",
+            "mingpai_cache_hits_total 2",
+            "mingpai_journal_sequence 99",
+            "mingpai_journal_sync_seconds_count 1",
+            "mingpai_import_rows_total{outcome=\"failed\"} 1",
+            "mingpai_process_threads 7",
+        ] {
+            assert!(text.contains(line), "{line} is missing from\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
