@@ -1,1 +1,204 @@
-//! Wiring: the only file that knows every stage.
+//! Wiring: the only file that knows every stage. Opens a node from its configuration and fills the small traits by which a
+//! lower stage reaches an upper one.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec::rows::StrictRows;
+use crate::config::{Config, Engine};
+use crate::metrics::Metrics;
+use crate::model::draft::DraftLimits;
+use crate::model::identifier::CanonicalKey;
+use crate::model::prefix::{PrefixError, Prefixes};
+use crate::model::time::Timestamp;
+use crate::services::administer::{SettleError, settle_keys};
+use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
+use crate::sign::StatementReader;
+use crate::sign::entry::Blinding;
+use crate::sign::keys::{KeyError, KeyFolder};
+use crate::store::cache::AnswerCache;
+use crate::store::journal::Tail;
+use crate::store::{
+    Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions,
+};
+
+/// Free bytes below which writes are refused, so that the record store's own files never meet the end of the disk.
+const RESERVE_BYTES: u64 = 256 << 20;
+/// What a cached answer is assumed to have when the cache's table is laid out.
+const EXPECTED_ANSWER_BYTES: u64 = 700;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{action} {path}: {source}")]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Settle(#[from] SettleError),
+}
+
+/// An open node: everything but the sockets.
+pub struct Node {
+    pub services: Arc<Services>,
+    pub metrics: Arc<Metrics>,
+    /// What opening the store found and did.
+    pub opened: Opened,
+}
+
+impl Node {
+    /// Opens keys, store and services in the data folder.
+    pub async fn open(
+        config: &Config,
+        encoder: Arc<dyn EncodeResolution>,
+        fatal: Arc<dyn Fatal>,
+    ) -> Result<Node, StartError> {
+        let data = &config.node.data;
+        make_private_folder(data)?;
+        let prefixes = Arc::new(Prefixes::new(config.prefixes.clone())?);
+        let mut keys = KeyFolder::open(&data.join("keys"), Timestamp::now().as_seconds())?;
+        let cache = Arc::new(AnswerCache::new(
+            config.cache.budget_bytes,
+            EXPECTED_ANSWER_BYTES,
+        ));
+        let metrics = Arc::new(Metrics::new());
+        let observer = Arc::new(NodeObserver {
+            cache: Arc::clone(&cache),
+            metrics: Arc::clone(&metrics),
+        });
+        let statements = Arc::new(StatementReader {
+            prefixes: Arc::clone(&prefixes),
+        });
+        let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
+        let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
+        let signing = Signing {
+            key,
+            issuer: config.node.iss.clone(),
+            blinding: Blinding::new(*keys.secret()),
+        };
+        let services = Arc::new(Services::new(Parts {
+            store,
+            cache,
+            prefixes,
+            settings: service_settings(config),
+            signing,
+            encoder,
+            row_reader: Arc::new(StrictRows {
+                depth: as_usize(config.limits.json_depth),
+            }),
+        }));
+        let closed = services
+            .close_interrupted_imports()
+            .map_err(|source| StartError::Io {
+                action: "look through the jobs in",
+                path: data.join("imports"),
+                source,
+            })?;
+        if closed > 0 {
+            tracing::warn!(
+                jobs = closed,
+                "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
+            );
+        }
+        Ok(Node {
+            services,
+            metrics,
+            opened,
+        })
+    }
+}
+
+/// The store's options from the configuration.
+pub fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        folder: config.node.data.clone(),
+        engine: match config.store.engine {
+            Engine::Sled => EngineChoice::Sled {
+                budget_bytes: config.store.sled_budget_bytes,
+            },
+            Engine::Memory => EngineChoice::Memory,
+        },
+        segment_bytes: config.store.segment_bytes,
+        group: GroupLimits {
+            frames: as_usize(config.store.group_entries),
+            bytes: as_usize(config.store.group_bytes),
+        },
+        queue_entries: as_usize(config.store.queue_entries),
+        checkpoint_interval: Duration::from_secs(config.store.checkpoint_seconds),
+        reserve_bytes: RESERVE_BYTES,
+    }
+}
+
+fn service_settings(config: &Config) -> ServiceSettings {
+    ServiceSettings {
+        draft_limits: DraftLimits::default(),
+        max_age_seconds: u32::try_from(config.cache.max_age_seconds).unwrap_or(u32::MAX),
+        negative_seconds: u32::try_from(config.cache.negative_seconds).unwrap_or(u32::MAX),
+        imports_folder: config.node.data.join("imports"),
+        line_bytes: as_usize(config.limits.line_bytes),
+        import_bytes: config.limits.import_bytes,
+        json_depth: as_usize(config.limits.json_depth),
+        parallel_imports: as_usize(config.import.jobs),
+    }
+}
+
+fn as_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn make_private_folder(folder: &std::path::Path) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|source| StartError::Io {
+            action: "make the data folder",
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+/// Tells the cache and the counters of every commit.
+struct NodeObserver {
+    cache: Arc<AnswerCache>,
+    metrics: Arc<Metrics>,
+}
+
+impl Observer for NodeObserver {
+    fn changed(&self, name: &CanonicalKey) {
+        self.cache.changed(name.as_str());
+    }
+
+    fn committed(&self, commit: &Commit, tail: Tail) {
+        let journal = &self.metrics.journal;
+        journal.sequence.set(tail.sequence);
+        journal.group_entries.observe(commit.frames as f64);
+        journal.group_bytes.observe(commit.bytes as f64);
+        journal.sync_seconds.observe(commit.durable.as_secs_f64());
+        self.metrics.records.applied_sequence.set(tail.sequence);
+    }
+}
+
+/// Ends the process: after a failed fsync nothing may be acknowledged, and the next start finds out what is durable.
+pub struct EndProcess;
+
+impl Fatal for EndProcess {
+    fn failed(&self, cause: &str) {
+        tracing::error!(
+            cause,
+            "the storage failed: the process ends before anything is acknowledged; start it again when the disk is well"
+        );
+        std::process::exit(3);
+    }
+}

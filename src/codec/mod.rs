@@ -5,6 +5,7 @@ pub mod json;
 pub mod language;
 pub mod lines;
 pub mod path;
+pub mod rows;
 
 // What goes out when it cannot be done.
 pub mod problem;

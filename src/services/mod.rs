@@ -86,6 +86,17 @@ pub struct Services {
     pub bootstrap: administer::Bootstrap,
 }
 
+/// What [`Services::new`] is made of.
+pub struct Parts {
+    pub store: Store,
+    pub cache: Arc<AnswerCache>,
+    pub prefixes: Arc<Prefixes>,
+    pub settings: ServiceSettings,
+    pub signing: Signing,
+    pub encoder: Arc<dyn EncodeResolution>,
+    pub row_reader: Arc<dyn import::ReadRow>,
+}
+
 /// A record as the store has it.
 pub(crate) struct Standing {
     pub row: RecordRow,
@@ -93,6 +104,22 @@ pub(crate) struct Standing {
 }
 
 impl Services {
+    #[must_use]
+    pub fn new(parts: Parts) -> Services {
+        Services {
+            store: parts.store,
+            cache: parts.cache,
+            prefixes: parts.prefixes,
+            imports: import::Jobs::new(parts.settings.parallel_imports),
+            settings: parts.settings,
+            signing: parts.signing,
+            encoder: parts.encoder,
+            row_reader: parts.row_reader,
+            running: Mutex::default(),
+            bootstrap: administer::Bootstrap::default(),
+        }
+    }
+
     /// Reads an identifier as its prefix's policy compares it.
     pub fn identifier(&self, text: &str) -> Result<Identifier, ServiceError> {
         Ok(self.prefixes.keyed(Identifier::parse(text)?))

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use self::apply::{ApplyError, ReadStatement};
 use self::journal::Tail;
-pub use self::open::{OpenError, Opened, Store, StoreOptions};
+pub use self::open::{EngineChoice, OpenError, Opened, Store, StoreOptions};
 pub use self::proposal::{
     Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
 };

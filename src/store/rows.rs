@@ -9,7 +9,7 @@ use super::journal::{Effect, Location};
 /// Values ride inside the row up to this many bytes; longer ones are read from the journal (docs/decisions.md, "Inline rows").
 ///
 /// A constant and not a setting: rows must come out the same whenever they are made.
-pub const INLINE_BYTES: usize = 2048;
+pub const INLINE_BYTES: usize = 256;
 
 /// The hash of a leaf: SHA-256(0x00 || statement) (RFC 6962, section 2.1).
 pub type LeafHash = [u8; 32];

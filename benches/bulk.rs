@@ -1,0 +1,185 @@
+//! Bulk registration, reopening and memory of one node, in process: `cargo bench --bench bulk -- RECORDS [FOLDER]`.
+//!
+//! Prints one line a figure: rows a second, bytes on disk against bytes of entries, resident memory, and the seconds that
+//! opening takes after a clean stop, after a kill, and with the record store gone. Not a test: figures only.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mingpai::config::{Config, Layers};
+use mingpai::model::permitted::Permitted;
+use mingpai::node::{EndProcess, Node};
+use mingpai::services::EncodeResolution;
+use mingpai::services::import::{Begun, JobState, ReadJob, StartImport};
+use mingpai::services::resolve::Resolution;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct NoEncoder;
+impl EncodeResolution for NoEncoder {
+    fn encode(&self, _: &Resolution) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if let [mode, folder] = arguments.as_slice()
+        && mode == "reopen"
+    {
+        reopen(Path::new(folder));
+        return;
+    }
+    let records: u64 = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    let throwaway = tempfile::tempdir().expect("a temporary folder");
+    let folder = arguments.get(1).map_or_else(|| throwaway.path().to_owned(), PathBuf::from);
+    import(records, &folder);
+    for what in ["after a clean stop", "after a clean stop"] {
+        println!("reopen {what}");
+        child(&["reopen", &folder.to_string_lossy()], false);
+    }
+    println!("killed right after opening; then reopen");
+    child(&["reopen", &folder.to_string_lossy()], true);
+    child(&["reopen", &folder.to_string_lossy()], false);
+    println!("record store gone; then reopen");
+    std::fs::remove_dir_all(folder.join("records")).expect("remove the record store");
+    child(&["reopen", &folder.to_string_lossy()], false);
+}
+
+fn child(arguments: &[&str], kill: bool) {
+    let mut command = std::process::Command::new(std::env::current_exe().expect("own path"));
+    let mut child = command.args(arguments).stdin(std::process::Stdio::piped()).spawn().expect("start");
+    if kill {
+        std::thread::sleep(Duration::from_secs(8));
+        child.kill().expect("kill");
+    }
+    drop(child.stdin.take());
+    child.wait().expect("wait");
+}
+
+fn open(folder: &Path) -> (tokio::runtime::Runtime, Node) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let layers = Layers {
+        flags: vec![
+            ("node.dev".to_owned(), "true".to_owned()),
+            ("node.data".to_owned(), folder.to_string_lossy().into_owned()),
+        ],
+        ..Layers::default()
+    };
+    let config = Config::load(&layers).expect("config");
+    let node = runtime.block_on(Node::open(&config, Arc::new(NoEncoder), Arc::new(EndProcess))).expect("open");
+    (runtime, node)
+}
+
+/// Opens, says how long it took, and waits for the end of its input before it stops.
+fn reopen(folder: &Path) {
+    let started = Instant::now();
+    let (_runtime, node) = open(folder);
+    println!("  open: {:.3} s, {:?}", started.elapsed().as_secs_f64(), node.opened);
+    println!("  resident after opening: {} MB", resident_mb());
+    let mut line = String::new();
+    let _ = std::io::stdin().read_line(&mut line);
+    node.services.store.stop();
+}
+
+fn import(records: u64, folder: &Path) {
+    let (runtime, node) = open(folder);
+    let input = folder.join("bulk.ndjson");
+    write_rows(&input, records);
+    let started = Instant::now();
+    let view = runtime.block_on(async {
+        let asked = Permitted::bypassing_the_guard("bench", StartImport::default());
+        let Begun::Upload(mut upload) = node.services.begin_import(asked).await.expect("begin") else {
+            panic!("a new job")
+        };
+        let mut file = std::fs::File::open(&input).expect("input");
+        let mut chunk = vec![0; 1 << 20];
+        while let Ok(count @ 1..) = std::io::Read::read(&mut file, &mut chunk) {
+            upload.write(&chunk[..count].to_vec().into()).await.expect("upload");
+        }
+        node.services.start_import(*upload).await.expect("start")
+    });
+    println!("uploaded after {:.2} s", started.elapsed().as_secs_f64());
+    let mut peak = 0;
+    loop {
+        let asked = Permitted::bypassing_the_guard("bench", ReadJob { id: view.id.clone() });
+        let now = node.services.import(&asked).expect("job");
+        peak = peak.max(resident_mb());
+        if now.state != JobState::Running {
+            let seconds = started.elapsed().as_secs_f64();
+            println!("{:?} {:?}", now.state, now.rows);
+            println!("import: {:.0} rows/s ({seconds:.1} s)", records as f64 / seconds);
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        if std::env::var_os("MINGPAI_BENCH_PROGRESS").is_some() {
+            println!("{:.1} s {} rows, {} MB", started.elapsed().as_secs_f64(), now.rows.registered, resident_mb());
+        }
+    }
+    println!("resident: {} MB, highest seen {peak} MB", resident_mb());
+    std::fs::remove_file(&input).expect("remove the input");
+    let stopping = Instant::now();
+    node.services.store.stop();
+    println!("stop: {:.2} s", stopping.elapsed().as_secs_f64());
+    let mut entries = 0;
+    node.services
+        .store
+        .replay(|frame| {
+            entries += frame.statement.len() + frame.disclosures.map_or(0, |text| text.len());
+            Ok(())
+        })
+        .expect("replay");
+    let (journal, rows) = (used(&folder.join("journal")), used(&folder.join("records")));
+    println!(
+        "disk: entries {} MB, journal {} MB, record store {} MB, together {:.2}x the entries",
+        entries >> 20,
+        journal >> 20,
+        rows >> 20,
+        (journal + rows) as f64 / entries as f64
+    );
+}
+
+fn write_rows(path: &Path, records: u64) {
+    let mut out = std::io::BufWriter::new(std::fs::File::create(path).expect("input"));
+    for at in 0..records {
+        // Spread over the key space, as production dates and serials are, and about 500 bytes a record.
+        let serial = at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+        writeln!(
+            out,
+            "{{\"identifier\":\"88.999.1/SN{serial:013}\",\"values\":[\
+             {{\"index\":2000,\"type\":\"产品名称\",\"data\":\"六角头螺栓 M{m}×{l} 8.8级 镀锌\"}},\
+             {{\"index\":2001,\"type\":\"规格型号\",\"data\":\"GB/T 5782-2016 M{m}×{l}\"}},\
+             {{\"index\":2002,\"type\":\"生产批次\",\"data\":\"B2026{b:06}\"}},\
+             {{\"index\":2003,\"type\":\"净重\",\"data\":{{\"format\":\"decimal\",\"value\":\"{w}.25\",\"unit\":\"g\"}}}}]}}",
+            m = 6 + at % 20,
+            l = 20 + at % 100,
+            b = at / 500,
+            w = 10 + at % 90,
+        )
+        .expect("write");
+    }
+    out.flush().expect("write");
+}
+
+fn resident_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
+}
+
+/// Bytes that a folder's files really take.
+fn used(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(listing) = std::fs::read_dir(folder) else { return 0 };
+    listing
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => used(&entry.path()),
+            Ok(meta) => meta.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
