@@ -1,4 +1,29 @@
-//! Mingpai (铭牌): a secondary node of the industrial-internet identifier resolution system.
+//! Mingpai (铭牌): a secondary node of the industrial-internet identifier resolution system that proves its answers.
+//!
+//! The house: folders are stages, and calls go down only (tests/tidy.rs keeps it so).
+//!
+//! ```text
+//!             read way                                write way
+//!   socket      |  ^                                    |  ^
+//!   accept      v  |   1 bytes in, bytes out            v  |
+//!   codec       v  |   2 bytes <-> requests, answers    v  |
+//!   guard       v  |   3 who asks, and may he           v  |
+//!   services    v  |   4 resolve, history               v  |   register, import: decide
+//!   sign        .  .   5                                v  |   build and sign the entry
+//!   store       v  |   6 cache, else record store       v  |   sequencer -> journal (fdatasync: the commit point)
+//!                                                          |      -> record store -> cache is told -> answer
+//! ```
+//!
+//! - `accept`: listeners, limits, drain; knows sockets, nothing of identifiers.
+//! - `codec`: HTTP, strict JSON, problems. `codec/http` asks the guard and the services.
+//! - `guard`: credentials to a principal, requests to permitted requests.
+//! - `services`: one file a verb.
+//! - `sign`: keys, entries (SD-JWT), verification.
+//! - `store`: the journal, the sequencer, the record store, the cache.
+//! - `model`: the nouns, free to all, as are `config` and `metrics`.
+//! - `node`: wiring. `cli`: the subcommands.
+//!
+//! The log is the registry: every change is one signed entry in the journal, and all else can be made anew from it.
 #![deny(unsafe_code)]
 
 pub mod accept;

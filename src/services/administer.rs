@@ -18,7 +18,9 @@ use crate::model::time::Timestamp;
 use crate::sign::keys::{
     KeyError, KeyFolder, KeyUse, PublicJwk, SigningKey, read_secret_file, write_secret_file,
 };
-use crate::sign::statement::{ApiKey, AuditEvent, AuditStatement, Authority, KeysStatement, propose};
+use crate::sign::statement::{
+    ApiKey, AuditEvent, AuditStatement, Authority, KeysStatement, propose,
+};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
 use crate::store::{Outcome, Proposal};
@@ -251,8 +253,15 @@ pub fn authorities(store: &crate::store::Store) -> Result<Vec<Authority>, Servic
 /// Takes the entry key that signs from now on, and tells the log of every key that it does not know yet.
 ///
 /// The first key's statement is the genesis of the log. A later one is signed by the key in force before it.
-pub async fn settle_keys(store: &crate::store::Store, keys: &mut KeyFolder, issuer: &str) -> Result<SigningKey, SettleError> {
-    let mut known: Vec<String> = authorities(store)?.into_iter().map(|authority| authority.key.kid).collect();
+pub async fn settle_keys(
+    store: &crate::store::Store,
+    keys: &mut KeyFolder,
+    issuer: &str,
+) -> Result<SigningKey, SettleError> {
+    let mut known: Vec<String> = authorities(store)?
+        .into_iter()
+        .map(|authority| authority.key.kid)
+        .collect();
     let fresh: Vec<PublicJwk> = keys
         .all(KeyUse::Entry)
         .into_iter()
@@ -261,15 +270,30 @@ pub async fn settle_keys(store: &crate::store::Store, keys: &mut KeyFolder, issu
         .collect();
     for key in fresh {
         let signer_kid = known.last().unwrap_or(&key.kid).clone();
-        let signer = keys.key(KeyUse::Entry, &signer_kid).ok_or_else(|| KeyError::Missing(signer_kid.clone()))?;
+        let signer = keys
+            .key(KeyUse::Entry, &signer_kid)
+            .ok_or_else(|| KeyError::Missing(signer_kid.clone()))?;
         let now = Timestamp::now();
         let kid = key.kid.clone();
-        let statement = KeysStatement { iat: now.as_seconds(), iss: issuer.to_owned(), key };
-        let proposal = propose(signer, FrameKind::Statement, &statement, now, "node").map_err(ServiceError::from)?;
-        match store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
+        let statement = KeysStatement {
+            iat: now.as_seconds(),
+            iss: issuer.to_owned(),
+            key,
+        };
+        let proposal = propose(signer, FrameKind::Statement, &statement, now, "node")
+            .map_err(ServiceError::from)?;
+        match store
+            .commit(vec![Proposal::Statement(proposal)], false)
+            .await
+            .pop()
+        {
             Some(Outcome::Committed(_)) => known.push(kid),
             Some(Outcome::Refused(refusal)) => return Err(ServiceError::Refused(refusal).into()),
-            _ => return Err(ServiceError::Internal("a key statement was not taken".to_owned()).into()),
+            _ => {
+                return Err(
+                    ServiceError::Internal("a key statement was not taken".to_owned()).into(),
+                );
+            }
         }
     }
     let active = known.pop().unwrap_or_default();

@@ -65,7 +65,10 @@ fn remove_half_made_snapshots(folder: &Path) {
         return; // a new folder
     };
     for path in listing.flatten().map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "generating") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "generating")
+        {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -6,15 +6,21 @@
 //! ```
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
-//! - `proposal`, `group`, `sequencer`: the commit. `open`: start, self-check, checkpoints, stop.
+//! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
+//! - `open`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints.
+//! - `doctor`: what an operator does while no node has the store open.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
 mod apply;
 pub mod cache;
+mod catch_up;
+mod checkpoint;
+pub mod doctor;
 pub mod engine;
 pub mod engine_memory;
 pub mod engine_sled;
 mod group;
+mod handle;
 pub mod journal;
 pub mod medium;
 mod open;
@@ -25,8 +31,9 @@ mod sequencer;
 use std::time::Duration;
 
 pub use self::apply::{ApplyError, ReadStatement};
+pub use self::handle::Store;
 use self::journal::Tail;
-pub use self::open::{EngineChoice, OpenError, Opened, Store, StoreOptions};
+pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};
 pub use self::proposal::{
     Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
 };

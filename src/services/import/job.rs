@@ -77,7 +77,10 @@ pub struct ErrorRow {
 pub struct Jobs {
     known: Mutex<HashMap<String, Arc<Job>>>,
     /// As many places as jobs may run: who sends into it has one, who takes out gives it back.
-    turns: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
+    turns: (
+        crossbeam_channel::Sender<()>,
+        crossbeam_channel::Receiver<()>,
+    ),
 }
 
 /// One job at work.

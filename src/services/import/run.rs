@@ -58,9 +58,17 @@ pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), 
     if turns.0.send(()).is_err() {
         return;
     }
-    let failure = if job.start.atomic { atomic(services, job) } else { row_by_row(services, job) };
+    let failure = if job.start.atomic {
+        atomic(services, job)
+    } else {
+        row_by_row(services, job)
+    };
     if let Err(Failed(failure)) = &failure {
-        tracing::warn!(job = job.id, code = failure.code, "an import ended before its last row");
+        tracing::warn!(
+            job = job.id,
+            code = failure.code,
+            "an import ended before its last row"
+        );
     }
     job.finish(failure.err().map(|Failed(failure)| failure));
     let _ = turns.1.try_recv();
@@ -72,12 +80,22 @@ struct Failed(Failure);
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Failed {
         tracing::error!(%error, "an upload could not be read back");
-        failed("internal", Text::new("上传文件读取失败，详见日志", "the upload could not be read back, see the log"))
+        failed(
+            "internal",
+            Text::new(
+                "上传文件读取失败，详见日志",
+                "the upload could not be read back, see the log",
+            ),
+        )
     }
 }
 
 fn failed(code: &str, text: Text) -> Failed {
-    Failed(Failure { code: code.to_owned(), zh: text.zh, en: text.en })
+    Failed(Failure {
+        code: code.to_owned(),
+        zh: text.zh,
+        en: text.en,
+    })
 }
 
 fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
@@ -85,12 +103,17 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
     let stopped = Arc::new(AtomicBool::new(false));
     let (prepared, to_commit) = bounded::<Vec<Prepared>>(1);
     let committer = {
-        let (services, job, stopped) = (Arc::clone(services), Arc::clone(job), Arc::clone(&stopped));
-        std::thread::Builder::new().name("import-commit".to_owned()).spawn(move || {
-            let outcome = to_commit.iter().try_for_each(|window| commit(&services, &job, window));
-            stopped.store(true, Ordering::Release);
-            outcome
-        })?
+        let (services, job, stopped) =
+            (Arc::clone(services), Arc::clone(job), Arc::clone(&stopped));
+        std::thread::Builder::new()
+            .name("import-commit".to_owned())
+            .spawn(move || {
+                let outcome = to_commit
+                    .iter()
+                    .try_for_each(|window| commit(&services, &job, window));
+                stopped.store(true, Ordering::Release);
+                outcome
+            })?
     };
     let mut read = Ok(());
     while !stopped.load(Ordering::Acquire) {
@@ -109,7 +132,9 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
         }
     }
     drop(prepared);
-    let committed = committer.join().map_err(|_| internal("the committing thread panicked"))?;
+    let committed = committer
+        .join()
+        .map_err(|_| internal("the committing thread panicked"))?;
     read?;
     committed
 }
@@ -130,7 +155,9 @@ fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
                 "import_too_large",
                 Text::new(
                     format!("原子导入最多 {ATOMIC_ROWS} 行：请拆分或不用 atomic"),
-                    format!("an atomic import takes {ATOMIC_ROWS} rows: split it, or import row by row"),
+                    format!(
+                        "an atomic import takes {ATOMIC_ROWS} rows: split it, or import row by row"
+                    ),
                 ),
             ));
         }
@@ -145,8 +172,19 @@ fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
             }
             Fate::Skipped => skipped += 1,
             Fate::Later(_) => {
-                let text = Text::new("同一标识在原子导入中出现两次", "the identifier occurs twice in an atomic import");
-                reject(job, &line, Fault { column: Some("identifier".to_owned()), code: "duplicate_in_file".to_owned(), text });
+                let text = Text::new(
+                    "同一标识在原子导入中出现两次",
+                    "the identifier occurs twice in an atomic import",
+                );
+                reject(
+                    job,
+                    &line,
+                    Fault {
+                        column: Some("identifier".to_owned()),
+                        code: "duplicate_in_file".to_owned(),
+                        text,
+                    },
+                );
                 failures += 1;
             }
             Fate::Failed(fault) => {
@@ -158,7 +196,10 @@ fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
     let nothing_done = || {
         failed(
             "import_rejected",
-            Text::new("有行不合格，整个文件未登记任何内容", "some rows are not good, so nothing of the file was registered"),
+            Text::new(
+                "有行不合格，整个文件未登记任何内容",
+                "some rows are not good, so nothing of the file was registered",
+            ),
         )
     };
     if failures > 0 {
@@ -192,14 +233,21 @@ fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
     let mut first = window;
     let second = first.split_off(first.len() / 2);
     let wanted = |lines: Vec<Line>| {
-        lines.into_iter().map(|line| (read(services, &job.start, &line, now), line)).collect::<Vec<_>>()
+        lines
+            .into_iter()
+            .map(|line| (read(services, &job.start, &line, now), line))
+            .collect::<Vec<_>>()
     };
     let mut rows = both(first, second, &wanted);
     // Names that occur twice are found in the order of the file, before anything is decided.
     let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(rows.len());
     let first_time: Vec<bool> = rows
         .iter()
-        .map(|(wanted, _)| wanted.as_ref().is_ok_and(|wanted| names.insert(wanted.key().clone())))
+        .map(|(wanted, _)| {
+            wanted
+                .as_ref()
+                .is_ok_and(|wanted| names.insert(wanted.key().clone()))
+        })
         .collect();
     let mut rows: Vec<_> = rows.drain(..).zip(first_time).collect();
     let second = rows.split_off(rows.len() / 2);
@@ -218,7 +266,11 @@ fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
     both(rows, second, &decide)
 }
 
-fn both<T: Send, U: Send>(first: Vec<T>, second: Vec<T>, work: &(impl Fn(Vec<T>) -> Vec<U> + Sync)) -> Vec<U> {
+fn both<T: Send, U: Send>(
+    first: Vec<T>,
+    second: Vec<T>,
+    work: &(impl Fn(Vec<T>) -> Vec<U> + Sync),
+) -> Vec<U> {
     std::thread::scope(|scope| {
         let second = scope.spawn(|| work(second));
         let mut done = work(first);
@@ -230,11 +282,23 @@ fn both<T: Send, U: Send>(first: Vec<T>, second: Vec<T>, work: &(impl Fn(Vec<T>)
     })
 }
 
-fn read(services: &Services, start: &StartImport, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
+fn read(
+    services: &Services,
+    start: &StartImport,
+    line: &Line,
+    now: Timestamp,
+) -> Result<Wanted, Fault> {
     if line.cut {
         let limit = services.settings.line_bytes;
-        let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
-        return Err(Fault { column: None, code: "line_too_long".to_owned(), text });
+        let text = Text::new(
+            format!("该行超过 {limit} 字节"),
+            format!("the line has more than {limit} bytes"),
+        );
+        return Err(Fault {
+            column: None,
+            code: "line_too_long".to_owned(),
+            text,
+        });
     }
     services.wanted(&line.bytes, start, now)
 }
@@ -275,7 +339,11 @@ fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), F
                 Outcome::Committed(_) => count(job, effect),
                 Outcome::Moved(_) => moved.push((line, wanted)),
                 Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
-                other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
+                other => reject(
+                    job,
+                    &line,
+                    of_service(&complaint(&other, &wanted), &job.start),
+                ),
             }
         }
         moved.append(&mut again);
@@ -295,7 +363,10 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
             Fate::Commit(same, proposal) => {
                 wanted = same;
                 let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
-                let outcome = services.store.commit_blocking(vec![Proposal::Entry(*proposal)], false).pop();
+                let outcome = services
+                    .store
+                    .commit_blocking(vec![Proposal::Entry(*proposal)], false)
+                    .pop();
                 match services.judge(outcome, &record, effect) {
                     Ok(Attempt::Done(_)) => {
                         count(job, effect);
@@ -319,7 +390,9 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
             }
         }
     }
-    let error = ServiceError::Conflict { identifier: wanted.identifier.spelling().to_owned() };
+    let error = ServiceError::Conflict {
+        identifier: wanted.identifier.spelling().to_owned(),
+    };
     reject(job, line, of_service(&error, &job.start));
     Ok(())
 }
@@ -327,7 +400,9 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
 fn complaint(outcome: &Outcome, wanted: &Wanted) -> ServiceError {
     let identifier = wanted.identifier.spelling().to_owned();
     match outcome {
-        Outcome::AliasTaken { alias, .. } => ServiceError::AliasTaken { alias: alias.clone() },
+        Outcome::AliasTaken { alias, .. } => ServiceError::AliasTaken {
+            alias: alias.clone(),
+        },
         Outcome::Erased => ServiceError::Gone { identifier },
         _ => ServiceError::Conflict { identifier },
     }
@@ -339,19 +414,35 @@ fn stopped_by(refusal: &Refusal) -> Failed {
     failed(
         error.code(),
         Text::new(
-            format!("{}。排除后用 on_conflict=skip 重新导入，已登记的行会被跳过", text.zh),
-            format!("{}; then import again with on_conflict=skip, rows that are registered are skipped", text.en),
+            format!(
+                "{}。排除后用 on_conflict=skip 重新导入，已登记的行会被跳过",
+                text.zh
+            ),
+            format!(
+                "{}; then import again with on_conflict=skip, rows that are registered are skipped",
+                text.en
+            ),
         ),
     )
 }
 
 fn internal(cause: &'static str) -> Failed {
     tracing::error!(cause, "an import failed");
-    failed("internal", Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"))
+    failed(
+        "internal",
+        Text::new(
+            "节点内部错误，已记入日志",
+            "an internal error, noted in the log",
+        ),
+    )
 }
 
 fn count(job: &Job, effect: Effect) {
-    let counter = if effect == Effect::Created { &job.registered } else { &job.updated };
+    let counter = if effect == Effect::Created {
+        &job.registered
+    } else {
+        &job.updated
+    };
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
@@ -375,7 +466,11 @@ struct Lines {
 
 impl Lines {
     fn open(job: &Job, limit: usize) -> std::io::Result<Lines> {
-        Ok(Lines { input: BufReader::with_capacity(1 << 20, File::open(job.folder.join("input"))?), number: 0, limit })
+        Ok(Lines {
+            input: BufReader::with_capacity(1 << 20, File::open(job.folder.join("input"))?),
+            number: 0,
+            limit,
+        })
     }
 
     /// The next lines that are not blank; none at the end.
@@ -419,6 +514,10 @@ impl Lines {
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
-        Ok(Some(Line { number: self.number, bytes, cut }))
+        Ok(Some(Line {
+            number: self.number,
+            bytes,
+            cut,
+        }))
     }
 }

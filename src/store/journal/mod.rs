@@ -1,6 +1,6 @@
 //! The journal: one sequence of frames in preallocated segment files; the only thing that must survive.
 //!
-//! - `format`: the bytes. `meta`: what stands beside a statement. `recover`: opening after any stop.
+//! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
 //! group or none of it: the next opening keeps a whole group and cuts a torn one. After an error from `append` the
@@ -10,6 +10,7 @@
 pub mod format;
 pub mod meta;
 mod recover;
+mod scan;
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use self::format::{
     FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 pub use self::meta::{Effect, Idempotency, Meta};
-pub use self::recover::{Recovered, Start};
+pub use self::recover::{Examined, Recovered, Start, cut, examine};
 use super::medium::{Medium, MediumFile};
 
 /// Where a frame stands.

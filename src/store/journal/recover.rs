@@ -9,15 +9,13 @@
 //!
 //! What stays ambiguous: rot inside the very last group after a crash looks like a torn write. docs/security.md says so.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::format::{
-    self, FrameKind, GROUP_ALIGNMENT, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
-};
+use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::scan::{Scan, after, frames, group_at};
 use super::{
     Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name,
     segment_number,
@@ -40,21 +38,9 @@ pub struct Recovered {
     pub from: Tail,
     /// Bytes of a torn group that were cut, and where.
     pub cut: Option<(String, u64, u64)>,
-    /// Whether the last stop was a clean one.
-    pub sealed: bool,
     /// Frames that the scanned erasures name: their blanking may have been cut short, and is finished by doing it
     /// again once what follows from the erasure is durable in the record store.
     pub erased: Vec<Location>,
-}
-
-struct Scan {
-    tail: Tail,
-    /// Sequences below this were durable, by the groups' own watermarks.
-    durable: u64,
-    last_group: Option<(u32, u64, Vec<u8>)>,
-    sealed: bool,
-    unwhole: Vec<(u64, Location)>,
-    erased: HashSet<Location>,
 }
 
 impl Journal {
@@ -82,7 +68,6 @@ impl Journal {
             journal,
             from,
             cut,
-            sealed: scan.sealed,
             erased: scan.erased.into_iter().collect(),
         })
     }
@@ -189,7 +174,7 @@ impl Reader {
 
 impl Segment {
     /// The segment's bytes from an offset to its end.
-    fn rest(&self, offset: u64) -> Result<Vec<u8>, JournalError> {
+    pub(super) fn rest(&self, offset: u64) -> Result<Vec<u8>, JournalError> {
         let mut bytes =
             vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
         self.file
@@ -249,219 +234,75 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
     Ok(segments)
 }
 
-impl Scan {
-    fn new(from: Tail) -> Scan {
-        Scan {
-            tail: from,
-            durable: from.sequence,
-            last_group: None,
-            sealed: false,
-            unwhole: Vec::new(),
-            erased: HashSet::new(),
-        }
-    }
-
-    fn run(
-        mut self,
-        segments: &[Arc<Segment>],
-        durable_sequence: u64,
-    ) -> Result<Scan, JournalError> {
-        let last_number = segments.last().map_or(0, |last| last.header.number);
-        if self.tail.segment > last_number {
-            return Err(self.damaged(
-                self.tail.segment,
-                "the segment that the last checkpoint names is missing",
-            ));
-        }
-        let first_number = self.tail.segment;
-        for segment in segments
-            .iter()
-            .filter(|segment| segment.header.number >= first_number)
-        {
-            let header = &segment.header;
-            if header.number > self.tail.segment {
-                if header.first_sequence != self.tail.sequence
-                    || header.previous != self.tail.previous
-                {
-                    return Err(self.damaged(
-                        self.tail.segment,
-                        "a durable group does not pass its checksum",
-                    ));
-                }
-                self.tail.segment = header.number;
-                self.tail.offset = SEGMENT_HEADER_BYTES as u32;
-            }
-            let bytes = segment.rest(0)?;
-            self.groups(&bytes, header.seed, header.number == last_number);
-            if header.number == last_number {
-                self.judge_end(&bytes, header.seed, durable_sequence)?;
-            }
-        }
-        if segments.is_empty() && durable_sequence > 0 {
-            return Err(self.damaged(1, "the journal is gone, but its record store is here"));
-        }
-        Ok(self)
-    }
-
-    /// Takes the groups that pass, up to the first that does not.
-    fn groups(&mut self, bytes: &[u8], seed: u32, last_segment: bool) {
-        while let Some(group) = group_at(bytes, &self.tail, seed) {
-            // The group shows that all before it was durable, so what is unwhole there is damage or an erasure.
-            self.durable = self.durable.max(group.durable_sequence);
-            let place = self.tail;
-            let unwhole_before = self.unwhole.len();
-            self.sealed = false;
-            for (sequence, location, view, _) in frames(bytes, &place, &group, seed) {
-                if !view.disclosures_whole {
-                    self.unwhole.push((sequence, location));
-                }
-                if view.kind == FrameKind::Erasure
-                    && let Some(target) =
-                        super::Meta::decode(view.meta).and_then(|meta| meta.previous)
-                {
-                    self.erased.insert(target);
-                }
-                self.sealed = view.kind == FrameKind::Seal;
-            }
-            if last_segment
-                && self.unwhole.len() > unwhole_before
-                && !shown_durable(bytes, seed, &place, &group)
-            {
-                // Nothing shows that it was durable, and its disclosures are torn: leave it to be cut. An erasure would
-                // stand in a later group, and there is none.
-                self.unwhole.truncate(unwhole_before);
-                return;
-            }
-            let start = place.offset as usize;
-            self.tail = after(bytes, &place, &group, seed);
-            self.last_group = Some((
-                place.segment,
-                start as u64,
-                bytes[start..self.tail.offset as usize].to_vec(),
-            ));
-        }
-    }
-
-    /// At the end of the last segment: is what follows torn, or was it durable?
-    fn judge_end(
-        &self,
-        bytes: &[u8],
-        seed: u32,
-        durable_sequence: u64,
-    ) -> Result<(), JournalError> {
-        let from = self.tail.offset as usize;
-        let watermark = later_watermark(bytes, from, seed).max(durable_sequence);
-        if watermark > self.tail.sequence {
-            return Err(JournalError::Damaged {
-                segment: segment_name(self.tail.segment),
-                offset: from as u64,
-                sequence: self.tail.sequence,
-                durable: watermark,
-                what: "a durable group does not pass its checksum",
-            });
-        }
-        if let Some((sequence, location)) = self
-            .unwhole
-            .iter()
-            .find(|(_, location)| !self.erased.contains(location))
-        {
-            return Err(JournalError::Damaged {
-                segment: segment_name(location.segment),
-                offset: u64::from(location.offset),
-                sequence: *sequence,
-                durable: self.durable,
-                what: "the disclosures of a durable frame do not pass their checksum, and no erasure names them",
-            });
-        }
-        Ok(())
-    }
-
-    fn damaged(&self, segment: u32, what: &'static str) -> JournalError {
-        JournalError::Damaged {
-            segment: segment_name(segment),
-            offset: u64::from(self.tail.offset),
-            sequence: self.tail.sequence,
-            durable: self.durable.max(self.tail.sequence + 1),
-            what,
-        }
-    }
+/// What a look at a journal found, without changing a byte.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Examined {
+    pub segments: usize,
+    pub frames: u64,
+    pub registry_size: u64,
+    pub audit_size: u64,
 }
 
-/// Whether a later group of the segment says that this one was durable.
-fn shown_durable(bytes: &[u8], seed: u32, place: &Tail, group: &GroupHeader) -> bool {
-    let next = group.first_sequence + u64::from(group.frames);
-    later_watermark(bytes, place.offset as usize + group.whole_bytes(), seed) >= next
-}
-
-/// The highest watermark of any group head at or after an offset: the proof that something before it was durable.
-fn later_watermark(bytes: &[u8], from: usize, seed: u32) -> u64 {
-    (from..bytes.len())
-        .step_by(GROUP_ALIGNMENT)
-        .filter_map(|at| GroupHeader::decode(bytes.get(at..)?, seed))
-        .map(|group| group.durable_sequence)
-        .max()
-        .unwrap_or(0)
-}
-
-/// The group at a place, if all that must be kept of it passes and it continues the chain.
-fn group_at(bytes: &[u8], place: &Tail, seed: u32) -> Option<GroupHeader> {
-    let at = place.offset as usize;
-    let group = GroupHeader::decode(bytes.get(at..)?, seed)?;
-    let frame_bytes = bytes
-        .get(at + format::GROUP_HEADER_BYTES..)?
-        .get(..group.frame_bytes as usize)?;
-    if group.first_sequence != place.sequence
-        || group.registry_size != place.registry_size
-        || group.audit_size != place.audit_size
-        || group.previous != place.previous
-    {
-        return None;
-    }
-    let mut rest = frame_bytes;
-    for _ in 0..group.frames {
-        let view = format::decode_frame(rest, seed)?;
-        rest = rest.get(view.whole_bytes..)?;
-    }
-    rest.is_empty().then_some(group)
-}
-
-/// The frames of a group that [`group_at`] passed: sequence, place, view, index in its tree.
-fn frames<'a>(
-    bytes: &'a [u8],
-    place: &Tail,
-    group: &GroupHeader,
-    seed: u32,
-) -> impl Iterator<Item = (u64, Location, format::FrameView<'a>, u64)> {
-    let mut counted = *place;
-    let mut offset = place.offset as usize + format::GROUP_HEADER_BYTES;
-    (0..group.frames).map_while(move |_| {
-        let view = format::decode_frame(bytes.get(offset..)?, seed)?;
-        let location = Location {
-            segment: counted.segment,
-            offset: offset as u32,
-            length: view.whole_bytes as u32,
-        };
-        let index = if view.kind.in_audit() {
-            counted.audit_size
-        } else {
-            counted.registry_size
-        };
-        let sequence = counted.sequence;
-        counted.count(view.kind);
-        offset += view.whole_bytes;
-        Some((sequence, location, view, index))
+/// Scans a whole journal without mending anything. A torn end is no damage: the next opening cuts it.
+pub fn examine(medium: &dyn Medium) -> Result<Examined, JournalError> {
+    let segments = open_segments(medium)?;
+    let reader = Reader {
+        segments: RwLock::new(segments.clone()),
+    };
+    let tail = Scan::new(reader.start()).run(&segments, 0)?.tail;
+    Ok(Examined {
+        segments: segments.len(),
+        frames: tail.sequence,
+        registry_size: tail.registry_size,
+        audit_size: tail.audit_size,
     })
 }
 
-/// The place after a group that [`group_at`] passed.
-fn after(bytes: &[u8], place: &Tail, group: &GroupHeader, seed: u32) -> Tail {
-    let mut next = *place;
-    let mut hasher = GroupHasher::new(&place.previous);
-    for (_, _, view, _) in frames(bytes, place, group, seed) {
-        hasher.add(view.kind, view.meta, view.statement);
-        next.count(view.kind);
+/// Cuts a damaged journal at a group: an operator's decision, never the program's. What is behind that place is copied to
+/// files named `*.cut` first, and the frames that are lost are counted by what stood in their groups' heads.
+pub fn cut(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(), JournalError> {
+    let number = segment_number(segment).ok_or_else(|| {
+        io_error(
+            "find",
+            0,
+            io::Error::other(format!("{segment} is no segment's name")),
+        )
+    })?;
+    let names = medium
+        .list()
+        .map_err(|e| io_error("list the folder of", number, e))?;
+    let mut later: Vec<u32> = names
+        .iter()
+        .filter_map(|name| segment_number(name))
+        .filter(|found| *found > number)
+        .collect();
+    later.sort_unstable();
+    let file = medium
+        .open(segment)
+        .map_err(|e| io_error("open", number, e))?;
+    let length = file.length().map_err(|e| io_error("measure", number, e))?;
+    let rest = usize::try_from(length.saturating_sub(offset)).unwrap_or(0);
+    let mut bytes = vec![0; rest];
+    file.read_exact_at(&mut bytes, offset)
+        .map_err(|e| io_error("read", number, e))?;
+    let kept = medium
+        .create(&format!("{segment}.{offset}.cut"), bytes.len() as u64)
+        .map_err(|e| io_error("copy", number, e))?;
+    kept.write_all_at(&bytes, 0)
+        .map_err(|e| io_error("copy", number, e))?;
+    kept.sync_data().map_err(|e| io_error("copy", number, e))?;
+    // The last first: a crash in between leaves a journal that ends earlier, never one with a hole.
+    for number in later.into_iter().rev() {
+        let name = segment_name(number);
+        medium
+            .rename(&name, &format!("{name}.cut"))
+            .map_err(|e| io_error("move aside", number, e))?;
     }
-    next.offset += group.whole_bytes() as u32;
-    next.previous = hasher.finish();
-    next
+    medium
+        .sync_directory()
+        .map_err(|e| io_error("sync the folder of", number, e))?;
+    file.write_all_at(&vec![0; rest], offset)
+        .map_err(|e| io_error("cut", number, e))?;
+    file.sync_data()
+        .map_err(|e| io_error("fdatasync", number, e))
 }

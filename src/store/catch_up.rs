@@ -1,0 +1,298 @@
+//! The record store on its way to where the journal is: replay, self-check, and making it anew.
+//!
+//! After a power cut the record store is believed only if a scan of all its rows adds up to the totals in its mark (a set
+//! hash); sled's own files prove nothing then. What does not add up is moved aside and made anew from the journal.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::apply::{self, Applier, ApplyError};
+use super::checkpoint::{self, Checkpoint};
+use super::engine::{Engine, EngineError, Mark, Table};
+use super::engine_memory::MemoryEngine;
+use super::engine_sled::SledEngine;
+use super::journal::{Frame, Start, Tail};
+use super::medium::Medium;
+use super::open::{OpenError, Opened};
+use super::rows::{REQUEST_SECONDS, RequestRow, row_hash};
+use crate::model::time::Timestamp;
+
+/// How many frames are applied at once during a replay.
+const REPLAY_FRAMES: usize = 4096;
+
+/// Where a record store is opened, and put aside.
+pub(super) enum Home {
+    Memory,
+    Sled { folder: PathBuf, budget_bytes: u64 },
+}
+
+impl Home {
+    pub fn open(&self) -> Result<Arc<dyn Engine>, EngineError> {
+        Ok(match self {
+            Home::Memory => Arc::new(MemoryEngine::default()),
+            Home::Sled {
+                folder,
+                budget_bytes,
+            } => Arc::new(SledEngine::open(folder, *budget_bytes)?),
+        })
+    }
+
+    /// Moves damaged files to `records.aside`, in place of what was moved there before.
+    pub fn set_aside(&self) -> Result<(), OpenError> {
+        let Home::Sled { folder, .. } = self else {
+            return Ok(());
+        };
+        let aside = folder.with_extension("aside");
+        if aside.exists() {
+            std::fs::remove_dir_all(&aside).map_err(io("remove", &aside))?;
+        }
+        if folder.exists() {
+            std::fs::rename(folder, &aside).map_err(io("move aside", folder))?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what an earlier attempt has left here.
+    pub fn remove(&self) -> Result<(), OpenError> {
+        match self {
+            Home::Sled { folder, .. } if folder.exists() => {
+                std::fs::remove_dir_all(folder).map_err(io("remove", folder))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves these files, closed before, to where another home has none.
+    pub fn rename_to(&self, other: &Home) -> Result<(), OpenError> {
+        match (self, other) {
+            (Home::Sled { folder, .. }, Home::Sled { folder: to, .. }) => {
+                std::fs::rename(folder, to).map_err(io("move into place", folder))?;
+                let parent = to.parent().unwrap_or(Path::new("."));
+                std::fs::File::open(parent)
+                    .and_then(|parent| parent.sync_all())
+                    .map_err(io("fsync", parent))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+/// A record store on its way to where the journal is.
+pub(super) struct Opening {
+    pub engine: Arc<dyn Engine>,
+    pub mark: Mark,
+    known: bool,
+    checkpoint: Option<Checkpoint>,
+    /// Whether the writing process saw the very mount that we see: then the kernel has lost nothing of sled's files.
+    same_mount: bool,
+    pub opened: Opened,
+}
+
+impl Opening {
+    /// An empty record store, which the whole journal is replayed into.
+    pub fn empty(home: &Home) -> Result<Opening, OpenError> {
+        Ok(Opening {
+            engine: home.open()?,
+            mark: Mark::default(),
+            known: false,
+            checkpoint: None,
+            same_mount: false,
+            opened: Opened::default(),
+        })
+    }
+
+    pub fn begin(
+        medium: &dyn Medium,
+        home: &Home,
+        session: Option<String>,
+    ) -> Result<Opening, OpenError> {
+        let mut opened = Opened::default();
+        let checkpoint = checkpoint::load(medium);
+        let before = checkpoint
+            .as_ref()
+            .and_then(|checkpoint| checkpoint.session.clone());
+        let same_mount = session.is_some() && session == before;
+        let tried = home.open().and_then(|engine| Ok((engine.mark()?, engine)));
+        let (mark, engine) = match tried {
+            Ok(both) => both,
+            Err(error) => {
+                tracing::warn!(%error, "the record store does not open: moved aside, made anew from the journal");
+                opened.rebuilt = Some(error.to_string());
+                home.set_aside()?;
+                (None, home.open()?)
+            }
+        };
+        Ok(Opening {
+            engine,
+            known: mark.is_some(),
+            same_mount,
+            mark: mark.unwrap_or_default(),
+            checkpoint,
+            opened,
+        })
+    }
+
+    /// Scanning may begin at the checkpoint; both it and the record store say what had been durable.
+    pub fn start(&self) -> Start {
+        let tail = self.checkpoint.as_ref().map(|checkpoint| checkpoint.tail);
+        let durable_sequence = tail.map_or(0, |tail| tail.sequence).max(self.mark.sequence);
+        // Without rows, or with rows older than the checkpoint, everything will be replayed, so everything is scanned.
+        let near = self.known && tail.is_some_and(|tail| tail.sequence <= self.mark.sequence);
+        Start {
+            tail: tail.filter(|_| near),
+            durable_sequence,
+        }
+    }
+
+    pub fn catch_up(
+        &mut self,
+        home: &Home,
+        applier: &Applier,
+        from: Tail,
+        until: Tail,
+    ) -> Result<(), OpenError> {
+        let clean = self.known
+            && self
+                .checkpoint
+                .as_ref()
+                .is_some_and(|checkpoint| checkpoint.clean && checkpoint.tail == until)
+            && self.mark.sequence == until.sequence;
+        self.opened.clean = clean || (!self.known && until.sequence == 0);
+        if clean {
+            return Ok(());
+        }
+        self.replay(applier, from, until)?;
+        // A killed process leaves a prefix of its writes in sled (measured: docs/decisions.md), a power cut leaves anything.
+        let only_killed = self.known && self.same_mount && from.sequence <= self.mark.sequence;
+        let checked = if self.opened.rebuilt.is_none() && !only_killed {
+            self.self_check()
+        } else {
+            Ok(())
+        };
+        if let Err(difference) = checked {
+            tracing::warn!(
+                difference,
+                "the record store is not what the journal says: moved aside and made anew"
+            );
+            self.opened.rebuilt = Some(difference);
+            // The old files must be closed before their folder is moved.
+            self.engine = Arc::new(MemoryEngine::default());
+            home.set_aside()?;
+            self.engine = home.open()?;
+            self.mark = Mark::default();
+            self.replay(applier, applier.journal.start(), until)?;
+            self.self_check().map_err(OpenError::SelfCheck)?;
+        }
+        Ok(())
+    }
+
+    /// Applies what the record store does not have yet.
+    fn replay(&mut self, applier: &Applier, from: Tail, until: Tail) -> Result<(), OpenError> {
+        let skip = self.mark.sequence;
+        let mut waiting = Vec::with_capacity(REPLAY_FRAMES);
+        applier.journal.replay::<ApplyError>(from, until, |frame| {
+            if frame.sequence >= skip {
+                waiting.push(frame);
+            }
+            if waiting.len() == REPLAY_FRAMES {
+                self.apply(applier, &mut waiting)
+            } else {
+                Ok(())
+            }
+        })?;
+        self.apply(applier, &mut waiting)?;
+        Ok(())
+    }
+
+    fn apply(&mut self, applier: &Applier, frames: &mut Vec<Frame>) -> Result<(), ApplyError> {
+        let Some(last) = frames.last() else {
+            return Ok(());
+        };
+        let sequence = last.sequence + 1;
+        // Decoding is most of the work and needs no order; the rows go in one after the other.
+        let half = frames.len() / 2;
+        let decode = |frames: &[Frame]| {
+            frames
+                .iter()
+                .map(|frame| applier.changes(frame, None))
+                .collect::<Vec<_>>()
+        };
+        let (first, second) = std::thread::scope(|scope| {
+            let second = scope.spawn(|| decode(&frames[half..]));
+            (decode(&frames[..half]), second.join())
+        });
+        let second = second.map_err(|_| ApplyError::Statement {
+            sequence,
+            cause: "decoding panicked".to_owned(),
+        })?;
+        let mut all = Vec::with_capacity(frames.len() * 2);
+        for changes in first.into_iter().chain(second) {
+            let changes = changes?;
+            apply::count(&mut self.mark, &changes);
+            all.extend(changes);
+        }
+        self.mark.sequence = sequence;
+        self.engine.write(&apply::writes(all), &self.mark)?;
+        self.opened.replayed_frames += frames.len() as u64;
+        frames.clear();
+        Ok(())
+    }
+
+    /// Whether all rows together are what the mark says.
+    pub fn self_check(&self) -> Result<(), String> {
+        compare(
+            self.engine.as_ref(),
+            &self.mark,
+            Timestamp::now().as_seconds(),
+        )
+    }
+}
+
+/// Compares a scan of all rows with the totals in a mark.
+pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), String> {
+    let mut found = Mark {
+        sequence: mark.sequence,
+        ..Mark::default()
+    };
+    engine
+        .each(&mut |table, key, value| {
+            let hash = row_hash(table, key, value);
+            if table == Table::Request {
+                let sum = found.requests.entry(RequestRow::hour(value)).or_default();
+                *sum = sum.wrapping_add(hash);
+            } else {
+                found.rows = found.rows.wrapping_add(hash);
+                found.records += u64::from(table == Table::Record);
+            }
+        })
+        .map_err(|error| error.to_string())?;
+    if found.records != mark.records {
+        return Err(format!(
+            "{} records are there, {} should be",
+            found.records, mark.records
+        ));
+    }
+    if found.rows != mark.rows {
+        return Err("a row is missing, old or damaged".to_owned());
+    }
+    let oldest = (now - REQUEST_SECONDS).div_euclid(3600) + 1;
+    let recent = |mark: &Mark| {
+        mark.requests
+            .range(oldest..)
+            .map(|(hour, sum)| (*hour, *sum))
+            .collect::<Vec<_>>()
+    };
+    if recent(&found) != recent(mark) {
+        return Err("an idempotency key is missing or damaged".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Checkpoints: the file that lets an opening begin near the end of the journal, and the thread that moves it along.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::engine::Engine;
+use super::journal::Tail;
+use super::medium::{self, Medium};
+use super::open::OpenError;
+use super::sequencer::Job;
+use crate::model::time::Timestamp;
+
+const CHECKPOINT_FILE: &str = "checkpoint";
+const CHECKPOINT_LIMIT_BYTES: u64 = 64 * 1024;
+
+/// The file that lets an opening begin near the end of the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    pub tail: Tail,
+    /// The record store was complete and durable up to the tail, and nothing was written after.
+    pub clean: bool,
+    /// The mount that the writing process saw ([`session`]).
+    pub session: Option<String>,
+}
+
+/// The thread that moves the checkpoint along, and has old request rows taken away.
+pub(super) struct CheckpointKeeper {
+    pub engine: Arc<dyn Engine>,
+    pub medium: Arc<dyn Medium>,
+    pub settled: Arc<Mutex<Tail>>,
+    pub jobs: Sender<Job>,
+    /// The place of the last checkpoint.
+    pub saved: Tail,
+    pub session: Option<String>,
+    pub interval: Duration,
+}
+
+impl CheckpointKeeper {
+    pub fn run(mut self, stop: &crossbeam_channel::Receiver<()>) {
+        let mut due = Instant::now() + self.interval;
+        while let Err(RecvTimeoutError::Timeout) =
+            stop.recv_timeout(self.interval.min(Duration::from_secs(1)))
+        {
+            // A full queue has more urgent work: the next second asks again.
+            let _ = self.jobs.try_send(Job::Forget {
+                now: Timestamp::now().as_seconds(),
+            });
+            let tail = *self.settled.lock();
+            if Instant::now() < due || tail.sequence == self.saved.sequence {
+                continue;
+            }
+            due = Instant::now() + self.interval;
+            let done = self.engine.persist().map_err(OpenError::from);
+            match done.and_then(|()| {
+                save(
+                    self.medium.as_ref(),
+                    &Checkpoint {
+                        tail,
+                        clean: false,
+                        session: self.session.clone(),
+                    },
+                )
+            }) {
+                Ok(()) => self.saved = tail,
+                Err(error) => {
+                    tracing::warn!(%error, "no checkpoint: the next start replays from the one before")
+                }
+            }
+        }
+    }
+}
+
+/// Names the running kernel and the mount that a folder is on, as it will never be named again. While both are the same,
+/// every byte that any process wrote is still in the kernel's hands: there was no power cut. `None` where the kernel
+/// cannot tell (before Linux 6.8).
+pub(super) fn session(folder: &Path) -> Option<String> {
+    /// STATX_MNT_ID_UNIQUE, statx(2).
+    const UNIQUE_MOUNT: rustix::fs::StatxFlags = rustix::fs::StatxFlags::from_bits_retain(0x4000);
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let found = rustix::fs::statx(
+        rustix::fs::CWD,
+        folder,
+        rustix::fs::AtFlags::empty(),
+        UNIQUE_MOUNT,
+    )
+    .ok()?;
+    (found.stx_mask & UNIQUE_MOUNT.bits() != 0)
+        .then(|| format!("{}/{}", boot.trim(), found.stx_mnt_id))
+}
+
+/// The checkpoint, if there is one that reads; without it the whole journal is scanned.
+pub(super) fn load(medium: &dyn Medium) -> Option<Checkpoint> {
+    let bytes = medium::read_whole(medium, CHECKPOINT_FILE, CHECKPOINT_LIMIT_BYTES).ok()??;
+    let (body, crc) = bytes.split_last_chunk::<4>()?;
+    if crc32c::crc32c(body).to_le_bytes() != *crc {
+        tracing::warn!("the checkpoint file is damaged: the whole journal is scanned");
+        return None;
+    }
+    serde_json::from_slice(body).ok()
+}
+
+/// Takes the checkpoint away: the next opening scans everything.
+pub(super) fn forget(medium: &dyn Medium) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io {
+        action: "remove",
+        path: PathBuf::from(CHECKPOINT_FILE),
+        source,
+    };
+    match medium.remove(CHECKPOINT_FILE) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+        _ => medium.sync_directory().map_err(io),
+    }
+}
+
+pub(super) fn save(medium: &dyn Medium, checkpoint: &Checkpoint) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io {
+        action: "write",
+        path: PathBuf::from(CHECKPOINT_FILE),
+        source,
+    };
+    let mut bytes = serde_json::to_vec(checkpoint).map_err(|error| io(error.into()))?;
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    medium::replace(medium, CHECKPOINT_FILE, &bytes).map_err(io)
+}

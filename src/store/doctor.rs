@@ -1,0 +1,165 @@
+//! What an operator can do with a store that no node has open: look at it, make its record store anew and prove that equal,
+//! cut a damaged journal.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::apply::{Applier, ReadStatement};
+use super::catch_up::{Home, Opening, compare};
+use super::checkpoint::{self, Checkpoint};
+use super::engine::{Engine, Mark};
+use super::journal::{self, Examined, Journal, Recovered, Start};
+use super::medium::{Disk, Medium};
+use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
+use crate::model::time::Timestamp;
+
+/// What a look at a store found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Examination {
+    pub journal: Examined,
+    pub records: u64,
+    /// What differs between the rows and their totals; `None`: nothing.
+    pub difference: Option<String>,
+    /// Frames that the record store does not have yet: the next start applies them.
+    pub behind: u64,
+}
+
+/// What making a record store anew gave.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rebuilt {
+    pub frames: u64,
+    pub records: u64,
+    /// Rows of the old record store that the new one has otherwise, or not; `None` where the old one did not open or was
+    /// not as far.
+    pub differing_rows: Option<u64>,
+    /// Where the old files are.
+    pub aside: PathBuf,
+}
+
+/// Looks at journal and record store without changing the journal. Fails while a node runs on the folder.
+pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
+    let _lock = lock_folder(&options.folder)?;
+    let journal = journal::examine(&disk(options)?)?;
+    let engine = home(options, "records").open()?;
+    let mark = engine.mark()?.unwrap_or_default();
+    let difference = compare(engine.as_ref(), &mark, Timestamp::now().as_seconds()).err();
+    Ok(Examination {
+        behind: journal.frames.saturating_sub(mark.sequence),
+        records: mark.records,
+        journal,
+        difference,
+    })
+}
+
+/// Makes the record store anew from the journal, checks it, compares it row by row with the old one, and puts it in its place.
+pub fn rebuild(
+    options: &StoreOptions,
+    statements: Arc<dyn ReadStatement>,
+) -> Result<Rebuilt, OpenError> {
+    let _lock = lock_folder(&options.folder)?;
+    let old_home = home(options, "records");
+    let old = old_home
+        .open()
+        .and_then(|engine| Ok((engine.mark()?.unwrap_or_default(), engine)))
+        .ok();
+    let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
+    let durable_sequence = old.as_ref().map_or(0, |(mark, _)| mark.sequence);
+    let start = Start {
+        tail: None,
+        durable_sequence,
+    };
+    let Recovered {
+        journal,
+        from,
+        erased,
+        ..
+    } = Journal::open(Arc::clone(&medium), options.segment_bytes, start)?;
+    let applier = Applier {
+        statements,
+        journal: journal.reader(),
+    };
+
+    let fresh_home = home(options, "records.fresh");
+    fresh_home.remove()?;
+    let mut fresh = Opening::empty(&fresh_home)?;
+    fresh.catch_up(&fresh_home, &applier, from, journal.tail())?;
+    fresh.self_check().map_err(OpenError::SelfCheck)?;
+    fresh.engine.persist()?;
+    for location in erased {
+        journal.blank(location)?;
+    }
+    let differing_rows = old
+        .as_ref()
+        .filter(|(mark, _)| mark.sequence == fresh.mark.sequence)
+        .map(|(mark, engine)| differing(engine.as_ref(), mark, &fresh))
+        .transpose()?;
+    let rebuilt = Rebuilt {
+        frames: fresh.mark.sequence,
+        records: fresh.mark.records,
+        differing_rows,
+        aside: options.folder.join("records.aside"),
+    };
+    // Both must be closed before their folders are moved.
+    drop(old);
+    drop(fresh);
+    old_home.set_aside()?;
+    fresh_home.rename_to(&old_home)?;
+    checkpoint::save(
+        medium.as_ref(),
+        &Checkpoint {
+            tail: journal.tail(),
+            clean: false,
+            session: None,
+        },
+    )?;
+    Ok(rebuilt)
+}
+
+/// Cuts a damaged journal at a place that an opening named. The record store goes aside: it knows what is cut.
+pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result<(), OpenError> {
+    let _lock = lock_folder(&options.folder)?;
+    let medium = disk(options)?;
+    journal::cut(&medium, segment, offset)?;
+    checkpoint::forget(&medium)?;
+    home(options, "records").set_aside()
+}
+
+fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<u64, OpenError> {
+    let mut count = fresh.mark.records.abs_diff(mark.records);
+    let mut failed = None;
+    fresh
+        .engine
+        .each(&mut |table, key, value| match old.read(table, key) {
+            Ok(Some(found)) if *found == *value => {}
+            Ok(_) => count += 1,
+            Err(error) => failed = Some(error),
+        })?;
+    failed.map_or(Ok(count), |error| Err(error.into()))
+}
+
+fn disk(options: &StoreOptions) -> Result<Disk, OpenError> {
+    let folder = options.folder.join("journal");
+    Disk::open(&folder).map_err(|source| OpenError::Io {
+        action: "open",
+        path: folder,
+        source,
+    })
+}
+
+fn home(options: &StoreOptions, name: &str) -> Home {
+    match options.engine {
+        EngineChoice::Memory => Home::Memory,
+        EngineChoice::Sled { budget_bytes } => Home::Sled {
+            folder: options.folder.join(name),
+            budget_bytes,
+        },
+    }
+}
+
+/// Whether a folder holds a store at all.
+#[must_use]
+pub fn is_store(folder: &Path) -> bool {
+    folder.join("journal").is_dir()
+}

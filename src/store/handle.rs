@@ -1,0 +1,229 @@
+//! The open store as the stages above see it: commits go in through a bounded queue, reads go straight down.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossbeam_channel::{Sender, TrySendError};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::apply::{ApplyError, ReadStatement};
+use super::checkpoint::{self, Checkpoint};
+use super::engine::{Engine, EngineError, RowBytes, Table};
+use super::journal::{Frame, JournalError, Location, Reader, Tail};
+use super::medium::Medium;
+use super::open::OpenError;
+use super::proposal::{Outcome, Proposal, Refusal};
+use super::rows::{RecordRow, RequestRow};
+use super::sequencer::Job;
+use crate::model::identifier::CanonicalKey;
+use crate::model::record::Record;
+
+/// The store: commits go in through a bounded queue, reads go straight to the engine and the journal.
+pub struct Store {
+    pub(super) jobs: Sender<Job>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) journal: Arc<Reader>,
+    pub(super) statements: Arc<dyn ReadStatement>,
+    pub(super) settled: Arc<Mutex<Tail>>,
+    pub(super) medium: Arc<dyn Medium>,
+    pub(super) keeper: Mutex<Option<Keeper>>,
+    pub(super) poisoned: Arc<AtomicBool>,
+    /// Held as long as the store is open: no second process may write here.
+    pub(super) lock: Option<std::fs::File>,
+}
+
+pub(super) struct Keeper {
+    pub stop: Sender<()>,
+    pub thread: std::thread::JoinHandle<()>,
+    pub sequencer: std::thread::JoinHandle<()>,
+}
+
+impl Store {
+    /// Commits; answers when all of it is durable and visible, or says why not. Never waits for room in the queue.
+    pub async fn commit(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
+        let count = proposals.len();
+        let (answer, answered) = oneshot::channel();
+        let refused = match self.jobs.try_send(Job::Commit {
+            proposals,
+            atomic,
+            answer,
+        }) {
+            Ok(()) => match answered.await {
+                Ok(outcomes) => return outcomes,
+                Err(_) => lost(),
+            },
+            Err(TrySendError::Full(_)) => Refusal::Busy,
+            Err(TrySendError::Disconnected(_)) => Refusal::Stopping,
+        };
+        vec![Outcome::Refused(refused); count]
+    }
+
+    /// Commits from a thread that may block: waits for room in the queue, which is what slows an import down.
+    pub fn commit_blocking(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
+        let count = proposals.len();
+        let (answer, answered) = oneshot::channel();
+        let refused = match self.jobs.send(Job::Commit {
+            proposals,
+            atomic,
+            answer,
+        }) {
+            Ok(()) => match answered.blocking_recv() {
+                Ok(outcomes) => return outcomes,
+                Err(_) => lost(),
+            },
+            Err(_) => Refusal::Stopping,
+        };
+        vec![Outcome::Refused(refused); count]
+    }
+
+    /// The row of an identifier.
+    pub fn row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, EngineError> {
+        Ok(self
+            .engine
+            .read(Table::Record, key.as_str().as_bytes())?
+            .and_then(|bytes| RecordRow::decode(&bytes)))
+    }
+
+    /// The identifier that bears an alias.
+    pub fn bearer(&self, alias: &CanonicalKey) -> Result<Option<CanonicalKey>, EngineError> {
+        let row = self.engine.read(Table::Alias, alias.as_str().as_bytes())?;
+        Ok(row.and_then(|bytes| {
+            std::str::from_utf8(&bytes)
+                .ok()
+                .map(CanonicalKey::from_stored)
+        }))
+    }
+
+    /// The record at a row: from the row itself, or from the journal where it is too long for that.
+    pub fn record(&self, row: &RecordRow) -> Result<Record, ApplyError> {
+        if let Some(body) = &row.body {
+            return Record::from_row(body).map_err(|error| ApplyError::Statement {
+                sequence: row.index,
+                cause: error.to_string(),
+            });
+        }
+        let frame = self.frame(row.location)?;
+        self.record_of(&frame)?
+            .ok_or_else(|| ApplyError::Statement {
+                sequence: row.index,
+                cause: "erased".to_owned(),
+            })
+    }
+
+    /// The record that a frame states; `None` once it is erased.
+    pub fn record_of(&self, frame: &Frame) -> Result<Option<Record>, ApplyError> {
+        let Some(disclosures) = &frame.disclosures else {
+            return Ok(None);
+        };
+        self.statements
+            .record(&frame.statement, disclosures, &frame.meta)
+            .map(Some)
+            .map_err(|cause| ApplyError::Statement {
+                sequence: frame.sequence,
+                cause,
+            })
+    }
+
+    /// One frame of the journal.
+    pub fn frame(&self, location: Location) -> Result<Frame, JournalError> {
+        self.journal.frame(location)
+    }
+
+    /// What became of a request, if it is still remembered.
+    pub fn request(
+        &self,
+        principal: &str,
+        key: &str,
+        now: i64,
+    ) -> Result<Option<RequestRow>, EngineError> {
+        let row = self
+            .engine
+            .read(Table::Request, &RequestRow::key(principal, key))?;
+        Ok(row
+            .and_then(|bytes| RequestRow::decode(&bytes))
+            .filter(|row| row.remembered(now)))
+    }
+
+    /// A row of any table (API keys).
+    pub fn any_row(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
+        self.engine.read(table, key)
+    }
+
+    /// Rows of a table in key order.
+    pub fn scan(
+        &self,
+        table: Table,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+        self.engine.scan(table, after, limit)
+    }
+
+    /// Every frame, oldest first, up to what is settled now.
+    pub fn replay(
+        &self,
+        mut each: impl FnMut(Frame) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        self.journal
+            .replay(self.journal.start(), self.tail(), &mut each)
+    }
+
+    /// Where the journal and the record store stand together.
+    pub fn tail(&self) -> Tail {
+        *self.settled.lock()
+    }
+
+    /// Whether writes are refused until a restart.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
+    /// Bytes of the record store on disk.
+    pub fn engine_bytes(&self) -> u64 {
+        self.engine.disk_bytes()
+    }
+
+    /// Finishes what waits, seals the journal, makes the record store durable and calls it clean. Blocks.
+    pub fn stop(&self) {
+        let Some(keeper) = self.keeper.lock().take() else {
+            return;
+        };
+        let (done, sealed) = oneshot::channel();
+        let ended = self.jobs.send(Job::Stop { done }).is_ok() && sealed.blocking_recv().is_ok();
+        let _ = keeper.sequencer.join();
+        let _ = keeper.stop.send(());
+        let _ = keeper.thread.join();
+        if !ended || self.is_poisoned() {
+            return;
+        }
+        let tail = self.tail();
+        let saved = self
+            .engine
+            .persist()
+            .map_err(OpenError::from)
+            .and_then(|()| {
+                checkpoint::save(
+                    self.medium.as_ref(),
+                    &Checkpoint {
+                        tail,
+                        clean: true,
+                        session: None,
+                    },
+                )
+            });
+        if let Err(error) = saved {
+            tracing::warn!(%error, "the stop was not recorded as clean: the next start checks the record store");
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn lost() -> Refusal {
+    Refusal::Poisoned("the store failed while this was being written; ask again by the idempotency key after a restart".to_owned())
+}
