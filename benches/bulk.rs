@@ -26,24 +26,16 @@ impl EncodeResolution for NoEncoder {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| a != "--bench")
-        .collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if let [mode, folder] = arguments.as_slice()
         && mode == "reopen"
     {
         reopen(Path::new(folder));
         return;
     }
-    let records: u64 = arguments
-        .first()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(100_000);
+    let records: u64 = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(100_000);
     let throwaway = tempfile::tempdir().expect("a temporary folder");
-    let folder = arguments
-        .get(1)
-        .map_or_else(|| throwaway.path().to_owned(), PathBuf::from);
+    let folder = arguments.get(1).map_or_else(|| throwaway.path().to_owned(), PathBuf::from);
     import(records, &folder);
     for what in ["after a clean stop", "after a clean stop"] {
         println!("reopen {what}");
@@ -59,11 +51,7 @@ fn main() {
 
 fn child(arguments: &[&str], kill: bool) {
     let mut command = std::process::Command::new(std::env::current_exe().expect("own path"));
-    let mut child = command
-        .args(arguments)
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .expect("start");
+    let mut child = command.args(arguments).stdin(std::process::Stdio::piped()).spawn().expect("start");
     if kill {
         std::thread::sleep(Duration::from_secs(8));
         child.kill().expect("kill");
@@ -73,28 +61,16 @@ fn child(arguments: &[&str], kill: bool) {
 }
 
 fn open(folder: &Path) -> (tokio::runtime::Runtime, Node) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
     let layers = Layers {
         flags: vec![
             ("node.dev".to_owned(), "true".to_owned()),
-            (
-                "node.data".to_owned(),
-                folder.to_string_lossy().into_owned(),
-            ),
+            ("node.data".to_owned(), folder.to_string_lossy().into_owned()),
         ],
         ..Layers::default()
     };
     let config = Config::load(&layers).expect("config");
-    let node = runtime
-        .block_on(Node::open(
-            &config,
-            Arc::new(NoEncoder),
-            Arc::new(EndProcess),
-        ))
-        .expect("open");
+    let node = runtime.block_on(Node::open(&config, Arc::new(NoEncoder), Arc::new(EndProcess))).expect("open");
     (runtime, node)
 }
 
@@ -102,11 +78,7 @@ fn open(folder: &Path) -> (tokio::runtime::Runtime, Node) {
 fn reopen(folder: &Path) {
     let started = Instant::now();
     let (_runtime, node) = open(folder);
-    println!(
-        "  open: {:.3} s, {:?}",
-        started.elapsed().as_secs_f64(),
-        node.opened
-    );
+    println!("  open: {:.3} s, {:?}", started.elapsed().as_secs_f64(), node.opened);
     println!("  resident after opening: {} MB", resident_mb());
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);
@@ -120,48 +92,31 @@ fn import(records: u64, folder: &Path) {
     let started = Instant::now();
     let view = runtime.block_on(async {
         let asked = Permitted::bypassing_the_guard("bench", StartImport::default());
-        let Begun::Upload(mut upload) = node.services.begin_import(asked).await.expect("begin")
-        else {
+        let Begun::Upload(mut upload) = node.services.begin_import(asked).await.expect("begin") else {
             panic!("a new job")
         };
         let mut file = std::fs::File::open(&input).expect("input");
         let mut chunk = vec![0; 1 << 20];
         while let Ok(count @ 1..) = std::io::Read::read(&mut file, &mut chunk) {
-            upload
-                .write(&chunk[..count].to_vec().into())
-                .await
-                .expect("upload");
+            upload.write(&chunk[..count].to_vec().into()).await.expect("upload");
         }
         node.services.start_import(*upload).await.expect("start")
     });
     println!("uploaded after {:.2} s", started.elapsed().as_secs_f64());
     let mut peak = 0;
     loop {
-        let asked = Permitted::bypassing_the_guard(
-            "bench",
-            ReadJob {
-                id: view.id.clone(),
-            },
-        );
+        let asked = Permitted::bypassing_the_guard("bench", ReadJob { id: view.id.clone() });
         let now = node.services.import(&asked).expect("job");
         peak = peak.max(resident_mb());
         if now.state != JobState::Running {
             let seconds = started.elapsed().as_secs_f64();
             println!("{:?} {:?}", now.state, now.rows);
-            println!(
-                "import: {:.0} rows/s ({seconds:.1} s)",
-                records as f64 / seconds
-            );
+            println!("import: {:.0} rows/s ({seconds:.1} s)", records as f64 / seconds);
             break;
         }
         std::thread::sleep(Duration::from_millis(500));
         if std::env::var_os("MINGPAI_BENCH_PROGRESS").is_some() {
-            println!(
-                "{:.1} s {} rows, {} MB",
-                started.elapsed().as_secs_f64(),
-                now.rows.registered,
-                resident_mb()
-            );
+            println!("{:.1} s {} rows, {} MB", started.elapsed().as_secs_f64(), now.rows.registered, resident_mb());
         }
     }
     println!("resident: {} MB, highest seen {peak} MB", resident_mb());
@@ -212,8 +167,7 @@ fn write_rows(path: &Path, records: u64) {
 fn resident_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok())
-        .map_or(0, |kb| kb / 1024)
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kb| kb / 1024)
 }
 
 /// Bytes that a folder's files really take.

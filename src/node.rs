@@ -1,6 +1,8 @@
 //! Wiring: the only file that knows every stage. Opens a node from its configuration and fills the small traits by which a
 //! lower stage reaches an upper one.
 
+pub mod dev;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,16 +15,14 @@ use crate::model::draft::DraftLimits;
 use crate::model::identifier::CanonicalKey;
 use crate::model::prefix::{PrefixError, Prefixes};
 use crate::model::time::Timestamp;
-use crate::services::administer::{SettleError, settle_keys};
+use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
 use crate::sign::keys::{KeyError, KeyFolder};
 use crate::store::cache::AnswerCache;
 use crate::store::journal::Tail;
-use crate::store::{
-    Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions,
-};
+use crate::store::{Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions};
 
 /// Free bytes below which writes are refused, so that the record store's own files never meet the end of the disk.
 const RESERVE_BYTES: u64 = 256 << 20;
@@ -33,11 +33,7 @@ const EXPECTED_ANSWER_BYTES: u64 = 700;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("{action} {path}: {source}")]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error(transparent)]
     Prefix(#[from] PrefixError),
     #[error(transparent)]
@@ -67,25 +63,13 @@ impl Node {
         make_private_folder(data)?;
         let prefixes = Arc::new(Prefixes::new(config.prefixes.clone())?);
         let mut keys = KeyFolder::open(&data.join("keys"), Timestamp::now().as_seconds())?;
-        let cache = Arc::new(AnswerCache::new(
-            config.cache.budget_bytes,
-            EXPECTED_ANSWER_BYTES,
-        ));
+        let cache = Arc::new(AnswerCache::new(config.cache.budget_bytes, EXPECTED_ANSWER_BYTES));
         let metrics = Arc::new(Metrics::new());
-        let observer = Arc::new(NodeObserver {
-            cache: Arc::clone(&cache),
-            metrics: Arc::clone(&metrics),
-        });
-        let statements = Arc::new(StatementReader {
-            prefixes: Arc::clone(&prefixes),
-        });
+        let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
+        let statements = Arc::new(StatementReader { prefixes: Arc::clone(&prefixes) });
         let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
-        let signing = Signing {
-            key,
-            issuer: config.node.iss.clone(),
-            blinding: Blinding::new(*keys.secret()),
-        };
+        let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let services = Arc::new(Services::new(Parts {
             store,
             cache,
@@ -93,28 +77,20 @@ impl Node {
             settings: service_settings(config),
             signing,
             encoder,
-            row_reader: Arc::new(StrictRows {
-                depth: as_usize(config.limits.json_depth),
-            }),
+            row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
         }));
-        let closed = services
-            .close_interrupted_imports()
-            .map_err(|source| StartError::Io {
-                action: "look through the jobs in",
-                path: data.join("imports"),
-                source,
-            })?;
+        let closed = services.close_interrupted_imports().map_err(|source| StartError::Io {
+            action: "look through the jobs in",
+            path: data.join("imports"),
+            source,
+        })?;
         if closed > 0 {
             tracing::warn!(
                 jobs = closed,
                 "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
             );
         }
-        Ok(Node {
-            services,
-            metrics,
-            opened,
-        })
+        Ok(Node { services, metrics, opened })
     }
 }
 
@@ -123,16 +99,11 @@ pub fn store_options(config: &Config) -> StoreOptions {
     StoreOptions {
         folder: config.node.data.clone(),
         engine: match config.store.engine {
-            Engine::Sled => EngineChoice::Sled {
-                budget_bytes: config.store.sled_budget_bytes,
-            },
+            Engine::Sled => EngineChoice::Sled { budget_bytes: config.store.sled_budget_bytes },
             Engine::Memory => EngineChoice::Memory,
         },
         segment_bytes: config.store.segment_bytes,
-        group: GroupLimits {
-            frames: as_usize(config.store.group_entries),
-            bytes: as_usize(config.store.group_bytes),
-        },
+        group: GroupLimits { frames: as_usize(config.store.group_entries), bytes: as_usize(config.store.group_bytes) },
         queue_entries: as_usize(config.store.queue_entries),
         checkpoint_interval: Duration::from_secs(config.store.checkpoint_seconds),
         reserve_bytes: RESERVE_BYTES,
@@ -158,15 +129,11 @@ fn as_usize(number: u64) -> usize {
 
 fn make_private_folder(folder: &std::path::Path) -> Result<(), StartError> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|source| StartError::Io {
-            action: "make the data folder",
-            path: folder.to_owned(),
-            source,
-        })
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| StartError::Io {
+        action: "make the data folder",
+        path: folder.to_owned(),
+        source,
+    })
 }
 
 /// Tells the cache and the counters of every commit.

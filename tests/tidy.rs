@@ -6,9 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages from the top of the house to the bottom: calls go down only.
-const STAGES: [&str; 9] = [
-    "node", "cli", "accept", "codec", "guard", "services", "sign", "store", "model",
-];
+const STAGES: [&str; 9] = ["node", "cli", "accept", "codec", "guard", "services", "sign", "store", "model"];
 /// What every stage may use.
 const FREE: [&str; 3] = ["model", "config", "metrics"];
 /// Up-calls that a lower stage's own types make necessary; a reason each.
@@ -20,9 +18,7 @@ const FUNCTION_LINES: usize = 70;
 const LONG_FILES: &[(&str, usize, &str)] = &[];
 /// Functions over the limit: `file:function`, the most lines each may have, and why.
 const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
-const BANNED_WORDS: [&str; 7] = [
-    "utils", "common", "misc", "helpers", "helper", "manager", "util",
-];
+const BANNED_WORDS: [&str; 7] = ["utils", "common", "misc", "helpers", "helper", "manager", "util"];
 
 struct Source {
     path: String,
@@ -39,34 +35,19 @@ fn sources() -> Vec<Source> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path
-                    .strip_prefix(root)
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned();
-                found.push(Source {
-                    path: name,
-                    text: fs::read_to_string(&path).unwrap(),
-                });
+                let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                found.push(Source { path: name, text: fs::read_to_string(&path).unwrap() });
             }
         }
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
-    assert!(
-        found.len() > 50,
-        "the search for sources found only {} files",
-        found.len()
-    );
+    assert!(found.len() > 50, "the search for sources found only {} files", found.len());
     found
 }
 
 /// The stage that a file belongs to, if it belongs to one.
 fn stage_of(path: &str) -> Option<&'static str> {
-    let first = path
-        .strip_prefix("src/")?
-        .split('/')
-        .next()?
-        .trim_end_matches(".rs");
+    let first = path.strip_prefix("src/")?.split('/').next()?.trim_end_matches(".rs");
     STAGES.into_iter().find(|stage| *stage == first)
 }
 
@@ -75,10 +56,7 @@ fn without_tests(text: &str) -> &str {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -91,42 +69,24 @@ fn calls_go_down_the_stages_only() {
         };
         let code = without_comments(without_tests(&source.text));
         for (at, _) in code.match_indices("crate::") {
-            let word: String = code[at + 7..]
-                .chars()
-                .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
-                .collect();
+            let word: String =
+                code[at + 7..].chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
             let Some(target) = place(&word) else { continue };
-            let excepted = UP_CALLS
-                .iter()
-                .any(|(from, to, _)| source.path == *from && word == *to);
-            if !FREE.contains(&word.as_str())
-                && place(stage).is_some_and(|own| target < own)
-                && !excepted
-            {
+            let excepted = UP_CALLS.iter().any(|(from, to, _)| source.path == *from && word == *to);
+            if !FREE.contains(&word.as_str()) && place(stage).is_some_and(|own| target < own) && !excepted {
                 wrong.push(format!("{} calls up into {word}", source.path));
             }
         }
     }
     wrong.dedup();
-    assert!(
-        wrong.is_empty(),
-        "a stage knows only the stages below it (lib.rs has the map):\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "a stage knows only the stages below it (lib.rs has the map):\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let silent: Vec<String> = sources()
-        .into_iter()
-        .filter(|source| !source.text.starts_with("//!"))
-        .map(|source| source.path)
-        .collect();
-    assert!(
-        silent.is_empty(),
-        "a reader learns from `//!` whether to read on:\n{}",
-        silent.join("\n")
-    );
+    let silent: Vec<String> =
+        sources().into_iter().filter(|source| !source.text.starts_with("//!")).map(|source| source.path).collect();
+    assert!(silent.is_empty(), "a reader learns from `//!` whether to read on:\n{}", silent.join("\n"));
 }
 
 #[test]
@@ -134,19 +94,12 @@ fn files_are_one_idea_long() {
     let mut wrong = Vec::new();
     for source in sources() {
         let lines = without_tests(&source.text).lines().count();
-        let limit = LONG_FILES
-            .iter()
-            .find(|(path, ..)| *path == source.path)
-            .map_or(FILE_LINES, |(_, most, _)| *most);
+        let limit = LONG_FILES.iter().find(|(path, ..)| *path == source.path).map_or(FILE_LINES, |(_, most, _)| *most);
         if lines > limit {
             wrong.push(format!("{}: {lines} lines, {limit} allowed", source.path));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "a longer file is two ideas (tests at its end do not count):\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "a longer file is two ideas (tests at its end do not count):\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -155,20 +108,14 @@ fn functions_fit_on_a_screen() {
     for source in sources() {
         for (name, lines) in functions(without_tests(&source.text)) {
             let place = format!("{}:{name}", source.path);
-            let limit = LONG_FUNCTIONS
-                .iter()
-                .find(|(known, ..)| *known == place)
-                .map_or(FUNCTION_LINES, |(_, most, _)| *most);
+            let limit =
+                LONG_FUNCTIONS.iter().find(|(known, ..)| *known == place).map_or(FUNCTION_LINES, |(_, most, _)| *most);
             if lines > limit {
                 wrong.push(format!("{place}: {lines} lines, {limit} allowed"));
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "a longer function hides its steps:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "a longer function hides its steps:\n{}", wrong.join("\n"));
 }
 
 /// Functions with their lengths, by rustfmt's layout: a function ends at a brace with its own indentation.
@@ -181,16 +128,13 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let Some(at) = words.iter().position(|word| *word == "fn") else {
             continue;
         };
-        if !words[..at].iter().all(|word| {
-            word.starts_with("pub")
-                || ["async", "const", "unsafe"].contains(word)
-                || word.ends_with(')')
-        }) {
+        if !words[..at]
+            .iter()
+            .all(|word| word.starts_with("pub") || ["async", "const", "unsafe"].contains(word) || word.ends_with(')'))
+        {
             continue;
         }
-        let name = words
-            .get(at + 1)
-            .map_or("", |word| word.split(['(', '<']).next().unwrap_or(""));
+        let name = words.get(at + 1).map_or("", |word| word.split(['(', '<']).next().unwrap_or(""));
         let end = lines[start..]
             .iter()
             .position(|line| line.trim_end() == format!("{}}}", " ".repeat(indentation)))
@@ -204,11 +148,7 @@ fn functions(text: &str) -> Vec<(String, usize)> {
 fn names_say_what_a_thing_is() {
     let mut wrong = Vec::new();
     for source in sources() {
-        let file = Path::new(&source.path)
-            .file_stem()
-            .unwrap()
-            .to_string_lossy()
-            .into_owned();
+        let file = Path::new(&source.path).file_stem().unwrap().to_string_lossy().into_owned();
         if BANNED_WORDS.contains(&file.as_str()) {
             wrong.push(format!("{}: the file's name says nothing", source.path));
         }
@@ -217,46 +157,28 @@ fn names_say_what_a_thing_is() {
             if code.starts_with("//") {
                 continue;
             }
-            for word in [
-                "fn get_",
-                "mod utils",
-                "mod common",
-                "mod helpers",
-                "mod misc",
-                "mod manager",
-            ] {
+            for word in ["fn get_", "mod utils", "mod common", "mod helpers", "mod misc", "mod manager"] {
                 if code.contains(word) {
                     wrong.push(format!("{}: {}", source.path, code));
                 }
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "names are the field's words, nouns for modules, no get_:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "names are the field's words, nouns for modules, no get_:\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn unsafe_code_stands_in_two_folders_only() {
     let wrong: Vec<String> = sources()
         .into_iter()
-        .filter(|source| {
-            !source.path.starts_with("src/store/cache/")
-                && !source.path.starts_with("src/accept/udp")
-        })
+        .filter(|source| !source.path.starts_with("src/store/cache/") && !source.path.starts_with("src/accept/udp"))
         .filter(|source| {
             let code = without_comments(&source.text);
             code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl")
         })
         .map(|source| source.path)
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "everything else is checked by the compiler:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "everything else is checked by the compiler:\n{}", wrong.join("\n"));
 }
 
 #[test]
@@ -277,59 +199,37 @@ fn only_the_guard_permits() {
     );
     let bypassed = callers.remove("bypassing_the_guard(").unwrap_or_default();
     assert!(
-        bypassed
-            .iter()
-            .all(|path| path == "src/node.rs" || path.starts_with("src/node/")),
+        bypassed.iter().all(|path| path == "src/node.rs" || path.starts_with("src/node/")),
         "only the node itself acts without a permission: {bypassed:?}"
     );
 }
 
 #[test]
 fn main_is_a_table_of_contents() {
-    let main = sources()
-        .into_iter()
-        .find(|source| source.path == "src/main.rs")
-        .unwrap();
+    let main = sources().into_iter().find(|source| source.path == "src/main.rs").unwrap();
     let lines = main.text.lines().count();
-    assert!(
-        lines <= 60,
-        "main.rs has {lines} lines: it shows the way, others walk it"
-    );
+    assert!(lines <= 60, "main.rs has {lines} lines: it shows the way, others walk it");
 }
 
 #[test]
 fn the_maps_name_only_rooms_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
-    for source in sources()
-        .into_iter()
-        .filter(|source| source.path.ends_with("/mod.rs") || source.path == "src/lib.rs")
+    for source in sources().into_iter().filter(|source| source.path.ends_with("/mod.rs") || source.path == "src/lib.rs")
     {
         let folder = root.join(&source.path).parent().unwrap().to_path_buf();
-        let head: Vec<&str> = source
-            .text
-            .lines()
-            .take_while(|line| line.starts_with("//!"))
-            .collect();
+        let head: Vec<&str> = source.text.lines().take_while(|line| line.starts_with("//!")).collect();
         // A line of a map: "//! - `room`, `room`: what it is".
         for line in head.iter().filter(|line| line.starts_with("//! - `")) {
             let names = line.split(':').next().unwrap_or("");
             for name in names.split('`').skip(1).step_by(2) {
-                let is_room = name
-                    .chars()
-                    .all(|letter| letter.is_ascii_lowercase() || letter == '_');
-                if is_room
-                    && !folder.join(format!("{name}.rs")).exists()
-                    && !folder.join(name).join("mod.rs").exists()
+                let is_room = name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+                if is_room && !folder.join(format!("{name}.rs")).exists() && !folder.join(name).join("mod.rs").exists()
                 {
                     wrong.push(format!("{}: `{name}`", source.path));
                 }
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "a drawing that drifted is a bug:\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "a drawing that drifted is a bug:\n{}", wrong.join("\n"));
 }

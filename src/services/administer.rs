@@ -8,25 +8,18 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use parking_lot::Mutex;
-use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 
+use super::token::{BOOTSTRAP_MARK, KEY_MARK, comparing, random_text, sha256, taken_apart, token_text};
 use super::{ServiceError, Services};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
-use crate::sign::keys::{
-    KeyError, KeyFolder, KeyUse, PublicJwk, SigningKey, read_secret_file, write_secret_file,
-};
-use crate::sign::statement::{
-    ApiKey, AuditEvent, AuditStatement, Authority, KeysStatement, propose,
-};
+use crate::sign::keys::{KeyError, PublicJwk, read_secret_file, write_secret_file};
+use crate::sign::statement::{ApiKey, AuditEvent, AuditStatement, Authority, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
 use crate::store::{Outcome, Proposal};
 
-const KEY_MARK: &str = "mpk";
-const BOOTSTRAP_MARK: &str = "mpb";
 /// How long a bootstrap token opens anything (conventions: 24 h).
 pub const BOOTSTRAP_SECONDS: i64 = 24 * 3600;
 const KEYS_A_PAGE: usize = 1_000;
@@ -89,26 +82,15 @@ impl Services {
     /// The principal behind a bearer token. Takes the same time whatever is wrong with it.
     pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, ServiceError> {
         let (id, hash) = taken_apart(KEY_MARK, token).ok_or(ServiceError::BadCredential)?;
-        let row = self
-            .store
-            .any_row(Table::Key, id.as_bytes())?
-            .ok_or(ServiceError::BadCredential)?;
+        let row = self.store.any_row(Table::Key, id.as_bytes())?.ok_or(ServiceError::BadCredential)?;
         let key: ApiKey = serde_json::from_slice(&row)?;
         let known = BASE64URL.decode(&key.hash).unwrap_or_default();
-        let same = ring::hmac::verify(
-            &comparing(),
-            &hash,
-            ring::hmac::sign(&comparing(), &known).as_ref(),
-        )
-        .is_ok();
+        let same = ring::hmac::verify(&comparing(), &hash, ring::hmac::sign(&comparing(), &known).as_ref()).is_ok();
         let live = key.expires.is_none_or(|expires| now.as_seconds() < expires)
             && self.store.any_row(Table::Revoked, id.as_bytes())?.is_none();
         let role = (key.role == Role::Administrator.as_str()).then_some(Role::Administrator);
         match role {
-            Some(role) if same && live => Ok(Principal {
-                id: format!("key:{id}"),
-                role,
-            }),
+            Some(role) if same && live => Ok(Principal { id: format!("key:{id}"), role }),
             _ => Err(ServiceError::BadCredential),
         }
     }
@@ -122,29 +104,20 @@ impl Services {
     pub async fn create_key(&self, asked: Permitted<CreateKey>) -> Result<NewKey, ServiceError> {
         let (principal, request) = asked.into_parts();
         let made = new_key(&request)?;
-        let event = AuditEvent::KeyCreated {
-            key: made.key.clone(),
-        };
+        let event = AuditEvent::KeyCreated { key: made.key.clone() };
         self.audit(event, &principal.id).await?;
         Ok(made)
     }
 
     /// Exchanges the bootstrap token for an administrator's key, once.
-    pub async fn exchange_bootstrap(
-        &self,
-        token: &str,
-        request: CreateKey,
-    ) -> Result<NewKey, ServiceError> {
+    pub async fn exchange_bootstrap(&self, token: &str, request: CreateKey) -> Result<NewKey, ServiceError> {
         let now = Timestamp::now();
         let (id, _) = taken_apart(BOOTSTRAP_MARK, token).ok_or(ServiceError::BadCredential)?;
         if !self.bootstrap.fits(token, now) {
             return Err(ServiceError::BadCredential);
         }
         let made = new_key(&request)?;
-        let event = AuditEvent::BootstrapUsed {
-            token: format!("bootstrap:{id}"),
-            key: made.key.clone(),
-        };
+        let event = AuditEvent::BootstrapUsed { token: format!("bootstrap:{id}"), key: made.key.clone() };
         match self.audit(event, "bootstrap").await {
             // The row that it makes exists: somebody else was first.
             Err(ServiceError::IdempotencyRunning) => Err(ServiceError::BadCredential),
@@ -158,22 +131,9 @@ impl Services {
 
     pub async fn revoke_key(&self, asked: Permitted<RevokeKey>) -> Result<(), ServiceError> {
         let (principal, request) = asked.into_parts();
-        let missing = || ServiceError::NotFound {
-            what: "key",
-            name: request.id.clone(),
-        };
-        self.store
-            .any_row(Table::Key, request.id.as_bytes())?
-            .ok_or_else(missing)?;
-        match self
-            .audit(
-                AuditEvent::KeyRevoked {
-                    id: request.id.clone(),
-                },
-                &principal.id,
-            )
-            .await
-        {
+        let missing = || ServiceError::NotFound { what: "key", name: request.id.clone() };
+        self.store.any_row(Table::Key, request.id.as_bytes())?.ok_or_else(missing)?;
+        match self.audit(AuditEvent::KeyRevoked { id: request.id.clone() }, &principal.id).await {
             Err(ServiceError::IdempotencyRunning) => Ok(()), // revoked before
             other => other,
         }
@@ -183,17 +143,14 @@ impl Services {
         let mut found = Vec::new();
         for (id, row) in self.store.scan(Table::Key, None, KEYS_A_PAGE)? {
             let revoked = self.store.any_row(Table::Revoked, &id)?.is_some();
-            found.push(KeyView {
-                key: serde_json::from_slice(&row)?,
-                revoked,
-            });
+            found.push(KeyView { key: serde_json::from_slice(&row)?, revoked });
         }
         Ok(found)
     }
 
     /// The public halves of all entry keys that the log ever authorised, the oldest first.
     pub fn authorities(&self) -> Result<Vec<Authority>, ServiceError> {
-        authorities(&self.store)
+        super::signing_keys::authorities(&self.store)
     }
 
     /// The public half of the key that signs now.
@@ -220,19 +177,8 @@ impl Services {
             principal: principal.to_owned(),
             event,
         };
-        let proposal = propose(
-            &self.signing.key,
-            FrameKind::Audit,
-            &statement,
-            now,
-            principal,
-        )?;
-        match self
-            .store
-            .commit(vec![Proposal::Statement(proposal)], false)
-            .await
-            .pop()
-        {
+        let proposal = propose(&self.signing.key, FrameKind::Audit, &statement, now, principal)?;
+        match self.store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
             Some(Outcome::Committed(_)) => Ok(()),
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
             _ => Err(ServiceError::IdempotencyRunning),
@@ -240,88 +186,11 @@ impl Services {
     }
 }
 
-/// The entry keys that the log authorised, the oldest first.
-pub fn authorities(store: &crate::store::Store) -> Result<Vec<Authority>, ServiceError> {
-    let mut found: Vec<Authority> = Vec::new();
-    for (_, row) in store.scan(Table::Authority, None, KEYS_A_PAGE)? {
-        found.push(serde_json::from_slice(&row)?);
-    }
-    found.sort_by_key(|authority| authority.from);
-    Ok(found)
-}
-
-/// Takes the entry key that signs from now on, and tells the log of every key that it does not know yet.
-///
-/// The first key's statement is the genesis of the log. A later one is signed by the key in force before it.
-pub async fn settle_keys(
-    store: &crate::store::Store,
-    keys: &mut KeyFolder,
-    issuer: &str,
-) -> Result<SigningKey, SettleError> {
-    let mut known: Vec<String> = authorities(store)?
-        .into_iter()
-        .map(|authority| authority.key.kid)
-        .collect();
-    let fresh: Vec<PublicJwk> = keys
-        .all(KeyUse::Entry)
-        .into_iter()
-        .map(SigningKey::public)
-        .filter(|key| !known.contains(&key.kid))
-        .collect();
-    for key in fresh {
-        let signer_kid = known.last().unwrap_or(&key.kid).clone();
-        let signer = keys
-            .key(KeyUse::Entry, &signer_kid)
-            .ok_or_else(|| KeyError::Missing(signer_kid.clone()))?;
-        let now = Timestamp::now();
-        let kid = key.kid.clone();
-        let statement = KeysStatement {
-            iat: now.as_seconds(),
-            iss: issuer.to_owned(),
-            key,
-        };
-        let proposal = propose(signer, FrameKind::Statement, &statement, now, "node")
-            .map_err(ServiceError::from)?;
-        match store
-            .commit(vec![Proposal::Statement(proposal)], false)
-            .await
-            .pop()
-        {
-            Some(Outcome::Committed(_)) => known.push(kid),
-            Some(Outcome::Refused(refusal)) => return Err(ServiceError::Refused(refusal).into()),
-            _ => {
-                return Err(
-                    ServiceError::Internal("a key statement was not taken".to_owned()).into(),
-                );
-            }
-        }
-    }
-    let active = known.pop().unwrap_or_default();
-    Ok(keys.take(KeyUse::Entry, &active)?)
-}
-
-/// Why no key can sign.
-#[derive(Debug, thiserror::Error)]
-pub enum SettleError {
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("{}", .0.text())]
-    Service(ServiceError),
-}
-
-impl From<ServiceError> for SettleError {
-    fn from(error: ServiceError) -> SettleError {
-        SettleError::Service(error)
-    }
-}
-
 impl Bootstrap {
     fn put_out(&self, folder: &Path, now: Timestamp) -> Result<PathBuf, KeyError> {
         let path = folder.join("bootstrap-token");
         if path.exists() {
-            let text = String::from_utf8_lossy(&read_secret_file(&path)?)
-                .trim()
-                .to_owned();
+            let text = String::from_utf8_lossy(&read_secret_file(&path)?).trim().to_owned();
             if let Some(token) = OutToken::read(&text, &path).filter(|token| token.lives(now)) {
                 *self.out.lock() = Some(token);
                 return Ok(path);
@@ -341,9 +210,10 @@ impl Bootstrap {
     fn fits(&self, token: &str, now: Timestamp) -> bool {
         let hash = sha256(token.as_bytes());
         let sum = ring::hmac::sign(&comparing(), &hash);
-        self.out.lock().as_ref().is_some_and(|out| {
-            out.lives(now) && ring::hmac::verify(&comparing(), &out.hash, sum.as_ref()).is_ok()
-        })
+        self.out
+            .lock()
+            .as_ref()
+            .is_some_and(|out| out.lives(now) && ring::hmac::verify(&comparing(), &out.hash, sum.as_ref()).is_ok())
     }
 
     fn spent(&self) {
@@ -358,11 +228,7 @@ impl Bootstrap {
 impl OutToken {
     fn read(text: &str, path: &Path) -> Option<OutToken> {
         let (id, _) = taken_apart(BOOTSTRAP_MARK, text)?;
-        Some(OutToken {
-            hash: sha256(text.as_bytes()),
-            issued: id.parse().ok()?,
-            path: path.to_owned(),
-        })
+        Some(OutToken { hash: sha256(text.as_bytes()), issued: id.parse().ok()?, path: path.to_owned() })
     }
 
     fn lives(&self, now: Timestamp) -> bool {
@@ -385,45 +251,4 @@ fn new_key(request: &CreateKey) -> Result<NewKey, ServiceError> {
         expires: request.expires.map(Timestamp::as_seconds),
     };
     Ok(NewKey { key, text })
-}
-
-/// MARK_ID_SECRET_CHECK. The check finds a mistyped token before anything is looked up.
-fn token_text(mark: &str, id: &str) -> Result<String, KeyError> {
-    let body = format!("{mark}_{id}_{}", random_text(32)?);
-    Ok(format!("{body}_{:08x}", crc32c::crc32c(body.as_bytes())))
-}
-
-/// The id and the hash of the secret, where the token is one of this kind and its check is right.
-fn taken_apart<'a>(mark: &str, token: &'a str) -> Option<(&'a str, [u8; 32])> {
-    let (body, check) = token.rsplit_once('_')?;
-    let (id, secret) = body
-        .strip_prefix(mark)?
-        .strip_prefix('_')?
-        .split_once('_')?;
-    let right = check == format!("{:08x}", crc32c::crc32c(body.as_bytes()));
-    (right && !id.is_empty() && id.len() <= 64).then(|| (id, sha256(secret.as_bytes())))
-}
-
-/// Letters and digits only, so that a double click takes the whole token.
-fn random_text(bytes: usize) -> Result<String, KeyError> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut random = vec![0; bytes * 8 / 5];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| KeyError::NoRandomness)?;
-    Ok(random
-        .iter()
-        .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))
-        .collect())
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
-    out
-}
-
-/// Comparing through an HMAC takes the same time for every difference.
-fn comparing() -> ring::hmac::Key {
-    ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"mingpai compares secrets")
 }

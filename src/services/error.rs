@@ -64,9 +64,7 @@ impl ServiceError {
         match self {
             ServiceError::Identifier(_) => "identifier_invalid",
             ServiceError::Fields(_) => "fields_invalid",
-            ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => {
-                "entry_too_large"
-            }
+            ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => "entry_too_large",
             ServiceError::IdempotencyMismatch => "idempotency_mismatch",
             ServiceError::NotResponsible { .. } => "not_responsible",
             ServiceError::Unknown { .. } => "identifier_unknown",
@@ -98,32 +96,21 @@ impl ServiceError {
             ServiceError::Fields(errors) => errors.first().map_or_else(
                 || Text::new("字段不合规则", "a field breaks a rule"),
                 |error| {
-                    let at = if error.pointer.is_empty() {
-                        "/"
-                    } else {
-                        &error.pointer
-                    };
-                    Text::new(
-                        format!("{at}：{}", error.detail.zh),
-                        format!("{at}: {}", error.detail.en),
-                    )
+                    let at = if error.pointer.is_empty() { "/" } else { &error.pointer };
+                    Text::new(format!("{at}：{}", error.detail.zh), format!("{at}: {}", error.detail.en))
                 },
             ),
-            ServiceError::EntryTooLarge(cause) => {
-                Text::new(format!("签名条目过大：{cause}"), cause.clone())
-            }
+            ServiceError::EntryTooLarge(cause) => Text::new(format!("签名条目过大：{cause}"), cause.clone()),
             ServiceError::NotResponsible { identifier } => Text::new(
                 format!("本节点不负责 {identifier} 的前缀"),
                 format!("this node is not responsible for the prefix of {identifier}"),
             ),
-            ServiceError::Unknown { identifier } => Text::new(
-                format!("{identifier} 未在本节点登记"),
-                format!("{identifier} is not registered here"),
-            ),
-            ServiceError::NoSuchVersion { identifier } => Text::new(
-                format!("{identifier} 没有所问的版本"),
-                format!("{identifier} has no such version"),
-            ),
+            ServiceError::Unknown { identifier } => {
+                Text::new(format!("{identifier} 未在本节点登记"), format!("{identifier} is not registered here"))
+            }
+            ServiceError::NoSuchVersion { identifier } => {
+                Text::new(format!("{identifier} 没有所问的版本"), format!("{identifier} has no such version"))
+            }
             ServiceError::Gone { identifier } => Text::new(
                 format!("{identifier} 已删除，不再分配"),
                 format!("{identifier} was deleted and is never given out again"),
@@ -132,72 +119,57 @@ impl ServiceError {
                 format!("已有版本 {version}：修改须带 If-Match: \"{version}\""),
                 format!("version {version} stands: to change it send If-Match: \"{version}\""),
             ),
-            ServiceError::VersionMismatch {
-                current: Some(version),
-            } => Text::new(
-                format!("当前版本是 {version}"),
-                format!("the current version is {version}"),
-            ),
-            ServiceError::VersionMismatch { current: None } => Text::new(
-                "尚未登记，没有可匹配的版本",
-                "it is not registered, so no version matches",
-            ),
+            ServiceError::VersionMismatch { current: Some(version) } => {
+                Text::new(format!("当前版本是 {version}"), format!("the current version is {version}"))
+            }
+            ServiceError::VersionMismatch { current: None } => {
+                Text::new("尚未登记，没有可匹配的版本", "it is not registered, so no version matches")
+            }
             ServiceError::StatusStep { from, to } => Text::new(
                 format!("状态不能从 {} 变为 {}", from.as_str(), to.as_str()),
-                format!(
-                    "the status may not go from {} to {}",
-                    from.as_str(),
-                    to.as_str()
-                ),
+                format!("the status may not go from {} to {}", from.as_str(), to.as_str()),
             ),
             ServiceError::AliasTaken { alias } => Text::new(
                 format!("名称 {alias} 已属于另一标识"),
                 format!("the name {alias} belongs to another identifier"),
             ),
+            other => other.text_of_the_rest(),
+        }
+    }
+
+    fn text_of_the_rest(&self) -> Text {
+        match self {
             ServiceError::Conflict { identifier } => Text::new(
                 format!("{identifier} 在写入期间被反复修改，请重试"),
                 format!("{identifier} kept changing while it was written: try again"),
             ),
-            ServiceError::NotFound { what, name } => Text::new(
-                format!("没有这个 {what}：{name}"),
-                format!("there is no such {what}: {name}"),
-            ),
-            ServiceError::UploadTooLarge { limit } => Text::new(
-                format!("上传超过 {limit} 字节"),
-                format!("the upload has more than {limit} bytes"),
-            ),
-            ServiceError::Refused(refusal) => refused(refusal),
-            ServiceError::IdempotencyMismatch => Text::new(
-                "此 Idempotency-Key 已用于另一请求",
-                "this Idempotency-Key was used for another request",
-            ),
-            ServiceError::IdempotencyRunning => Text::new(
-                "带此 Idempotency-Key 的请求仍在处理",
-                "a request with this Idempotency-Key is still running",
-            ),
-            ServiceError::UnknownRequest => {
-                Text::new("没有记得的请求带此键", "no remembered request has this key")
+            ServiceError::NotFound { what, name } => {
+                Text::new(format!("没有这个 {what}：{name}"), format!("there is no such {what}: {name}"))
             }
+            ServiceError::UploadTooLarge { limit } => {
+                Text::new(format!("上传超过 {limit} 字节"), format!("the upload has more than {limit} bytes"))
+            }
+            ServiceError::Refused(refusal) => refused(refusal),
+            ServiceError::IdempotencyMismatch => {
+                Text::new("此 Idempotency-Key 已用于另一请求", "this Idempotency-Key was used for another request")
+            }
+            ServiceError::IdempotencyRunning => {
+                Text::new("带此 Idempotency-Key 的请求仍在处理", "a request with this Idempotency-Key is still running")
+            }
+            ServiceError::UnknownRequest => Text::new("没有记得的请求带此键", "no remembered request has this key"),
             ServiceError::BadCredential => Text::new("凭据无效", "the credential is not valid"),
-            ServiceError::Internal(_) => Text::new(
-                "节点内部错误，已记入日志",
-                "an internal error, noted in the log",
-            ),
+            // The node's own fault, whose cause is for the log alone.
+            _ => Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"),
         }
     }
 }
 
 fn refused(refusal: &Refusal) -> Text {
     match refusal {
-        Refusal::Busy => Text::new(
-            "写入队列已满，请稍后重试",
-            "the write queue is full: try again in a moment",
-        ),
+        Refusal::Busy => Text::new("写入队列已满，请稍后重试", "the write queue is full: try again in a moment"),
         Refusal::Full { needed_bytes } => Text::new(
             format!("磁盘空间不足（还需约 {needed_bytes} 字节）：清理后重试；读取不受影响"),
-            format!(
-                "the disk is full (about {needed_bytes} bytes are missing): free some and try again; reads go on"
-            ),
+            format!("the disk is full (about {needed_bytes} bytes are missing): free some and try again; reads go on"),
         ),
         Refusal::TooLarge { bytes, limit } => Text::new(
             format!("共 {bytes} 字节，一次提交最多 {limit} 字节：请拆分"),

@@ -2,15 +2,18 @@
 //! five to seven calls into the stages below.
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions.
-//! - `register`: create, change, delete, mint. `import`: many at once, as a job.
-//! - `administer`: API keys, the bootstrap token, the keys that sign.
+//! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
+//! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 
 pub mod administer;
 pub mod error;
 pub mod history;
 pub mod import;
+mod precondition;
 pub mod register;
 pub mod resolve;
+pub mod signing_keys;
+mod token;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+pub use super::precondition::Precondition;
+use super::precondition::check;
 use super::{ServiceError, Services, Standing};
 use crate::model::draft::{Draft, DraftPatch};
 use crate::model::identifier::Identifier;
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::record::{Record, Status};
+use crate::model::record::Record;
 use crate::model::time::Timestamp;
 use crate::sign::entry;
 use crate::store::journal::{Effect, Idempotency};
@@ -18,20 +20,6 @@ use crate::store::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal}
 
 /// How often a change that nobody pinned to a version is decided anew.
 const ATTEMPTS: usize = 8;
-
-/// What the caller says about the version that it changes (RFC 9110, section 13).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Precondition {
-    /// Nothing: enough to create, too little to change.
-    #[default]
-    None,
-    /// `If-None-Match: *`: create only.
-    CreateOnly,
-    /// `If-Match: *`: change whatever stands there.
-    Any,
-    /// `If-Match: "3"`: change these versions only.
-    Versions(Vec<u64>),
-}
 
 /// What is to be done to the record.
 #[derive(Clone, Debug)]
@@ -108,9 +96,7 @@ impl Services {
                 Attempt::Moved => {}
             }
         }
-        Err(ServiceError::Conflict {
-            identifier: request.identifier,
-        })
+        Err(ServiceError::Conflict { identifier: request.identifier })
     }
 
     /// Registers a record under a new suffix.
@@ -133,24 +119,16 @@ impl Services {
                 Attempt::Moved => {}
             }
         }
-        Err(ServiceError::Conflict {
-            identifier: request.prefix,
-        })
+        Err(ServiceError::Conflict { identifier: request.prefix })
     }
 
     /// What became of a request, by its idempotency key.
     pub fn request(&self, asked: &Permitted<RequestStatus>) -> Result<Registered, ServiceError> {
         let (principal, key) = (&asked.principal().id, &asked.request().key);
-        if self
-            .running
-            .lock()
-            .contains(&(principal.clone(), key.clone()))
-        {
+        if self.running.lock().contains(&(principal.clone(), key.clone())) {
             return Err(ServiceError::IdempotencyRunning);
         }
-        let row = self
-            .store
-            .request(principal, key, Timestamp::now().as_seconds())?;
+        let row = self.store.request(principal, key, Timestamp::now().as_seconds())?;
         row.map_or(Err(ServiceError::UnknownRequest), |row| self.repeated(&row))
     }
 
@@ -163,9 +141,7 @@ impl Services {
         let suffix = self
             .prefixes
             .mint_suffix(&prefix, Timestamp::now(), fill)
-            .ok_or_else(|| ServiceError::NotResponsible {
-                identifier: prefix.clone(),
-            })?;
+            .ok_or_else(|| ServiceError::NotResponsible { identifier: prefix.clone() })?;
         self.identifier(&format!("{prefix}/{suffix}"))
     }
 
@@ -190,17 +166,11 @@ impl Services {
         let mut now = Timestamp::now();
         let Some(standing) = standing else {
             let Change::Put(draft) = change else {
-                return Err(ServiceError::Unknown {
-                    identifier: identifier.spelling().to_owned(),
-                });
+                return Err(ServiceError::Unknown { identifier: identifier.spelling().to_owned() });
             };
             let mut record = Record::first(identifier.clone(), draft.clone(), now);
             self.complete(&mut record)?;
-            return Ok(Decided {
-                record,
-                expect: Expect::Absent,
-                effect: Effect::Created,
-            });
+            return Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created });
         };
         // A clock that was set back must not order versions backwards.
         now = now.max(standing.record.updated);
@@ -219,20 +189,9 @@ impl Services {
             return Err(ServiceError::StatusStep { from, to });
         }
         self.complete(&mut record)?;
-        let effect = if record.is_tombstone() {
-            Effect::Deleted
-        } else {
-            Effect::Updated
-        };
-        let expect = Expect::At {
-            version: standing.row.version,
-            leaf: standing.row.leaf,
-        };
-        Ok(Decided {
-            record,
-            expect,
-            effect,
-        })
+        let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
+        let expect = Expect::At { version: standing.row.version, leaf: standing.row.leaf };
+        Ok(Decided { record, expect, effect })
     }
 
     /// Fills in what the prefix says.
@@ -251,26 +210,16 @@ impl Services {
         principal: &str,
         idempotency: Option<Idempotency>,
     ) -> Result<EntryProposal, ServiceError> {
-        let Decided {
-            record,
-            expect,
-            effect,
-        } = decided;
+        let Decided { record, expect, effect } = decided;
         let log = self.policy(&record.identifier)?.log;
         let prev = match &expect {
             Expect::Absent => None,
             Expect::At { leaf, .. } => Some(leaf),
         };
-        let signed =
-            self.signing
-                .signer()
-                .entry(&record, log, prev)
-                .map_err(|error| match error {
-                    entry::EntryError::TooLarge { .. } => {
-                        ServiceError::EntryTooLarge(error.to_string())
-                    }
-                    other => ServiceError::Internal(other.to_string()),
-                })?;
+        let signed = self.signing.signer().entry(&record, log, prev).map_err(|error| match error {
+            entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
+            other => ServiceError::Internal(other.to_string()),
+        })?;
         Ok(EntryProposal {
             expect,
             sid: signed.sid,
@@ -287,11 +236,7 @@ impl Services {
 
     async fn commit_one(&self, proposal: EntryProposal) -> Result<Attempt, ServiceError> {
         let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
-        let outcome = self
-            .store
-            .commit(vec![Proposal::Entry(proposal)], false)
-            .await
-            .pop();
+        let outcome = self.store.commit(vec![Proposal::Entry(proposal)], false).await.pop();
         self.judge(outcome, &record, effect)
     }
 
@@ -308,23 +253,17 @@ impl Services {
             Some(Outcome::AliasTaken { alias, .. }) => Err(ServiceError::AliasTaken { alias }),
             Some(Outcome::Repeated(row)) => self.repeated(&row).map(Attempt::Done),
             Some(Outcome::Exists) => Err(ServiceError::IdempotencyRunning),
-            Some(Outcome::Erased) => Err(ServiceError::Gone {
-                identifier: record.identifier.spelling().to_owned(),
-            }),
-            Some(Outcome::Withdrawn) => Err(ServiceError::Conflict {
-                identifier: record.identifier.spelling().to_owned(),
-            }),
+            Some(Outcome::Erased) => Err(ServiceError::Gone { identifier: record.identifier.spelling().to_owned() }),
+            Some(Outcome::Withdrawn) => {
+                Err(ServiceError::Conflict { identifier: record.identifier.spelling().to_owned() })
+            }
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
             None => Err(ServiceError::Refused(Refusal::Stopping)),
         }
     }
 
     /// Whether this request is new; holds its key while it runs.
-    fn first_time(
-        &self,
-        principal: &str,
-        idempotency: Option<&Idempotency>,
-    ) -> Result<FirstTime<'_>, ServiceError> {
+    fn first_time(&self, principal: &str, idempotency: Option<&Idempotency>) -> Result<FirstTime<'_>, ServiceError> {
         let Some(idempotency) = idempotency else {
             return Ok(FirstTime::Yes(None));
         };
@@ -332,18 +271,10 @@ impl Services {
         if !self.running.lock().insert(name.clone()) {
             return Err(ServiceError::IdempotencyRunning);
         }
-        let running = Running {
-            services: self,
-            name,
-        };
-        match self
-            .store
-            .request(principal, &idempotency.key, Timestamp::now().as_seconds())?
-        {
+        let running = Running { services: self, name };
+        match self.store.request(principal, &idempotency.key, Timestamp::now().as_seconds())? {
             None => Ok(FirstTime::Yes(Some(running))),
-            Some(row) if row.request == idempotency.request => {
-                self.repeated(&row).map(FirstTime::No)
-            }
+            Some(row) if row.request == idempotency.request => self.repeated(&row).map(FirstTime::No),
             Some(_) => Err(ServiceError::IdempotencyMismatch),
         }
     }
@@ -404,44 +335,5 @@ fn registered(record: &Record, effect: Effect, done: &Committed) -> Registered {
         index: done.index,
         leaf: done.leaf,
         repeated: false,
-    }
-}
-
-/// RFC 9110, section 13, with one rule more: what exists is changed only by who says which version.
-fn check(
-    precondition: &Precondition,
-    standing: Option<&Standing>,
-    change: &Change,
-    identifier: &Identifier,
-) -> Result<(), ServiceError> {
-    let creates = matches!(change, Change::Put(_));
-    match (standing, precondition) {
-        (Some(standing), _) if standing.record.status == Status::Deleted => {
-            Err(ServiceError::Gone {
-                identifier: identifier.spelling().to_owned(),
-            })
-        }
-        (None, Precondition::None | Precondition::CreateOnly) if creates => Ok(()),
-        (None, Precondition::Any | Precondition::Versions(_)) if creates => {
-            Err(ServiceError::VersionMismatch { current: None })
-        }
-        (None, _) => Err(ServiceError::Unknown {
-            identifier: identifier.spelling().to_owned(),
-        }),
-        (Some(standing), Precondition::None) => Err(ServiceError::PreconditionRequired {
-            version: standing.record.version,
-        }),
-        (Some(standing), Precondition::CreateOnly) => Err(ServiceError::VersionMismatch {
-            current: Some(standing.record.version),
-        }),
-        (Some(_), Precondition::Any) => Ok(()),
-        (Some(standing), Precondition::Versions(versions))
-            if versions.contains(&standing.record.version) =>
-        {
-            Ok(())
-        }
-        (Some(standing), Precondition::Versions(_)) => Err(ServiceError::VersionMismatch {
-            current: Some(standing.record.version),
-        }),
     }
 }

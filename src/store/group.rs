@@ -62,11 +62,7 @@ pub(super) struct Committed<'a> {
 
 impl Group {
     /// Checks one proposal and takes it in, or says why not. An error is the store's own failure.
-    pub fn plan(
-        &mut self,
-        proposal: Proposal,
-        committed: &Committed<'_>,
-    ) -> Result<Planned, ApplyError> {
+    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
         match proposal {
             Proposal::Entry(entry) => self.entry(entry, committed),
             Proposal::Statement(statement) => self.statement(statement, committed),
@@ -74,25 +70,10 @@ impl Group {
         }
     }
 
-    fn entry(
-        &mut self,
-        entry: EntryProposal,
-        committed: &Committed<'_>,
-    ) -> Result<Planned, ApplyError> {
+    fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
         let key = entry.record.identifier.key().clone();
-        if let Some(idempotency) = &entry.idempotency {
-            let request = RequestRow::key(&entry.principal, &idempotency.key);
-            let before = committed
-                .engine
-                .read(Table::Request, &request)?
-                .and_then(|bytes| RequestRow::decode(&bytes));
-            if let Some(row) = before.filter(|row| row.remembered(entry.time)) {
-                return Ok(Planned::Not(Outcome::Repeated(row)));
-            }
-            if !self.requests.insert(request) {
-                // The same key waits in this very group: the first one's answer is the answer of both.
-                return Ok(Planned::Not(Outcome::Exists));
-            }
+        if let Some(outcome) = self.asked_before(&entry, committed)? {
+            return Ok(Planned::Not(outcome));
         }
         let mut meta = Meta {
             previous: None,
@@ -104,48 +85,19 @@ impl Group {
             principal: entry.principal,
             idempotency: entry.idempotency,
         };
-        if entry.expect == Expect::Absent
-            && committed.engine.read(Table::Erased, &entry.sid)?.is_some()
-        {
+        if entry.expect == Expect::Absent && committed.engine.read(Table::Erased, &entry.sid)?.is_some() {
             return Ok(Planned::Not(Outcome::Erased));
         }
-        let mut previous_in_group = None;
-        if let Some(head) = self.heads.get(&key) {
-            if entry.expect
-                != (Expect::At {
-                    version: head.version,
-                    leaf: head.leaf,
-                })
-            {
-                return Ok(Planned::Not(Outcome::Moved(None)));
-            }
-            previous_in_group = Some(head.frame);
-        } else {
-            let row = committed.record_row(&key)?;
-            match (&entry.expect, &row) {
-                (Expect::Absent, None) => {}
-                (Expect::At { version, leaf }, Some(row))
-                    if row.version == *version && row.leaf == *leaf =>
-                {
-                    meta.previous = Some(row.location);
-                    meta.previous_index = row.index;
-                }
-                _ => return Ok(Planned::Not(Outcome::Moved(row))),
-            }
-        }
+        let previous_in_group = match self.preceding(&entry.expect, &key, &mut meta, committed)? {
+            Ok(frame) => frame,
+            Err(moved) => return Ok(Planned::Not(moved)),
+        };
         if let Some(outcome) = self.names(&entry.record, committed)? {
             return Ok(Planned::Not(outcome));
         }
         let leaf = leaf_hash(&entry.statement);
         let frame = self.frames.len();
-        self.heads.insert(
-            key,
-            Head {
-                version: entry.record.version,
-                leaf,
-                frame,
-            },
-        );
+        self.heads.insert(key, Head { version: entry.record.version, leaf, frame });
         self.push(Pending {
             content: FrameContent {
                 kind: FrameKind::Entry,
@@ -161,34 +113,60 @@ impl Group {
         Ok(Planned::Frame(frame))
     }
 
-    /// Every name of the record must be its own: no other record's identifier, no other record's alias.
-    fn names(
+    /// Whether a request with this idempotency key was committed before, or waits in this very group.
+    fn asked_before(
         &mut self,
-        record: &Record,
+        entry: &EntryProposal,
         committed: &Committed<'_>,
     ) -> Result<Option<Outcome>, ApplyError> {
+        let Some(idempotency) = &entry.idempotency else {
+            return Ok(None);
+        };
+        let request = RequestRow::key(&entry.principal, &idempotency.key);
+        let before = committed.engine.read(Table::Request, &request)?.and_then(|bytes| RequestRow::decode(&bytes));
+        if let Some(row) = before.filter(|row| row.remembered(entry.time)) {
+            return Ok(Some(Outcome::Repeated(row)));
+        }
+        Ok((!self.requests.insert(request)).then_some(Outcome::Exists))
+    }
+
+    /// The version before: noted in the meta, or a frame of this group. The inner error says that it has moved on.
+    fn preceding(
+        &self,
+        expect: &Expect,
+        key: &CanonicalKey,
+        meta: &mut Meta,
+        committed: &Committed<'_>,
+    ) -> Result<Result<Option<usize>, Outcome>, ApplyError> {
+        if let Some(head) = self.heads.get(key) {
+            let there = Expect::At { version: head.version, leaf: head.leaf };
+            return Ok(if *expect == there { Ok(Some(head.frame)) } else { Err(Outcome::Moved(None)) });
+        }
+        let row = committed.record_row(key)?;
+        Ok(match (expect, &row) {
+            (Expect::Absent, None) => Ok(None),
+            (Expect::At { version, leaf }, Some(row)) if row.version == *version && row.leaf == *leaf => {
+                meta.previous = Some(row.location);
+                meta.previous_index = row.index;
+                Ok(None)
+            }
+            _ => Err(Outcome::Moved(row)),
+        })
+    }
+
+    /// Every name of the record must be its own: no other record's identifier, no other record's alias.
+    fn names(&mut self, record: &Record, committed: &Committed<'_>) -> Result<Option<Outcome>, ApplyError> {
         let key = record.identifier.key();
         if let Some(bearer) = self.bearer(key, committed)?.filter(|bearer| bearer != key) {
-            return Ok(Some(Outcome::AliasTaken {
-                alias: key.clone(),
-                bearer,
-            }));
+            return Ok(Some(Outcome::AliasTaken { alias: key.clone(), bearer }));
         }
         for alias in &record.aliases {
             let name = alias.key();
             if let Some(bearer) = self.bearer(name, committed)?.filter(|bearer| bearer != key) {
-                return Ok(Some(Outcome::AliasTaken {
-                    alias: name.clone(),
-                    bearer,
-                }));
+                return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer }));
             }
-            if name != key
-                && (self.heads.contains_key(name) || committed.record_row(name)?.is_some())
-            {
-                return Ok(Some(Outcome::AliasTaken {
-                    alias: name.clone(),
-                    bearer: name.clone(),
-                }));
+            if name != key && (self.heads.contains_key(name) || committed.record_row(name)?.is_some()) {
+                return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer: name.clone() }));
             }
         }
         for alias in &record.aliases {
@@ -197,29 +175,15 @@ impl Group {
         Ok(None)
     }
 
-    fn bearer(
-        &self,
-        alias: &CanonicalKey,
-        committed: &Committed<'_>,
-    ) -> Result<Option<CanonicalKey>, ApplyError> {
+    fn bearer(&self, alias: &CanonicalKey, committed: &Committed<'_>) -> Result<Option<CanonicalKey>, ApplyError> {
         if let Some(bearer) = self.aliases.get(alias) {
             return Ok(Some(bearer.clone()));
         }
-        let row = committed
-            .engine
-            .read(Table::Alias, alias.as_str().as_bytes())?;
-        Ok(row.and_then(|bytes| {
-            std::str::from_utf8(&bytes)
-                .ok()
-                .map(CanonicalKey::from_stored)
-        }))
+        let row = committed.engine.read(Table::Alias, alias.as_str().as_bytes())?;
+        Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))
     }
 
-    fn statement(
-        &mut self,
-        proposal: StatementProposal,
-        committed: &Committed<'_>,
-    ) -> Result<Planned, ApplyError> {
+    fn statement(&mut self, proposal: StatementProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
         let rows = committed
             .statements
             .rows(proposal.kind, &proposal.statement, 0)
@@ -230,8 +194,7 @@ impl Group {
                 return Ok(Planned::Not(Outcome::Exists));
             }
         }
-        self.rows
-            .extend(rows.into_iter().map(|row| (row.table, row.key)));
+        self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
         let meta = Meta::plain(proposal.time, &proposal.principal);
         Ok(Planned::Frame(self.push_statement(proposal, meta)))
     }
@@ -244,10 +207,7 @@ impl Group {
         committed: &Committed<'_>,
     ) -> Result<Planned, ApplyError> {
         let row = committed.record_row(key)?;
-        let Some(newest) = row
-            .as_ref()
-            .filter(|row| row.version == statements.len() as u64)
-        else {
+        let Some(newest) = row.as_ref().filter(|row| row.version == statements.len() as u64) else {
             return Ok(Planned::Not(Outcome::Moved(row)));
         };
         if self.heads.contains_key(key) {
@@ -263,10 +223,7 @@ impl Group {
             };
             last = self.push_statement(statement, meta);
             let frame = committed.journal.frame(location)?;
-            next = frame
-                .meta
-                .previous
-                .map(|location| (location, frame.meta.previous_index));
+            next = frame.meta.previous.map(|location| (location, frame.meta.previous_index));
         }
         Ok(Planned::Frame(last))
     }
@@ -280,12 +237,7 @@ impl Group {
             disclosures: Vec::new(),
             previous_in_group: None,
         };
-        self.push(Pending {
-            content,
-            meta,
-            record: None,
-            leaf,
-        })
+        self.push(Pending { content, meta, record: None, leaf })
     }
 
     fn push(&mut self, pending: Pending) -> usize {
@@ -307,9 +259,6 @@ pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
     256 + match proposal {
         Proposal::Entry(entry) => entry.statement.len() + entry.disclosures.len(),
         Proposal::Statement(proposal) => proposal.statement.len(),
-        Proposal::Erase { statements, .. } => statements
-            .iter()
-            .map(|statement| 256 + statement.statement.len())
-            .sum(),
+        Proposal::Erase { statements, .. } => statements.iter().map(|statement| 256 + statement.statement.len()).sum(),
     }
 }

@@ -46,11 +46,7 @@ pub struct StoreOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("{action} {path}: {source}")]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{0} is in use by another process: stop that one first, or name another folder")]
     InUse(PathBuf),
     #[error(transparent)]
@@ -87,33 +83,20 @@ impl Store {
     ) -> Result<(Store, Opened), OpenError> {
         let io = |action, path: &Path| {
             let path = path.to_owned();
-            move |source| OpenError::Io {
-                action,
-                path,
-                source,
-            }
+            move |source| OpenError::Io { action, path, source }
         };
         std::fs::create_dir_all(&options.folder).map_err(io("make", &options.folder))?;
         let lock = lock_folder(&options.folder)?;
         let folder = options.folder.join("journal");
         let medium: Arc<dyn Medium> = Arc::new(Disk::open(&folder).map_err(io("open", &folder))?);
         let records = options.folder.join("records");
-        let mut home = match options.engine {
+        let home = match options.engine {
             EngineChoice::Memory => Home::Memory,
-            EngineChoice::Sled { budget_bytes } => Home::Sled {
-                folder: records,
-                budget_bytes,
-            },
+            EngineChoice::Sled { budget_bytes } => Home::Sled { folder: records, budget_bytes },
         };
-        let (mut store, opened) = Store::open_on(
-            options,
-            medium,
-            checkpoint::session(&options.folder),
-            &mut home,
-            statements,
-            observer,
-            fatal,
-        )?;
+        let session = checkpoint::session(&options.folder);
+        let hooks = Hooks { statements, observer, fatal };
+        let (mut store, opened) = Store::open_on(options, Ground { medium, session, home }, hooks)?;
         store.lock = Some(lock);
         Ok((store, opened))
     }
@@ -126,40 +109,18 @@ impl Store {
         observer: Arc<dyn Observer>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
-        Store::open_on(
-            options,
-            medium,
-            None,
-            &mut Home::Memory,
-            statements,
-            observer,
-            fatal,
-        )
+        let ground = Ground { medium, session: None, home: Home::Memory };
+        Store::open_on(options, ground, Hooks { statements, observer, fatal })
     }
 
-    fn open_on(
-        options: &StoreOptions,
-        medium: Arc<dyn Medium>,
-        session: Option<String>,
-        home: &mut Home,
-        statements: Arc<dyn ReadStatement>,
-        observer: Arc<dyn Observer>,
-        fatal: Arc<dyn Fatal>,
-    ) -> Result<(Store, Opened), OpenError> {
+    fn open_on(options: &StoreOptions, ground: Ground, hooks: Hooks) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
-        let mut opening = Opening::begin(medium.as_ref(), home, session.clone())?;
-        let Recovered {
-            journal,
-            from,
-            cut,
-            erased,
-        } = Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
-        let reader = journal.reader();
-        let applier = Applier {
-            statements: Arc::clone(&statements),
-            journal: Arc::clone(&reader),
-        };
-        opening.catch_up(home, &applier, from, journal.tail())?;
+        let Ground { medium, session, home } = ground;
+        let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
+        let Recovered { journal, from, cut, erased } =
+            Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
+        let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
+        opening.catch_up(&home, &applier, from, journal.tail())?;
         if !erased.is_empty() {
             opening.engine.persist()?;
             for location in erased {
@@ -168,21 +129,29 @@ impl Store {
         }
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
-        checkpoint::save(
-            medium.as_ref(),
-            &Checkpoint {
-                tail: from,
-                clean: false,
-                session: session.clone(),
-            },
-        )?;
+        let checkpoint = Checkpoint { tail: from, clean: false, session };
+        checkpoint::save(medium.as_ref(), &checkpoint)?;
         let opened = Opened {
             cut,
             records: opening.mark.records,
             seconds: started.elapsed().as_secs_f64(),
-            ..opening.opened
+            ..std::mem::take(&mut opening.opened)
         };
+        let store = Store::start(options, journal, applier, opening, medium, checkpoint, hooks)?;
+        Ok((store, opened))
+    }
 
+    /// Starts the sequencer and the thread that moves the checkpoint along.
+    fn start(
+        options: &StoreOptions,
+        journal: Journal,
+        applier: Applier,
+        opening: Opening,
+        medium: Arc<dyn Medium>,
+        checkpoint: Checkpoint,
+        hooks: Hooks,
+    ) -> Result<Store, OpenError> {
+        let reader = journal.reader();
         let settled = Arc::new(Mutex::new(journal.tail()));
         let poisoned = Arc::new(AtomicBool::new(false));
         let (jobs, queue) = bounded(options.queue_entries);
@@ -190,11 +159,8 @@ impl Store {
             journal,
             engine: Arc::clone(&opening.engine),
             applier,
-            observer,
-            fatal: Arc::new(Poison {
-                told: fatal,
-                poisoned: Arc::clone(&poisoned),
-            }),
+            observer: hooks.observer,
+            fatal: Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) }),
             limits: options.group,
             mark: opening.mark,
             settled: Arc::clone(&settled),
@@ -202,49 +168,56 @@ impl Store {
             poisoned: None,
             forgotten_to: None,
         };
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(work)
-                .map_err(|source| OpenError::Io {
-                    action: "start a thread for",
-                    path: options.folder.clone(),
-                    source,
-                })
-        };
-        let sequencer = spawn("sequencer", Box::new(move || sequencer.run(&queue)))?;
+        let sequencer = spawn(options, "sequencer", move || sequencer.run(&queue))?;
         let (stop, stopped) = bounded(1);
         let keeper = CheckpointKeeper {
             engine: Arc::clone(&opening.engine),
             medium: Arc::clone(&medium),
             settled: Arc::clone(&settled),
             jobs: jobs.clone(),
-            saved: from,
-            session,
+            saved: checkpoint.tail,
+            session: checkpoint.session,
             interval: options.checkpoint_interval,
         };
-        let thread = spawn("checkpoints", Box::new(move || keeper.run(&stopped)))?;
-        let keeper = Mutex::new(Some(Keeper {
-            stop,
-            thread,
-            sequencer,
-        }));
-        let engine = opening.engine;
-        Ok((
-            Store {
-                jobs,
-                engine,
-                journal: reader,
-                statements,
-                settled,
-                medium,
-                keeper,
-                poisoned,
-                lock: None,
-            },
-            opened,
-        ))
+        let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
+        Ok(Store {
+            jobs,
+            engine: opening.engine,
+            journal: reader,
+            statements: hooks.statements,
+            settled,
+            medium,
+            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer })),
+            poisoned,
+            lock: None,
+        })
     }
+}
+
+/// What a store stands on.
+struct Ground {
+    medium: Arc<dyn Medium>,
+    session: Option<String>,
+    home: Home,
+}
+
+/// What the stages above give a store.
+struct Hooks {
+    statements: Arc<dyn ReadStatement>,
+    observer: Arc<dyn Observer>,
+    fatal: Arc<dyn Fatal>,
+}
+
+fn spawn(
+    options: &StoreOptions,
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, OpenError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| OpenError::Io {
+        action: "start a thread for",
+        path: options.folder.clone(),
+        source,
+    })
 }
 
 /// Marks the store before it tells the node.
@@ -269,11 +242,8 @@ fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64>
         if let Some((_, known)) = last.filter(|(asked, _)| asked.elapsed() < ASK_AGAIN) {
             return known;
         }
-        let short = medium
-            .free_bytes()
-            .ok()
-            .and_then(|free| reserve_bytes.checked_sub(free))
-            .filter(|short| *short > 0);
+        let short =
+            medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
         *last = Some((Instant::now(), short));
         short
     }
@@ -286,18 +256,10 @@ pub(super) fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(|source| OpenError::Io {
-            action: "open",
-            path: path.clone(),
-            source,
-        })?;
+        .map_err(|source| OpenError::Io { action: "open", path: path.clone(), source })?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(folder.to_owned())),
-        Err(error) => Err(OpenError::Io {
-            action: "lock",
-            path,
-            source: error.into(),
-        }),
+        Err(error) => Err(OpenError::Io { action: "lock", path, source: error.into() }),
     }
 }

@@ -4,15 +4,15 @@
 //! occurs twice in a window is decided the second time after the first is committed.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::StartImport;
+use super::atomic::atomic;
 use super::job::{ErrorRow, Failure, Job};
+use super::lines::{Line, Lines};
 use super::row::{Decision, Fault, Wanted, of_service};
 use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
@@ -22,29 +22,16 @@ use crate::services::{ServiceError, Services};
 use crate::store::journal::Effect;
 use crate::store::{EntryProposal, Outcome, Proposal, Refusal};
 
-/// Rows that are committed together: enough for one fdatasync to be cheap, few enough that a single registration which
-/// comes between two windows hardly waits.
-const WINDOW_ROWS: usize = 1024;
 /// How often a row is decided anew when others change the same record.
 const ATTEMPTS: usize = 8;
-/// The most rows of an atomic import, so that they fit into memory; the group's bytes are checked too.
-const ATOMIC_ROWS: usize = 100_000;
-
-/// A line as it came.
-struct Line {
-    number: u64,
-    bytes: Vec<u8>,
-    /// Whether it was longer than the limit; `bytes` is its beginning then.
-    cut: bool,
-}
 
 /// A row on its way.
-struct Prepared {
-    line: Line,
-    fate: Fate,
+pub(super) struct Prepared {
+    pub line: Line,
+    pub fate: Fate,
 }
 
-enum Fate {
+pub(super) enum Fate {
     Commit(Wanted, Box<EntryProposal>),
     /// The name occurs earlier in the window: decide when that one is committed.
     Later(Wanted),
@@ -58,44 +45,26 @@ pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), 
     if turns.0.send(()).is_err() {
         return;
     }
-    let failure = if job.start.atomic {
-        atomic(services, job)
-    } else {
-        row_by_row(services, job)
-    };
+    let failure = if job.start.atomic { atomic(services, job) } else { row_by_row(services, job) };
     if let Err(Failed(failure)) = &failure {
-        tracing::warn!(
-            job = job.id,
-            code = failure.code,
-            "an import ended before its last row"
-        );
+        tracing::warn!(job = job.id, code = failure.code, "an import ended before its last row");
     }
     job.finish(failure.err().map(|Failed(failure)| failure));
     let _ = turns.1.try_recv();
 }
 
 /// The job cannot go on.
-struct Failed(Failure);
+pub(super) struct Failed(pub Failure);
 
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Failed {
         tracing::error!(%error, "an upload could not be read back");
-        failed(
-            "internal",
-            Text::new(
-                "上传文件读取失败，详见日志",
-                "the upload could not be read back, see the log",
-            ),
-        )
+        failed("internal", Text::new("上传文件读取失败，详见日志", "the upload could not be read back, see the log"))
     }
 }
 
-fn failed(code: &str, text: Text) -> Failed {
-    Failed(Failure {
-        code: code.to_owned(),
-        zh: text.zh,
-        en: text.en,
-    })
+pub(super) fn failed(code: &str, text: Text) -> Failed {
+    Failed(Failure { code: code.to_owned(), zh: text.zh, en: text.en })
 }
 
 fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
@@ -103,17 +72,12 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
     let stopped = Arc::new(AtomicBool::new(false));
     let (prepared, to_commit) = bounded::<Vec<Prepared>>(1);
     let committer = {
-        let (services, job, stopped) =
-            (Arc::clone(services), Arc::clone(job), Arc::clone(&stopped));
-        std::thread::Builder::new()
-            .name("import-commit".to_owned())
-            .spawn(move || {
-                let outcome = to_commit
-                    .iter()
-                    .try_for_each(|window| commit(&services, &job, window));
-                stopped.store(true, Ordering::Release);
-                outcome
-            })?
+        let (services, job, stopped) = (Arc::clone(services), Arc::clone(job), Arc::clone(&stopped));
+        std::thread::Builder::new().name("import-commit".to_owned()).spawn(move || {
+            let outcome = to_commit.iter().try_for_each(|window| commit(&services, &job, window));
+            stopped.store(true, Ordering::Release);
+            outcome
+        })?
     };
     let mut read = Ok(());
     while !stopped.load(Ordering::Acquire) {
@@ -132,123 +96,24 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
         }
     }
     drop(prepared);
-    let committed = committer
-        .join()
-        .map_err(|_| internal("the committing thread panicked"))?;
+    let committed = committer.join().map_err(|_| internal("the committing thread panicked"))?;
     read?;
     committed
 }
 
-/// All rows in one group, or none.
-fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
-    let mut lines = Lines::open(job, services.settings.line_bytes)?;
-    let mut rows = Vec::new();
-    loop {
-        let window = lines.window()?;
-        if window.is_empty() {
-            break;
-        }
-        job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
-        rows.extend(window);
-        if rows.len() > ATOMIC_ROWS {
-            return Err(failed(
-                "import_too_large",
-                Text::new(
-                    format!("原子导入最多 {ATOMIC_ROWS} 行：请拆分或不用 atomic"),
-                    format!(
-                        "an atomic import takes {ATOMIC_ROWS} rows: split it, or import row by row"
-                    ),
-                ),
-            ));
-        }
-    }
-    let mut proposals = Vec::with_capacity(rows.len());
-    let (mut committed_rows, mut skipped, mut failures) = (Vec::new(), 0, 0);
-    for Prepared { line, fate } in prepare(services, job, rows) {
-        match fate {
-            Fate::Commit(wanted, proposal) => {
-                committed_rows.push((line, proposal.effect, wanted));
-                proposals.push(Proposal::Entry(*proposal));
-            }
-            Fate::Skipped => skipped += 1,
-            Fate::Later(_) => {
-                let text = Text::new(
-                    "同一标识在原子导入中出现两次",
-                    "the identifier occurs twice in an atomic import",
-                );
-                reject(
-                    job,
-                    &line,
-                    Fault {
-                        column: Some("identifier".to_owned()),
-                        code: "duplicate_in_file".to_owned(),
-                        text,
-                    },
-                );
-                failures += 1;
-            }
-            Fate::Failed(fault) => {
-                reject(job, &line, fault);
-                failures += 1;
-            }
-        }
-    }
-    let nothing_done = || {
-        failed(
-            "import_rejected",
-            Text::new(
-                "有行不合格，整个文件未登记任何内容",
-                "some rows are not good, so nothing of the file was registered",
-            ),
-        )
-    };
-    if failures > 0 {
-        return Err(nothing_done());
-    }
-    if !proposals.is_empty() {
-        let outcomes = services.store.commit_blocking(proposals, true);
-        for (outcome, (line, effect, wanted)) in outcomes.into_iter().zip(committed_rows) {
-            match outcome {
-                Outcome::Committed(_) => count(job, effect),
-                Outcome::Withdrawn => {}
-                Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
-                other => {
-                    let error = complaint(&other, &wanted);
-                    reject(job, &line, of_service(&error, &job.start));
-                    failures += 1;
-                }
-            }
-        }
-    }
-    if failures > 0 {
-        return Err(nothing_done());
-    }
-    job.skipped.fetch_add(skipped, Ordering::Relaxed);
-    Ok(())
-}
-
 /// Reads, decides and signs a window's rows, half of them on another thread.
-fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
+pub(super) fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
     let now = Timestamp::now();
     let mut first = window;
     let second = first.split_off(first.len() / 2);
     let wanted = |lines: Vec<Line>| {
-        lines
-            .into_iter()
-            .map(|line| (read(services, &job.start, &line, now), line))
-            .collect::<Vec<_>>()
+        lines.into_iter().map(|line| (read(services, &job.start, &line, now), line)).collect::<Vec<_>>()
     };
     let mut rows = both(first, second, &wanted);
     // Names that occur twice are found in the order of the file, before anything is decided.
     let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(rows.len());
-    let first_time: Vec<bool> = rows
-        .iter()
-        .map(|(wanted, _)| {
-            wanted
-                .as_ref()
-                .is_ok_and(|wanted| names.insert(wanted.key().clone()))
-        })
-        .collect();
+    let first_time: Vec<bool> =
+        rows.iter().map(|(wanted, _)| wanted.as_ref().is_ok_and(|wanted| names.insert(wanted.key().clone()))).collect();
     let mut rows: Vec<_> = rows.drain(..).zip(first_time).collect();
     let second = rows.split_off(rows.len() / 2);
     let decide = |rows: Vec<((Result<Wanted, Fault>, Line), bool)>| {
@@ -266,11 +131,7 @@ fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
     both(rows, second, &decide)
 }
 
-fn both<T: Send, U: Send>(
-    first: Vec<T>,
-    second: Vec<T>,
-    work: &(impl Fn(Vec<T>) -> Vec<U> + Sync),
-) -> Vec<U> {
+fn both<T: Send, U: Send>(first: Vec<T>, second: Vec<T>, work: &(impl Fn(Vec<T>) -> Vec<U> + Sync)) -> Vec<U> {
     std::thread::scope(|scope| {
         let second = scope.spawn(|| work(second));
         let mut done = work(first);
@@ -282,23 +143,11 @@ fn both<T: Send, U: Send>(
     })
 }
 
-fn read(
-    services: &Services,
-    start: &StartImport,
-    line: &Line,
-    now: Timestamp,
-) -> Result<Wanted, Fault> {
+fn read(services: &Services, start: &StartImport, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
     if line.cut {
         let limit = services.settings.line_bytes;
-        let text = Text::new(
-            format!("该行超过 {limit} 字节"),
-            format!("the line has more than {limit} bytes"),
-        );
-        return Err(Fault {
-            column: None,
-            code: "line_too_long".to_owned(),
-            text,
-        });
+        let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
+        return Err(Fault { column: None, code: "line_too_long".to_owned(), text });
     }
     services.wanted(&line.bytes, start, now)
 }
@@ -339,11 +188,7 @@ fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), F
                 Outcome::Committed(_) => count(job, effect),
                 Outcome::Moved(_) => moved.push((line, wanted)),
                 Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
-                other => reject(
-                    job,
-                    &line,
-                    of_service(&complaint(&other, &wanted), &job.start),
-                ),
+                other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
             }
         }
         moved.append(&mut again);
@@ -363,10 +208,7 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
             Fate::Commit(same, proposal) => {
                 wanted = same;
                 let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
-                let outcome = services
-                    .store
-                    .commit_blocking(vec![Proposal::Entry(*proposal)], false)
-                    .pop();
+                let outcome = services.store.commit_blocking(vec![Proposal::Entry(*proposal)], false).pop();
                 match services.judge(outcome, &record, effect) {
                     Ok(Attempt::Done(_)) => {
                         count(job, effect);
@@ -390,63 +232,43 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
             }
         }
     }
-    let error = ServiceError::Conflict {
-        identifier: wanted.identifier.spelling().to_owned(),
-    };
+    let error = ServiceError::Conflict { identifier: wanted.identifier.spelling().to_owned() };
     reject(job, line, of_service(&error, &job.start));
     Ok(())
 }
 
-fn complaint(outcome: &Outcome, wanted: &Wanted) -> ServiceError {
+pub(super) fn complaint(outcome: &Outcome, wanted: &Wanted) -> ServiceError {
     let identifier = wanted.identifier.spelling().to_owned();
     match outcome {
-        Outcome::AliasTaken { alias, .. } => ServiceError::AliasTaken {
-            alias: alias.clone(),
-        },
+        Outcome::AliasTaken { alias, .. } => ServiceError::AliasTaken { alias: alias.clone() },
         Outcome::Erased => ServiceError::Gone { identifier },
         _ => ServiceError::Conflict { identifier },
     }
 }
 
-fn stopped_by(refusal: &Refusal) -> Failed {
+pub(super) fn stopped_by(refusal: &Refusal) -> Failed {
     let error = ServiceError::Refused(refusal.clone());
     let text = error.text();
     failed(
         error.code(),
         Text::new(
-            format!(
-                "{}。排除后用 on_conflict=skip 重新导入，已登记的行会被跳过",
-                text.zh
-            ),
-            format!(
-                "{}; then import again with on_conflict=skip, rows that are registered are skipped",
-                text.en
-            ),
+            format!("{}。排除后用 on_conflict=skip 重新导入，已登记的行会被跳过", text.zh),
+            format!("{}; then import again with on_conflict=skip, rows that are registered are skipped", text.en),
         ),
     )
 }
 
 fn internal(cause: &'static str) -> Failed {
     tracing::error!(cause, "an import failed");
-    failed(
-        "internal",
-        Text::new(
-            "节点内部错误，已记入日志",
-            "an internal error, noted in the log",
-        ),
-    )
+    failed("internal", Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"))
 }
 
-fn count(job: &Job, effect: Effect) {
-    let counter = if effect == Effect::Created {
-        &job.registered
-    } else {
-        &job.updated
-    };
+pub(super) fn count(job: &Job, effect: Effect) {
+    let counter = if effect == Effect::Created { &job.registered } else { &job.updated };
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-fn reject(job: &Job, line: &Line, fault: Fault) {
+pub(super) fn reject(job: &Job, line: &Line, fault: Fault) {
     job.reject(&ErrorRow {
         line: line.number,
         column: fault.column,
@@ -455,69 +277,4 @@ fn reject(job: &Job, line: &Line, fault: Fault) {
         en: fault.text.en,
         row: String::from_utf8_lossy(&line.bytes).into_owned(),
     });
-}
-
-/// The lines of an upload, with bounded memory whatever their length.
-struct Lines {
-    input: BufReader<File>,
-    number: u64,
-    limit: usize,
-}
-
-impl Lines {
-    fn open(job: &Job, limit: usize) -> std::io::Result<Lines> {
-        Ok(Lines {
-            input: BufReader::with_capacity(1 << 20, File::open(job.folder.join("input"))?),
-            number: 0,
-            limit,
-        })
-    }
-
-    /// The next lines that are not blank; none at the end.
-    fn window(&mut self) -> std::io::Result<Vec<Line>> {
-        let mut window = Vec::with_capacity(WINDOW_ROWS);
-        while window.len() < WINDOW_ROWS {
-            let Some(line) = self.line()? else { break };
-            if line.cut || !line.bytes.trim_ascii().is_empty() {
-                window.push(line);
-            }
-        }
-        Ok(window)
-    }
-
-    fn line(&mut self) -> std::io::Result<Option<Line>> {
-        let mut bytes = Vec::new();
-        let (mut cut, mut any) = (false, false);
-        loop {
-            let buffer = self.input.fill_buf()?;
-            if buffer.is_empty() {
-                break;
-            }
-            any = true;
-            let end = buffer.iter().position(|byte| *byte == b'\n');
-            let taken = end.unwrap_or(buffer.len());
-            let room = self.limit.saturating_sub(bytes.len());
-            bytes.extend_from_slice(&buffer[..taken.min(room)]);
-            cut |= taken > room;
-            self.input.consume(end.map_or(taken, |end| end + 1));
-            if end.is_some() {
-                break;
-            }
-        }
-        if !any {
-            return Ok(None);
-        }
-        self.number += 1;
-        if self.number == 1 && bytes.starts_with(b"\xEF\xBB\xBF") {
-            bytes.drain(..3);
-        }
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-        Ok(Some(Line {
-            number: self.number,
-            bytes,
-            cut,
-        }))
-    }
 }
