@@ -31,8 +31,9 @@ pub enum InboundError {
 
 /// A request's body under its limits. The clock runs only while the reader waits for the client.
 #[derive(Debug)]
-pub struct Inbound<B = Incoming> {
+pub struct Inbound<B: Body = Incoming> {
     body: B,
+    pulse: Arc<Pulse>,
     limit: u64,
     received: u64,
     timeout: Duration,
@@ -42,10 +43,11 @@ pub struct Inbound<B = Incoming> {
     clock: Option<Pin<Box<Sleep>>>,
 }
 
-impl<B> Inbound<B> {
-    pub(super) fn new(body: B, limits: &Limits) -> Self {
+impl<B: Body> Inbound<B> {
+    pub(super) fn new(body: B, limits: &Limits, pulse: Arc<Pulse>) -> Self {
         Self {
             body,
+            pulse,
             limit: limits.body_bytes,
             received: 0,
             timeout: limits.body_timeout,
@@ -87,6 +89,14 @@ impl<B> Inbound<B> {
             }
         }
         Ok(())
+    }
+}
+
+impl<B: Body> Drop for Inbound<B> {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.pulse.left_unread();
+        }
     }
 }
 
@@ -296,17 +306,27 @@ mod tests {
         });
         let body: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>> =
             Box::pin(StreamBody::new(pieces.boxed()));
-        (sender, Inbound::new(body, &limits()))
+        (sender, Inbound::new(body, &limits(), Arc::default()))
     }
 
     #[tokio::test]
     async fn a_declared_length_over_the_limit_is_refused_before_a_byte_is_read() {
-        let body = Inbound::new(Full::new(Bytes::from(vec![0; 11])), &limits()).with_limit(10);
+        let body = Inbound::new(
+            Full::new(Bytes::from(vec![0; 11])),
+            &limits(),
+            Arc::default(),
+        )
+        .with_limit(10);
         assert!(matches!(
             body.collect().await,
             Err(InboundError::TooLarge { limit: 10 })
         ));
-        let body = Inbound::new(Full::new(Bytes::from(vec![0; 10])), &limits()).with_limit(10);
+        let body = Inbound::new(
+            Full::new(Bytes::from(vec![0; 10])),
+            &limits(),
+            Arc::default(),
+        )
+        .with_limit(10);
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 10);
     }
 

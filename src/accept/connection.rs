@@ -22,15 +22,16 @@ use super::worker::Shared;
 use super::{Answerer, Refusal};
 use crate::metrics::Transport;
 
-/// hyper's HTTP/1 side. Its header time-out stays off: the sweeper has a cheaper one.
+/// hyper's HTTP/1 side. Its header time-out stays off: the sweeper has a cheaper one. `pipeline_flush` stays off too: it holds an
+/// answer back while any byte of the next request is there, so a stray CRLF after a body would hang the client, and it never
+/// sends hyper's own 400 and 431.
 pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_header_size(limits.head_bytes())
-        .max_buf_size(limits.head_bytes())
-        .pipeline_flush(true);
+        .max_buf_size(limits.head_bytes());
     // Up to 100 hyper parses on the stack; asked for more it allocates for each request.
     if limits.header_count > 100 {
         builder.max_headers(limits.header_count);
@@ -82,23 +83,31 @@ async fn speak_http1<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc
         let mut connection = Pin::new(&mut connection);
         if is_closing {
             // First what has already come: a request in the socket is answered, not dropped.
-            if let Poll::Ready(end) = connection.as_mut().poll(context) {
+            if let Poll::Ready(end) = connection.poll_without_shutdown(context) {
                 return Poll::Ready(end);
             }
             connection.as_mut().graceful_shutdown();
         }
-        connection.poll(context)
+        connection.poll_without_shutdown(context)
     });
-    match ended.await {
-        Ended::ByItself(Ok(())) => {}
-        Ended::ByItself(Err(error)) => note_end(&shared, &error),
+    let last_words = match ended.await {
+        Ended::ByItself(Ok(())) if pulse.has_unread_body() => Bytes::new(),
+        Ended::ByItself(Ok(())) => return,
+        Ended::ByItself(Err(error)) => {
+            note_end(&shared, &error);
+            if !error.is_parse() {
+                return;
+            }
+            Bytes::new()
+        }
         Ended::By(Verdict::HeadLate) => {
             shared.metrics.accept.refused(Refusal::HeadLate.word());
-            let stream = connection.into_parts().io.into_inner().into_stream();
-            farewell(stream, shared.late.clone()).await;
+            shared.late.clone()
         }
-        Ended::By(_) => shared.metrics.accept.refused("write_timeout"),
-    }
+        Ended::By(_) => return shared.metrics.accept.refused("write_timeout"),
+    };
+    let stream = connection.into_parts().io.into_inner().into_stream();
+    farewell(stream, last_words).await;
 }
 
 async fn speak_http2<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
@@ -119,7 +128,7 @@ async fn speak_http2<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc
 }
 
 fn note_end<A>(shared: &Shared<A>, error: &hyper::Error) {
-    if error.is_parse() || error.is_parse_too_large() {
+    if error.is_parse() {
         shared.metrics.accept.refused("malformed");
     }
     tracing::debug!(%error, "connection ended");
@@ -183,8 +192,8 @@ pub(super) fn in_bytes(response: Response<Outbound>) -> Bytes {
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Says `bytes` and closes. Reads what the client still sends for a moment: closing over unread bytes resets the connection, and
-/// the client would lose the answer.
+/// Says `bytes` and closes. Reads what the client still sends for a moment: closing over unread bytes resets the
+/// connection, and a client that is still sending its body would lose the answer.
 pub(super) async fn farewell(mut stream: TcpStream, bytes: Bytes) {
     let talk = async {
         stream.write_all(&bytes).await?;

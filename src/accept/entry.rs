@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 
 use super::body::{Carried, Hold, Inbound, Outbound};
 use super::settings::Limits;
@@ -48,7 +48,7 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
         let shared = &self.shared;
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         if let Some(refusal) = oversize(uri, headers, &shared.limits) {
-            return self.refuse(refusal, headers, started);
+            return self.refuse(refusal, &request, started);
         }
         if let Some(response) = shared.answerer.hot(method, uri, headers) {
             return self.at_once(response, Outcome::Hit, started);
@@ -56,7 +56,7 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
         let in_flight = &shared.metrics.accept.requests_in_flight;
         if in_flight.inc() >= shared.limits.requests_in_flight as u64 {
             in_flight.dec();
-            return self.refuse(Refusal::TooManyRequests, headers, started);
+            return self.refuse(Refusal::TooManyRequests, &request, started);
         }
         let hold = Hold::new(Arc::clone(&self.pulse), in_flight.clone());
         self.later(request, hold, started)
@@ -74,17 +74,21 @@ impl<A: Answerer> Entry<A> {
         Reply::Ready(Some(response.map(Carried::free)))
     }
 
-    fn refuse(&self, refusal: Refusal, headers: &HeaderMap, started: Instant) -> Reply {
+    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>, started: Instant) -> Reply {
+        if !request.body().is_end_stream() {
+            self.pulse.left_unread();
+        }
         self.shared.metrics.accept.refused(refusal.word());
-        let response = self.shared.answerer.refuse(refusal, headers);
+        let response = self.shared.answerer.refuse(refusal, request.headers());
         let outcome = Outcome::of_status(response.status().as_u16());
         self.at_once(response, outcome, started)
     }
 
     fn later(&self, request: Request<Incoming>, hold: Hold, started: Instant) -> Reply {
         let (shared, transport) = (Arc::clone(&self.shared), self.transport);
+        let pulse = Arc::clone(&self.pulse);
         Reply::Later(Box::pin(async move {
-            let request = request.map(|body| Inbound::new(body, &shared.limits));
+            let request = request.map(|body| Inbound::new(body, &shared.limits, pulse));
             let answer = AssertUnwindSafe(shared.answerer.answer(request)).catch_unwind();
             let response = match answer.await {
                 Ok(response) => response,

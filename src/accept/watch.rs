@@ -49,6 +49,8 @@ pub(super) struct Pulse {
     withheld: AtomicU32,
     /// Moves with every piece of an answer's body that is handed over.
     pieces: AtomicU32,
+    /// A request's body was not read to its end: bytes of it may still come.
+    has_unread_body: AtomicBool,
     verdict: AtomicU8,
     waker: AtomicWaker,
     is_ended: AtomicBool,
@@ -108,6 +110,14 @@ impl Pulse {
     pub(super) fn piece(&self) {
         self.pieces
             .store(self.pieces.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    pub(super) fn left_unread(&self) {
+        self.has_unread_body.store(true, Relaxed);
+    }
+
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.has_unread_body.load(Relaxed)
     }
 
     pub(super) fn ended(&self) {

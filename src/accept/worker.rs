@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ pub enum Ending {
 pub struct Running {
     lifecycle: Lifecycle,
     settings: Settings,
-    metrics: Arc<Metrics>,
+    /// Connections that were open when a worker had to end.
+    cut_off: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
     /// Closes when the last worker has ended.
     ended: mpsc::Receiver<()>,
@@ -78,6 +79,7 @@ impl Bound {
             ..
         } = self;
         let (alive, ended) = mpsc::channel(1);
+        let cut_off = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::with_capacity(listeners.len());
         for (position, listeners) in listeners.into_iter().enumerate() {
             let worker = Worker {
@@ -88,6 +90,7 @@ impl Bound {
                 )),
                 lifecycle: lifecycle.clone(),
                 core: settings.pin_cores.then_some(position),
+                cut_off: Arc::clone(&cut_off),
                 _alive: alive.clone(),
             };
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -106,7 +109,7 @@ impl Bound {
         Ok(Running {
             lifecycle,
             settings,
-            metrics,
+            cut_off,
             threads,
             ended,
         })
@@ -124,17 +127,23 @@ impl Running {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
-        let ending = runtime.block_on(self.walk_to_the_end());
+        runtime.block_on(self.walk_to_the_end());
         self.lifecycle.advance(Phase::Stopped);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a worker panicked");
             }
         }
-        Ok(ending)
+        match self.cut_off.load(Ordering::Relaxed) {
+            0 => Ok(Ending::Drained),
+            connections => {
+                tracing::warn!(connections, "stopped with connections open");
+                Ok(Ending::CutOff { connections })
+            }
+        }
     }
 
-    async fn walk_to_the_end(&mut self) -> Ending {
+    async fn walk_to_the_end(&mut self) {
         let Self {
             lifecycle,
             settings,
@@ -160,17 +169,10 @@ impl Running {
             "draining: no new connections"
         );
         tokio::select! {
-            biased;
-            _ = ended.recv() => Ending::Drained,
-            () = lifecycle.reached(Phase::Stopped) => self.cut_off(),
-            () = tokio::time::sleep(settings.deadline) => self.cut_off(),
+            _ = ended.recv() => {}
+            () = lifecycle.reached(Phase::Stopped) => {}
+            () = tokio::time::sleep(settings.deadline) => {}
         }
-    }
-
-    fn cut_off(&self) -> Ending {
-        let connections = self.metrics.accept.connections.get();
-        tracing::warn!(connections, "stopped with connections open");
-        Ending::CutOff { connections }
     }
 }
 
@@ -178,6 +180,7 @@ struct Worker<A> {
     shared: Arc<Shared<A>>,
     lifecycle: Lifecycle,
     core: Option<usize>,
+    cut_off: Arc<AtomicU64>,
     _alive: mpsc::Sender<()>,
 }
 
@@ -208,7 +211,10 @@ impl<A: Answerer> Worker<A> {
         self.shared.watch.pass_to_all(Verdict::Close);
         tokio::select! {
             () = self.shared.open.all_gone() => {}
-            () = self.lifecycle.reached(Phase::Stopped) => {}
+            () = self.lifecycle.reached(Phase::Stopped) => {
+                let open = self.shared.open.count.load(Ordering::Relaxed);
+                self.cut_off.fetch_add(open as u64, Ordering::Relaxed);
+            }
         }
     }
 }
