@@ -1,1 +1,85 @@
 //! Stage 1: bytes in, bytes out: listeners, limits, drain. Knows sockets, nothing of identifiers.
+//!
+//! ```text
+//! listen      sockets bound, one set a worker
+//! worker      a thread, its runtime, its accept loops
+//! connection  one client: which HTTP, until it ends
+//! wire        the socket, seen by the sweeper
+//! watch       the sweeper: who is late, idle or stuck
+//! entry       one request: limits, hot answer or a task
+//! body        what comes in and goes out in pieces
+//! lifecycle   ready, lame duck, draining, stopped
+//! ```
+//!
+//! node.rs hands in an [`Answerer`]; everything above the bytes is its affair. Three limits are answered by hyper itself,
+//! with an empty body: bytes that are no HTTP (400), more than 100 headers when `header_count` is 100 or less (431), and a head beyond
+//! `header_bytes + uri_bytes + 4 KiB` (431). All others go through [`Answerer::refuse`].
+
+mod body;
+mod connection;
+mod entry;
+mod lifecycle;
+mod listen;
+mod settings;
+mod signals;
+mod watch;
+mod wire;
+mod worker;
+
+use std::future::Future;
+
+use http::{HeaderMap, Method, Request, Response, Uri};
+
+pub use body::{Inbound, InboundError, Outbound};
+pub use lifecycle::{Lifecycle, Phase};
+pub use listen::{BindError, Bound, bind};
+pub use settings::{Limits, Settings};
+pub use signals::stop_on_signals;
+pub use worker::{Ending, Running};
+
+/// Whoever answers the requests. One value serves all workers.
+pub trait Answerer: Send + Sync + 'static {
+    /// The answer, when it can be given at once from memory: no await, no lock, no I/O. Called for every request, with only the
+    /// head in hand, before anything is boxed. These answers count against no limit of requests in flight, so they go on
+    /// under overload.
+    fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>>;
+
+    /// Everything else. The future may be dropped when the client goes away. A panic in it becomes
+    /// [`Refusal::Panicked`].
+    fn answer(&self, request: Request<Inbound>) -> impl Future<Output = Response<Outbound>> + Send;
+
+    /// What to say when accept turns a request away. `headers` are empty when no request could be read.
+    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Outbound>;
+}
+
+/// Why accept did not let a request through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The request target is longer than `limits.uri_bytes`.
+    UriTooLong,
+    /// More headers than `limits.header_count` or more bytes than `limits.header_bytes`.
+    HeadersTooLarge,
+    /// `limits.requests_in_flight` are being answered.
+    TooManyRequests,
+    /// `limits.connections` are open. Said to a client that has not asked yet, then the connection is closed.
+    TooManyConnections,
+    /// The head did not arrive within `limits.header_timeout_seconds`. The connection is closed.
+    HeadLate,
+    /// The answerer panicked.
+    Panicked,
+}
+
+impl Refusal {
+    /// The `reason` in the metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::TooManyRequests => "requests_in_flight",
+            Self::TooManyConnections => "connections",
+            Self::HeadLate => "header_timeout",
+            Self::Panicked => "panicked",
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One client, from the accepted socket to its end: which HTTP it speaks, then hyper, under the sweeper's verdicts.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::body::Outbound;
+use super::entry::Entry;
+use super::settings::Limits;
+use super::watch::{Pulse, Verdict};
+use super::wire::{Spoken, Wire};
+use super::worker::Shared;
+use super::{Answerer, Refusal};
+use crate::metrics::Transport;
+
+/// hyper's HTTP/1 side. Its header time-out stays off: the sweeper has a cheaper one. `pipeline_flush` stays off too: it holds an
+/// answer back while any byte of the next request is there, so a stray CRLF after a body would hang the client, and it never
+/// sends hyper's own 400 and 431.
+pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_header_size(limits.head_bytes())
+        .max_buf_size(limits.head_bytes());
+    // Up to 100 hyper parses on the stack; asked for more it allocates for each request.
+    if limits.header_count > 100 {
+        builder.max_headers(limits.header_count);
+    }
+    builder
+}
+
+pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .max_pending_accept_reset_streams(limits.h2_resets)
+        .max_local_error_reset_streams(limits.h2_resets)
+        .max_header_list_size(u32::try_from(limits.head_bytes()).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Serves one connection until its end, whatever ends it.
+pub(super) async fn serve<A: Answerer>(
+    stream: TcpStream,
+    shared: Arc<Shared<A>>,
+    pulse: Arc<Pulse>,
+) {
+    let mut wire = Wire::new(stream, Arc::clone(&pulse));
+    let spoken = {
+        let mut listening = pin!(wire.listen());
+        watched(&pulse, |context, is_closing| {
+            // During a drain nobody waits for a client that has not begun to ask.
+            if is_closing && pulse.is_silent() {
+                return Poll::Ready(Ok(Spoken::Nothing));
+            }
+            listening.as_mut().poll(context)
+        })
+        .await
+    };
+    match spoken {
+        Ended::ByItself(Ok(Spoken::Http1)) => speak_http1(wire, shared, pulse).await,
+        Ended::ByItself(Ok(Spoken::Http2)) => speak_http2(wire, shared, pulse).await,
+        Ended::ByItself(Ok(Spoken::Nothing) | Err(_)) => {}
+        Ended::By(_) => shared.metrics.accept.refused(Refusal::HeadLate.word()),
+    }
+}
+
+async fn speak_http1<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
+    let entry = Entry::new(Arc::clone(&shared), Arc::clone(&pulse), Transport::Http1);
+    let mut connection = shared.http1.serve_connection(TokioIo::new(wire), entry);
+    let ended = watched(&pulse, |context, is_closing| {
+        let mut connection = Pin::new(&mut connection);
+        if is_closing {
+            // First what has already come: a request in the socket is answered, not dropped.
+            if let Poll::Ready(end) = connection.poll_without_shutdown(context) {
+                return Poll::Ready(end);
+            }
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.poll_without_shutdown(context)
+    });
+    let last_words = match ended.await {
+        Ended::ByItself(Ok(())) if pulse.has_unread_body() => Bytes::new(),
+        Ended::ByItself(Ok(())) => return,
+        Ended::ByItself(Err(error)) => {
+            note_end(&shared, &error);
+            if !error.is_parse() {
+                return;
+            }
+            Bytes::new()
+        }
+        Ended::By(Verdict::HeadLate) => {
+            shared.metrics.accept.refused(Refusal::HeadLate.word());
+            shared.late.clone()
+        }
+        Ended::By(_) => return shared.metrics.accept.refused("write_timeout"),
+    };
+    let stream = connection.into_parts().io.into_inner().into_stream();
+    farewell(stream, last_words).await;
+}
+
+async fn speak_http2<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
+    let entry = Entry::new(Arc::clone(&shared), Arc::clone(&pulse), Transport::Http2);
+    let mut connection = pin!(shared.http2.serve_connection(TokioIo::new(wire), entry));
+    let ended = watched(&pulse, |context, is_closing| {
+        if is_closing {
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    });
+    match ended.await {
+        Ended::ByItself(Ok(())) => {}
+        Ended::ByItself(Err(error)) => note_end(&shared, &error),
+        Ended::By(Verdict::HeadLate) => shared.metrics.accept.refused(Refusal::HeadLate.word()),
+        Ended::By(_) => shared.metrics.accept.refused("write_timeout"),
+    }
+}
+
+fn note_end<A>(shared: &Shared<A>, error: &hyper::Error) {
+    if error.is_parse() {
+        shared.metrics.accept.refused("malformed");
+    }
+    tracing::debug!(%error, "connection ended");
+}
+
+enum Ended<T> {
+    ByItself(T),
+    By(Verdict),
+}
+
+/// Polls `work` until it is done or the sweeper wants its end. `work` hears once that it is to close.
+async fn watched<T>(
+    pulse: &Pulse,
+    mut work: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
+) -> Ended<T> {
+    let (mut is_heard, mut is_closing) = (false, false);
+    poll_fn(|context| {
+        if !is_heard {
+            is_heard = true;
+            pulse.listen(context);
+        }
+        let close_now = match pulse.verdict() {
+            Verdict::GoOn => false,
+            Verdict::Close => !std::mem::replace(&mut is_closing, true),
+            verdict @ (Verdict::HeadLate | Verdict::Abort) => {
+                return Poll::Ready(Ended::By(verdict));
+            }
+        };
+        work(context, close_now).map(Ended::ByItself)
+    })
+    .await
+}
+
+/// A whole HTTP/1.1 answer in bytes, for clients that hyper does not serve (yet, or any more).
+pub(super) fn in_bytes(response: Response<Outbound>) -> Bytes {
+    let (head, body) = response.into_parts();
+    let body = match body {
+        Outbound::Whole(bytes) => bytes,
+        Outbound::Stream(_) => Bytes::new(),
+    };
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    let mut headers: HeaderMap = head.headers;
+    headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+    headers.insert(
+        http::header::CONNECTION,
+        http::HeaderValue::from_static("close"),
+    );
+    for (name, value) in &headers {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+/// How long, and for how many bytes, a client that was turned away may still be talking.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Says `bytes` and closes. Reads what the client still sends for a moment: closing over unread bytes resets the
+/// connection, and a client that is still sending its body would lose the answer.
+pub(super) async fn farewell(mut stream: TcpStream, bytes: Bytes) {
+    let talk = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await?;
+        let mut heard = 0;
+        let mut buffer = [0; 4096];
+        while heard < LINGER_BYTES {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                read => heard += read,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // A client that does not listen has lost only the reason.
+    let _ = tokio::time::timeout(LINGER, talk).await;
+}

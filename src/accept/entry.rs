@@ -1,0 +1,144 @@
+//! One request, from its parsed head to its answer: the limits of its head, the hot answer, or a task that counts as in
+//! flight.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use http::{HeaderMap, Request, Response, Uri};
+use hyper::body::{Body, Incoming};
+
+use super::body::{Carried, Hold, Inbound, Outbound};
+use super::settings::Limits;
+use super::watch::Pulse;
+use super::worker::Shared;
+use super::{Answerer, Refusal};
+use crate::metrics::{Outcome, Stage, Transport};
+
+/// What hyper calls for each request of one connection.
+pub(super) struct Entry<A> {
+    shared: Arc<Shared<A>>,
+    pulse: Arc<Pulse>,
+    transport: Transport,
+}
+
+impl<A> Entry<A> {
+    pub(super) fn new(shared: Arc<Shared<A>>, pulse: Arc<Pulse>, transport: Transport) -> Self {
+        Self {
+            shared,
+            pulse,
+            transport,
+        }
+    }
+}
+
+impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
+    type Response = Response<Carried>;
+    type Error = Infallible;
+    type Future = Reply;
+
+    fn call(&self, request: Request<Incoming>) -> Reply {
+        let started = Instant::now();
+        self.pulse.head_complete();
+        let shared = &self.shared;
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        if let Some(refusal) = oversize(uri, headers, &shared.limits) {
+            return self.refuse(refusal, &request, started);
+        }
+        if let Some(response) = shared.answerer.hot(method, uri, headers) {
+            return self.at_once(response, Outcome::Hit, started);
+        }
+        let in_flight = &shared.metrics.accept.requests_in_flight;
+        if in_flight.inc() >= shared.limits.requests_in_flight as u64 {
+            in_flight.dec();
+            return self.refuse(Refusal::TooManyRequests, &request, started);
+        }
+        let hold = Hold::new(Arc::clone(&self.pulse), in_flight.clone());
+        self.later(request, hold, started)
+    }
+}
+
+impl<A: Answerer> Entry<A> {
+    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, started: Instant) -> Reply {
+        self.shared.metrics.requests.record(
+            Stage::Total,
+            self.transport,
+            outcome,
+            started.elapsed(),
+        );
+        Reply::Ready(Some(response.map(Carried::free)))
+    }
+
+    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>, started: Instant) -> Reply {
+        if !request.body().is_end_stream() {
+            self.pulse.left_unread();
+        }
+        self.shared.metrics.accept.refused(refusal.word());
+        let response = self.shared.answerer.refuse(refusal, request.headers());
+        let outcome = Outcome::of_status(response.status().as_u16());
+        self.at_once(response, outcome, started)
+    }
+
+    fn later(&self, request: Request<Incoming>, hold: Hold, started: Instant) -> Reply {
+        let (shared, transport) = (Arc::clone(&self.shared), self.transport);
+        let pulse = Arc::clone(&self.pulse);
+        Reply::Later(Box::pin(async move {
+            let request = request.map(|body| Inbound::new(body, &shared.limits, pulse));
+            let answer = AssertUnwindSafe(shared.answerer.answer(request)).catch_unwind();
+            let response = match answer.await {
+                Ok(response) => response,
+                Err(_) => {
+                    shared.metrics.accept.refused(Refusal::Panicked.word());
+                    shared.answerer.refuse(Refusal::Panicked, &HeaderMap::new())
+                }
+            };
+            let outcome = Outcome::of_status(response.status().as_u16());
+            shared
+                .metrics
+                .requests
+                .record(Stage::Total, transport, outcome, started.elapsed());
+            response.map(|body| Carried::held(body, hold))
+        }))
+    }
+}
+
+/// hyper's own limits lie higher, so that these can be answered with a body.
+fn oversize(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Option<Refusal> {
+    if uri
+        .path_and_query()
+        .is_some_and(|target| target.as_str().len() > limits.uri_bytes)
+    {
+        return Some(Refusal::UriTooLong);
+    }
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    (headers.len() > limits.header_count || bytes > limits.header_bytes)
+        .then_some(Refusal::HeadersTooLarge)
+}
+
+/// The future of one request: nothing is boxed when the answer is at hand.
+pub(super) enum Reply {
+    Ready(Option<Response<Carried>>),
+    Later(Pin<Box<dyn Future<Output = Response<Carried>> + Send>>),
+}
+
+impl Future for Reply {
+    type Output = Result<Response<Carried>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            // A future is not polled after it was ready; if it were, waiting for ever is the harmless answer.
+            Self::Ready(response) => response
+                .take()
+                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
+        }
+    }
+}
