@@ -1,0 +1,176 @@
+//! From a configuration to a node that answers: open, bind, serve, drain, stop.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::BodyExt;
+
+use super::dev::{dev_token, load_demonstration};
+use super::{EndProcess, Node, StartError};
+use crate::accept::{
+    Answerer, BindError, Ending, Inbound, InboundError, Lifecycle, Outbound, Phase, Refusal, Settings, bind,
+    stop_on_signals,
+};
+use crate::codec::http::{BodyFault, Desk, Http, Readiness};
+use crate::codec::problem::Code;
+use crate::codec::resolution::ResolutionEncoder;
+use crate::config::Config;
+use crate::services::ServiceError;
+
+/// Why a node does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("{}", .0.text())]
+    Service(ServiceError),
+    #[error("threads or signals: {0}")]
+    Io(#[from] io::Error),
+    /// `--dev` is for one's own machine: its data and its key are known.
+    #[error(
+        "--dev listens on loopback only, and {0} is none: leave --dev out, or listen on 127.0.0.1 or [::1] / \
+         --dev 只监听本机回环地址"
+    )]
+    DevOffLoopback(std::net::SocketAddr),
+}
+
+impl From<ServiceError> for ServeError {
+    fn from(error: ServiceError) -> ServeError {
+        ServeError::Service(error)
+    }
+}
+
+/// Serves until a signal ends it. `announce` is told the URLs, once they answer.
+pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeError> {
+    if config.node.dev
+        && let Some(address) = config.http.listen.iter().find(|address| !address.ip().is_loopback())
+    {
+        return Err(ServeError::DevOffLoopback(*address));
+    }
+    // Bound first: an address in use is found before the store is touched.
+    let bound = bind(Settings::of(config))?;
+    let lifecycle = Lifecycle::new();
+    stop_on_signals(lifecycle.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let node = runtime.block_on(Node::open(config, Arc::new(ResolutionEncoder), Arc::new(EndProcess)))?;
+    tracing::info!(opened = ?node.opened, "the store is open");
+    let token = runtime.block_on(first_credential(config, &node))?;
+    let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
+    let addresses = bound.addresses().to_vec();
+    let running = bound.serve(front, lifecycle.clone(), Arc::clone(&node.metrics))?;
+    lifecycle.set_ready();
+    // Who reads the announcement may have gone; that is no reason not to serve.
+    let _ = announce_urls(announce, &addresses, token, config.node.dev);
+    let ending = running.wait()?;
+    node.services.store.stop();
+    Ok(ending)
+}
+
+/// What a newcomer signs in with.
+struct FirstCredential {
+    path: std::path::PathBuf,
+    is_bootstrap: bool,
+}
+
+async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCredential>, ServeError> {
+    let data = &config.node.data;
+    if config.node.dev {
+        let path = dev_token(&node.services, data).await?;
+        let view = load_demonstration(&node.services).await?;
+        tracing::info!(rows = ?view.rows, "demonstration data");
+        return Ok(Some(FirstCredential { path, is_bootstrap: false }));
+    }
+    let path = node.services.put_bootstrap_out(data)?;
+    Ok(path.map(|path| FirstCredential { path, is_bootstrap: true }))
+}
+
+fn announce_urls(
+    out: &mut dyn Write,
+    addresses: &[std::net::SocketAddr],
+    token: Option<FirstCredential>,
+    dev: bool,
+) -> io::Result<()> {
+    writeln!(out, "mingpai {} 已就绪 / ready", env!("CARGO_PKG_VERSION"))?;
+    for address in addresses {
+        writeln!(out, "  http://{address}/")?;
+    }
+    let Some(first) = addresses.first() else { return out.flush() };
+    if dev {
+        writeln!(out, "试一试 / try:\n  curl http://{first}/v1/resolve/88.999.1/NEV-VEH-2026-000003")?;
+    }
+    match token {
+        Some(FirstCredential { path, is_bootstrap: true }) => writeln!(
+            out,
+            "首个管理员密钥（24 小时内，仅一次） / the first administrator's key (within 24 h, once):\n  \
+             mingpai token --server http://{first} --bootstrap-file {} --out admin-key",
+            path.display()
+        )?,
+        Some(FirstCredential { path, is_bootstrap: false }) => {
+            writeln!(out, "管理员密钥 / administrator's key: {}", path.display())?;
+        }
+        None => {}
+    }
+    out.flush()
+}
+
+/// Between the sockets and the HTTP surface.
+struct Front {
+    http: Http,
+}
+
+impl Front {
+    fn new(config: &Config, node: &Node, lifecycle: Lifecycle) -> Front {
+        let store = Arc::clone(&node.services);
+        Front {
+            http: Http::new(Desk {
+                services: Arc::clone(&node.services),
+                metrics: Arc::clone(&node.metrics),
+                limits: config.limits.clone(),
+                readiness: Box::new(move || {
+                    if lifecycle.phase() != Phase::Serving {
+                        Readiness::Stopping
+                    } else if lifecycle.is_ready() && !store.store.is_poisoned() {
+                        Readiness::Ready
+                    } else {
+                        Readiness::Starting
+                    }
+                }),
+            }),
+        }
+    }
+}
+
+impl Answerer for Front {
+    fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>> {
+        self.http.hot(method, uri, headers).map(|response| response.map(Outbound::Whole))
+    }
+
+    async fn answer(&self, request: Request<Inbound>) -> Response<Outbound> {
+        let limit = self.http.body_bytes(request.method(), request.uri(), request.headers());
+        let request = request.map(|body| Body::new(body.with_limit(limit).map_err(fault)));
+        self.http.answer(request).await.map(Outbound::stream)
+    }
+
+    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Outbound> {
+        let code = match refusal {
+            Refusal::UriTooLong => Code::UriTooLong,
+            Refusal::HeadersTooLarge => Code::HeadersTooLarge,
+            Refusal::TooManyRequests | Refusal::TooManyConnections => Code::Overloaded,
+            Refusal::HeadLate => Code::RequestTimeout,
+            Refusal::Panicked => Code::Internal,
+        };
+        self.http.refuse(code, headers).map(Outbound::Whole)
+    }
+}
+
+fn fault(error: InboundError) -> BodyFault {
+    match error {
+        InboundError::TooLarge { limit } => BodyFault::TooLarge { limit },
+        InboundError::Stalled { .. } => BodyFault::Late,
+        InboundError::Broken(_) => BodyFault::Broken,
+    }
+}
