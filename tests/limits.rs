@@ -1,11 +1,8 @@
 //! The accept stage under bad clients: each limit, each time-out, the drain, over real sockets.
 //!
-//! A toy answerer stands in for the node. Time-outs are configured short and seen by what they do to the connection; nothing sleeps to
-//! wait for something.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may end where it finds something wrong"
-)]
+//! A toy answerer stands in for the node. Time-outs are configured short and seen by what they do to the connection;
+//! nothing sleeps to wait for something.
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,8 +16,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mingpai::accept::{
-    self, Answerer, Ending, Inbound, InboundError, Lifecycle, Limits, Outbound, Phase, Refusal,
-    Running, Settings,
+    self, Answerer, Ending, Inbound, InboundError, Lifecycle, Limits, Outbound, Phase, Refusal, Running, Settings,
 };
 use mingpai::config::LimitsSpec;
 use mingpai::metrics::{Metrics, Outcome, Stage, Transport};
@@ -66,9 +62,7 @@ impl Answerer for Toy {
         *response.status_mut() = match refusal {
             Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
             Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Refusal::TooManyRequests | Refusal::TooManyConnections => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::TooManyRequests | Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::HeadLate => StatusCode::REQUEST_TIMEOUT,
             Refusal::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -84,13 +78,7 @@ fn status(status: StatusCode) -> Response<Outbound> {
 
 fn patient() -> Limits {
     let limits = Limits::of(&LimitsSpec::default());
-    Limits {
-        header_timeout: LONG,
-        idle_timeout: LONG,
-        body_timeout: LONG,
-        write_timeout: LONG,
-        ..limits
-    }
+    Limits { header_timeout: LONG, idle_timeout: LONG, body_timeout: LONG, write_timeout: LONG, ..limits }
 }
 
 /// A running accept stage on free ports.
@@ -109,32 +97,14 @@ impl Stage1 {
 
     fn start_with(limits: Limits, lame_duck: Duration, deadline: Duration) -> Self {
         let listen = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-        let settings = Settings {
-            listen,
-            workers: 2,
-            pin_cores: false,
-            limits,
-            lame_duck,
-            deadline,
-        };
+        let settings = Settings { listen, workers: 2, pin_cores: false, limits, lame_duck, deadline };
         let bound = accept::bind(settings).unwrap();
         let addresses = bound.addresses().to_vec();
-        let toy = Arc::new(Toy {
-            gate: Semaphore::new(0),
-            waiting: Semaphore::new(0),
-        });
+        let toy = Arc::new(Toy { gate: Semaphore::new(0), waiting: Semaphore::new(0) });
         let (metrics, lifecycle) = (Arc::new(Metrics::new()), Lifecycle::new());
         lifecycle.set_ready();
-        let running = bound
-            .serve(Arc::clone(&toy), lifecycle.clone(), Arc::clone(&metrics))
-            .unwrap();
-        Self {
-            toy,
-            metrics,
-            lifecycle,
-            addresses,
-            running,
-        }
+        let running = bound.serve(Arc::clone(&toy), lifecycle.clone(), Arc::clone(&metrics)).unwrap();
+        Self { toy, metrics, lifecycle, addresses, running }
     }
 
     fn connect(&self) -> TcpStream {
@@ -165,9 +135,7 @@ fn here<T>(work: impl Future<Output = T>) -> T {
 
 /// A client that knows that the server speaks HTTP/2.
 fn http2() -> Client<HttpConnector, Full<Bytes>> {
-    Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .build_http()
+    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
 }
 
 /// Sends `text` and reads until the other side closes.
@@ -203,14 +171,10 @@ fn both_address_families_answer_on_both_protocols() {
     here(async {
         for address in &stage.addresses {
             for is_http2 in [false, true] {
-                let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new())
-                    .http2_only(is_http2)
-                    .build_http();
+                let client: Client<_, Full<Bytes>> =
+                    Client::builder(TokioExecutor::new()).http2_only(is_http2).build_http();
                 for (path, body) in [("hot", "hot"), ("echo", "0")] {
-                    let answer = client
-                        .get(format!("http://{address}/{path}").parse().unwrap())
-                        .await
-                        .unwrap();
+                    let answer = client.get(format!("http://{address}/{path}").parse().unwrap()).await.unwrap();
                     assert_eq!(answer.version() == http::Version::HTTP_2, is_http2);
                     assert!(answer.headers().contains_key("date"));
                     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), body);
@@ -219,20 +183,8 @@ fn both_address_families_answer_on_both_protocols() {
         }
     });
     for transport in [Transport::Http1, Transport::Http2] {
-        assert_eq!(
-            stage
-                .metrics
-                .requests
-                .count(Stage::Total, transport, Outcome::Hit),
-            2
-        );
-        assert_eq!(
-            stage
-                .metrics
-                .requests
-                .count(Stage::Total, transport, Outcome::Ok),
-            2
-        );
+        assert_eq!(stage.metrics.requests.count(Stage::Total, transport, Outcome::Hit), 2);
+        assert_eq!(stage.metrics.requests.count(Stage::Total, transport, Outcome::Ok), 2);
     }
     assert_eq!(stage.end(), Ending::Drained);
 }
@@ -259,90 +211,56 @@ fn a_port_that_is_taken_is_refused_with_its_address_and_a_remedy() {
 
 #[test]
 fn a_target_beyond_its_limit_is_414() {
-    let stage = Stage1::start(Limits {
-        uri_bytes: 300,
-        ..patient()
-    });
-    let target = |length: usize| {
-        format!(
-            "GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
-            "a".repeat(length - 1)
-        )
-    };
+    let stage = Stage1::start(Limits { uri_bytes: 300, ..patient() });
+    let target =
+        |length: usize| format!("GET /{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "a".repeat(length - 1));
     assert!(talk(&stage.connect(), &target(300)).starts_with("HTTP/1.1 404"));
     let answer = talk(&stage.connect(), &target(301));
-    assert!(
-        answer.starts_with("HTTP/1.1 414") && answer.ends_with("uri_too_long"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 414") && answer.ends_with("uri_too_long"), "{answer}");
     assert_eq!(stage.refusals(Refusal::UriTooLong), 1);
     stage.end();
 }
 
 #[test]
 fn headers_beyond_their_limits_are_431() {
-    let stage = Stage1::start(Limits {
-        header_bytes: 2000,
-        header_count: 20,
-        uri_bytes: 300,
-        ..patient()
-    });
-    let with = |headers: String| {
-        format!("GET /hot HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n")
-    };
+    let stage = Stage1::start(Limits { header_bytes: 2000, header_count: 20, uri_bytes: 300, ..patient() });
+    let with = |headers: String| format!("GET /hot HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
     let many = |count: usize| with((0..count).map(|at| format!("a{at}: b\r\n")).collect());
     let large = |length: usize| with(format!("a: {}\r\n", "b".repeat(length)));
     assert!(talk(&stage.connect(), &many(18)).starts_with("HTTP/1.1 200"));
     assert!(talk(&stage.connect(), &large(1900)).starts_with("HTTP/1.1 200"));
     for request in [many(19), large(2000)] {
         let answer = talk(&stage.connect(), &request);
-        assert!(
-            answer.starts_with("HTTP/1.1 431") && answer.ends_with("headers_too_large"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("headers_too_large"), "{answer}");
     }
     assert_eq!(stage.refusals(Refusal::HeadersTooLarge), 2);
     // So large that it is not read to its end: hyper's own answer, without a body.
     let answer = talk(&stage.connect(), &large(9000));
-    assert!(
-        answer.starts_with("HTTP/1.1 431") && answer.ends_with("\r\n\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("\r\n\r\n"), "{answer}");
     stage.end();
 }
 
 #[test]
 fn bytes_that_are_no_http_are_400() {
     let stage = Stage1::start(patient());
-    assert!(
-        talk(&stage.connect(), "\u{16}\u{3}\u{1} not http\r\n\r\n").starts_with("HTTP/1.1 400")
-    );
+    assert!(talk(&stage.connect(), "\u{16}\u{3}\u{1} not http\r\n\r\n").starts_with("HTTP/1.1 400"));
     assert!(talk(&stage.connect(), "PRI * HTTP/2.0\r\n\r\nXX").starts_with("HTTP/1.1 400"));
     stage.end();
 }
 
 #[test]
 fn a_head_that_drips_is_408_and_closed() {
-    let stage = Stage1::start(Limits {
-        header_timeout: SHORT,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { header_timeout: SHORT, ..patient() });
     let stream = stage.connect();
     let answer = talk(&stream, "GET /hot HTTP/1.1\r\nhost: x\r\n");
-    assert!(
-        answer.starts_with("HTTP/1.1 408") && answer.ends_with("header_timeout"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.ends_with("header_timeout"), "{answer}");
     assert_eq!(stage.refusals(Refusal::HeadLate), 1);
     stage.end();
 }
 
 #[test]
 fn a_client_that_never_speaks_is_closed() {
-    let stage = Stage1::start(Limits {
-        header_timeout: SHORT,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { header_timeout: SHORT, ..patient() });
     for beginning in ["", "PRI * HT"] {
         assert_eq!(talk(&stage.connect(), beginning), "");
     }
@@ -354,26 +272,15 @@ fn a_client_that_never_speaks_is_closed() {
 
 #[test]
 fn a_kept_alive_connection_that_idles_is_closed() {
-    let stage = Stage1::start(Limits {
-        idle_timeout: SHORT,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { idle_timeout: SHORT, ..patient() });
     let answer = talk(&stage.connect(), HOT);
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("hot"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hot"), "{answer}");
     stage.end();
 }
 
 #[test]
 fn an_idle_time_out_does_not_touch_a_request_in_flight() {
-    let stage = Stage1::start(Limits {
-        idle_timeout: SHORT,
-        header_timeout: SHORT,
-        write_timeout: SHORT,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { idle_timeout: SHORT, header_timeout: SHORT, write_timeout: SHORT, ..patient() });
     let (waiting, idle) = (stage.connect(), stage.connect());
     (&waiting).write_all(WAIT.as_bytes()).unwrap();
     stage.until_waiting(1);
@@ -386,14 +293,8 @@ fn an_idle_time_out_does_not_touch_a_request_in_flight() {
 
 #[test]
 fn a_body_that_stops_is_seen_by_its_reader() {
-    let stage = Stage1::start(Limits {
-        body_timeout: SHORT,
-        ..patient()
-    });
-    let answer = talk(
-        &stage.connect(),
-        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n123",
-    );
+    let stage = Stage1::start(Limits { body_timeout: SHORT, ..patient() });
+    let answer = talk(&stage.connect(), "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n123");
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     stage.end();
 }
@@ -401,53 +302,32 @@ fn a_body_that_stops_is_seen_by_its_reader() {
 #[test]
 fn a_body_beyond_its_limit_is_seen_by_its_reader() {
     let stage = Stage1::start(patient());
-    let echo =
-        |rest: &str| format!("POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{rest}");
-    let answer = talk(
-        &stage.connect(),
-        &echo(&format!("content-length: 1000\r\n\r\n{}", "x".repeat(1000))),
-    );
+    let echo = |rest: &str| format!("POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{rest}");
+    let answer = talk(&stage.connect(), &echo(&format!("content-length: 1000\r\n\r\n{}", "x".repeat(1000))));
     assert!(answer.ends_with("\r\n\r\n1000"), "{answer}");
     // Declared: answered before the body is sent, and the client is not told to go on.
-    let answer = talk(
-        &stage.connect(),
-        &echo("content-length: 1001\r\nexpect: 100-continue\r\n\r\n"),
-    );
+    let answer = talk(&stage.connect(), &echo("content-length: 1001\r\nexpect: 100-continue\r\n\r\n"));
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     // A petabyte declared costs nothing.
-    let answer = talk(
-        &stage.connect(),
-        &echo("content-length: 1000000000000000\r\n\r\n"),
-    );
+    let answer = talk(&stage.connect(), &echo("content-length: 1000000000000000\r\n\r\n"));
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     // Undeclared: answered when the limit is passed.
     let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400));
-    let answer = talk(
-        &stage.connect(),
-        &echo(&format!(
-            "transfer-encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"
-        )),
-    );
+    let answer = talk(&stage.connect(), &echo(&format!("transfer-encoding: chunked\r\n\r\n{chunk}0\r\n\r\n")));
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     stage.end();
 }
 
 #[test]
 fn a_connection_too_many_hears_503_and_the_others_go_on() {
-    let stage = Stage1::start(Limits {
-        connections: 2,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { connections: 2, ..patient() });
     let (first, second) = (stage.connect(), stage.connect());
     for stream in [&first, &second] {
         (&mut &*stream).write_all(HOT.as_bytes()).unwrap();
         read_until(stream, "hot");
     }
     let answer = talk(&stage.connect(), HOT);
-    assert!(
-        answer.starts_with("HTTP/1.1 503") && answer.ends_with("connections"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("connections"), "{answer}");
     assert_eq!(stage.refusals(Refusal::TooManyConnections), 1);
     (&first).write_all(HOT.as_bytes()).unwrap();
     read_until(&first, "hot");
@@ -456,10 +336,7 @@ fn a_connection_too_many_hears_503_and_the_others_go_on() {
 
 #[test]
 fn a_request_too_many_hears_503_while_hot_answers_go_on() {
-    let stage = Stage1::start(Limits {
-        requests_in_flight: 2,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { requests_in_flight: 2, ..patient() });
     let waiting = [stage.connect(), stage.connect()];
     for stream in &waiting {
         (&mut &*stream).write_all(WAIT.as_bytes()).unwrap();
@@ -484,15 +361,10 @@ fn a_request_too_many_hears_503_while_hot_answers_go_on() {
 
 #[test]
 fn a_panic_is_500_and_costs_no_place() {
-    let stage = Stage1::start(Limits {
-        requests_in_flight: 1,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { requests_in_flight: 1, ..patient() });
     let stream = stage.connect();
     for _ in 0..3 {
-        (&stream)
-            .write_all(b"GET /panic HTTP/1.1\r\nhost: x\r\n\r\n")
-            .unwrap();
+        (&stream).write_all(b"GET /panic HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
         assert!(read_until(&stream, "panicked").starts_with("HTTP/1.1 500"));
     }
     stage.end();
@@ -500,14 +372,9 @@ fn a_panic_is_500_and_costs_no_place() {
 
 #[test]
 fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
-    let stage = Stage1::start(Limits {
-        write_timeout: SHORT,
-        ..patient()
-    });
+    let stage = Stage1::start(Limits { write_timeout: SHORT, ..patient() });
     let stream = stage.connect();
-    (&stream)
-        .write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n")
-        .unwrap();
+    (&stream).write_all(b"GET /big HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     // Not read here: the socket's buffers fill up, and the place in flight comes free only by the time-out.
     while stage.metrics.accept.refusals("write_timeout") == 0 {
         std::thread::yield_now();
@@ -523,9 +390,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
 fn a_refused_body_that_is_still_being_sent_does_not_cost_the_answer() {
     let stage = Stage1::start(patient());
     let mut stream = stage.connect();
-    stream
-        .write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n").unwrap();
     stream.write_all(&vec![b'x'; 100_000]).unwrap();
     assert!(all_of(&stream).starts_with("HTTP/1.1 413"));
     stage.end();
@@ -535,9 +400,7 @@ fn a_refused_body_that_is_still_being_sent_does_not_cost_the_answer() {
 fn a_stray_line_end_holds_no_answer_back() {
     let stage = Stage1::start(patient());
     let stream = stage.connect();
-    (&stream)
-        .write_all(format!("{HOT}\r\n").as_bytes())
-        .unwrap();
+    (&stream).write_all(format!("{HOT}\r\n").as_bytes()).unwrap();
     read_until(&stream, "hot");
     (&stream).write_all(HOT.as_bytes()).unwrap();
     read_until(&stream, "hot");
@@ -548,14 +411,8 @@ fn a_stray_line_end_holds_no_answer_back() {
 fn pipelined_requests_are_answered_in_order() {
     let stage = Stage1::start(patient());
     let last = "GET /hot HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let answer = talk(
-        &stage.connect(),
-        &format!("{HOT}GET /none HTTP/1.1\r\nhost: x\r\n\r\n{last}"),
-    );
-    let statuses: Vec<_> = answer
-        .match_indices("HTTP/1.1 ")
-        .map(|(at, _)| &answer[at + 9..at + 12])
-        .collect();
+    let answer = talk(&stage.connect(), &format!("{HOT}GET /none HTTP/1.1\r\nhost: x\r\n\r\n{last}"));
+    let statuses: Vec<_> = answer.match_indices("HTTP/1.1 ").map(|(at, _)| &answer[at + 9..at + 12]).collect();
     assert_eq!(statuses, ["200", "404", "200"]);
     stage.end();
 }
@@ -581,10 +438,7 @@ fn a_drain_lets_the_running_request_end_and_takes_no_new_connection() {
     }
     toy.gate.add_permits(1);
     let answer = all_of(&waiting);
-    assert!(
-        answer.ends_with("waited") && answer.contains("connection: close"),
-        "{answer}"
-    );
+    assert!(answer.ends_with("waited") && answer.contains("connection: close"), "{answer}");
     assert_eq!(waiter.join().unwrap(), Ending::Drained);
 }
 
@@ -613,11 +467,7 @@ fn the_second_stop_cuts_off_what_still_runs() {
     let waiter = std::thread::spawn(move || stage.running.wait().unwrap());
     lifecycle.stop();
     assert_eq!(waiter.join().unwrap(), Ending::CutOff { connections: 1 });
-    assert_eq!(
-        (&waiting).read(&mut [0; 8]).unwrap_or(0),
-        0,
-        "no answer was made up"
-    );
+    assert_eq!((&waiting).read(&mut [0; 8]).unwrap_or(0), 0, "no answer was made up");
 }
 
 #[test]
@@ -632,9 +482,7 @@ fn a_deadline_ends_a_drain_that_would_not() {
 #[test]
 fn an_http2_connection_drains_after_its_streams() {
     let stage = Stage1::start(patient());
-    let uri: Uri = format!("http://{}/wait", stage.addresses[1])
-        .parse()
-        .unwrap();
+    let uri: Uri = format!("http://{}/wait", stage.addresses[1]).parse().unwrap();
     let (toy, lifecycle) = (Arc::clone(&stage.toy), stage.lifecycle.clone());
     let waiter = std::thread::spawn(move || stage.running.wait().unwrap());
     here(async {
@@ -652,21 +500,14 @@ fn an_http2_connection_drains_after_its_streams() {
 
 #[test]
 fn streams_beyond_the_limit_wait_their_turn() {
-    let stage = Stage1::start(Limits {
-        h2_streams: 2,
-        ..patient()
-    });
-    let uri: Uri = format!("http://{}/wait", stage.addresses[0])
-        .parse()
-        .unwrap();
+    let stage = Stage1::start(Limits { h2_streams: 2, ..patient() });
+    let uri: Uri = format!("http://{}/wait", stage.addresses[0]).parse().unwrap();
     here(async {
         let client = http2();
         let hot = format!("http://{}/hot", stage.addresses[0]);
         // Its settings are known only after the first answer; earlier streams would be refused, to be repeated.
         client.get(hot.parse().unwrap()).await.unwrap();
-        let requests: Vec<_> = (0..5)
-            .map(|_| tokio::spawn(client.get(uri.clone())))
-            .collect();
+        let requests: Vec<_> = (0..5).map(|_| tokio::spawn(client.get(uri.clone()))).collect();
         stage.toy.waiting.acquire_many(2).await.unwrap().forget();
         assert_eq!(stage.metrics.accept.requests_in_flight.get(), 2);
         stage.toy.gate.add_permits(5);

@@ -66,14 +66,9 @@ impl<B: Body> Inbound<B> {
 
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<InboundError> {
         let timeout = self.timeout;
-        let clock = self
-            .clock
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(clock.as_mut().poll(context));
-        Poll::Ready(InboundError::Stalled {
-            seconds: timeout.as_secs(),
-            least_bytes: self.least_bytes,
-        })
+        Poll::Ready(InboundError::Stalled { seconds: timeout.as_secs(), least_bytes: self.least_bytes })
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), InboundError> {
@@ -108,10 +103,7 @@ where
     type Data = Bytes;
     type Error = InboundError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, InboundError>>> {
         let this = self.get_mut();
         if this.received.saturating_add(this.body.size_hint().lower()) > this.limit {
             return Poll::Ready(Some(Err(InboundError::TooLarge { limit: this.limit })));
@@ -119,9 +111,7 @@ where
         match Pin::new(&mut this.body).poll_frame(context) {
             Poll::Pending => this.wait(context).map(|error| Some(Err(error))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Err(error))) => {
-                Poll::Ready(Some(Err(InboundError::Broken(error.into()))))
-            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(InboundError::Broken(error.into())))),
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 Poll::Ready(Some(this.count(bytes as u64).map(|()| frame)))
@@ -142,8 +132,8 @@ where
 pub enum Outbound {
     /// The usual and the fast one: nothing is boxed.
     Whole(Bytes),
-    /// Pieces as they come. A client that takes none for `limits.write_timeout_seconds` is cut off; a producer may be as slow
-    /// as it likes.
+    /// Pieces as they come. A client that takes none for `limits.write_timeout_seconds` is cut off; a producer may be
+    /// as slow as it likes.
     Stream(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
 }
 
@@ -172,10 +162,7 @@ impl Body for Outbound {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
@@ -210,11 +197,7 @@ impl Hold {
     /// `in_flight` has been counted up already.
     pub(super) fn new(pulse: Arc<Pulse>, in_flight: Level) -> Self {
         pulse.opened();
-        Self {
-            pulse,
-            in_flight,
-            is_withheld: false,
-        }
+        Self { pulse, in_flight, is_withheld: false }
     }
 
     fn set_withheld(&mut self, is_withheld: bool) {
@@ -246,10 +229,7 @@ impl Carried {
 
     pub(super) fn held(body: Outbound, mut hold: Hold) -> Self {
         hold.set_withheld(!body.is_end_stream());
-        Self {
-            body,
-            hold: Some(hold),
-        }
+        Self { body, hold: Some(hold) }
     }
 }
 
@@ -257,13 +237,9 @@ impl Body for Carried {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        let is_over =
-            matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream();
+        let is_over = matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream();
         if let Some(hold) = &mut self.hold {
             hold.pulse.piece();
             hold.set_withheld(polled.is_ready() && !is_over);
@@ -293,10 +269,7 @@ mod tests {
         Limits::of(&LimitsSpec::default())
     }
 
-    type Channel = (
-        mpsc::UnboundedSender<Bytes>,
-        Inbound<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>,
-    );
+    type Channel = (mpsc::UnboundedSender<Bytes>, Inbound<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>);
 
     fn channel() -> Channel {
         let (sender, receiver) = mpsc::unbounded_channel::<Bytes>();
@@ -304,29 +277,15 @@ mod tests {
             let bytes = receiver.recv().await?;
             Some((Ok::<_, BoxError>(Frame::data(bytes)), receiver))
         });
-        let body: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>> =
-            Box::pin(StreamBody::new(pieces.boxed()));
+        let body: Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>> = Box::pin(StreamBody::new(pieces.boxed()));
         (sender, Inbound::new(body, &limits(), Arc::default()))
     }
 
     #[tokio::test]
     async fn a_declared_length_over_the_limit_is_refused_before_a_byte_is_read() {
-        let body = Inbound::new(
-            Full::new(Bytes::from(vec![0; 11])),
-            &limits(),
-            Arc::default(),
-        )
-        .with_limit(10);
-        assert!(matches!(
-            body.collect().await,
-            Err(InboundError::TooLarge { limit: 10 })
-        ));
-        let body = Inbound::new(
-            Full::new(Bytes::from(vec![0; 10])),
-            &limits(),
-            Arc::default(),
-        )
-        .with_limit(10);
+        let body = Inbound::new(Full::new(Bytes::from(vec![0; 11])), &limits(), Arc::default()).with_limit(10);
+        assert!(matches!(body.collect().await, Err(InboundError::TooLarge { limit: 10 })));
+        let body = Inbound::new(Full::new(Bytes::from(vec![0; 10])), &limits(), Arc::default()).with_limit(10);
         assert_eq!(body.collect().await.unwrap().to_bytes().len(), 10);
     }
 
@@ -335,20 +294,14 @@ mod tests {
         let (sender, body) = channel();
         sender.send(Bytes::from(vec![0; 6])).unwrap();
         sender.send(Bytes::from(vec![0; 6])).unwrap();
-        assert!(matches!(
-            body.with_limit(10).collect().await,
-            Err(InboundError::TooLarge { limit: 10 })
-        ));
+        assert!(matches!(body.with_limit(10).collect().await, Err(InboundError::TooLarge { limit: 10 })));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_brings_nothing_is_stalled_after_the_time_out() {
         let (_sender, body) = channel();
         let started = Instant::now();
-        assert!(matches!(
-            body.collect().await,
-            Err(InboundError::Stalled { seconds: 30, .. })
-        ));
+        assert!(matches!(body.collect().await, Err(InboundError::Stalled { seconds: 30, .. })));
         assert_eq!(started.elapsed().as_secs(), 30);
     }
 
@@ -360,10 +313,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
-        assert!(matches!(
-            body.collect().await,
-            Err(InboundError::Stalled { .. })
-        ));
+        assert!(matches!(body.collect().await, Err(InboundError::Stalled { .. })));
 
         let (sender, body) = channel();
         tokio::spawn(async move {
@@ -377,10 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outbound_body_is_one_piece_or_many() {
-        assert_eq!(
-            Outbound::whole("铭牌").collect().await.unwrap().to_bytes(),
-            "铭牌"
-        );
+        assert_eq!(Outbound::whole("铭牌").collect().await.unwrap().to_bytes(), "铭牌");
         assert!(Outbound::empty().is_end_stream());
         assert_eq!(Outbound::whole("abc").size_hint().exact(), Some(3));
         let stream = Outbound::stream(Full::new(Bytes::from_static(b"xyz")));

@@ -22,9 +22,9 @@ use super::worker::Shared;
 use super::{Answerer, Refusal};
 use crate::metrics::Transport;
 
-/// hyper's HTTP/1 side. Its header time-out stays off: the sweeper has a cheaper one. `pipeline_flush` stays off too: it holds an
-/// answer back while any byte of the next request is there, so a stray CRLF after a body would hang the client, and it never
-/// sends hyper's own 400 and 431.
+/// hyper's HTTP/1 side. Its header time-out stays off: the sweeper has a cheaper one. `pipeline_flush` stays off too:
+/// it holds an answer back while any byte of the next request is there, so a stray CRLF after a body would hang the
+/// client, and it never sends hyper's own 400 and 431.
 pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -51,11 +51,7 @@ pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
 }
 
 /// Serves one connection until its end, whatever ends it.
-pub(super) async fn serve<A: Answerer>(
-    stream: TcpStream,
-    shared: Arc<Shared<A>>,
-    pulse: Arc<Pulse>,
-) {
+pub(super) async fn serve<A: Answerer>(stream: TcpStream, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
     let mut wire = Wire::new(stream, Arc::clone(&pulse));
     let spoken = {
         let mut listening = pin!(wire.listen());
@@ -140,10 +136,7 @@ enum Ended<T> {
 }
 
 /// Polls `work` until it is done or the sweeper wants its end. `work` hears once that it is to close.
-async fn watched<T>(
-    pulse: &Pulse,
-    mut work: impl FnMut(&mut Context<'_>, bool) -> Poll<T>,
-) -> Ended<T> {
+async fn watched<T>(pulse: &Pulse, mut work: impl FnMut(&mut Context<'_>, bool) -> Poll<T>) -> Ended<T> {
     let (mut is_heard, mut is_closing) = (false, false);
     poll_fn(|context| {
         if !is_heard {
@@ -173,10 +166,7 @@ pub(super) fn in_bytes(response: Response<Outbound>) -> Bytes {
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
     let mut headers: HeaderMap = head.headers;
     headers.insert(http::header::CONTENT_LENGTH, body.len().into());
-    headers.insert(
-        http::header::CONNECTION,
-        http::HeaderValue::from_static("close"),
-    );
+    headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     for (name, value) in &headers {
         bytes.extend_from_slice(name.as_str().as_bytes());
         bytes.extend_from_slice(b": ");

@@ -29,11 +29,7 @@ pub(super) struct Entry<A> {
 
 impl<A> Entry<A> {
     pub(super) fn new(shared: Arc<Shared<A>>, pulse: Arc<Pulse>, transport: Transport) -> Self {
-        Self {
-            shared,
-            pulse,
-            transport,
-        }
+        Self { shared, pulse, transport }
     }
 }
 
@@ -65,12 +61,7 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
 
 impl<A: Answerer> Entry<A> {
     fn at_once(&self, response: Response<Outbound>, outcome: Outcome, started: Instant) -> Reply {
-        self.shared.metrics.requests.record(
-            Stage::Total,
-            self.transport,
-            outcome,
-            started.elapsed(),
-        );
+        self.shared.metrics.requests.record(Stage::Total, self.transport, outcome, started.elapsed());
         Reply::Ready(Some(response.map(Carried::free)))
     }
 
@@ -98,10 +89,7 @@ impl<A: Answerer> Entry<A> {
                 }
             };
             let outcome = Outcome::of_status(response.status().as_u16());
-            shared
-                .metrics
-                .requests
-                .record(Stage::Total, transport, outcome, started.elapsed());
+            shared.metrics.requests.record(Stage::Total, transport, outcome, started.elapsed());
             response.map(|body| Carried::held(body, hold))
         }))
     }
@@ -109,18 +97,11 @@ impl<A: Answerer> Entry<A> {
 
 /// hyper's own limits lie higher, so that these can be answered with a body.
 fn oversize(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Option<Refusal> {
-    if uri
-        .path_and_query()
-        .is_some_and(|target| target.as_str().len() > limits.uri_bytes)
-    {
+    if uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.uri_bytes) {
         return Some(Refusal::UriTooLong);
     }
-    let bytes: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    (headers.len() > limits.header_count || bytes > limits.header_bytes)
-        .then_some(Refusal::HeadersTooLarge)
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (headers.len() > limits.header_count || bytes > limits.header_bytes).then_some(Refusal::HeadersTooLarge)
 }
 
 /// The future of one request: nothing is boxed when the answer is at hand.
@@ -135,9 +116,7 @@ impl Future for Reply {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             // A future is not polled after it was ready; if it were, waiting for ever is the harmless answer.
-            Self::Ready(response) => response
-                .take()
-                .map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
+            Self::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
             Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
         }
     }

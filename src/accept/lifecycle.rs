@@ -40,10 +40,7 @@ impl Lifecycle {
     #[must_use]
     pub fn new() -> Self {
         let (phase, _) = watch::channel(Phase::Serving);
-        Self(Arc::new(Inner {
-            phase,
-            is_filled: AtomicBool::new(false),
-        }))
+        Self(Arc::new(Inner { phase, is_filled: AtomicBool::new(false) }))
     }
 
     /// Says that the node can answer truly; until then `/readyz` refuses.
@@ -65,11 +62,7 @@ impl Lifecycle {
     /// Asks for the end: the first call begins the lame duck and the drain, the second stops at once.
     pub fn stop(&self) {
         self.0.phase.send_modify(|phase| {
-            *phase = if *phase == Phase::Serving {
-                Phase::LameDuck
-            } else {
-                Phase::Stopped
-            };
+            *phase = if *phase == Phase::Serving { Phase::LameDuck } else { Phase::Stopped };
         });
     }
 
@@ -87,12 +80,7 @@ impl Lifecycle {
     /// Returns once `phase` or a later one is reached.
     pub async fn reached(&self, phase: Phase) {
         // Fails only when the sender is gone, and `self` holds it.
-        let _ = self
-            .0
-            .phase
-            .subscribe()
-            .wait_for(|current| *current >= phase)
-            .await;
+        let _ = self.0.phase.subscribe().wait_for(|current| *current >= phase).await;
     }
 }
 

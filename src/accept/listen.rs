@@ -42,8 +42,7 @@ impl Bound {
 /// IPv6 sockets are IPv6 only, so `0.0.0.0:8080` and `[::]:8080` can stand side by side.
 pub fn bind(settings: Settings) -> Result<Bound, BindError> {
     let workers = settings.workers.max(1);
-    let mut listeners: Vec<Vec<TcpListener>> =
-        std::iter::repeat_with(Vec::new).take(workers).collect();
+    let mut listeners: Vec<Vec<TcpListener>> = std::iter::repeat_with(Vec::new).take(workers).collect();
     let mut addresses = Vec::new();
     for wanted in settings.listen.iter().copied() {
         let explain = |source| explain(wanted, source);
@@ -61,19 +60,11 @@ pub fn bind(settings: Settings) -> Result<Bound, BindError> {
         }
     }
     raise_open_files(settings.limits.connections);
-    Ok(Bound {
-        settings,
-        listeners,
-        addresses,
-    })
+    Ok(Bound { settings, listeners, addresses })
 }
 
 fn listen(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -110,12 +101,7 @@ fn explain(address: SocketAddr, source: io::Error) -> BindError {
         ),
         _ => ("Check http.listen", "请检查 http.listen"),
     };
-    BindError {
-        address,
-        source,
-        remedy,
-        remedy_zh,
-    }
+    BindError { address, source, remedy, remedy_zh }
 }
 
 /// Room for the files of the store beside the connections.
@@ -130,13 +116,7 @@ fn raise_open_files(connections: usize) {
         return;
     }
     let reachable = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: Some(reachable),
-            maximum: limit.maximum,
-        },
-    );
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum: limit.maximum });
     if raised.is_err() || reachable < wanted {
         tracing::warn!(
             reachable,

@@ -11,9 +11,9 @@
 //! lifecycle   ready, lame duck, draining, stopped
 //! ```
 //!
-//! node.rs hands in an [`Answerer`]; everything above the bytes is its affair. Three limits are answered by hyper itself,
-//! with an empty body: bytes that are no HTTP (400), more than 100 headers when `header_count` is 100 or less (431), and a head beyond
-//! `header_bytes + uri_bytes + 4 KiB` (431). All others go through [`Answerer::refuse`].
+//! node.rs hands in an [`Answerer`]; everything above the bytes is its affair. Three limits are answered by hyper
+//! itself, with an empty body: bytes that are no HTTP (400), more than 100 headers when `header_count` is 100 or less
+//! (431), and a head beyond `header_bytes + uri_bytes + 4 KiB` (431). All others go through [`Answerer::refuse`].
 
 mod body;
 mod connection;
@@ -39,9 +39,9 @@ pub use worker::{Ending, Running};
 
 /// Whoever answers the requests. One value serves all workers.
 pub trait Answerer: Send + Sync + 'static {
-    /// The answer, when it can be given at once from memory: no await, no lock, no I/O. Called for every request, with only the
-    /// head in hand, before anything is boxed. These answers count against no limit of requests in flight, so they go on
-    /// under overload.
+    /// The answer, when it can be given at once from memory: no await, no lock, no I/O. Called for every request,
+    /// with only the head in hand, before anything is boxed. These answers count against no limit of requests in
+    /// flight, so they go on under overload.
     fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>>;
 
     /// Everything else. The future may be dropped when the client goes away. A panic in it becomes

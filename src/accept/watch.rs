@@ -1,9 +1,9 @@
 //! The sweeper: who is late with a head, idle, or stuck with an answer.
 //!
 //! Each connection keeps a [`Pulse`] of plain counters, written without a clock; a few times a second one task a worker
-//! compares them with what it saw before and passes a [`Verdict`]. So a request arms no timer. A time-out is met within an
-//! eighth of the shortest configured one. hyper's own header time-out is switched off: it also runs while a kept-alive connection
-//! idles, and it allocates and registers a timer for each request.
+//! compares them with what it saw before and passes a [`Verdict`]. So a request arms no timer. A time-out is met
+//! within an eighth of the shortest configured one. hyper's own header time-out is switched off: it also runs while a
+//! kept-alive connection idles, and it allocates and registers a timer for each request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
@@ -58,8 +58,7 @@ pub(super) struct Pulse {
 
 impl Pulse {
     pub(super) fn received(&self) {
-        self.moved
-            .store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
+        self.moved.store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
         if self.open.load(Relaxed) == 0 {
             self.has_partial_head.store(true, Relaxed);
         }
@@ -71,8 +70,7 @@ impl Pulse {
     }
 
     pub(super) fn sent(&self) {
-        self.moved
-            .store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
+        self.moved.store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
         self.is_blocked.store(false, Relaxed);
     }
 
@@ -85,8 +83,7 @@ impl Pulse {
     }
 
     pub(super) fn head_complete(&self) {
-        self.heads
-            .store(self.heads.load(Relaxed).wrapping_add(1), Relaxed);
+        self.heads.store(self.heads.load(Relaxed).wrapping_add(1), Relaxed);
         self.has_partial_head.store(false, Relaxed);
     }
 
@@ -108,8 +105,7 @@ impl Pulse {
     }
 
     pub(super) fn piece(&self) {
-        self.pieces
-            .store(self.pieces.load(Relaxed).wrapping_add(1), Relaxed);
+        self.pieces.store(self.pieces.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     pub(super) fn left_unread(&self) {
@@ -164,16 +160,7 @@ impl Seen {
     fn new(pulse: Arc<Pulse>, now: Instant) -> Self {
         // A client must ask within the header time-out of connecting.
         let partial_head_at = Some(now);
-        Self {
-            pulse,
-            moved: 0,
-            moved_at: now,
-            heads: 0,
-            busy_at: now,
-            partial_head_at,
-            pieces: 0,
-            withheld_at: None,
-        }
+        Self { pulse, moved: 0, moved_at: now, heads: 0, busy_at: now, partial_head_at, pieces: 0, withheld_at: None }
     }
 
     fn judge(&mut self, now: Instant, limits: &Limits) -> Verdict {
@@ -187,11 +174,8 @@ impl Seen {
         if has_asked || is_open {
             (self.heads, self.busy_at) = (heads, now);
         }
-        let waits_for_head = if heads == 0 {
-            true
-        } else {
-            pulse.has_partial_head.load(Relaxed) && !pulse.is_framed.load(Relaxed)
-        };
+        let waits_for_head =
+            if heads == 0 { true } else { pulse.has_partial_head.load(Relaxed) && !pulse.is_framed.load(Relaxed) };
         self.partial_head_at = match self.partial_head_at {
             _ if !waits_for_head || is_open => None,
             Some(since) if !has_asked => Some(since),
@@ -206,18 +190,10 @@ impl Seen {
         self.pieces = pieces;
         let is_over = |since: Instant, limit: Duration| now.duration_since(since) >= limit;
         let is_closing = pulse.verdict() == Verdict::Close;
-        let is_stuck = (is_blocked || (is_closing && !is_open))
-            && is_over(self.moved_at, limits.write_timeout);
-        if is_stuck
-            || self
-                .withheld_at
-                .is_some_and(|since| is_over(since, limits.write_timeout))
-        {
+        let is_stuck = (is_blocked || (is_closing && !is_open)) && is_over(self.moved_at, limits.write_timeout);
+        if is_stuck || self.withheld_at.is_some_and(|since| is_over(since, limits.write_timeout)) {
             Verdict::Abort
-        } else if self
-            .partial_head_at
-            .is_some_and(|since| is_over(since, limits.header_timeout))
-        {
+        } else if self.partial_head_at.is_some_and(|since| is_over(since, limits.header_timeout)) {
             Verdict::HeadLate
         } else if !is_open && !is_blocked && is_over(self.busy_at, limits.idle_timeout) {
             Verdict::Close
@@ -236,9 +212,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn enter(&self) -> Arc<Pulse> {
         let pulse = Arc::new(Pulse::default());
-        self.seen
-            .lock()
-            .push(Seen::new(Arc::clone(&pulse), Instant::now()));
+        self.seen.lock().push(Seen::new(Arc::clone(&pulse), Instant::now()));
         pulse
     }
 
@@ -262,10 +236,7 @@ impl Watch {
 
     /// Never returns.
     pub(super) async fn run(&self, limits: &Limits) {
-        let shortest = limits
-            .header_timeout
-            .min(limits.idle_timeout)
-            .min(limits.write_timeout);
+        let shortest = limits.header_timeout.min(limits.idle_timeout).min(limits.write_timeout);
         let pause = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
         loop {
             tokio::time::sleep(pause).await;
@@ -292,11 +263,7 @@ mod tests {
         fn new() -> Self {
             let now = Instant::now();
             let limits = Limits::of(&LimitsSpec::default());
-            Self {
-                limits,
-                seen: Seen::new(Arc::default(), now),
-                now,
-            }
+            Self { limits, seen: Seen::new(Arc::default(), now), now }
         }
 
         fn pulse(&self) -> &Pulse {
@@ -330,11 +297,7 @@ mod tests {
             bench.pass(1);
         }
         bench.pulse().received();
-        assert_eq!(
-            bench.until_verdict(),
-            (1, Verdict::HeadLate),
-            "bytes alone do not put the end off"
-        );
+        assert_eq!(bench.until_verdict(), (1, Verdict::HeadLate), "bytes alone do not put the end off");
     }
 
     #[test]
@@ -381,11 +344,7 @@ mod tests {
             bench.pass(1);
         }
         bench.pulse().received();
-        assert_eq!(
-            bench.until_verdict(),
-            (1, Verdict::Close),
-            "pings do not keep a connection"
-        );
+        assert_eq!(bench.until_verdict(), (1, Verdict::Close), "pings do not keep a connection");
     }
 
     #[test]

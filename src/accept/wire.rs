@@ -31,11 +31,7 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
-        Self {
-            stream,
-            ahead: BytesMut::new(),
-            pulse,
-        }
+        Self { stream, ahead: BytesMut::new(), pulse }
     }
 
     /// Reads as far as the preface matches.
@@ -46,15 +42,10 @@ impl Wire {
             let room = buffer.get_mut(..wanted).unwrap_or_default();
             let read = self.stream.read(room).await?;
             if read == 0 {
-                return Ok(if self.ahead.is_empty() {
-                    Spoken::Nothing
-                } else {
-                    Spoken::Http1
-                });
+                return Ok(if self.ahead.is_empty() { Spoken::Nothing } else { Spoken::Http1 });
             }
             self.pulse.received();
-            self.ahead
-                .extend_from_slice(buffer.get(..read).unwrap_or_default());
+            self.ahead.extend_from_slice(buffer.get(..read).unwrap_or_default());
             if !PREFACE.starts_with(&self.ahead) {
                 return Ok(Spoken::Http1);
             }
@@ -80,11 +71,7 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.ahead.is_empty() {
             let length = this.ahead.len().min(buffer.remaining());
@@ -105,11 +92,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note(polled)
     }

@@ -73,46 +73,27 @@ impl Bound {
         lifecycle: Lifecycle,
         metrics: Arc<Metrics>,
     ) -> io::Result<Running> {
-        let Self {
-            settings,
-            listeners,
-            ..
-        } = self;
+        let Self { settings, listeners, .. } = self;
         let (alive, ended) = mpsc::channel(1);
         let cut_off = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::with_capacity(listeners.len());
         for (position, listeners) in listeners.into_iter().enumerate() {
             let worker = Worker {
-                shared: Arc::new(Shared::new(
-                    Arc::clone(&answerer),
-                    settings.limits.clone(),
-                    Arc::clone(&metrics),
-                )),
+                shared: Arc::new(Shared::new(Arc::clone(&answerer), settings.limits.clone(), Arc::clone(&metrics))),
                 lifecycle: lifecycle.clone(),
                 core: settings.pin_cores.then_some(position),
                 cut_off: Arc::clone(&cut_off),
                 _alive: alive.clone(),
             };
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let listeners = {
                 let _inside = runtime.enter();
-                listeners
-                    .into_iter()
-                    .map(TcpListener::from_std)
-                    .collect::<io::Result<Vec<_>>>()?
+                listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?
             };
             let thread = std::thread::Builder::new().name(format!("worker-{position}"));
             threads.push(thread.spawn(move || worker.run(runtime, listeners))?);
         }
-        Ok(Running {
-            lifecycle,
-            settings,
-            cut_off,
-            threads,
-            ended,
-        })
+        Ok(Running { lifecycle, settings, cut_off, threads, ended })
     }
 }
 
@@ -124,9 +105,7 @@ impl Running {
 
     /// Blocks until a stop is asked for, then walks through lame duck, drain and deadline.
     pub fn wait(mut self) -> io::Result<Ending> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         runtime.block_on(self.walk_to_the_end());
         self.lifecycle.advance(Phase::Stopped);
         for thread in self.threads {
@@ -144,30 +123,19 @@ impl Running {
     }
 
     async fn walk_to_the_end(&mut self) {
-        let Self {
-            lifecycle,
-            settings,
-            ended,
-            ..
-        } = self;
+        let Self { lifecycle, settings, ended, .. } = self;
         // Ends early when every worker has died, which only a bug could do.
         tokio::select! {
             () = lifecycle.reached(Phase::LameDuck) => {}
             _ = ended.recv() => {}
         }
-        tracing::info!(
-            seconds = settings.lame_duck.as_secs(),
-            "stopping: /readyz refuses, requests are still served"
-        );
+        tracing::info!(seconds = settings.lame_duck.as_secs(), "stopping: /readyz refuses, requests are still served");
         tokio::select! {
             () = tokio::time::sleep(settings.lame_duck) => {}
             () = lifecycle.reached(Phase::Stopped) => {}
         }
         lifecycle.advance(Phase::Draining);
-        tracing::info!(
-            seconds = settings.deadline.as_secs(),
-            "draining: no new connections"
-        );
+        tracing::info!(seconds = settings.deadline.as_secs(), "draining: no new connections");
         tokio::select! {
             _ = ended.recv() => {}
             () = lifecycle.reached(Phase::Stopped) => {}
@@ -198,10 +166,8 @@ impl<A: Answerer> Worker<A> {
     async fn serve(&self, listeners: Vec<TcpListener>) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { shared.watch.run(&shared.limits).await });
-        let accepting: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(accept(listener, Arc::clone(&self.shared))))
-            .collect();
+        let accepting: Vec<_> =
+            listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&self.shared)))).collect();
         self.lifecycle.reached(Phase::Draining).await;
         for task in accepting {
             // Waiting for it means that its listener is closed and nothing is accepted after the next line.
@@ -304,17 +270,9 @@ fn admit<A: Answerer>(stream: TcpStream, shared: &Arc<Shared<A>>) {
         return;
     }
     shared.open.count.fetch_add(1, Ordering::Relaxed);
-    let admitted = Admitted {
-        shared: Arc::clone(shared),
-        pulse: shared.watch.enter(),
-    };
+    let admitted = Admitted { shared: Arc::clone(shared), pulse: shared.watch.enter() };
     tokio::spawn(async move {
-        connection::serve(
-            stream,
-            Arc::clone(&admitted.shared),
-            Arc::clone(&admitted.pulse),
-        )
-        .await;
+        connection::serve(stream, Arc::clone(&admitted.shared), Arc::clone(&admitted.pulse)).await;
         drop(admitted);
     });
 }

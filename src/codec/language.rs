@@ -17,10 +17,7 @@ pub fn tag(language: Language) -> &'static str {
 /// The best of our two for the header (RFC 9110, section 12.5.4); Chinese when it names neither or is absent.
 #[must_use]
 pub fn of(headers: &HeaderMap) -> Language {
-    headers
-        .get(ACCEPT_LANGUAGE)
-        .and_then(|value| value.to_str().ok())
-        .map_or(Language::Zh, choose)
+    headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).map_or(Language::Zh, choose)
 }
 
 fn choose(accepted: &str) -> Language {
@@ -38,27 +35,16 @@ fn choose(accepted: &str) -> Language {
         *slot = Some(slot.map_or(quality, |earlier: u16| earlier.max(quality)));
     }
     let rest = any.unwrap_or(0);
-    if en.unwrap_or(rest) > zh.unwrap_or(rest) {
-        Language::En
-    } else {
-        Language::Zh
-    }
+    if en.unwrap_or(rest) > zh.unwrap_or(rest) { Language::En } else { Language::Zh }
 }
 
 /// In thousandths; what is not a number counts as nothing.
 fn quality(parameters: &str) -> u16 {
-    let Some(text) = parameters
-        .split(';')
-        .find_map(|parameter| parameter.trim().strip_prefix("q="))
-    else {
+    let Some(text) = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q=")) else {
         return 1000;
     };
     let quality = text.trim().parse::<f32>().unwrap_or(0.0).clamp(0.0, 1.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to 0..=1 above"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1 above")]
     let thousandths = (quality * 1000.0) as u16;
     thousandths
 }

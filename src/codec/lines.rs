@@ -1,7 +1,7 @@
 //! NDJSON in chunks: whole lines out of a body that arrives in pieces, in bounded memory.
 //!
-//! Knows lines, not JSON: `json::parse` judges each. A line over the limit is reported by its number and skipped, so that
-//! one bad row does not end an import.
+//! Knows lines, not JSON: `json::parse` judges each. A line over the limit is reported by its number and skipped, so
+//! that one bad row does not end an import.
 
 use bytes::{Bytes, BytesMut};
 
@@ -32,18 +32,11 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 impl Lines {
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            number: 0,
-            chunk: Bytes::new(),
-            unfinished: BytesMut::new(),
-            is_too_long: false,
-            is_ended: false,
-        }
+        Self { limit, number: 0, chunk: Bytes::new(), unfinished: BytesMut::new(), is_too_long: false, is_ended: false }
     }
 
-    /// Takes the next chunk. Call [`Lines::next_line`] until it answers `None` first, else the rest of the last chunk is kept
-    /// before this one at the cost of a copy.
+    /// Takes the next chunk. Call [`Lines::next_line`] until it answers `None` first, else the rest of the last chunk
+    /// is kept before this one at the cost of a copy.
     pub fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() {
             self.chunk = chunk;
@@ -79,11 +72,8 @@ impl Lines {
                 tail
             } else {
                 // One byte more than the most that a line may need is enough to know that it is too long.
-                let room = (self.most() + 1)
-                    .saturating_sub(self.unfinished.len())
-                    .min(tail.len());
-                self.unfinished
-                    .extend_from_slice(tail.get(..room).unwrap_or_default());
+                let room = (self.most() + 1).saturating_sub(self.unfinished.len()).min(tail.len());
+                self.unfinished.extend_from_slice(tail.get(..room).unwrap_or_default());
                 self.unfinished.split().freeze()
             };
             if let Some(line) = self.line(whole) {
@@ -137,10 +127,7 @@ mod tests {
     use super::*;
 
     fn whole(number: u64, text: &str) -> Line {
-        Line::Whole {
-            number,
-            bytes: Bytes::copy_from_slice(text.as_bytes()),
-        }
+        Line::Whole { number, bytes: Bytes::copy_from_slice(text.as_bytes()) }
     }
 
     fn split(limit: usize, chunks: &[&[u8]]) -> Vec<Line> {
@@ -158,19 +145,9 @@ mod tests {
 
     #[test]
     fn lines_are_whole_wherever_the_chunks_break() {
-        let expected = [
-            whole(1, "{\"a\":1}"),
-            whole(3, "{\"b\":2}"),
-            whole(4, "last"),
-        ];
+        let expected = [whole(1, "{\"a\":1}"), whole(3, "{\"b\":2}"), whole(4, "last")];
         assert_eq!(split(100, &[b"{\"a\":1}\r\n\n{\"b\":2}\nlast"]), expected);
-        assert_eq!(
-            split(
-                100,
-                &[b"{\"a\"", b":1}\r", b"\n", b"\n{\"b\":", b"2}\nla", b"st"]
-            ),
-            expected
-        );
+        assert_eq!(split(100, &[b"{\"a\"", b":1}\r", b"\n", b"\n{\"b\":", b"2}\nla", b"st"]), expected);
         assert_eq!(split(100, &[]), []);
     }
 
@@ -178,27 +155,15 @@ mod tests {
     fn a_line_over_the_limit_is_numbered_and_skipped() {
         let expected = [whole(1, "a"), Line::TooLong { number: 2 }, whole(3, "b")];
         assert_eq!(split(5, &[b"a\n123456\nb"]), expected);
-        assert_eq!(
-            split(5, &[b"a\n12", b"3456789012345678901234567890", b"1\nb\n"]),
-            expected
-        );
-        assert_eq!(
-            split(5, &[b"12345\n12345\r\n"]),
-            [whole(1, "12345"), whole(2, "12345")]
-        );
-        assert_eq!(
-            split(5, &[b"123", b"456789012"]),
-            [Line::TooLong { number: 1 }]
-        );
+        assert_eq!(split(5, &[b"a\n12", b"3456789012345678901234567890", b"1\nb\n"]), expected);
+        assert_eq!(split(5, &[b"12345\n12345\r\n"]), [whole(1, "12345"), whole(2, "12345")]);
+        assert_eq!(split(5, &[b"123", b"456789012"]), [Line::TooLong { number: 1 }]);
         assert_eq!(split(5, &[b"12345", b"678"]), [Line::TooLong { number: 1 }]);
     }
 
     #[test]
     fn a_byte_order_mark_is_dropped() {
-        assert_eq!(
-            split(5, &[b"\xef\xbb", b"\xbf12345\n1"]),
-            [whole(1, "12345"), whole(2, "1")]
-        );
+        assert_eq!(split(5, &[b"\xef\xbb", b"\xbf12345\n1"]), [whole(1, "12345"), whole(2, "1")]);
     }
 
     proptest! {

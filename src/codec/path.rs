@@ -29,8 +29,8 @@ impl PathError {
 
 /// The text after `route` (`/v1/resolve/`) of a raw path, percent-decoded once. `None` when the path has another route.
 ///
-/// Borrowed, without an allocation, when nothing is encoded. `+` stays `+`. Where a proxy has merged the two slashes of a
-/// raw `https://…`, they are put back.
+/// Borrowed, without an allocation, when nothing is encoded. `+` stays `+`. Where a proxy has merged the two slashes
+/// of a raw `https://…`, they are put back.
 #[must_use]
 pub fn text_after<'p>(raw_path: &'p str, route: &str) -> Option<Result<Cow<'p, str>, PathError>> {
     raw_path.strip_prefix(route).map(decode)
@@ -64,9 +64,7 @@ fn decode_from(raw: &str, first: usize) -> Result<String, PathError> {
             _ => None,
         };
         let Some((high, low)) = nibbles else {
-            return Err(PathError::BadEncoding {
-                at: raw.len() - after.len() - 1,
-            });
+            return Err(PathError::BadEncoding { at: raw.len() - after.len() - 1 });
         };
         decoded.push(high << 4 | low);
         rest = after.get(2..).unwrap_or_default();
@@ -91,11 +89,7 @@ fn unmerge_slashes(text: Cow<'_, str>) -> Cow<'_, str> {
         };
         if head.eq_ignore_ascii_case(scheme) {
             let rest = text.get(scheme.len()..).unwrap_or_default();
-            return if rest.starts_with('/') {
-                text
-            } else {
-                Cow::Owned(format!("{head}/{rest}"))
-            };
+            return if rest.starts_with('/') { text } else { Cow::Owned(format!("{head}/{rest}")) };
         }
     }
     text
@@ -109,41 +103,23 @@ mod tests {
 
     #[test]
     fn the_raw_and_the_encoded_slash_give_the_same_text() {
-        for raw in [
-            "88.118.8/JXDY2106023",
-            "88.118.8%2FJXDY2106023",
-            "88.118.8%2fJXDY%32106023",
-        ] {
+        for raw in ["88.118.8/JXDY2106023", "88.118.8%2FJXDY2106023", "88.118.8%2fJXDY%32106023"] {
             assert_eq!(decode(raw).unwrap(), "88.118.8/JXDY2106023", "{raw}");
         }
-        assert!(
-            matches!(decode("88.118.8/JXDY"), Ok(Cow::Borrowed(_))),
-            "nothing is copied when nothing is encoded"
-        );
+        assert!(matches!(decode("88.118.8/JXDY"), Ok(Cow::Borrowed(_))), "nothing is copied when nothing is encoded");
     }
 
     #[test]
     fn utf8_is_read_encoded_and_raw() {
-        assert_eq!(
-            decode("88.118.8/%E9%93%AD%E7%89%8C").unwrap(),
-            "88.118.8/铭牌"
-        );
+        assert_eq!(decode("88.118.8/%E9%93%AD%E7%89%8C").unwrap(), "88.118.8/铭牌");
         assert_eq!(decode("88.118.8/铭牌").unwrap(), "88.118.8/铭牌");
-        assert_eq!(
-            decode("a%20b+c%2Bd%252F").unwrap(),
-            "a b+c+d%2F",
-            "decoded once, plus stays plus"
-        );
+        assert_eq!(decode("a%20b+c%2Bd%252F").unwrap(), "a b+c+d%2F", "decoded once, plus stays plus");
     }
 
     #[test]
     fn a_whole_digital_link_is_read_raw_encoded_and_with_merged_slashes() {
         let link = "https://id.example/01/09506000134352";
-        for raw in [
-            link,
-            "https%3A%2F%2Fid.example%2F01%2F09506000134352",
-            "https:/id.example/01/09506000134352",
-        ] {
+        for raw in [link, "https%3A%2F%2Fid.example%2F01%2F09506000134352", "https:/id.example/01/09506000134352"] {
             assert_eq!(decode(raw).unwrap(), link, "{raw}");
         }
         assert_eq!(decode("HTTP:/x/01/1").unwrap(), "HTTP://x/01/1");
@@ -165,14 +141,8 @@ mod tests {
     #[test]
     fn another_route_is_not_ours() {
         assert_eq!(text_after("/v1/records/88.1/a", "/v1/resolve/"), None);
-        assert_eq!(
-            text_after("/v1/resolve/88.1/a", "/v1/resolve/"),
-            Some(Ok(Cow::Borrowed("88.1/a")))
-        );
-        assert_eq!(
-            text_after("/v1/resolve/", "/v1/resolve/"),
-            Some(Err(PathError::Empty))
-        );
+        assert_eq!(text_after("/v1/resolve/88.1/a", "/v1/resolve/"), Some(Ok(Cow::Borrowed("88.1/a"))));
+        assert_eq!(text_after("/v1/resolve/", "/v1/resolve/"), Some(Err(PathError::Empty)));
     }
 
     proptest! {

@@ -58,10 +58,7 @@ const RANGES: &[(&str, u64, u64)] = &[
 ];
 
 pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
-    let mut found = Found {
-        origins,
-        faults: Vec::new(),
-    };
+    let mut found = Found { origins, faults: Vec::new() };
     check_ranges(spec, &mut found);
     check_node(spec, &mut found);
     check_listen(spec, &mut found);
@@ -74,13 +71,7 @@ pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
             format!("not a log filter: {error}; for example \"info\" or \"mingpai=debug,info\""),
         );
     }
-    if found.faults.is_empty() {
-        Ok(())
-    } else {
-        Err(ConfigError {
-            faults: found.faults,
-        })
-    }
+    if found.faults.is_empty() { Ok(()) } else { Err(ConfigError { faults: found.faults }) }
 }
 
 struct Found<'a> {
@@ -90,8 +81,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn fault(&mut self, key: &str, zh: impl Into<String>, en: impl Into<String>) {
-        self.faults
-            .push(Fault::new(key, self.origins.place(key), Text::new(zh, en)));
+        self.faults.push(Fault::new(key, self.origins.place(key), Text::new(zh, en)));
     }
 }
 
@@ -130,18 +120,10 @@ fn check_node(spec: &Spec, found: &mut Found<'_>) {
         );
     }
     if spec.node.name.trim().is_empty() {
-        found.fault(
-            "node.name",
-            "节点名称为空, 请填写",
-            "the node's name is empty: give one",
-        );
+        found.fault("node.name", "节点名称为空, 请填写", "the node's name is empty: give one");
     }
     if spec.node.data.as_os_str().is_empty() {
-        found.fault(
-            "node.data",
-            "数据目录为空, 请填写",
-            "the data folder is empty: name one",
-        );
+        found.fault("node.data", "数据目录为空, 请填写", "the data folder is empty: name one");
     }
 }
 
@@ -151,14 +133,10 @@ fn is_uri(text: &str) -> bool {
         return false;
     };
     let mut letters = scheme.chars();
-    letters
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic())
+    letters.next().is_some_and(|first| first.is_ascii_alphabetic())
         && letters.all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
         && !rest.is_empty()
-        && rest
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte))
+        && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"<>\"{}|\\^`".contains(&byte))
 }
 
 fn check_listen(spec: &Spec, found: &mut Found<'_>) {
@@ -171,17 +149,8 @@ fn check_listen(spec: &Spec, found: &mut Found<'_>) {
         );
     }
     for (position, address) in listen.iter().enumerate() {
-        if address.port() != 0
-            && listen
-                .iter()
-                .take(position)
-                .any(|earlier| earlier == address)
-        {
-            found.fault(
-                "http.listen",
-                format!("{address} 写了两次"),
-                format!("{address} is listed twice"),
-            );
+        if address.port() != 0 && listen.iter().take(position).any(|earlier| earlier == address) {
+            found.fault("http.listen", format!("{address} 写了两次"), format!("{address} is listed twice"));
         }
         if spec.node.dev && !address.ip().is_loopback() {
             let loopback = SocketAddr::from(([127, 0, 0, 1], address.port()));
@@ -227,10 +196,7 @@ fn check_prefixes(spec: &Spec, found: &mut Found<'_>) {
             Err(PrefixError::MintPattern { error, .. }) => found.fault(
                 &format!("prefixes[{position}].mint_pattern"),
                 format!("后缀样式不可用, 例如 \"{}\": {error}", MintPattern::DEFAULT),
-                format!(
-                    "cannot mint, {error}; for example \"{}\"",
-                    MintPattern::DEFAULT
-                ),
+                format!("cannot mint, {error}; for example \"{}\"", MintPattern::DEFAULT),
             ),
             Err(_) => found.fault(
                 &key,
@@ -240,11 +206,7 @@ fn check_prefixes(spec: &Spec, found: &mut Found<'_>) {
         }
         let mut earlier = spec.prefixes.iter().take(position);
         if earlier.any(|earlier| earlier.prefix.eq_ignore_ascii_case(prefix)) {
-            found.fault(
-                &key,
-                format!("前缀 {prefix} 写了两次"),
-                format!("the prefix {prefix} is listed twice"),
-            );
+            found.fault(&key, format!("前缀 {prefix} 写了两次"), format!("the prefix {prefix} is listed twice"));
         }
     }
 }
@@ -257,21 +219,14 @@ mod tests {
     fn every_number_has_a_range() {
         for (key, value) in leaves(&Spec::default()) {
             let listed = RANGES.iter().any(|(known, ..)| *known == key);
-            assert_eq!(
-                value.is_integer(),
-                listed,
-                "{key}: numbers and only numbers stand in RANGES"
-            );
+            assert_eq!(value.is_integer(), listed, "{key}: numbers and only numbers stand in RANGES");
         }
     }
 
     #[test]
     fn every_default_is_within_its_range() {
         let origins = Origins::default();
-        let mut found = Found {
-            origins: &origins,
-            faults: Vec::new(),
-        };
+        let mut found = Found { origins: &origins, faults: Vec::new() };
         check_ranges(&Spec::default(), &mut found);
         check_sizes(&Spec::default(), &mut found);
         assert_eq!(found.faults, []);
@@ -279,22 +234,10 @@ mod tests {
 
     #[test]
     fn a_uri_needs_a_scheme_and_something_after_it() {
-        for good in [
-            "https://id.example.cn",
-            "urn:mingpai:dev",
-            "did:cn:88.100.1",
-        ] {
+        for good in ["https://id.example.cn", "urn:mingpai:dev", "did:cn:88.100.1"] {
             assert!(is_uri(good), "{good}");
         }
-        for bad in [
-            "",
-            "id.example.cn",
-            ":x",
-            "1a:x",
-            "https:",
-            "https://a b",
-            "http://中",
-        ] {
+        for bad in ["", "id.example.cn", ":x", "1a:x", "https:", "https://a b", "http://中"] {
             assert!(!is_uri(bad), "{bad}");
         }
     }

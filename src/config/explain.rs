@@ -29,11 +29,7 @@ pub(super) fn explain(spec: &Spec, origins: &Origins) -> Vec<Explained> {
         .into_iter()
         .map(|(key, value)| {
             let origin = origins.of(&key).unwrap_or(&Origin::Default).to_string();
-            let value = if is_secret(&key) {
-                "(hidden)".to_owned()
-            } else {
-                value.to_string()
-            };
+            let value = if is_secret(&key) { "(hidden)".to_owned() } else { value.to_string() };
             Explained { key, value, origin }
         })
         .collect()

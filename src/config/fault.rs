@@ -14,11 +14,7 @@ pub struct Fault {
 
 impl Fault {
     pub(super) fn new(key: impl Into<String>, place: impl fmt::Display, text: Text) -> Self {
-        Self {
-            key: key.into(),
-            place: place.to_string(),
-            text,
-        }
+        Self { key: key.into(), place: place.to_string(), text }
     }
 }
 
@@ -30,9 +26,7 @@ pub struct ConfigError {
 
 impl From<Fault> for ConfigError {
     fn from(fault: Fault) -> Self {
-        Self {
-            faults: vec![fault],
-        }
+        Self { faults: vec![fault] }
     }
 }
 

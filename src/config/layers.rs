@@ -23,12 +23,7 @@ pub struct Layers {
 #[must_use]
 pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
-        .filter_map(|(name, value)| {
-            Some((
-                name.into_string().ok()?,
-                value.to_string_lossy().into_owned(),
-            ))
-        })
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .filter(|(name, _)| name.starts_with("MINGPAI_"))
         .collect()
 }
@@ -78,20 +73,12 @@ pub(super) fn leaves(spec: &Spec) -> Vec<(String, Value)> {
     for (name, value) in Table::try_from(spec).unwrap_or_default() {
         match value {
             Value::Table(section) => {
-                found.extend(
-                    section
-                        .into_iter()
-                        .map(|(inner, value)| (format!("{name}.{inner}"), value)),
-                );
+                found.extend(section.into_iter().map(|(inner, value)| (format!("{name}.{inner}"), value)));
             }
             Value::Array(elements) if name == "prefixes" => {
                 for (position, element) in elements.into_iter().enumerate() {
                     let inner = element.as_table().cloned().unwrap_or_default();
-                    found.extend(
-                        inner
-                            .into_iter()
-                            .map(|(key, value)| (format!("{name}[{position}].{key}"), value)),
-                    );
+                    found.extend(inner.into_iter().map(|(key, value)| (format!("{name}[{position}].{key}"), value)));
                 }
             }
             value => found.push((name, value)),

@@ -18,13 +18,8 @@ use crate::model::prefix::PrefixPolicy;
 use crate::model::text::Text;
 
 /// Variables that begin like ours but belong to the command line, not to the node's configuration.
-const COMMAND_LINE_VARIABLES: [&str; 5] = [
-    "MINGPAI_CONFIG",
-    "MINGPAI_SERVER",
-    "MINGPAI_TOKEN",
-    "MINGPAI_TOKEN_FILE",
-    "MINGPAI_LANG",
-];
+const COMMAND_LINE_VARIABLES: [&str; 5] =
+    ["MINGPAI_CONFIG", "MINGPAI_SERVER", "MINGPAI_TOKEN", "MINGPAI_TOKEN_FILE", "MINGPAI_LANG"];
 
 /// What `--dev` changes where nobody has said otherwise.
 const DEV_PRESET: &str = r#"
@@ -70,13 +65,7 @@ impl Merging {
         let broken = |error: toml::ser::Error| Fault::new("", "default", internal(&error));
         let known = Table::try_from(Spec::default()).map_err(broken)?;
         let known_prefix = Table::try_from(PrefixPolicy::new("")).map_err(broken)?;
-        Ok(Self {
-            merged: known.clone(),
-            known,
-            known_prefix,
-            origins: Origins::default(),
-            faults: Vec::new(),
-        })
+        Ok(Self { merged: known.clone(), known, known_prefix, origins: Origins::default(), faults: Vec::new() })
     }
 
     fn read_file(&mut self, path: &Path, text: &str) {
@@ -90,10 +79,7 @@ impl Merging {
                 self.faults.push(Fault::new(
                     "TOML",
                     format!("{source}:{line}"),
-                    Text::new(
-                        format!("不是有效的 TOML: {reason}"),
-                        format!("not valid TOML: {reason}"),
-                    ),
+                    Text::new(format!("不是有效的 TOML: {reason}"), format!("not valid TOML: {reason}")),
                 ));
                 return;
             }
@@ -116,14 +102,7 @@ impl Merging {
         }
     }
 
-    fn read_section(
-        &mut self,
-        name: &str,
-        known: &Table,
-        section: Table,
-        spans: &DeValue<'_>,
-        lines: &LineOf<'_>,
-    ) {
+    fn read_section(&mut self, name: &str, known: &Table, section: Table, spans: &DeValue<'_>, lines: &LineOf<'_>) {
         let Some(spans) = spans.as_table() else {
             return;
         };
@@ -139,24 +118,11 @@ impl Merging {
         }
     }
 
-    fn read_prefixes(
-        &mut self,
-        elements: Vec<Value>,
-        spans: &DeValue<'_>,
-        whole: Origin,
-        lines: &LineOf<'_>,
-    ) {
+    fn read_prefixes(&mut self, elements: Vec<Value>, spans: &DeValue<'_>, whole: Origin, lines: &LineOf<'_>) {
         for (position, element) in elements.iter().enumerate() {
-            let spans = spans
-                .as_array()
-                .and_then(|list| list.get(position))
-                .and_then(|one| one.get_ref().as_table());
+            let spans = spans.as_array().and_then(|list| list.get(position)).and_then(|one| one.get_ref().as_table());
             let (Some(spans), Some(element)) = (spans, element.as_table()) else {
-                self.faults.push(Fault::new(
-                    "prefixes",
-                    &whole,
-                    wrong_type("[[prefixes]]", "[[prefixes]]"),
-                ));
+                self.faults.push(Fault::new("prefixes", &whole, wrong_type("[[prefixes]]", "[[prefixes]]")));
                 continue;
             };
             if !element.contains_key("prefix") {
@@ -174,16 +140,14 @@ impl Merging {
             }
         }
         self.origins.0.insert("prefixes".to_owned(), whole);
-        self.merged
-            .insert("prefixes".to_owned(), Value::Array(elements));
+        self.merged.insert("prefixes".to_owned(), Value::Array(elements));
     }
 
     fn read_prefix_member(&mut self, key: &str, inner: &str, value: &Value, origin: Origin) {
         match self.known_prefix.get(inner) {
             None => self.unknown_key(key, origin),
             Some(known) if !known.same_type(value) => {
-                self.faults
-                    .push(Fault::new(key, &origin, type_named(known)));
+                self.faults.push(Fault::new(key, &origin, type_named(known)));
             }
             Some(_) => {
                 let mut alone = self.known_prefix.clone();
@@ -202,23 +166,13 @@ impl Merging {
             return;
         };
         let rest = rest.to_ascii_lowercase();
-        let key = rest
-            .split_once('_')
-            .map_or_else(|| rest.clone(), |(section, key)| format!("{section}.{key}"));
-        self.read_text(
-            &key,
-            text,
-            Origin::Environment {
-                name: name.to_owned(),
-            },
-        );
+        let key = rest.split_once('_').map_or_else(|| rest.clone(), |(section, key)| format!("{section}.{key}"));
+        self.read_text(&key, text, Origin::Environment { name: name.to_owned() });
     }
 
     fn read_text(&mut self, key: &str, text: &str, origin: Origin) {
-        let known = key
-            .split_once('.')
-            .and_then(|(section, inner)| self.known.get(section)?.as_table()?.get(inner))
-            .cloned();
+        let known =
+            key.split_once('.').and_then(|(section, inner)| self.known.get(section)?.as_table()?.get(inner)).cloned();
         match known {
             None => self.unknown_key(key, origin),
             Some(known) => match parse_as(&known, text) {
@@ -230,8 +184,7 @@ impl Merging {
 
     fn set(&mut self, key: &str, known: &Value, value: Value, origin: Origin) {
         if !known.same_type(&value) {
-            self.faults
-                .push(Fault::new(key, &origin, type_named(known)));
+            self.faults.push(Fault::new(key, &origin, type_named(known)));
             return;
         }
         let alone = match key.split_once('.') {
@@ -252,31 +205,19 @@ impl Merging {
     }
 
     /// Deserialises one key alone, so that a bad value is blamed on its own key and line.
-    fn probe(
-        &mut self,
-        key: &str,
-        origin: &Origin,
-        deserialize: impl FnOnce() -> Result<(), toml::de::Error>,
-    ) {
+    fn probe(&mut self, key: &str, origin: &Origin, deserialize: impl FnOnce() -> Result<(), toml::de::Error>) {
         if let Err(error) = deserialize() {
             let reason = error.message();
             self.faults.push(Fault::new(
                 key,
                 origin,
-                Text::new(
-                    format!("取值不可用: {reason}"),
-                    format!("the value cannot be used: {reason}"),
-                ),
+                Text::new(format!("取值不可用: {reason}"), format!("the value cannot be used: {reason}")),
             ));
         }
     }
 
     fn apply_dev_preset(&mut self) {
-        let is_dev = self
-            .merged
-            .get("node")
-            .and_then(|node| node.get("dev"))
-            .and_then(Value::as_bool);
+        let is_dev = self.merged.get("node").and_then(|node| node.get("dev")).and_then(Value::as_bool);
         if is_dev != Some(true) {
             return;
         }
@@ -307,15 +248,9 @@ impl Merging {
             }
             None => {
                 let elements = value.as_array().into_iter().flatten().enumerate();
-                let inner = elements.flat_map(|(at, one)| {
-                    one.as_table()
-                        .into_iter()
-                        .flatten()
-                        .map(move |(k, _)| (at, k))
-                });
-                self.origins
-                    .0
-                    .extend(inner.map(|(at, inner)| (format!("{key}[{at}].{inner}"), Origin::Dev)));
+                let inner =
+                    elements.flat_map(|(at, one)| one.as_table().into_iter().flatten().map(move |(k, _)| (at, k)));
+                self.origins.0.extend(inner.map(|(at, inner)| (format!("{key}[{at}].{inner}"), Origin::Dev)));
                 self.merged.insert(key.to_owned(), value);
             }
         }
@@ -323,14 +258,8 @@ impl Merging {
     }
 
     fn unknown_key(&mut self, key: &str, origin: Origin) {
-        let bare = key
-            .rsplit_once("].")
-            .map(|(_, inner)| format!("prefixes.{inner}"));
-        let nearest = nearest(
-            bare.as_deref().unwrap_or(key),
-            &self.known,
-            &self.known_prefix,
-        );
+        let bare = key.rsplit_once("].").map(|(_, inner)| format!("prefixes.{inner}"));
+        let nearest = nearest(bare.as_deref().unwrap_or(key), &self.known, &self.known_prefix);
         self.faults.push(Fault::new(
             key,
             &origin,
@@ -348,9 +277,7 @@ impl Merging {
                 Err(error) => self.faults.push(Fault::new("", "merged", internal(&error))),
             }
         }
-        Err(ConfigError {
-            faults: self.faults,
-        })
+        Err(ConfigError { faults: self.faults })
     }
 }
 
@@ -361,10 +288,7 @@ struct LineOf<'a> {
 
 impl LineOf<'_> {
     fn origin(&self, at: usize) -> Origin {
-        Origin::File {
-            path: self.path.to_owned(),
-            line: line_of(self.text, at),
-        }
+        Origin::File { path: self.path.to_owned(), line: line_of(self.text, at) }
     }
 }
 
@@ -373,8 +297,5 @@ fn line_of(text: &str, at: usize) -> usize {
 }
 
 fn find<'t, 'i>(table: &'t DeTable<'i>, name: &str) -> Option<(usize, &'t DeValue<'i>)> {
-    table
-        .iter()
-        .find(|(key, _)| key.get_ref().as_ref() == name)
-        .map(|(key, value)| (key.span().start, value.get_ref()))
+    table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(key, value)| (key.span().start, value.get_ref()))
 }

@@ -12,9 +12,7 @@ pub(super) fn nearest(wanted: &str, known: &Table, known_prefix: &Table) -> Stri
         }
     }
     keys.extend(known_prefix.keys().map(|inner| format!("prefixes.{inner}")));
-    keys.into_iter()
-        .min_by_key(|key| edits(wanted, key))
-        .unwrap_or_default()
+    keys.into_iter().min_by_key(|key| edits(wanted, key)).unwrap_or_default()
 }
 
 /// Levenshtein's distance in bytes.
@@ -24,9 +22,7 @@ fn edits(from: &str, to: &str) -> usize {
         let mut diagonal = line;
         let mut left = line + 1;
         for (cell, b) in row.iter_mut().skip(1).zip(to.bytes()) {
-            let here = (diagonal + usize::from(a != b))
-                .min(left + 1)
-                .min(*cell + 1);
+            let here = (diagonal + usize::from(a != b)).min(left + 1).min(*cell + 1);
             diagonal = std::mem::replace(cell, here);
             left = here;
         }

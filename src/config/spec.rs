@@ -1,6 +1,7 @@
 //! The shape of the configuration and its defaults. Checks are in `check`, sources in `layers`.
 //!
-//! Units stand last in the names; every number is a `u64`, so that a bad one fails in `check` with a remedy and not in serde.
+//! Units stand last in the names; every number is a `u64`, so that a bad one fails in `check` with a remedy and not
+//! in serde.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -63,12 +64,7 @@ pub struct NodeSpec {
 
 impl Default for NodeSpec {
     fn default() -> Self {
-        Self {
-            name: "mingpai".to_owned(),
-            iss: String::new(),
-            data: PathBuf::from("mingpai-data"),
-            dev: false,
-        }
+        Self { name: "mingpai".to_owned(), iss: String::new(), data: PathBuf::from("mingpai-data"), dev: false }
     }
 }
 
@@ -84,10 +80,7 @@ pub struct HttpSpec {
 impl Default for HttpSpec {
     fn default() -> Self {
         Self {
-            listen: vec![
-                (Ipv4Addr::LOCALHOST, 8080).into(),
-                (Ipv6Addr::LOCALHOST, 8080).into(),
-            ],
+            listen: vec![(Ipv4Addr::LOCALHOST, 8080).into(), (Ipv6Addr::LOCALHOST, 8080).into()],
             workers: 0,
             pin_cores: false,
         }
@@ -149,10 +142,7 @@ pub struct DrainSpec {
 
 impl Default for DrainSpec {
     fn default() -> Self {
-        Self {
-            lame_duck_seconds: 5,
-            deadline_seconds: 30,
-        }
+        Self { lame_duck_seconds: 5, deadline_seconds: 30 }
     }
 }
 
@@ -182,12 +172,7 @@ pub struct CacheSpec {
 
 impl Default for CacheSpec {
     fn default() -> Self {
-        Self {
-            budget_bytes: 256 * MIB,
-            negative_share_percent: 10,
-            max_age_seconds: 60,
-            negative_seconds: 5,
-        }
+        Self { budget_bytes: 256 * MIB, negative_share_percent: 10, max_age_seconds: 60, negative_seconds: 5 }
     }
 }
 
@@ -241,11 +226,7 @@ pub struct ImportSpec {
 
 impl Default for ImportSpec {
     fn default() -> Self {
-        Self {
-            jobs: 2,
-            chunk_rows: 256,
-            signers: 0,
-        }
+        Self { jobs: 2, chunk_rows: 256, signers: 0 }
     }
 }
 
@@ -265,9 +246,6 @@ pub struct LogSpec {
 
 impl Default for LogSpec {
     fn default() -> Self {
-        Self {
-            filter: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }

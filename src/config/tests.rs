@@ -6,17 +6,11 @@ use super::*;
 use crate::model::prefix::PrefixPolicy;
 
 fn file(text: &str) -> Layers {
-    Layers {
-        file: Some((PathBuf::from("mingpai.toml"), text.to_owned())),
-        ..Layers::default()
-    }
+    Layers { file: Some((PathBuf::from("mingpai.toml"), text.to_owned())), ..Layers::default() }
 }
 
 fn dev() -> Layers {
-    Layers {
-        flags: vec![("node.dev".to_owned(), "true".to_owned())],
-        ..Layers::default()
-    }
+    Layers { flags: vec![("node.dev".to_owned(), "true".to_owned())], ..Layers::default() }
 }
 
 fn only_fault(layers: &Layers) -> Fault {
@@ -32,10 +26,7 @@ fn the_live_lines_of_the_template_are_the_defaults() {
     let (spec, origins) = merge::merge(&file(TEMPLATE)).unwrap();
     assert_eq!(spec, Spec::default());
     for (key, _) in layers::leaves(&spec) {
-        assert!(
-            origins.of(&key).is_some(),
-            "{key} is missing from config/mingpai.toml"
-        );
+        assert!(origins.of(&key).is_some(), "{key} is missing from config/mingpai.toml");
     }
 }
 
@@ -44,47 +35,27 @@ fn the_commented_prefix_of_the_template_works_when_uncommented() {
     let at = TEMPLATE.find("# [[prefixes]]").unwrap();
     let live: String = TEMPLATE[at..]
         .lines()
-        .filter_map(|line| {
-            line.strip_prefix("# ")
-                .filter(|line| line.contains(" = ") || line.starts_with('['))
-        })
+        .filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = ") || line.starts_with('[')))
         .map(|line| format!("{line}\n"))
         .collect();
     let config = Config::load(&file(&format!("[node]\niss = \"urn:x:1\"\n{live}"))).unwrap();
     assert_eq!(config.prefixes[0].prefix, "88.118.8");
     let defaults = PrefixPolicy::new("88.118.8");
-    assert_eq!(
-        config.prefixes[0],
-        PrefixPolicy {
-            registrant: "示例企业".to_owned(),
-            ..defaults
-        }
-    );
+    assert_eq!(config.prefixes[0], PrefixPolicy { registrant: "示例企业".to_owned(), ..defaults });
 }
 
 #[test]
 fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
-    let mut layers =
-        file("[node]\niss = \"urn:x:1\"\n[limits]\njson_depth = 5\nline_bytes = 2048\n");
+    let mut layers = file("[node]\niss = \"urn:x:1\"\n[limits]\njson_depth = 5\nline_bytes = 2048\n");
     assert_eq!(Config::load(&layers).unwrap().limits.json_depth, 5);
-    layers
-        .environment
-        .push(("MINGPAI_LIMITS_JSON_DEPTH".to_owned(), "6".to_owned()));
+    layers.environment.push(("MINGPAI_LIMITS_JSON_DEPTH".to_owned(), "6".to_owned()));
     assert_eq!(Config::load(&layers).unwrap().limits.json_depth, 6);
-    layers
-        .flags
-        .push(("limits.json_depth".to_owned(), "7".to_owned()));
+    layers.flags.push(("limits.json_depth".to_owned(), "7".to_owned()));
     let config = Config::load(&layers).unwrap();
     assert_eq!(config.limits.json_depth, 7);
 
     let explained = config.explain();
-    let line = |key: &str| {
-        explained
-            .iter()
-            .find(|line| line.key == key)
-            .unwrap()
-            .clone()
-    };
+    let line = |key: &str| explained.iter().find(|line| line.key == key).unwrap().clone();
     assert_eq!(line("limits.json_depth").origin, "flag");
     assert_eq!(line("limits.line_bytes").origin, "mingpai.toml:5");
     assert_eq!(line("limits.line_bytes").value, "2048");
@@ -94,19 +65,10 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
 #[test]
 fn an_environment_variable_names_section_and_key() {
     let mut layers = dev();
-    layers.environment.push((
-        "MINGPAI_HTTP_LISTEN".to_owned(),
-        "127.0.0.1:0, [::1]:0".to_owned(),
-    ));
-    layers.environment.push((
-        "MINGPAI_TOKEN_FILE".to_owned(),
-        "for the command line".to_owned(),
-    ));
+    layers.environment.push(("MINGPAI_HTTP_LISTEN".to_owned(), "127.0.0.1:0, [::1]:0".to_owned()));
+    layers.environment.push(("MINGPAI_TOKEN_FILE".to_owned(), "for the command line".to_owned()));
     let config = Config::load(&layers).unwrap();
-    assert_eq!(
-        config.http.listen,
-        ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]
-    );
+    assert_eq!(config.http.listen, ["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()]);
 }
 
 #[test]
@@ -121,46 +83,28 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_key() {
 #[test]
 fn an_unknown_section_prefix_key_variable_and_flag_are_refused() {
     let fault = only_fault(&file("[limit]\nx = 1\n"));
-    assert_eq!(
-        (fault.key.as_str(), fault.place.as_str()),
-        ("limit", "mingpai.toml:1")
-    );
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("limit", "mingpai.toml:1"));
     let fault = only_fault(&file("[[prefixes]]\nprefix = \"88.1\"\nlogs = \"open\"\n"));
-    assert_eq!(
-        (fault.key.as_str(), fault.place.as_str()),
-        ("prefixes[0].logs", "mingpai.toml:3")
-    );
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("prefixes[0].logs", "mingpai.toml:3"));
     assert!(fault.text.en.ends_with("prefixes.log"), "{fault:?}");
 
     let mut layers = dev();
-    layers
-        .environment
-        .push(("MINGPAI_HTPP_LISTEN".to_owned(), String::new()));
+    layers.environment.push(("MINGPAI_HTPP_LISTEN".to_owned(), String::new()));
     let fault = only_fault(&layers);
     assert_eq!(fault.place, "MINGPAI_HTPP_LISTEN");
     assert!(fault.text.en.ends_with("http.listen"), "{fault:?}");
 
     let mut layers = dev();
-    layers
-        .flags
-        .push(("store.engin".to_owned(), "memory".to_owned()));
+    layers.flags.push(("store.engin".to_owned(), "memory".to_owned()));
     assert_eq!(only_fault(&layers).place, "flag");
 }
 
 #[test]
 fn a_wrong_type_or_value_is_blamed_on_its_own_line() {
-    let fault = only_fault(&file(
-        "[node]\niss = \"urn:x:1\"\n[limits]\njson_depth = \"deep\"\n",
-    ));
-    assert_eq!(
-        (fault.key.as_str(), fault.place.as_str()),
-        ("limits.json_depth", "mingpai.toml:4")
-    );
+    let fault = only_fault(&file("[node]\niss = \"urn:x:1\"\n[limits]\njson_depth = \"deep\"\n"));
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("limits.json_depth", "mingpai.toml:4"));
     let fault = only_fault(&file("[store]\nengine = \"rocks\"\n"));
-    assert_eq!(
-        (fault.key.as_str(), fault.place.as_str()),
-        ("store.engine", "mingpai.toml:2")
-    );
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("store.engine", "mingpai.toml:2"));
     assert!(fault.text.en.contains("sled"), "{fault:?}");
     let fault = only_fault(&file("[http]\nlisten = [\"localhost\"]\n"));
     assert_eq!(fault.key, "http.listen");
@@ -177,13 +121,8 @@ fn broken_toml_names_the_line() {
 
 #[test]
 fn a_max_age_over_a_minute_is_refused() {
-    let fault = only_fault(&file(
-        "[node]\niss = \"urn:x:1\"\n[cache]\nmax_age_seconds = 61\n",
-    ));
-    assert_eq!(
-        (fault.key.as_str(), fault.place.as_str()),
-        ("cache.max_age_seconds", "mingpai.toml:4")
-    );
+    let fault = only_fault(&file("[node]\niss = \"urn:x:1\"\n[cache]\nmax_age_seconds = 61\n"));
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("cache.max_age_seconds", "mingpai.toml:4"));
     assert!(fault.text.en.contains("from 0 to 60"), "{fault:?}");
 }
 
@@ -196,9 +135,7 @@ fn the_issuer_must_be_set_outside_dev() {
 #[test]
 fn dev_refuses_to_listen_beyond_loopback() {
     let mut layers = dev();
-    layers
-        .flags
-        .push(("http.listen".to_owned(), "0.0.0.0:8080".to_owned()));
+    layers.flags.push(("http.listen".to_owned(), "0.0.0.0:8080".to_owned()));
     let fault = only_fault(&layers);
     assert_eq!(fault.key, "http.listen");
     assert!(fault.text.zh.contains("127.0.0.1:8080"), "{fault:?}");
@@ -209,12 +146,7 @@ fn the_dev_preset_gives_way_to_what_the_operator_says() {
     let config = Config::load(&dev()).unwrap();
     assert_eq!(config.drain.lame_duck_seconds, 0);
     assert_eq!(config.prefixes.len(), 2);
-    let origin = config
-        .explain()
-        .into_iter()
-        .find(|line| line.key == "prefixes[1].prefix")
-        .unwrap()
-        .origin;
+    let origin = config.explain().into_iter().find(|line| line.key == "prefixes[1].prefix").unwrap().origin;
     assert_eq!(origin, "--dev");
 
     let mut layers = file("[[prefixes]]\nprefix = \"88.777\"\n[drain]\nlame_duck_seconds = 3\n");
@@ -227,17 +159,10 @@ fn the_dev_preset_gives_way_to_what_the_operator_says() {
 #[test]
 fn every_fault_is_reported_at_once_in_both_languages() {
     let error = Config::load(&file("[limits]\njson_depth = 0\nuri_bytes = 1\n")).unwrap_err();
-    let keys: Vec<_> = error
-        .faults
-        .iter()
-        .map(|fault| fault.key.as_str())
-        .collect();
+    let keys: Vec<_> = error.faults.iter().map(|fault| fault.key.as_str()).collect();
     assert_eq!(keys, ["limits.json_depth", "limits.uri_bytes", "node.iss"]);
     let shown = error.to_string();
-    assert!(
-        shown.contains("超出范围") && shown.contains("out of range"),
-        "{shown}"
-    );
+    assert!(shown.contains("超出范围") && shown.contains("out of range"), "{shown}");
 }
 
 #[test]
@@ -245,34 +170,16 @@ fn two_entries_for_one_prefix_are_refused() {
     let fault = only_fault(&file(
         "[node]\niss = \"urn:x:1\"\n[[prefixes]]\nprefix = \"86.a\"\n[[prefixes]]\nprefix = \"86.A\"\n",
     ));
-    assert_eq!(
-        (fault.key.as_str(), fault.place.as_str()),
-        ("prefixes[1].prefix", "mingpai.toml:6")
-    );
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("prefixes[1].prefix", "mingpai.toml:6"));
 }
 
 #[test]
 fn a_prefix_that_is_none_or_missing_and_a_pattern_that_cannot_mint_are_refused() {
-    let with = |lines: &str| {
-        file(&format!(
-            "[node]\niss = \"urn:x:1\"\n[[prefixes]]\n{lines}\n"
-        ))
-    };
-    assert_eq!(
-        only_fault(&with("log = \"open\"")).key,
-        "prefixes[0].prefix"
-    );
-    assert_eq!(
-        only_fault(&with("prefix = \"88.1/x\"")).key,
-        "prefixes[0].prefix"
-    );
-    let fault = only_fault(&with(
-        "prefix = \"88.118.8\"\nmint_pattern = \"{digits:2}\"",
-    ));
+    let with = |lines: &str| file(&format!("[node]\niss = \"urn:x:1\"\n[[prefixes]]\n{lines}\n"));
+    assert_eq!(only_fault(&with("log = \"open\"")).key, "prefixes[0].prefix");
+    assert_eq!(only_fault(&with("prefix = \"88.1/x\"")).key, "prefixes[0].prefix");
+    let fault = only_fault(&with("prefix = \"88.118.8\"\nmint_pattern = \"{digits:2}\""));
     assert_eq!(fault.key, "prefixes[0].mint_pattern");
     assert_eq!(fault.place, "mingpai.toml:5");
-    assert_eq!(
-        only_fault(&with("prefix = \"88.118.8\"\nlog = \"shut\"")).key,
-        "prefixes[0].log"
-    );
+    assert_eq!(only_fault(&with("prefix = \"88.118.8\"\nlog = \"shut\"")).key, "prefixes[0].log");
 }

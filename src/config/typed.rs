@@ -10,23 +10,11 @@ use crate::model::text::Text;
 pub(super) fn parse_as(known: &Value, text: &str) -> Result<Value, Text> {
     match known {
         Value::String(_) => Ok(Value::String(text.to_owned())),
-        Value::Boolean(_) => text
-            .parse()
-            .map(Value::Boolean)
-            .map_err(|_| type_named(known)),
-        Value::Integer(_) => text
-            .replace('_', "")
-            .parse()
-            .map(Value::Integer)
-            .map_err(|_| type_named(known)),
+        Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| type_named(known)),
+        Value::Integer(_) => text.replace('_', "").parse().map(Value::Integer).map_err(|_| type_named(known)),
         Value::Array(_) => {
-            let parts = text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
-            Ok(Value::Array(
-                parts.map(|part| Value::String(part.to_owned())).collect(),
-            ))
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            Ok(Value::Array(parts.map(|part| Value::String(part.to_owned())).collect()))
         }
         _ => Err(wrong_type("配置文件中的小节", "a section of the file")),
     }
@@ -43,15 +31,9 @@ pub(super) fn type_named(known: &Value) -> Text {
 }
 
 pub(super) fn wrong_type(zh: &str, en: &str) -> Text {
-    Text::new(
-        format!("类型不对, 应为{zh}"),
-        format!("wrong type: give {en}"),
-    )
+    Text::new(format!("类型不对, 应为{zh}"), format!("wrong type: give {en}"))
 }
 
 pub(super) fn internal(error: &dyn fmt::Display) -> Text {
-    Text::new(
-        format!("配置无法组装: {error}"),
-        format!("the configuration does not fit together: {error}"),
-    )
+    Text::new(format!("配置无法组装: {error}"), format!("the configuration does not fit together: {error}"))
 }

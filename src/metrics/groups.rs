@@ -110,9 +110,7 @@ pub struct ImportMetrics {
 
 impl ImportMetrics {
     pub fn rows(&self, outcome: RowOutcome, count: u64) {
-        self.rows
-            .get_or_create(&RowLabels { outcome })
-            .inc_by(count);
+        self.rows.get_or_create(&RowLabels { outcome }).inc_by(count);
     }
 }
 
@@ -144,21 +142,13 @@ struct RowLabels {
 
 impl AcceptMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "connections",
-            "Connections open now",
-            self.connections.clone(),
-        );
+        registry.register("connections", "Connections open now", self.connections.clone());
         registry.register(
             "requests_in_flight",
             "Requests being answered now, cached resolutions not counted",
             self.requests_in_flight.clone(),
         );
-        registry.register(
-            "refusals",
-            "Connections and requests turned away by a limit",
-            self.refusals.clone(),
-        );
+        registry.register("refusals", "Connections and requests turned away by a limit", self.refusals.clone());
         registry.register_collector(Box::new(SharedCounters(vec![(
             "connections_accepted",
             "Connections accepted",
@@ -170,32 +160,12 @@ impl AcceptMetrics {
 impl CacheMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(SharedCounters(vec![
-            (
-                "cache_hits",
-                "Answers found in the cache",
-                Arc::clone(&self.hits),
-            ),
-            (
-                "cache_negative_hits",
-                "Unknown identifiers answered from the cache",
-                Arc::clone(&self.negative_hits),
-            ),
-            (
-                "cache_misses",
-                "Resolutions that had to read the record store",
-                Arc::clone(&self.misses),
-            ),
+            ("cache_hits", "Answers found in the cache", Arc::clone(&self.hits)),
+            ("cache_negative_hits", "Unknown identifiers answered from the cache", Arc::clone(&self.negative_hits)),
+            ("cache_misses", "Resolutions that had to read the record store", Arc::clone(&self.misses)),
         ])));
-        registry.register(
-            "cache_raced_fills",
-            "Fills that lost against a commit",
-            self.raced_fills.clone(),
-        );
-        registry.register(
-            "cache_evictions",
-            "Answers dropped to make room",
-            self.evictions.clone(),
-        );
+        registry.register("cache_raced_fills", "Fills that lost against a commit", self.raced_fills.clone());
+        registry.register("cache_evictions", "Answers dropped to make room", self.evictions.clone());
         registry.register("cache_bytes", "Bytes of cached answers", self.bytes.clone());
         registry.register("cache_entries", "Cached answers", self.entries.clone());
     }
@@ -203,46 +173,18 @@ impl CacheMetrics {
 
 impl JournalMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "journal_sequence",
-            "Sequence of the last durable frame",
-            self.sequence.clone(),
-        );
-        registry.register(
-            "journal_bytes",
-            "Bytes of the journal on disk",
-            self.bytes.clone(),
-        );
-        registry.register(
-            "journal_queue_entries",
-            "Writes that wait for the sequencer",
-            self.queue_entries.clone(),
-        );
-        registry.register(
-            "journal_group_entries",
-            "Entries made durable by one sync",
-            self.group_entries.clone(),
-        );
-        registry.register(
-            "journal_group_bytes",
-            "Bytes made durable by one sync",
-            self.group_bytes.clone(),
-        );
-        registry.register(
-            "journal_sync_seconds",
-            "Duration of a sync",
-            self.sync_seconds.clone(),
-        );
+        registry.register("journal_sequence", "Sequence of the last durable frame", self.sequence.clone());
+        registry.register("journal_bytes", "Bytes of the journal on disk", self.bytes.clone());
+        registry.register("journal_queue_entries", "Writes that wait for the sequencer", self.queue_entries.clone());
+        registry.register("journal_group_entries", "Entries made durable by one sync", self.group_entries.clone());
+        registry.register("journal_group_bytes", "Bytes made durable by one sync", self.group_bytes.clone());
+        registry.register("journal_sync_seconds", "Duration of a sync", self.sync_seconds.clone());
         registry.register(
             "journal_resigned",
             "Entries signed again because their record had moved",
             self.resigned.clone(),
         );
-        registry.register(
-            "journal_poisoned",
-            "1 when writes have stopped after a failure",
-            self.poisoned.clone(),
-        );
+        registry.register("journal_poisoned", "1 when writes have stopped after a failure", self.poisoned.clone());
     }
 }
 
@@ -253,31 +195,15 @@ impl RecordMetrics {
             "Sequence applied to the record store",
             self.applied_sequence.clone(),
         );
-        registry.register(
-            "records_disk_bytes",
-            "Bytes of the record store on disk",
-            self.disk_bytes.clone(),
-        );
-        registry.register(
-            "records_checkpoints",
-            "Checkpoints of the record store",
-            self.checkpoints.clone(),
-        );
+        registry.register("records_disk_bytes", "Bytes of the record store on disk", self.disk_bytes.clone());
+        registry.register("records_checkpoints", "Checkpoints of the record store", self.checkpoints.clone());
     }
 }
 
 impl ImportMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "imports_running",
-            "Imports running now",
-            self.running.clone(),
-        );
-        registry.register(
-            "import_rows",
-            "Rows of imports by what became of them",
-            self.rows.clone(),
-        );
+        registry.register("imports_running", "Imports running now", self.running.clone());
+        registry.register("import_rows", "Rows of imports by what became of them", self.rows.clone());
     }
 }
 
@@ -286,9 +212,7 @@ struct SharedCounters(Vec<(&'static str, &'static str, Arc<ShardedCounter>)>);
 
 impl fmt::Debug for SharedCounters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|(name, ..)| name))
-            .finish()
+        f.debug_list().entries(self.0.iter().map(|(name, ..)| name)).finish()
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// Upper bounds of the buckets, 1-2.5-5 from a microsecond to ten seconds; what is longer goes into one more.
 pub const BOUNDS_SECONDS: [f64; 22] = [
-    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2,
-    5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0,
 ];
 
 /// The same in nanoseconds.
@@ -73,10 +73,7 @@ pub(super) struct Buckets {
 
 impl Default for Buckets {
     fn default() -> Self {
-        Self {
-            counts: [const { AtomicU64::new(0) }; BUCKETS],
-            nanoseconds: AtomicU64::new(0),
-        }
+        Self { counts: [const { AtomicU64::new(0) }; BUCKETS], nanoseconds: AtomicU64::new(0) }
     }
 }
 
@@ -109,10 +106,7 @@ impl Sum {
         self.counts.iter().sum()
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a sum of seconds is shown, not counted with"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a sum of seconds is shown, not counted with")]
     pub(super) fn seconds(&self) -> f64 {
         self.nanoseconds as f64 / 1e9
     }
@@ -131,11 +125,7 @@ mod tests {
     #[test]
     fn a_duration_falls_into_the_first_bucket_that_holds_it() {
         for (position, bound) in BOUNDS.into_iter().enumerate() {
-            assert_eq!(
-                bucket_of(bound),
-                position,
-                "a bound belongs to its own bucket"
-            );
+            assert_eq!(bucket_of(bound), position, "a bound belongs to its own bucket");
             assert_eq!(bucket_of(bound + 1), position + 1);
         }
         assert_eq!(bucket_of(0), 0);
@@ -145,10 +135,7 @@ mod tests {
     #[test]
     fn the_bounds_in_seconds_are_the_bounds_in_nanoseconds() {
         for (seconds, nanoseconds) in BOUNDS_SECONDS.into_iter().zip(BOUNDS) {
-            assert_eq!(
-                Duration::from_secs_f64(seconds).as_nanos(),
-                u128::from(nanoseconds)
-            );
+            assert_eq!(Duration::from_secs_f64(seconds).as_nanos(), u128::from(nanoseconds));
         }
     }
 }

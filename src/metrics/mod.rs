@@ -1,8 +1,8 @@
 //! What the node counts: Prometheus metrics named `mingpai_<noun>_<unit>`, with bounded labels, never an identifier.
 //!
-//! One [`Metrics`] a node, made by node.rs and handed to the stages. The numbers of the hot path are sharded over cache lines
-//! (`shard`), because one shared atomic would make the cores wait for each other; everything else is a plain atomic.
-//! Not here: what the numbers mean to an operator (dashboards and alert rules).
+//! One [`Metrics`] a node, made by node.rs and handed to the stages. The numbers of the hot path are sharded over
+//! cache lines (`shard`), because one shared atomic would make the cores wait for each other; everything else is a
+//! plain atomic. Not here: what the numbers mean to an operator (dashboards and alert rules).
 
 mod groups;
 mod histogram;
@@ -17,9 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-pub use groups::{
-    AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics, RowOutcome,
-};
+pub use groups::{AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics, RowOutcome};
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
@@ -59,15 +57,7 @@ impl Metrics {
         journal.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
-        Self {
-            requests,
-            accept,
-            cache,
-            journal,
-            records,
-            import,
-            registry,
-        }
+        Self { requests, accept, cache, journal, records, import, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.
@@ -84,17 +74,8 @@ impl Metrics {
 
 impl Metrics {
     /// Adds a number that is read when the metrics are rendered, such as a size that its owner keeps anyway.
-    pub fn watch(
-        &mut self,
-        name: &'static str,
-        help: &'static str,
-        read: impl Fn() -> u64 + Send + Sync + 'static,
-    ) {
-        self.registry.register_collector(Box::new(Watched {
-            name,
-            help,
-            read: Box::new(read),
-        }));
+    pub fn watch(&mut self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.registry.register_collector(Box::new(Watched { name, help, read: Box::new(read) }));
     }
 }
 
@@ -127,12 +108,7 @@ mod tests {
     fn everything_counted_is_rendered_under_its_name() {
         let mut metrics = Metrics::new();
         metrics.watch("process_threads", "Threads", || 7);
-        metrics.requests.record(
-            Stage::Total,
-            Transport::Http1,
-            Outcome::Hit,
-            Duration::from_micros(3),
-        );
+        metrics.requests.record(Stage::Total, Transport::Http1, Outcome::Hit, Duration::from_micros(3));
         metrics.accept.refused("connections");
         metrics.accept.connections.set(5);
         metrics.cache.hits.add(2);

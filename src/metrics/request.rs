@@ -97,19 +97,14 @@ struct Shard([Buckets; SERIES]);
 impl Default for RequestTimes {
     fn default() -> Self {
         let shard = || Shard(std::array::from_fn(|_| Buckets::default()));
-        Self {
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-        }
+        Self { shards: std::iter::repeat_with(shard).take(SHARDS).collect() }
     }
 }
 
 impl RequestTimes {
     /// Costs a few nanoseconds on a worker that has claimed its shard.
     pub fn record(&self, stage: Stage, transport: Transport, outcome: Outcome, duration: Duration) {
-        let series = self
-            .shards
-            .get(shard())
-            .and_then(|shard| shard.0.get(position(stage, transport, outcome)));
+        let series = self.shards.get(shard()).and_then(|shard| shard.0.get(position(stage, transport, outcome)));
         if let Some(series) = series {
             series.record(duration);
         }
@@ -139,8 +134,7 @@ fn position(stage: Stage, transport: Transport, outcome: Outcome) -> usize {
 impl Collector for RequestTimes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Time to answer a request, by stage, transport and outcome";
-        let mut family =
-            encoder.encode_descriptor("request_seconds", help, None, MetricType::Histogram)?;
+        let mut family = encoder.encode_descriptor("request_seconds", help, None, MetricType::Histogram)?;
         for stage in Stage::ALL.iter().copied() {
             for transport in Transport::ALL.iter().copied() {
                 for outcome in Outcome::ALL.iter().copied() {
@@ -148,18 +142,13 @@ impl Collector for RequestTimes {
                     if sum.count() == 0 {
                         continue;
                     }
-                    let labels = [
-                        ("stage", stage.word()),
-                        ("transport", transport.word()),
-                        ("outcome", outcome.word()),
-                    ];
+                    let labels =
+                        [("stage", stage.word()), ("transport", transport.word()), ("outcome", outcome.word())];
                     family.encode_family(&labels)?.encode_histogram(
                         sum.seconds(),
                         sum.count(),
                         &sum.buckets(),
-                        None::<
-                            &std::collections::HashMap<usize, Exemplar<Vec<(String, String)>, f64>>,
-                        >,
+                        None::<&std::collections::HashMap<usize, Exemplar<Vec<(String, String)>, f64>>>,
                     )?;
                 }
             }

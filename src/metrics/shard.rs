@@ -46,10 +46,7 @@ impl ShardedCounter {
 
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.lines
-            .iter()
-            .map(|line| line.0.load(Ordering::Relaxed))
-            .sum()
+        self.lines.iter().map(|line| line.0.load(Ordering::Relaxed)).sum()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Strict JSON: text from outside to a `serde_json::Value`, or the place and the reason why not.
 //!
-//! Stricter than RFC 8259 asks: nesting is bounded before it is entered, a key may occur once in an object, nothing follows
-//! the value, the bytes are UTF-8, and a number must survive the trip through the machine's numbers, because what is
-//! signed must be what was sent. Not here: what the members mean (model/draft), and lines of NDJSON (`lines`).
+//! Stricter than RFC 8259 asks: nesting is bounded before it is entered, a key may occur once in an object, nothing
+//! follows the value, the bytes are UTF-8, and a number must survive the trip through the machine's numbers, because
+//! what is signed must be what was sent. Not here: what the members mean (model/draft), and lines of NDJSON
+//! (`lines`).
 
 mod number;
 
@@ -39,41 +40,24 @@ pub enum JsonErrorKind {
 
 /// Parses one JSON value that fills `bytes`.
 ///
-/// `depth` counts open arrays and objects; the parser never recurses deeper, whatever the input holds. At most 100, since
-/// serde_json's own guard stands at 128.
+/// `depth` counts open arrays and objects; the parser never recurses deeper, whatever the input holds. At most 100,
+/// since serde_json's own guard stands at 128.
 pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let (line, column) = position(bytes, error.valid_up_to());
-        JsonError {
-            kind: JsonErrorKind::NotUtf8,
-            line,
-            column,
-            pointer: None,
-        }
+        JsonError { kind: JsonErrorKind::NotUtf8, line, column, pointer: None }
     })?;
-    let trail = Trail {
-        limit: depth,
-        path: RefCell::default(),
-        fault: RefCell::default(),
-    };
+    let trail = Trail { limit: depth, path: RefCell::default(), fault: RefCell::default() };
     let mut parser = serde_json::Deserializer::from_str(text);
-    let value = Strict {
-        trail: &trail,
-        depth: 0,
-    }
-    .deserialize(&mut parser)
-    .and_then(|value| parser.end().map(|()| value))
-    .map_err(|error| trail.explain(&error))?;
+    let value = Strict { trail: &trail, depth: 0 }
+        .deserialize(&mut parser)
+        .and_then(|value| parser.end().map(|()| value))
+        .map_err(|error| trail.explain(&error))?;
     match number::inexact(text) {
         None => Ok(value),
         Some((at, number)) => {
             let (line, column) = position(bytes, at);
-            Err(JsonError {
-                kind: JsonErrorKind::InexactNumber(number.to_owned()),
-                line,
-                column,
-                pointer: None,
-            })
+            Err(JsonError { kind: JsonErrorKind::InexactNumber(number.to_owned()), line, column, pointer: None })
         }
     }
 }
@@ -81,12 +65,7 @@ pub fn parse(bytes: &[u8], depth: usize) -> Result<Value, JsonError> {
 fn position(bytes: &[u8], at: usize) -> (usize, usize) {
     let before = bytes.get(..at).unwrap_or(bytes);
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before
-        .iter()
-        .rev()
-        .take_while(|byte| **byte != b'\n')
-        .count()
-        + 1;
+    let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
     (line, column)
 }
 
@@ -106,17 +85,10 @@ impl Trail {
     fn explain(&self, error: &serde_json::Error) -> JsonError {
         let kind = self.fault.take().unwrap_or_else(|| {
             let text = error.to_string();
-            let reason = text
-                .split_once(" at line ")
-                .map_or(text.as_str(), |(reason, _)| reason);
+            let reason = text.split_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
             JsonErrorKind::Syntax(reason.to_owned())
         });
-        JsonError {
-            kind,
-            line: error.line(),
-            column: error.column(),
-            pointer: Some(self.pointer()),
-        }
+        JsonError { kind, line: error.line(), column: error.column(), pointer: Some(self.pointer()) }
     }
 
     fn pointer(&self) -> String {
@@ -157,14 +129,9 @@ struct Strict<'t> {
 impl Strict<'_> {
     fn inside<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= self.trail.limit {
-            return Err(self.trail.stop(JsonErrorKind::TooDeep {
-                limit: self.trail.limit,
-            }));
+            return Err(self.trail.stop(JsonErrorKind::TooDeep { limit: self.trail.limit }));
         }
-        Ok(Self {
-            depth: self.depth + 1,
-            ..self
-        })
+        Ok(Self { depth: self.depth + 1, ..self })
     }
 }
 
@@ -200,9 +167,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -256,15 +221,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_value_is_read() {
-        let value = parse(
-            r#" {"a":[null,true,-1,18446744073709551615,1.5,"\u4e2d"],"b":{}} "#.as_bytes(),
-            32,
-        )
-        .unwrap();
-        assert_eq!(
-            value,
-            json!({"a": [null, true, -1, 18_446_744_073_709_551_615_u64, 1.5, "中"], "b": {}})
-        );
+        let value = parse(r#" {"a":[null,true,-1,18446744073709551615,1.5,"\u4e2d"],"b":{}} "#.as_bytes(), 32).unwrap();
+        assert_eq!(value, json!({"a": [null, true, -1, 18_446_744_073_709_551_615_u64, 1.5, "中"], "b": {}}));
     }
 
     #[test]
@@ -276,24 +234,16 @@ mod tests {
         assert_eq!(refused.pointer.unwrap(), "/0".repeat(32));
         let objects = |depth: usize| format!("{}1{}", "{\"k\":".repeat(depth), "}".repeat(depth));
         assert!(parse(objects(32).as_bytes(), 32).is_ok());
-        assert_eq!(
-            error(objects(33)).kind,
-            JsonErrorKind::TooDeep { limit: 32 }
-        );
+        assert_eq!(error(objects(33)).kind, JsonErrorKind::TooDeep { limit: 32 });
     }
 
     #[test]
     fn a_million_open_brackets_neither_overflow_nor_cost_more_than_the_limit() {
         for unit in ["[", "{\"a\":", "[{\"a\":"] {
-            assert_eq!(
-                error(unit.repeat(1_000_000)).kind,
-                JsonErrorKind::TooDeep { limit: 32 }
-            );
+            assert_eq!(error(unit.repeat(1_000_000)).kind, JsonErrorKind::TooDeep { limit: 32 });
         }
         assert!(matches!(
-            parse("[".repeat(1_000_000).as_bytes(), 100)
-                .unwrap_err()
-                .kind,
+            parse("[".repeat(1_000_000).as_bytes(), 100).unwrap_err().kind,
             JsonErrorKind::TooDeep { .. }
         ));
     }
@@ -304,10 +254,7 @@ mod tests {
         assert_eq!(refused.kind, JsonErrorKind::DuplicateKey("a/b~".to_owned()));
         assert_eq!(refused.pointer.as_deref(), Some("/values/1/a~1b~0"));
         // The same key, spelled with an escape.
-        assert!(matches!(
-            error(r#"{"a":1,"\u0061":2}"#).kind,
-            JsonErrorKind::DuplicateKey(_)
-        ));
+        assert!(matches!(error(r#"{"a":1,"\u0061":2}"#).kind, JsonErrorKind::DuplicateKey(_)));
         // In different objects it may occur.
         assert!(parse(br#"[{"a":1},{"a":1}]"#, 32).is_ok());
     }
@@ -317,19 +264,14 @@ mod tests {
         let refused = error("{\n  \"a\": [1, 2,, 3]\n}");
         assert_eq!((refused.line, refused.column), (2, 14));
         assert_eq!(refused.pointer.as_deref(), Some("/a/2"));
-        let JsonErrorKind::Syntax(reason) = refused.kind else {
-            panic!("{refused:?}")
-        };
+        let JsonErrorKind::Syntax(reason) = refused.kind else { panic!("{refused:?}") };
         assert!(!reason.contains("line"), "{reason}");
     }
 
     #[test]
     fn bytes_after_the_value_and_an_empty_text_are_refused() {
         for text in ["1 2", "{}x", "[] ]", "", "  ", "{", "nul"] {
-            assert!(
-                matches!(error(text).kind, JsonErrorKind::Syntax(_)),
-                "{text}"
-            );
+            assert!(matches!(error(text).kind, JsonErrorKind::Syntax(_)), "{text}");
         }
     }
 
@@ -339,24 +281,14 @@ mod tests {
         assert_eq!(refused.kind, JsonErrorKind::NotUtf8);
         assert_eq!((refused.line, refused.column), (2, 6));
         assert_eq!(error(b"\"\xed\xa0\x80\"").kind, JsonErrorKind::NotUtf8);
-        assert!(matches!(
-            error(r#""\ud800""#).kind,
-            JsonErrorKind::Syntax(_)
-        ));
+        assert!(matches!(error(r#""\ud800""#).kind, JsonErrorKind::Syntax(_)));
     }
 
     #[test]
     fn a_number_that_would_change_is_refused_and_one_that_would_not_is_kept() {
-        for good in [
-            "0.1",
-            "1.50",
-            "-0.0",
-            "1e3",
-            "1E-7",
-            "9007199254740993",
-            "123456789.12345679",
-            "0.30000000000000004",
-        ] {
+        for good in
+            ["0.1", "1.50", "-0.0", "1e3", "1E-7", "9007199254740993", "123456789.12345679", "0.30000000000000004"]
+        {
             assert!(parse(good.as_bytes(), 1).is_ok(), "{good}");
         }
         for bad in [
@@ -371,10 +303,7 @@ mod tests {
             if bad == "1e00000000000000000001" {
                 assert_eq!(outcome.unwrap()[1], json!(10.0), "only the spelling is odd");
             } else {
-                assert_eq!(
-                    outcome.unwrap_err().kind,
-                    JsonErrorKind::InexactNumber(bad.to_owned())
-                );
+                assert_eq!(outcome.unwrap_err().kind, JsonErrorKind::InexactNumber(bad.to_owned()));
             }
         }
     }

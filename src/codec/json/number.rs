@@ -9,11 +9,8 @@ pub(super) fn inexact(text: &str) -> Option<(usize, &str)> {
             b'"' => at = end_of_string(bytes, at),
             b'-' | b'0'..=b'9' => {
                 let rest = bytes.iter().skip(at);
-                let length = rest
-                    .take_while(|byte| {
-                        matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
-                    })
-                    .count();
+                let length =
+                    rest.take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
                 let number = text.get(at..at + length)?;
                 if !is_exact(number) {
                     return Some((at, number));
@@ -63,10 +60,6 @@ fn decimal(number: &str) -> Option<(bool, String, i64)> {
         return Some((false, significant, 0));
     }
     let dropped = i64::try_from(digits.len() - kept.len()).ok()?;
-    let power = exponent
-        .parse::<i64>()
-        .ok()?
-        .checked_sub(i64::try_from(fraction.len()).ok()?)?
-        .checked_add(dropped)?;
+    let power = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(dropped)?;
     Some((number.starts_with('-'), significant, power))
 }

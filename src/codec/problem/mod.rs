@@ -1,14 +1,13 @@
 //! What went wrong, as RFC 9457 `application/problem+json`, in Chinese or English.
 //!
 //! The only place where a status code is decided: every stage below has its own errors, the handlers turn them into a
-//! [`Problem`] of one [`Code`]. Titles, statuses and remedies stand in `table`, once, and docs/problems.md is made from it.
+//! [`Problem`] of one [`Code`]. Titles, statuses and remedies stand in `table`, once, and docs/problems.md is made
+//! from it.
 
 mod table;
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -39,14 +38,7 @@ impl Problem {
     #[must_use]
     pub fn new(code: Code) -> Self {
         let retry_after_seconds = code.row().retry_after_seconds;
-        Self {
-            code,
-            detail: None,
-            errors: Vec::new(),
-            instance: None,
-            request_id: None,
-            retry_after_seconds,
-        }
+        Self { code, detail: None, errors: Vec::new(), instance: None, request_id: None, retry_after_seconds }
     }
 
     #[must_use]
@@ -98,45 +90,33 @@ impl Problem {
             r#type: format!("urn:mingpai:problem:{}", row.code),
             title: row.title(language),
             status: row.status,
-            detail: self
-                .detail
-                .as_ref()
-                .map(|detail| detail.in_language(language)),
+            detail: self.detail.as_ref().map(|detail| detail.in_language(language)),
             remedy: row.remedy(language),
             instance: self.instance.as_deref(),
             code: row.code,
             request_id: self.request_id.as_deref(),
-            errors: self
-                .errors
-                .iter()
-                .map(|member| MemberBody::of(member, language))
-                .collect(),
+            errors: self.errors.iter().map(|member| MemberBody::of(member, language)).collect(),
         };
         // Serialising strings and numbers into memory has no failure to report.
         serde_json::to_vec(&body).unwrap_or_default().into()
     }
 
-    /// Status, headers and body. A problem is never kept by a cache, except what `cache_control` of the caller replaces.
+    /// Status, headers and body. A problem is never kept by a cache, except what `cache_control` of the caller
+    /// replaces.
     #[must_use]
     pub fn to_response(&self, language: Language) -> Response<Bytes> {
         let mut response = Response::new(self.body(language));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        headers.insert(
-            CONTENT_LANGUAGE,
-            HeaderValue::from_static(super::language::tag(language)),
-        );
+        headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(super::language::tag(language)));
         headers.insert(VARY, HeaderValue::from_static("accept-language"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if self.status() == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"mingpai\""),
-            );
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"mingpai\""));
         }
         response
     }
@@ -150,14 +130,8 @@ impl From<Code> for Problem {
 
 impl From<&IdentifierError> for Problem {
     fn from(error: &IdentifierError) -> Self {
-        let member = FieldError {
-            pointer: String::new(),
-            code: error.code(),
-            detail: error.text(),
-        };
-        Self::new(Code::IdentifierInvalid)
-            .with_text(error.text())
-            .with_errors(vec![member])
+        let member = FieldError { pointer: String::new(), code: error.code(), detail: error.text() };
+        Self::new(Code::IdentifierInvalid).with_text(error.text()).with_errors(vec![member])
     }
 }
 
@@ -167,40 +141,24 @@ impl From<JsonError> for Problem {
         let (code, reason) = match &error.kind {
             JsonErrorKind::NotUtf8 => (Code::JsonSyntax, Text::new("不是 UTF-8", "not UTF-8")),
             JsonErrorKind::Syntax(reason) => (Code::JsonSyntax, Text::new(reason, reason)),
-            JsonErrorKind::TooDeep { limit } => (
-                Code::JsonTooDeep,
-                Text::new(
-                    format!("嵌套超过 {limit} 层"),
-                    format!("nested deeper than {limit}"),
-                ),
-            ),
+            JsonErrorKind::TooDeep { limit } => {
+                (Code::JsonTooDeep, Text::new(format!("嵌套超过 {limit} 层"), format!("nested deeper than {limit}")))
+            }
             JsonErrorKind::DuplicateKey(key) => (
                 Code::JsonDuplicateKey,
-                Text::new(
-                    format!("键 \"{key}\" 出现了两次"),
-                    format!("the key \"{key}\" occurs twice"),
-                ),
+                Text::new(format!("键 \"{key}\" 出现了两次"), format!("the key \"{key}\" occurs twice")),
             ),
             JsonErrorKind::InexactNumber(number) => (
                 Code::JsonNumberInexact,
-                Text::new(
-                    format!("数字 {number} 无法精确保存"),
-                    format!("the number {number} cannot be kept exactly"),
-                ),
+                Text::new(format!("数字 {number} 无法精确保存"), format!("the number {number} cannot be kept exactly")),
             ),
         };
         let detail = Text::new(
             format!("第 {line} 行第 {column} 列: {}", reason.zh),
             format!("line {line}, column {column}: {}", reason.en),
         );
-        let member = error.pointer.map(|pointer| FieldError {
-            pointer,
-            code: code.row().code,
-            detail: reason,
-        });
-        Self::new(code)
-            .with_text(detail)
-            .with_errors(member.into_iter().collect())
+        let member = error.pointer.map(|pointer| FieldError { pointer, code: code.row().code, detail: reason });
+        Self::new(code).with_text(detail).with_errors(member.into_iter().collect())
     }
 }
 
@@ -230,11 +188,7 @@ struct MemberBody<'a> {
 
 impl<'a> MemberBody<'a> {
     fn of(member: &'a FieldError, language: Language) -> Self {
-        Self {
-            pointer: &member.pointer,
-            code: member.code,
-            detail: member.detail.in_language(language),
-        }
+        Self { pointer: &member.pointer, code: member.code, detail: member.detail.in_language(language) }
     }
 }
 
@@ -287,10 +241,7 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_LANGUAGE], "zh-CN");
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         let response = Problem::new(Code::MissingCredentials).to_response(Language::En);
-        assert_eq!(
-            response.headers()[WWW_AUTHENTICATE],
-            "Bearer realm=\"mingpai\""
-        );
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"mingpai\"");
         assert!(!response.headers().contains_key(RETRY_AFTER));
     }
 

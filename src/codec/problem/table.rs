@@ -255,17 +255,9 @@ mod tests {
             let row = code.row();
             assert!(seen.insert(row.code), "{} twice", row.code);
             assert!((400..600).contains(&row.status), "{}", row.code);
-            assert!(
-                row.code
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-            );
+            assert!(row.code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
             for (zh, en) in [row.title, row.remedy] {
-                assert!(
-                    zh.chars().any(|letter| letter >= '\u{4e00}'),
-                    "{}: {zh}",
-                    row.code
-                );
+                assert!(zh.chars().any(|letter| letter >= '\u{4e00}'), "{}: {zh}", row.code);
                 assert!(en.is_ascii() && !en.is_empty(), "{}: {en}", row.code);
             }
         }
@@ -284,10 +276,7 @@ mod tests {
             std::fs::write(path, &made).unwrap();
         }
         let kept = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(
-            kept, made,
-            "run UPDATE_DOCS=1 cargo test docs_problems and commit docs/problems.md"
-        );
+        assert_eq!(kept, made, "run UPDATE_DOCS=1 cargo test docs_problems and commit docs/problems.md");
     }
 
     fn page() -> String {
