@@ -24,8 +24,6 @@ use crate::store::cache::AnswerCache;
 use crate::store::journal::Tail;
 use crate::store::{Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions};
 
-/// Free bytes below which writes are refused, so that the record store's own files never meet the end of the disk.
-const RESERVE_BYTES: u64 = 256 << 20;
 /// What a cached answer is assumed to have when the cache's table is laid out.
 const EXPECTED_ANSWER_BYTES: u64 = 700;
 
@@ -63,7 +61,11 @@ impl Node {
         make_private_folder(data)?;
         let prefixes = Arc::new(Prefixes::new(config.prefixes.clone())?);
         let mut keys = KeyFolder::open(&data.join("keys"), Timestamp::now().as_seconds())?;
-        let cache = Arc::new(AnswerCache::new(config.cache.budget_bytes, EXPECTED_ANSWER_BYTES));
+        let cache = Arc::new(AnswerCache::new(
+            config.cache.budget_bytes,
+            config.cache.negative_share_percent,
+            EXPECTED_ANSWER_BYTES,
+        ));
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
         let statements = Arc::new(StatementReader { prefixes: Arc::clone(&prefixes) });
@@ -106,7 +108,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         group: GroupLimits { frames: as_usize(config.store.group_entries), bytes: as_usize(config.store.group_bytes) },
         queue_entries: as_usize(config.store.queue_entries),
         checkpoint_interval: Duration::from_secs(config.store.checkpoint_seconds),
-        reserve_bytes: RESERVE_BYTES,
+        reserve_bytes: config.store.reserve_bytes,
     }
 }
 

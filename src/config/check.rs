@@ -44,17 +44,13 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("cache.max_age_seconds", 0, 60),
     ("cache.negative_seconds", 0, 60),
     ("store.sled_budget_bytes", 8 * MIB, TIB),
-    ("store.segment_bytes", MIB, 4 * GIB),
+    ("store.segment_bytes", MIB, 256 * MIB),
     ("store.group_entries", 1, 65_536),
     ("store.group_bytes", 256 * KIB, GIB),
     ("store.queue_entries", 1, 1_000_000),
-    // Nodes over 128 KiB become blobs that sled never syncs.
-    ("store.inline_bytes", 0, 64 * KIB),
     ("store.checkpoint_seconds", 1, 86_400),
-    ("store.idempotency_seconds", 60, 30 * 86_400),
+    ("store.reserve_bytes", MIB, TIB),
     ("import.jobs", 1, 64),
-    ("import.chunk_rows", 1, 65_536),
-    ("import.signers", 0, 1024),
 ];
 
 pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {

@@ -192,9 +192,9 @@ pub struct StoreSpec {
     pub group_entries: u64,
     pub group_bytes: u64,
     pub queue_entries: u64,
-    pub inline_bytes: u64,
     pub checkpoint_seconds: u64,
-    pub idempotency_seconds: u64,
+    /// Free bytes on the disk below which writes are refused.
+    pub reserve_bytes: u64,
 }
 
 impl Default for StoreSpec {
@@ -206,9 +206,8 @@ impl Default for StoreSpec {
             group_entries: 1024,
             group_bytes: 4 * MIB,
             queue_entries: 4096,
-            inline_bytes: 1024,
             checkpoint_seconds: 60,
-            idempotency_seconds: 24 * 3600,
+            reserve_bytes: 256 * MIB,
         }
     }
 }
@@ -218,15 +217,11 @@ impl Default for StoreSpec {
 pub struct ImportSpec {
     /// Imports that run at once; the others wait their turn.
     pub jobs: u64,
-    /// Rows that are prepared together on one signing thread.
-    pub chunk_rows: u64,
-    /// Signing threads of an import; 0 = one a core.
-    pub signers: u64,
 }
 
 impl Default for ImportSpec {
     fn default() -> Self {
-        Self { jobs: 2, chunk_rows: 256, signers: 0 }
+        Self { jobs: 2 }
     }
 }
 

@@ -49,6 +49,8 @@ const ENTRY_BYTES: u64 = 160;
 /// Answers by name and view class.
 pub struct AnswerCache {
     shelf: Cache<Key, Shelved, ByBytes>,
+    /// Answers that hold for a time only ("unknown") have a shelf of their own: a flood of unknown names evicts no known one.
+    negative: Cache<Key, Shelved, ByBytes>,
     generations: Box<[AtomicU32]>,
     hasher: RandomState,
 }
@@ -87,12 +89,13 @@ pub struct Fill {
 }
 
 impl AnswerCache {
-    /// A cache of about this many bytes. `expected_answer_bytes` sizes its table.
-    pub fn new(budget_bytes: u64, expected_answer_bytes: u64) -> AnswerCache {
-        let expected = usize::try_from(budget_bytes / (ENTRY_BYTES + expected_answer_bytes.max(1)))
-            .unwrap_or(usize::MAX);
+    /// A cache of about this many bytes, of which negative answers may fill so many in a hundred.
+    /// `expected_answer_bytes` sizes its table.
+    pub fn new(budget_bytes: u64, negative_share_percent: u64, expected_answer_bytes: u64) -> AnswerCache {
+        let negative_bytes = budget_bytes / 100 * negative_share_percent.min(50);
         AnswerCache {
-            shelf: Cache::with_weighter(expected.max(16), budget_bytes, ByBytes),
+            shelf: shelf(budget_bytes - negative_bytes, expected_answer_bytes),
+            negative: shelf(negative_bytes, 0),
             generations: (0..GENERATIONS).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::new(),
         }
@@ -100,7 +103,8 @@ impl AnswerCache {
 
     /// The answer for a name, if a true one is here.
     pub fn find(&self, class: ViewClass, name: &str, now: i64) -> Option<Answer> {
-        let shelved = self.shelf.get(&Borrowed(class, name))?;
+        let key = Borrowed(class, name);
+        let shelved = self.shelf.get(&key).or_else(|| self.negative.get(&key))?;
         let fresh = shelved.answer.until == 0 || now < shelved.answer.until;
         // GENERATION
         (fresh && shelved.generation == self.generation(name).load(Ordering::Acquire))
@@ -116,7 +120,8 @@ impl AnswerCache {
 
     /// Shelves what was read since `begin`.
     pub fn fill(&self, fill: Fill, class: ViewClass, name: &str, answer: Answer) {
-        self.shelf.insert(
+        let shelf = if answer.until == 0 { &self.shelf } else { &self.negative };
+        shelf.insert(
             (class, name.into()),
             Shelved {
                 generation: fill.generation,
@@ -132,22 +137,27 @@ impl AnswerCache {
 
     /// Answers on the shelf, true or not.
     pub fn len(&self) -> usize {
-        self.shelf.len()
+        self.shelf.len() + self.negative.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.shelf.is_empty()
+        self.len() == 0
     }
 
     /// Bytes that the shelf counts.
     pub fn bytes(&self) -> u64 {
-        self.shelf.weight()
+        self.shelf.weight() + self.negative.weight()
     }
 
     fn generation(&self, name: &str) -> &AtomicU32 {
         // The mask keeps the index below GENERATIONS.
         &self.generations[self.hasher.hash_one(name) as usize & (GENERATIONS - 1)]
     }
+}
+
+fn shelf(budget_bytes: u64, expected_answer_bytes: u64) -> Cache<Key, Shelved, ByBytes> {
+    let expected = usize::try_from(budget_bytes / (ENTRY_BYTES + expected_answer_bytes)).unwrap_or(usize::MAX);
+    Cache::with_weighter(expected.max(16), budget_bytes, ByBytes)
 }
 
 #[cfg(test)]
@@ -166,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_fill_that_raced_a_commit_loses() {
-        let cache = AnswerCache::new(1 << 20, 500);
+        let cache = AnswerCache::new(1 << 20, 10, 500);
         let fill = cache.begin("a/1");
         cache.changed("a/1");
         cache.fill(fill, ViewClass::Public, "a/1", answer("old"));
@@ -180,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_negative_answer_is_asked_anew_after_its_time() {
-        let cache = AnswerCache::new(1 << 20, 500);
+        let cache = AnswerCache::new(1 << 20, 10, 500);
         let fill = cache.begin("a/2");
         cache.fill(
             fill,
@@ -196,8 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_unknown_names_evicts_no_known_one() {
+        let cache = AnswerCache::new(1 << 20, 10, 500);
+        let fill = cache.begin("a/known");
+        cache.fill(fill, ViewClass::Public, "a/known", answer("known"));
+        for at in 0..20_000 {
+            let name = format!("a/unknown-{at}");
+            let fill = cache.begin(&name);
+            cache.fill(fill, ViewClass::Public, &name, Answer { until: 1_000, ..answer("") });
+        }
+        assert!(cache.find(ViewClass::Public, "a/known", 0).is_some());
+    }
+
+    #[test]
     fn the_shelf_stays_within_its_budget() {
-        let cache = AnswerCache::new(1 << 20, 500);
+        let cache = AnswerCache::new(1 << 20, 10, 500);
         for at in 0..20_000 {
             let name = format!("a/{at}");
             let fill = cache.begin(&name);
