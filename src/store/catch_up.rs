@@ -11,7 +11,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, EngineError, Mark, Table};
 use super::engine_memory::MemoryEngine;
 use super::engine_sled::SledEngine;
-use super::journal::{Frame, Start, Tail};
+use super::journal::{Frame, Journal, Location, Start, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, Opened};
 use super::rows::{REQUEST_SECONDS, RequestRow, row_hash};
@@ -153,45 +153,78 @@ impl Opening {
         }
     }
 
+    /// Brings the record store to where the journal is, or makes it anew; finishes erasures that were cut short.
     pub fn catch_up(
         &mut self,
         home: &Home,
         applier: &Applier,
+        journal: &Journal,
         from: Tail,
-        until: Tail,
+        erased: &[(u64, Location)],
     ) -> Result<(), OpenError> {
+        let until = journal.tail();
         let clean = self.known
-            && self
-                .checkpoint
-                .as_ref()
-                .is_some_and(|checkpoint| checkpoint.clean && checkpoint.tail == until)
+            && self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.clean && checkpoint.tail == until)
             && self.mark.sequence == until.sequence;
         self.opened.clean = clean || (!self.known && until.sequence == 0);
         if clean {
             return Ok(());
         }
-        self.replay(applier, from, until)?;
-        // A killed process leaves a prefix of its writes in sled (measured: docs/decisions.md), a power cut leaves anything.
-        let only_killed = self.known && self.same_mount && from.sequence <= self.mark.sequence;
-        let checked = if self.opened.rebuilt.is_none() && !only_killed {
-            self.self_check()
-        } else {
-            Ok(())
+        let Err(difference) = self.follow(applier, journal, from, erased)? else {
+            return Ok(());
         };
-        if let Err(difference) = checked {
-            tracing::warn!(
-                difference,
-                "the record store is not what the journal says: moved aside and made anew"
-            );
-            self.opened.rebuilt = Some(difference);
-            // The old files must be closed before their folder is moved.
-            self.engine = Arc::new(MemoryEngine::default());
-            home.set_aside()?;
-            self.engine = home.open()?;
-            self.mark = Mark::default();
-            self.replay(applier, applier.journal.start(), until)?;
-            self.self_check().map_err(OpenError::SelfCheck)?;
+        tracing::warn!(difference, "the record store is not what the journal says: moved aside and made anew");
+        self.opened.rebuilt = Some(difference);
+        // The old files must be closed before their folder is moved.
+        self.engine = Arc::new(MemoryEngine::default());
+        home.set_aside()?;
+        self.engine = home.open()?;
+        self.known = false;
+        self.mark = Mark::default();
+        self.follow(applier, journal, applier.journal.start(), erased)?.map_err(OpenError::SelfCheck)
+    }
+
+    /// Replays and checks. The inner error says why the record store is not to be believed.
+    ///
+    /// An erasure that the record store does not have yet needs what it erases, to know which rows go. One that it has,
+    /// or a record store without any rows, does not: there the blanking comes first, so that no replay meets a blanking
+    /// that was cut short, and nothing that is erased gets rows again.
+    fn follow(
+        &mut self,
+        applier: &Applier,
+        journal: &Journal,
+        from: Tail,
+        erased: &[(u64, Location)],
+    ) -> Result<Result<(), String>, OpenError> {
+        let applied = self.mark.sequence;
+        let (known, news): (Vec<_>, Vec<_>) =
+            erased.iter().partition(|(sequence, _)| applied == 0 || *sequence < applied);
+        for (_, location) in &news {
+            if !applier.journal.discloses(*location)? {
+                return Ok(Err("it is older than an erasure that was carried out".to_owned()));
+            }
         }
+        self.blank(journal, known)?;
+        match self.replay(applier, from, journal.tail()) {
+            Err(OpenError::Apply(ApplyError::Engine(error))) => return Ok(Err(error.to_string())),
+            other => other?,
+        }
+        // A killed process leaves a prefix of its writes in sled (measured: docs/decisions.md), a power cut leaves anything.
+        let only_killed = self.known && self.same_mount && from.sequence <= applied;
+        if !only_killed && let Err(difference) = self.self_check() {
+            return Ok(Err(difference));
+        }
+        self.blank(journal, news)?;
+        Ok(Ok(()))
+    }
+
+    /// Finishes blankings, once the record store is durable without what they take away.
+    fn blank(&self, journal: &Journal, erased: Vec<(u64, Location)>) -> Result<(), OpenError> {
+        if erased.is_empty() {
+            return Ok(());
+        }
+        self.engine.persist()?;
+        journal.blank(erased.into_iter().map(|(_, location)| location))?;
         Ok(())
     }
 

@@ -84,12 +84,9 @@ pub fn rebuild(
     let fresh_home = home(options, "records.fresh");
     fresh_home.remove()?;
     let mut fresh = Opening::empty(&fresh_home)?;
-    fresh.catch_up(&fresh_home, &applier, from, journal.tail())?;
+    fresh.catch_up(&fresh_home, &applier, &journal, from, &erased)?;
     fresh.self_check().map_err(OpenError::SelfCheck)?;
     fresh.engine.persist()?;
-    for location in erased {
-        journal.blank(location)?;
-    }
     let differing_rows = old
         .as_ref()
         .filter(|(mark, _)| mark.sequence == fresh.mark.sequence)

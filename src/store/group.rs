@@ -45,6 +45,8 @@ pub(super) struct Group {
     aliases: HashMap<CanonicalKey, CanonicalKey>,
     requests: HashSet<Vec<u8>>,
     rows: HashSet<(Table, Vec<u8>)>,
+    /// Identifiers that this group erases: nothing more happens to them.
+    erased: HashSet<CanonicalKey>,
 }
 
 struct Head {
@@ -72,7 +74,8 @@ impl Group {
 
     fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
         let key = entry.record.identifier.key().clone();
-        if let Some(outcome) = self.asked_before(&entry, committed)? {
+        let request = entry.idempotency.as_ref().map(|idempotency| RequestRow::key(&entry.principal, &idempotency.key));
+        if let Some(outcome) = self.asked_before(request.as_deref(), entry.time, committed)? {
             return Ok(Planned::Not(outcome));
         }
         let mut meta = Meta {
@@ -95,6 +98,8 @@ impl Group {
         if let Some(outcome) = self.names(&entry.record, committed)? {
             return Ok(Planned::Not(outcome));
         }
+        // Only what is taken in holds its idempotency key.
+        self.requests.extend(request);
         let leaf = leaf_hash(&entry.statement);
         let frame = self.frames.len();
         self.heads.insert(key, Head { version: entry.record.version, leaf, frame });
@@ -113,21 +118,21 @@ impl Group {
         Ok(Planned::Frame(frame))
     }
 
-    /// Whether a request with this idempotency key was committed before, or waits in this very group.
+    /// Whether a request with this row's key was committed before, or waits in this very group.
     fn asked_before(
-        &mut self,
-        entry: &EntryProposal,
+        &self,
+        request: Option<&[u8]>,
+        now: i64,
         committed: &Committed<'_>,
     ) -> Result<Option<Outcome>, ApplyError> {
-        let Some(idempotency) = &entry.idempotency else {
+        let Some(request) = request else {
             return Ok(None);
         };
-        let request = RequestRow::key(&entry.principal, &idempotency.key);
-        let before = committed.engine.read(Table::Request, &request)?.and_then(|bytes| RequestRow::decode(&bytes));
-        if let Some(row) = before.filter(|row| row.remembered(entry.time)) {
+        let before = committed.engine.read(Table::Request, request)?.and_then(|bytes| RequestRow::decode(&bytes));
+        if let Some(row) = before.filter(|row| row.remembered(now)) {
             return Ok(Some(Outcome::Repeated(row)));
         }
-        Ok((!self.requests.insert(request)).then_some(Outcome::Exists))
+        Ok(self.requests.contains(request).then_some(Outcome::Exists))
     }
 
     /// The version before: noted in the meta, or a frame of this group. The inner error says that it has moved on.
@@ -138,6 +143,9 @@ impl Group {
         meta: &mut Meta,
         committed: &Committed<'_>,
     ) -> Result<Result<Option<usize>, Outcome>, ApplyError> {
+        if self.erased.contains(key) {
+            return Ok(Err(Outcome::Moved(None)));
+        }
         if let Some(head) = self.heads.get(key) {
             let there = Expect::At { version: head.version, leaf: head.leaf };
             return Ok(if *expect == there { Ok(Some(head.frame)) } else { Err(Outcome::Moved(None)) });
@@ -210,20 +218,29 @@ impl Group {
         let Some(newest) = row.as_ref().filter(|row| row.version == statements.len() as u64) else {
             return Ok(Planned::Not(Outcome::Moved(row)));
         };
-        if self.heads.contains_key(key) {
+        if self.heads.contains_key(key) || self.erased.contains(key) {
             return Ok(Planned::Not(Outcome::Moved(row)));
         }
-        let (mut next, mut last) = (Some((newest.location, newest.index)), 0);
-        for statement in statements {
-            let Some((location, index)) = next else { break };
+        // All places first: what cannot be read must not leave half an erasure in the group.
+        let mut places = vec![(newest.location, newest.index)];
+        while let Some((location, _)) = places.last().copied()
+            && places.len() < statements.len()
+        {
+            let frame = committed.journal.frame(location)?;
+            let Some(previous) = frame.meta.previous else {
+                return Ok(Planned::Not(Outcome::Moved(row)));
+            };
+            places.push((previous, frame.meta.previous_index));
+        }
+        self.erased.insert(key.clone());
+        let mut last = 0;
+        for (statement, (location, index)) in statements.into_iter().zip(places) {
             let meta = Meta {
                 previous: Some(location),
                 previous_index: index,
                 ..Meta::plain(statement.time, &statement.principal)
             };
             last = self.push_statement(statement, meta);
-            let frame = committed.journal.frame(location)?;
-            next = frame.meta.previous.map(|location| (location, frame.meta.previous_index));
         }
         Ok(Planned::Frame(last))
     }

@@ -120,13 +120,7 @@ impl Store {
         let Recovered { journal, from, cut, erased } =
             Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
-        opening.catch_up(&home, &applier, from, journal.tail())?;
-        if !erased.is_empty() {
-            opening.engine.persist()?;
-            for location in erased {
-                journal.blank(location)?;
-            }
-        }
+        opening.catch_up(&home, &applier, &journal, from, &erased)?;
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
         let checkpoint = Checkpoint { tail: from, clean: false, session };

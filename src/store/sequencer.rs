@@ -95,7 +95,9 @@ impl Sequencer {
             } => {
                 let bytes: usize = proposals.iter().map(proposal_bytes).sum();
                 // An atomic request has a group of its own, so that withdrawing it touches nobody else.
-                if group.bytes > 0 && (atomic || group.bytes + bytes > self.journal.group_limit()) {
+                if !group.waiting.is_empty()
+                    && (atomic || group.bytes + bytes > self.journal.group_limit())
+                {
                     self.commit(std::mem::take(group));
                 }
                 match self.refusal(bytes) {
@@ -185,10 +187,11 @@ impl Sequencer {
         let mut committed = Vec::with_capacity(appended.len());
         match self.apply(contents, pending, &appended, &mut committed) {
             Ok(erased) => {
-                *self.settled.lock() = self.journal.tail();
                 if let Err(error) = self.finish_erasures(&erased) {
                     return self.poison(error.to_string());
                 }
+                // Only now: a checkpoint behind an erasure says that its blanking is done.
+                *self.settled.lock() = self.journal.tail();
             }
             Err(error) => return self.poison(error.to_string()),
         }
@@ -271,9 +274,7 @@ impl Sequencer {
             return Ok(());
         }
         self.engine.persist()?;
-        for location in erased {
-            self.journal.blank(*location)?;
-        }
+        self.journal.blank(erased.iter().copied())?;
         Ok(())
     }
 

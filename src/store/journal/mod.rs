@@ -12,6 +12,7 @@ pub mod meta;
 mod recover;
 mod scan;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -273,23 +274,31 @@ impl Journal {
         Ok(())
     }
 
-    /// Blanks the disclosures of a frame in place and makes that durable. Doing it twice does no harm.
+    /// Blanks the disclosures of frames in place and makes that durable. Doing it twice does no harm.
     ///
-    /// The statement that orders it must be durable first.
-    pub fn blank(&self, location: Location) -> Result<(), JournalError> {
-        let segment = self.reader.segment(location.segment)?;
-        let bytes = segment.read(location)?;
-        let view = segment.view(&bytes, location)?;
-        let offset = u64::from(location.offset) + view.disclosures_offset() as u64;
-        let zeros = vec![0; view.disclosures.len()];
-        segment
-            .file
-            .write_all_at(&zeros, offset)
-            .map_err(|e| io_error("blank", location.segment, e))?;
-        segment
-            .file
-            .sync_data()
-            .map_err(|e| io_error("fdatasync", location.segment, e))
+    /// The statements that order it must be durable first.
+    pub fn blank(&self, locations: impl IntoIterator<Item = Location>) -> Result<(), JournalError> {
+        let mut touched = BTreeMap::new();
+        for location in locations {
+            let segment = self.reader.segment(location.segment)?;
+            let bytes = segment.read(location)?;
+            let view = segment.view(&bytes, location)?;
+            let offset = u64::from(location.offset) + view.disclosures_offset() as u64;
+            // Also what looks blank is written again: a failed fsync may have left it so in memory alone.
+            let zeros = vec![0; view.disclosures.len()];
+            segment
+                .file
+                .write_all_at(&zeros, offset)
+                .map_err(|e| io_error("blank", location.segment, e))?;
+            touched.insert(location.segment, segment);
+        }
+        for (number, segment) in touched {
+            segment
+                .file
+                .sync_data()
+                .map_err(|e| io_error("fdatasync", number, e))?;
+        }
+        Ok(())
     }
 }
 
@@ -312,6 +321,13 @@ impl Reader {
         }
         own(&view, location, 0, 0)
             .ok_or_else(|| segment.damaged(location, "the frame's meta is not readable"))
+    }
+
+    /// Whether a frame still has the disclosures that it was written with.
+    pub fn discloses(&self, location: Location) -> Result<bool, JournalError> {
+        let segment = self.segment(location.segment)?;
+        let bytes = segment.read(location)?;
+        Ok(segment.view(&bytes, location)?.disclosures_whole)
     }
 
     fn last(&self) -> Option<Arc<Segment>> {

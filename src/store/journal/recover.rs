@@ -40,7 +40,8 @@ pub struct Recovered {
     pub cut: Option<(String, u64, u64)>,
     /// Frames that the scanned erasures name: their blanking may have been cut short, and is finished by doing it
     /// again once what follows from the erasure is durable in the record store.
-    pub erased: Vec<Location>,
+    /// Beside each stands the sequence of the erasure.
+    pub erased: Vec<(u64, Location)>,
 }
 
 impl Journal {
@@ -68,7 +69,11 @@ impl Journal {
             journal,
             from,
             cut,
-            erased: scan.erased.into_iter().collect(),
+            erased: scan
+                .erased
+                .into_iter()
+                .map(|(location, sequence)| (sequence, location))
+                .collect(),
         })
     }
 
@@ -118,12 +123,18 @@ impl Reader {
             .iter()
             .filter(|segment| segment.header.number >= from.segment)
         {
+            // What the sequencer appends meanwhile is not asked for.
+            if place.sequence >= until.sequence {
+                break;
+            }
             if segment.header.number > place.segment {
                 place.segment = segment.header.number;
                 place.offset = SEGMENT_HEADER_BYTES as u32;
             }
             let bytes = segment.rest(0)?;
-            while let Some(group) = group_at(&bytes, &place, segment.header.seed) {
+            while place.sequence < until.sequence
+                && let Some(group) = group_at(&bytes, &place, segment.header.seed)
+            {
                 for (sequence, location, view, index) in
                     frames(&bytes, &place, &group, segment.header.seed)
                 {
@@ -136,7 +147,8 @@ impl Reader {
                 place = after(&bytes, &place, &group, segment.header.seed);
             }
         }
-        if place == until {
+        // The place may lie at the end of one segment and at the start of the next.
+        if place.sequence == until.sequence && place.previous == until.previous {
             return Ok(());
         }
         Err(E::from(JournalError::Damaged {
@@ -207,7 +219,7 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
             durable: 0,
             what,
         };
-        if at > 0 && numbers[at - 1] + 1 != number {
+        if number != at as u32 + 1 {
             return Err(damaged("the segment before it is missing"));
         }
         let file = medium

@@ -1,6 +1,6 @@
 //! Scanning a journal: which groups pass, where they end, and whether what does not pass had been durable.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::format::{
@@ -15,7 +15,8 @@ pub(super) struct Scan {
     durable: u64,
     pub last_group: Option<(u32, u64, Vec<u8>)>,
     unwhole: Vec<(u64, Location)>,
-    pub erased: HashSet<Location>,
+    /// What erasures name, and the sequence of the erasure.
+    pub erased: HashMap<Location, u64>,
 }
 
 impl Scan {
@@ -25,7 +26,7 @@ impl Scan {
             durable: from.sequence,
             last_group: None,
             unwhole: Vec::new(),
-            erased: HashSet::new(),
+            erased: HashMap::new(),
         }
     }
 
@@ -78,25 +79,30 @@ impl Scan {
             self.durable = self.durable.max(group.durable_sequence);
             let place = self.tail;
             let unwhole_before = self.unwhole.len();
+            let (mut erased, mut blank) = (Vec::new(), true);
             for (sequence, location, view, _) in frames(bytes, &place, &group, seed) {
                 if !view.disclosures_whole {
                     self.unwhole.push((sequence, location));
+                    blank &= view.disclosures.iter().all(|byte| *byte == 0);
                 }
                 if view.kind == FrameKind::Erasure
                     && let Some(target) = Meta::decode(view.meta).and_then(|meta| meta.previous)
                 {
-                    self.erased.insert(target);
+                    erased.push((target, sequence));
                 }
             }
             if last_segment
                 && self.unwhole.len() > unwhole_before
                 && !shown_durable(bytes, seed, &place, &group)
+                && !(blank && written_after(bytes, &place, &group))
             {
                 // Nothing shows that it was durable, and its disclosures are torn: leave it to be cut. An erasure would
                 // stand in a later group, and there is none.
                 self.unwhole.truncate(unwhole_before);
                 return;
             }
+            // Only now: what is cut orders no erasure.
+            self.erased.extend(erased);
             let start = place.offset as usize;
             self.tail = after(bytes, &place, &group, seed);
             self.last_group = Some((
@@ -128,7 +134,7 @@ impl Scan {
         if let Some((sequence, location)) = self
             .unwhole
             .iter()
-            .find(|(_, location)| !self.erased.contains(location))
+            .find(|(_, location)| !self.erased.contains_key(location))
         {
             return Err(JournalError::Damaged {
                 segment: segment_name(location.segment),
@@ -156,6 +162,14 @@ impl Scan {
 fn shown_durable(bytes: &[u8], seed: u32, place: &Tail, group: &GroupHeader) -> bool {
     let next = group.first_sequence + u64::from(group.frames);
     later_watermark(bytes, place.offset as usize + group.whole_bytes(), seed) >= next
+}
+
+/// Whether anything was ever written behind a group. After a torn write there are zeros; behind a blanked frame stands its
+/// erasure, even if that cannot be read any more.
+fn written_after(bytes: &[u8], place: &Tail, group: &GroupHeader) -> bool {
+    bytes
+        .get(place.offset as usize + group.whole_bytes()..)
+        .is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
 }
 
 /// The highest watermark of any group head at or after an offset: the proof that something before it was durable.
@@ -187,7 +201,8 @@ pub(super) fn group_at(bytes: &[u8], place: &Tail, seed: u32) -> Option<GroupHea
         let view = format::decode_frame(rest, seed)?;
         rest = rest.get(view.whole_bytes..)?;
     }
-    rest.is_empty().then_some(group)
+    let padding = bytes.get(at + format::GROUP_HEADER_BYTES + frame_bytes.len()..at + group.whole_bytes())?;
+    (rest.is_empty() && padding.iter().all(|byte| *byte == 0)).then_some(group)
 }
 
 /// The frames of a group that [`group_at`] passed: sequence, place, view, index in its tree.
