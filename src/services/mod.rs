@@ -2,6 +2,7 @@
 //! five to seven calls into the stages below.
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions.
+//! - `list`: records in the order of their keys.
 //! - `register`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `administer`: API keys, the bootstrap token, the keys that sign.
 
@@ -9,6 +10,7 @@ pub mod administer;
 pub mod error;
 pub mod history;
 pub mod import;
+pub mod list;
 pub mod register;
 pub mod resolve;
 
