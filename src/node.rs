@@ -2,6 +2,7 @@
 //! lower stage reaches an upper one.
 
 pub mod dev;
+pub mod serve;
 
 use std::io;
 use std::path::PathBuf;

@@ -50,11 +50,7 @@ impl Node {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mingpai"))
-            .args(arguments)
-            .args(["--server", &self.url])
-            .output()
-            .unwrap()
+        Command::new(env!("CARGO_BIN_EXE_mingpai")).args(arguments).args(["--server", &self.url]).output().unwrap()
     }
 
     fn run_signed_in(&self, arguments: &[&str]) -> Output {

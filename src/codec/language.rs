@@ -39,7 +39,7 @@ fn choose(accepted: &str) -> Language {
 }
 
 /// In thousandths; what is not a number counts as nothing.
-fn quality(parameters: &str) -> u16 {
+pub(in crate::codec) fn quality(parameters: &str) -> u16 {
     let Some(text) = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q=")) else {
         return 1000;
     };

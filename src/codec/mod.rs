@@ -7,5 +7,13 @@ pub mod lines;
 pub mod path;
 pub mod rows;
 
+// What goes out.
+pub mod answers;
+pub mod cursor;
+pub mod resolution;
+
 // What goes out when it cannot be done.
 pub mod problem;
+
+// Both, over HTTP: decodes, asks the guard, calls a service, encodes.
+pub mod http;

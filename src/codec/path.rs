@@ -41,11 +41,35 @@ pub fn decode(raw: &str) -> Result<Cow<'_, str>, PathError> {
     if raw.is_empty() {
         return Err(PathError::Empty);
     }
-    let text = match raw.find('%') {
+    percent_decoded(raw).map(unmerge_slashes)
+}
+
+/// Percent-decodes any part of a URL; borrowed when nothing is encoded.
+pub fn percent_decoded(raw: &str) -> Result<Cow<'_, str>, PathError> {
+    Ok(match raw.find('%') {
         None => Cow::Borrowed(raw),
         Some(first) => Cow::Owned(decode_from(raw, first)?),
-    };
-    Ok(unmerge_slashes(text))
+    })
+}
+
+/// The path of an identifier as an answer names it: everything but unreserved characters and `/` and `:` is encoded.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b':' => {
+                out.push(char::from(byte));
+            }
+            _ => {
+                out.push('%');
+                for nibble in [byte >> 4, byte & 15] {
+                    out.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0').to_ascii_uppercase());
+                }
+            }
+        }
+    }
+    out
 }
 
 fn decode_from(raw: &str, first: usize) -> Result<String, PathError> {
@@ -151,6 +175,14 @@ mod tests {
             prop_assume!(!text.to_ascii_lowercase().starts_with("http"));
             let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
             prop_assert_eq!(decode(&encoded).unwrap(), text);
+        }
+
+        #[test]
+        fn what_an_answer_names_leads_back(text in "\\PC{1,40}") {
+            prop_assume!(!text.to_ascii_lowercase().starts_with("http"));
+            let path = encoded(&text);
+            prop_assert!(path.is_ascii());
+            prop_assert_eq!(decode(&path).unwrap(), text);
         }
 
         #[test]

@@ -17,9 +17,7 @@ impl ReadRow for StrictRows {
         json::parse(line, self.depth).map_err(|error| {
             let problem = Problem::from(error);
             let code = problem.code.row().code;
-            let detail = problem
-                .detail
-                .unwrap_or_else(|| Text::new("不是合格的 JSON", "not well-formed JSON"));
+            let detail = problem.detail.unwrap_or_else(|| Text::new("不是合格的 JSON", "not well-formed JSON"));
             (code, detail)
         })
     }

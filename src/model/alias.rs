@@ -50,30 +50,19 @@ impl Alias {
         self.identifier.key()
     }
 
-    pub(in crate::model) fn read(
-        json: &Json,
-        place: &Place<'_>,
-        complaints: &mut Complaints,
-    ) -> Option<Self> {
+    pub(in crate::model) fn read(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Self> {
         let object = complaints.object(json, place)?;
         complaints.refuse_others(object, &["scheme", "identifier"], place);
         let word = complaints.required_line(object, "scheme", place, 16);
         let text = complaints.required_line(object, "identifier", place, MAX_IDENTIFIER_BYTES);
         let scheme = word.as_deref().map(Scheme::from_word);
         if scheme == Some(None) {
-            complaints.unknown_word(
-                &Place::Member(place, "scheme"),
-                &Scheme::ALL.map(Scheme::as_str).join(", "),
-            );
+            complaints.unknown_word(&Place::Member(place, "scheme"), &Scheme::ALL.map(Scheme::as_str).join(", "));
         }
         match Self::new(scheme??, &text?) {
             Ok(alias) => Some(alias),
             Err(error) => {
-                complaints.add(
-                    &Place::Member(place, "identifier"),
-                    error.code(),
-                    error.text(),
-                );
+                complaints.add(&Place::Member(place, "identifier"), error.code(), error.text());
                 None
             }
         }
@@ -95,8 +84,6 @@ impl<'de> Deserialize<'de> for Alias {
         let json = Json::deserialize(deserializer)?;
         let mut complaints = Complaints::default();
         let alias = Self::read(&json, &Place::Root, &mut complaints);
-        complaints
-            .or(alias)
-            .map_err(|errors| de::Error::custom(first_of(&errors)))
+        complaints.or(alias).map_err(|errors| de::Error::custom(first_of(&errors)))
     }
 }

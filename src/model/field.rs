@@ -19,10 +19,7 @@ pub struct FieldError {
 
 /// A serde error has room for one sentence.
 pub(in crate::model) fn first_of(errors: &[FieldError]) -> String {
-    errors
-        .first()
-        .map(|error| format!("{}: {}", error.pointer, error.detail))
-        .unwrap_or_default()
+    errors.first().map(|error| format!("{}: {}", error.pointer, error.detail)).unwrap_or_default()
 }
 
 /// A place in a document; the pointer is written only when something is wrong there.
@@ -53,11 +50,7 @@ pub(in crate::model) struct Complaints {
 impl Complaints {
     pub(in crate::model) fn add(&mut self, place: &Place<'_>, code: &'static str, detail: Text) {
         if self.found.len() < MAX_ERRORS {
-            self.found.push(FieldError {
-                pointer: place.pointer(),
-                code,
-                detail,
-            });
+            self.found.push(FieldError { pointer: place.pointer(), code, detail });
         }
     }
 
@@ -70,45 +63,23 @@ impl Complaints {
     }
 
     pub(in crate::model) fn wrong_type(&mut self, place: &Place<'_>, zh: &str, en: &str) {
-        self.add(
-            place,
-            "wrong_type",
-            Text::new(format!("此处应为{zh}"), format!("{en} is expected here")),
-        );
+        self.add(place, "wrong_type", Text::new(format!("此处应为{zh}"), format!("{en} is expected here")));
     }
 
     pub(in crate::model) fn required(&mut self, place: &Place<'_>) {
-        self.add(
-            place,
-            "required",
-            Text::new("缺少此项", "this member is required"),
-        );
+        self.add(place, "required", Text::new("缺少此项", "this member is required"));
     }
 
     pub(in crate::model) fn too_long(&mut self, place: &Place<'_>, most: usize) {
-        self.add(
-            place,
-            "too_long",
-            Text::new(
-                format!("超过 {most} 字节"),
-                format!("longer than {most} bytes"),
-            ),
-        );
+        self.add(place, "too_long", Text::new(format!("超过 {most} 字节"), format!("longer than {most} bytes")));
     }
 
     pub(in crate::model) fn too_many(&mut self, place: &Place<'_>, most: usize) {
-        self.add(
-            place,
-            "too_many",
-            Text::new(format!("超过 {most} 项"), format!("more than {most} items")),
-        );
+        self.add(place, "too_many", Text::new(format!("超过 {most} 项"), format!("more than {most} items")));
     }
 
     pub(in crate::model) fn out_of_range(&mut self, place: &Place<'_>, least: u64, most: u64) {
-        let text = Text::new(
-            format!("应在 {least} 与 {most} 之间"),
-            format!("must lie between {least} and {most}"),
-        );
+        let text = Text::new(format!("应在 {least} 与 {most} 之间"), format!("must lie between {least} and {most}"));
         self.add(place, "out_of_range", text);
     }
 
@@ -116,18 +87,11 @@ impl Complaints {
         self.add(
             place,
             "unknown_word",
-            Text::new(
-                format!("应为下列之一：{words}"),
-                format!("must be one of: {words}"),
-            ),
+            Text::new(format!("应为下列之一：{words}"), format!("must be one of: {words}")),
         );
     }
 
-    pub(in crate::model) fn object<'j>(
-        &mut self,
-        json: &'j Json,
-        place: &Place<'_>,
-    ) -> Option<&'j Map<String, Json>> {
+    pub(in crate::model) fn object<'j>(&mut self, json: &'j Json, place: &Place<'_>) -> Option<&'j Map<String, Json>> {
         let found = json.as_object();
         if found.is_none() {
             self.wrong_type(place, "对象", "an object");
@@ -136,12 +100,7 @@ impl Complaints {
     }
 
     /// An array of at most so many items. Missing or null reads as none.
-    pub(in crate::model) fn items<'j>(
-        &mut self,
-        json: Option<&'j Json>,
-        place: &Place<'_>,
-        most: usize,
-    ) -> &'j [Json] {
+    pub(in crate::model) fn items<'j>(&mut self, json: Option<&'j Json>, place: &Place<'_>, most: usize) -> &'j [Json] {
         match json {
             None | Some(Json::Null) => &[],
             Some(Json::Array(items)) if items.len() > most => {
@@ -156,12 +115,7 @@ impl Complaints {
         }
     }
 
-    pub(in crate::model) fn refuse_others(
-        &mut self,
-        object: &Map<String, Json>,
-        known: &[&str],
-        place: &Place<'_>,
-    ) {
+    pub(in crate::model) fn refuse_others(&mut self, object: &Map<String, Json>, known: &[&str], place: &Place<'_>) {
         for name in object.keys().filter(|name| !known.contains(&name.as_str())) {
             let text = Text::new(
                 format!("未知字段；可用：{}", known.join("、")),
@@ -185,12 +139,7 @@ impl Complaints {
     }
 
     /// A line of text: not empty, nothing unprintable, no white space around it.
-    pub(in crate::model) fn line<'j>(
-        &mut self,
-        json: &'j Json,
-        place: &Place<'_>,
-        most: usize,
-    ) -> Option<&'j str> {
+    pub(in crate::model) fn line<'j>(&mut self, json: &'j Json, place: &Place<'_>, most: usize) -> Option<&'j str> {
         let Some(text) = json.as_str() else {
             self.wrong_type(place, "文本", "text");
             return None;
@@ -219,8 +168,7 @@ impl Complaints {
         most: usize,
     ) -> Option<String> {
         let json = object.get(name).filter(|json| !json.is_null())?;
-        self.line(json, &Place::Member(place, name), most)
-            .map(str::to_owned)
+        self.line(json, &Place::Member(place, name), most).map(str::to_owned)
     }
 
     pub(in crate::model) fn required_line(
@@ -231,8 +179,7 @@ impl Complaints {
         most: usize,
     ) -> Option<String> {
         let json = self.member(object, name, place)?;
-        self.line(json, &Place::Member(place, name), most)
-            .map(str::to_owned)
+        self.line(json, &Place::Member(place, name), most).map(str::to_owned)
     }
 }
 
@@ -244,10 +191,7 @@ mod tests {
     fn pointers_escape_slashes_and_tildes_in_member_names() {
         let values = Place::Member(&Place::Root, "values");
         let third = Place::Item(&values, 2);
-        assert_eq!(
-            Place::Member(&third, "a/b~c").pointer(),
-            "/values/2/a~1b~0c"
-        );
+        assert_eq!(Place::Member(&third, "a/b~c").pointer(), "/values/2/a~1b~0c");
         assert_eq!(Place::Root.pointer(), "");
     }
 

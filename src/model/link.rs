@@ -34,29 +34,18 @@ pub struct Link {
 }
 
 impl Link {
-    pub(in crate::model) fn read(
-        json: &Json,
-        place: &Place<'_>,
-        complaints: &mut Complaints,
-    ) -> Option<Self> {
+    pub(in crate::model) fn read(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Self> {
         let object = complaints.object(json, place)?;
-        complaints.refuse_others(
-            object,
-            &["rel", "href", "identifier", "title", "type", "hreflang"],
-            place,
-        );
+        complaints.refuse_others(object, &["rel", "href", "identifier", "title", "type", "hreflang"], place);
         let rel = complaints.required_line(object, "rel", place, MAX_WORD_BYTES);
         let href = complaints.optional_line(object, "href", place, MAX_URL_BYTES);
-        let identifier =
-            complaints.optional_line(object, "identifier", place, MAX_IDENTIFIER_BYTES);
+        let identifier = complaints.optional_line(object, "identifier", place, MAX_IDENTIFIER_BYTES);
         let target = match (href, identifier) {
             (Some(href), None) => Self::read_href(href, place, complaints),
             (None, Some(identifier)) => Self::read_identifier(&identifier, place, complaints),
             _ => {
-                let detail = Text::new(
-                    "href 与 identifier 须且只能有一个",
-                    "exactly one of href and identifier is needed",
-                );
+                let detail =
+                    Text::new("href 与 identifier 须且只能有一个", "exactly one of href and identifier is needed");
                 complaints.add(place, "one_of", detail);
                 None
             }
@@ -68,19 +57,9 @@ impl Link {
         let hreflang = languages
             .iter()
             .enumerate()
-            .filter_map(|(at, json)| {
-                complaints
-                    .line(json, &Place::Item(&list, at), MAX_WORD_BYTES)
-                    .map(str::to_owned)
-            })
+            .filter_map(|(at, json)| complaints.line(json, &Place::Item(&list, at), MAX_WORD_BYTES).map(str::to_owned))
             .collect();
-        Some(Self {
-            rel: rel?,
-            target: target?,
-            title,
-            media_type,
-            hreflang,
-        })
+        Some(Self { rel: rel?, target: target?, title, media_type, hreflang })
     }
 
     fn read_href(href: String, place: &Place<'_>, complaints: &mut Complaints) -> Option<Target> {
@@ -91,19 +70,11 @@ impl Link {
         None
     }
 
-    fn read_identifier(
-        text: &str,
-        place: &Place<'_>,
-        complaints: &mut Complaints,
-    ) -> Option<Target> {
+    fn read_identifier(text: &str, place: &Place<'_>, complaints: &mut Complaints) -> Option<Target> {
         match Identifier::parse(text) {
             Ok(identifier) => Some(Target::Identifier(identifier)),
             Err(error) => {
-                complaints.add(
-                    &Place::Member(place, "identifier"),
-                    error.code(),
-                    error.text(),
-                );
+                complaints.add(&Place::Member(place, "identifier"), error.code(), error.text());
                 None
             }
         }
@@ -114,40 +85,25 @@ impl Link {
 /// space, quotes or angle brackets, and none of the schemes that run or embed what they carry.
 #[must_use]
 pub fn is_url(text: &str) -> bool {
-    const REFUSED: [&str; 8] = [
-        "javascript",
-        "vbscript",
-        "data",
-        "blob",
-        "file",
-        "filesystem",
-        "about",
-        "view-source",
-    ];
+    const REFUSED: [&str; 8] = ["javascript", "vbscript", "data", "blob", "file", "filesystem", "about", "view-source"];
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
     };
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
     let has_authority = match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" => rest
-            .strip_prefix("//")
-            .is_some_and(|host| !host.is_empty() && !host.starts_with(['/', '?', '#'])),
+        "http" | "https" => {
+            rest.strip_prefix("//").is_some_and(|host| !host.is_empty() && !host.starts_with(['/', '?', '#']))
+        }
         _ => !rest.is_empty(),
     };
     is_scheme
         && has_authority
         && text.len() <= MAX_URL_BYTES
-        && !REFUSED
-            .iter()
-            .any(|refused| scheme.eq_ignore_ascii_case(refused))
-        && !text.chars().any(|found| {
-            found.is_whitespace()
-                || found.is_control()
-                || matches!(found, '"' | '<' | '>' | '\\' | '`')
-        })
+        && !REFUSED.iter().any(|refused| scheme.eq_ignore_ascii_case(refused))
+        && !text
+            .chars()
+            .any(|found| found.is_whitespace() || found.is_control() || matches!(found, '"' | '<' | '>' | '\\' | '`'))
 }
 
 pub(in crate::model) fn bad_url() -> Text {
@@ -163,9 +119,7 @@ impl<'de> Deserialize<'de> for Link {
         let json = Json::deserialize(deserializer)?;
         let mut complaints = Complaints::default();
         let link = Self::read(&json, &Place::Root, &mut complaints);
-        complaints
-            .or(link)
-            .map_err(|errors| de::Error::custom(first_of(&errors)))
+        complaints.or(link).map_err(|errors| de::Error::custom(first_of(&errors)))
     }
 }
 

@@ -37,10 +37,7 @@ impl<R: Asks> Permitted<R> {
     /// For what the node does on its own behalf, such as loading demonstration data.
     #[must_use]
     pub fn bypassing_the_guard(name: &str, request: R) -> Self {
-        Self {
-            principal: Principal::administrator(name),
-            request,
-        }
+        Self { principal: Principal::administrator(name), request }
     }
 }
 

@@ -33,18 +33,12 @@ pub struct Principal {
 impl Principal {
     #[must_use]
     pub fn anonymous() -> Self {
-        Self {
-            id: Role::Anonymous.as_str().to_owned(),
-            role: Role::Anonymous,
-        }
+        Self { id: Role::Anonymous.as_str().to_owned(), role: Role::Anonymous }
     }
 
     #[must_use]
     pub fn administrator(id: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            role: Role::Administrator,
-        }
+        Self { id: id.into(), role: Role::Administrator }
     }
 
     #[must_use]

@@ -27,20 +27,14 @@ impl Timestamp {
     /// The system's clock. A clock set before 1970 reads as 1970: nothing was registered then.
     #[must_use]
     pub fn now() -> Self {
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Self(i64::try_from(seconds).unwrap_or(LAST).min(LAST))
     }
 
     /// # Errors
     /// Outside the years 0000 to 9999.
     pub fn from_seconds(seconds: i64) -> Result<Self, TimestampError> {
-        if (FIRST..=LAST).contains(&seconds) {
-            Ok(Self(seconds))
-        } else {
-            Err(TimestampError)
-        }
+        if (FIRST..=LAST).contains(&seconds) { Ok(Self(seconds)) } else { Err(TimestampError) }
     }
 
     #[must_use]
@@ -56,14 +50,10 @@ impl Timestamp {
         // jiff also reads looser ISO 8601; RFC 3339 begins `dddd-dd-ddT`, and 64 bytes leave room for any fraction worth reading.
         let bytes = text.as_bytes();
         let shaped = (20..=64).contains(&bytes.len())
-            && bytes
-                .iter()
-                .take(10)
-                .enumerate()
-                .all(|(at, byte)| match at {
-                    4 | 7 => *byte == b'-',
-                    _ => byte.is_ascii_digit(),
-                })
+            && bytes.iter().take(10).enumerate().all(|(at, byte)| match at {
+                4 | 7 => *byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
             && matches!(bytes.get(10), Some(b'T' | b't' | b' '))
             && !bytes.contains(&b'[');
         if !shaped {
@@ -77,14 +67,7 @@ impl Timestamp {
     #[must_use]
     pub fn civil(self) -> (i16, i8, i8, i8, i8, i8) {
         let civil = jiff::tz::TimeZone::UTC.to_datetime(self.to_jiff());
-        (
-            civil.year(),
-            civil.month(),
-            civil.day(),
-            civil.hour(),
-            civil.minute(),
-            civil.second(),
-        )
+        (civil.year(), civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second())
     }
 
     fn to_jiff(self) -> jiff::Timestamp {
@@ -123,41 +106,23 @@ mod tests {
         let time = Timestamp::parse("2026-11-23T15:24:37Z").unwrap();
         assert_eq!(time.as_seconds(), 1_795_447_477);
         assert_eq!(time.to_string(), "2026-11-23T15:24:37Z");
-        assert_eq!(
-            serde_json::to_string(&time).unwrap(),
-            "\"2026-11-23T15:24:37Z\""
-        );
+        assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-11-23T15:24:37Z\"");
     }
 
     #[test]
     fn an_offset_and_a_fraction_are_normalised_away() {
         let utc = Timestamp::parse("2026-11-23T15:24:37Z").unwrap();
-        assert_eq!(
-            Timestamp::parse("2026-11-23T23:24:37.999+08:00").unwrap(),
-            utc
-        );
+        assert_eq!(Timestamp::parse("2026-11-23T23:24:37.999+08:00").unwrap(), utc);
     }
 
     #[test]
     fn a_fraction_before_1970_is_cut_toward_the_earlier_second() {
-        assert_eq!(
-            Timestamp::parse("1969-12-31T23:59:59.5Z")
-                .unwrap()
-                .as_seconds(),
-            -1
-        );
+        assert_eq!(Timestamp::parse("1969-12-31T23:59:59.5Z").unwrap().as_seconds(), -1);
     }
 
     #[test]
     fn texts_that_are_not_rfc_3339_are_refused() {
-        for text in [
-            "",
-            "2026-11-23",
-            "20261123T152437Z",
-            "2026-11-23T15:24:37",
-            "2026-13-01T00:00:00Z",
-            "now",
-        ] {
+        for text in ["", "2026-11-23", "20261123T152437Z", "2026-11-23T15:24:37", "2026-13-01T00:00:00Z", "now"] {
             assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
         }
     }

@@ -15,7 +15,7 @@ use crate::accept::{
 };
 use crate::codec::http::{BodyFault, Desk, Http, Readiness};
 use crate::codec::problem::Code;
-use crate::codec::resolution::ResolutionEncoder;
+use crate::codec::resolution::ResolutionJson;
 use crate::config::Config;
 use crate::services::ServiceError;
 
@@ -56,7 +56,7 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let lifecycle = Lifecycle::new();
     stop_on_signals(lifecycle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let node = runtime.block_on(Node::open(config, Arc::new(ResolutionEncoder), Arc::new(EndProcess)))?;
+    let node = runtime.block_on(Node::open(config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?;
     tracing::info!(opened = ?node.opened, "the store is open");
     let token = runtime.block_on(first_credential(config, &node))?;
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));

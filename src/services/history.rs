@@ -46,9 +46,7 @@ impl Services {
     pub fn history(&self, asked: &Permitted<History>) -> Result<Versions, ServiceError> {
         let question = asked.request();
         let identifier = self.identifier(&question.identifier)?;
-        let unknown = || ServiceError::Unknown {
-            identifier: question.identifier.clone(),
-        };
+        let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
         let standing = self.named(identifier.key())?.ok_or_else(unknown)?;
         let mut versions = Vec::new();
         let mut place = Some((standing.row.location, standing.row.index));
@@ -62,10 +60,7 @@ impl Services {
                     versions,
                 });
             }
-            place = frame
-                .meta
-                .previous
-                .map(|location| (location, frame.meta.previous_index));
+            place = frame.meta.previous.map(|location| (location, frame.meta.previous_index));
             if question.before.is_some_and(|before| version >= before) {
                 continue;
             }
@@ -79,11 +74,7 @@ impl Services {
                 leaf: leaf_hash(&frame.statement),
             });
         }
-        Ok(Versions {
-            identifier: standing.record.identifier.spelling().to_owned(),
-            versions,
-            next: None,
-        })
+        Ok(Versions { identifier: standing.record.identifier.spelling().to_owned(), versions, next: None })
     }
 
     /// The version before a standing one; `None` at version 1 and where it is erased.

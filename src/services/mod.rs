@@ -2,6 +2,7 @@
 //! five to seven calls into the stages below.
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions.
+//! - `list`: records in the order of their keys.
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 
@@ -9,6 +10,7 @@ pub mod administer;
 pub mod error;
 pub mod history;
 pub mod import;
+pub mod list;
 mod precondition;
 pub mod register;
 pub mod resolve;
@@ -47,11 +49,7 @@ pub struct Signing {
 
 impl Signing {
     pub fn signer(&self) -> Signer<'_> {
-        Signer {
-            key: &self.key,
-            issuer: &self.issuer,
-            blinding: &self.blinding,
-        }
+        Signer { key: &self.key, issuer: &self.issuer, blinding: &self.blinding }
     }
 }
 
@@ -132,9 +130,7 @@ impl Services {
     pub(crate) fn policy(&self, identifier: &Identifier) -> Result<&PrefixPolicy, ServiceError> {
         self.prefixes
             .responsible(identifier)
-            .ok_or_else(|| ServiceError::NotResponsible {
-                identifier: identifier.spelling().to_owned(),
-            })
+            .ok_or_else(|| ServiceError::NotResponsible { identifier: identifier.spelling().to_owned() })
     }
 
     /// The record that stands under this very key.

@@ -49,16 +49,11 @@ pub struct Resolution {
 impl Services {
     /// The cached public answer: no lock, no await, no look at the store. `None`: ask [`Services::resolve_public`].
     pub fn cached(&self, name: &CanonicalKey, now: Timestamp) -> Option<Answer> {
-        self.cache
-            .find(ViewClass::Public, name.as_str(), now.as_seconds())
+        self.cache.find(ViewClass::Public, name.as_str(), now.as_seconds())
     }
 
     /// The public answer, read from the store and put into the cache.
-    pub fn resolve_public(
-        &self,
-        identifier: &Identifier,
-        now: Timestamp,
-    ) -> Result<Answer, ServiceError> {
+    pub fn resolve_public(&self, identifier: &Identifier, now: Timestamp) -> Result<Answer, ServiceError> {
         let name = identifier.key();
         // Before the store is read: a commit from here on makes this fill worthless, and it will not be served.
         let fill = self.cache.begin(name.as_str());
@@ -76,8 +71,7 @@ impl Services {
                 }
             }
         };
-        self.cache
-            .fill(fill, ViewClass::Public, name.as_str(), answer.clone());
+        self.cache.fill(fill, ViewClass::Public, name.as_str(), answer.clone());
         Ok(answer)
     }
 
@@ -85,23 +79,15 @@ impl Services {
     pub fn resolve(&self, asked: &Permitted<Resolve>) -> Result<Resolution, ServiceError> {
         let question = asked.request();
         let identifier = self.identifier(&question.identifier)?;
-        let unknown = || ServiceError::Unknown {
-            identifier: question.identifier.clone(),
-        };
+        let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
         let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
         if let Some(at) = question.at {
             standing = self.at(standing, at)?;
         }
         if standing.record.is_tombstone() {
-            return Err(ServiceError::Gone {
-                identifier: question.identifier.clone(),
-            });
+            return Err(ServiceError::Gone { identifier: question.identifier.clone() });
         }
-        let entry = if question.entry {
-            Some(self.presented(&standing)?)
-        } else {
-            None
-        };
+        let entry = if question.entry { Some(self.presented(&standing)?) } else { None };
         let mut resolution = self.visible(standing, entry);
         keep(&mut resolution.record, &question.types, &question.indexes);
         Ok(resolution)
@@ -116,11 +102,7 @@ impl Services {
         };
         let mut now = standing;
         while !fits(&now.record) {
-            now = self
-                .before(&now)?
-                .ok_or_else(|| ServiceError::NoSuchVersion {
-                    identifier: identifier.clone(),
-                })?;
+            now = self.before(&now)?.ok_or_else(|| ServiceError::NoSuchVersion { identifier: identifier.clone() })?;
         }
         Ok(now)
     }
@@ -128,13 +110,10 @@ impl Services {
     /// The signed entry with what the public may see.
     fn presented(&self, standing: &Standing) -> Result<String, ServiceError> {
         let frame = self.store.frame(standing.row.location)?;
-        let gone = || ServiceError::Gone {
-            identifier: standing.record.identifier.spelling().to_owned(),
-        };
+        let gone = || ServiceError::Gone { identifier: standing.record.identifier.spelling().to_owned() };
         let disclosures = frame.disclosures.ok_or_else(gone)?;
         let text = |bytes: Vec<u8>| {
-            String::from_utf8(bytes)
-                .map_err(|_| ServiceError::Internal("an entry is not text".to_owned()))
+            String::from_utf8(bytes).map_err(|_| ServiceError::Internal("an entry is not text".to_owned()))
         };
         entry::present(&text(frame.statement)?, &text(disclosures)?, public)
             .map_err(|cause| ServiceError::Internal(cause.to_owned()))
@@ -143,11 +122,7 @@ impl Services {
     fn visible(&self, standing: Standing, entry: Option<String>) -> Resolution {
         let mut record = standing.record;
         record.values.retain(|value| public(value.visibility));
-        Resolution {
-            record,
-            entry,
-            index: standing.row.index,
-        }
+        Resolution { record, entry, index: standing.row.index }
     }
 
     fn negative(&self, status: u16, now: Timestamp) -> Answer {

@@ -29,14 +29,8 @@ pub const MAX_STATEMENT_BYTES: usize = 65_535;
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
     /// The record has too many or too long values.
-    #[error(
-        "the entry has {found} {unit}, {limit} fit: put fewer values into the record, or split it"
-    )]
-    TooLarge {
-        found: usize,
-        limit: usize,
-        unit: &'static str,
-    },
+    #[error("the entry has {found} {unit}, {limit} fit: put fewer values into the record, or split it")]
+    TooLarge { found: usize, limit: usize, unit: &'static str },
     #[error("the operating system gave no randomness for the salts")]
     NoRandomness,
     #[error("the record does not encode: {0}")]
@@ -90,10 +84,7 @@ impl Blinding {
 
     /// The key that ties an identifier to its `sid`.
     pub fn sid_key(&self, identifier: &Identifier) -> [u8; 32] {
-        hmac_sha256(
-            &self.prefix_secret(identifier.prefix()),
-            identifier.key().as_str().as_bytes(),
-        )
+        hmac_sha256(&self.prefix_secret(identifier.prefix()), identifier.key().as_str().as_bytes())
     }
 
     /// The blinded name of an identifier.
@@ -121,26 +112,16 @@ pub struct Signer<'a> {
 
 impl Signer<'_> {
     /// Builds and signs the entry of a record's version. `prev` is the leaf hash of the version before.
-    pub fn entry(
-        &self,
-        record: &Record,
-        log: LogMode,
-        prev: Option<&LeafHash>,
-    ) -> Result<Entry, EntryError> {
+    pub fn entry(&self, record: &Record, log: LogMode, prev: Option<&LeafHash>) -> Result<Entry, EntryError> {
         let sid_key = self.blinding.sid_key(&record.identifier);
         let sid = sid_of(&sid_key, record.identifier.key());
         let open = log == LogMode::Open;
-        let (disclosures, sd) =
-            hide(record, &sid_key, open)?
-                .finish()
-                .map_err(|error| match error {
-                    HideError::NoRandomness => EntryError::NoRandomness,
-                    HideError::TooManyClaims => EntryError::TooLarge {
-                        found: record.values.len() + 8,
-                        limit: sd_jwt::MAX_DIGESTS,
-                        unit: "claims",
-                    },
-                })?;
+        let (disclosures, sd) = hide(record, &sid_key, open)?.finish().map_err(|error| match error {
+            HideError::NoRandomness => EntryError::NoRandomness,
+            HideError::TooManyClaims => {
+                EntryError::TooLarge { found: record.values.len() + 8, limit: sd_jwt::MAX_DIGESTS, unit: "claims" }
+            }
+        })?;
         let payload = Payload {
             sd,
             sd_alg: "sha-256".to_owned(),
@@ -155,17 +136,9 @@ impl Signer<'_> {
         };
         let statement = jws::sign(self.key, ENTRY_TYPE, &serde_json::to_vec(&payload)?);
         if statement.len() > MAX_STATEMENT_BYTES {
-            return Err(EntryError::TooLarge {
-                found: statement.len(),
-                limit: MAX_STATEMENT_BYTES,
-                unit: "bytes",
-            });
+            return Err(EntryError::TooLarge { found: statement.len(), limit: MAX_STATEMENT_BYTES, unit: "bytes" });
         }
-        Ok(Entry {
-            statement,
-            disclosures,
-            sid,
-        })
+        Ok(Entry { statement, disclosures, sid })
     }
 }
 
@@ -240,21 +213,13 @@ pub fn read(
     registered: Timestamp,
     prefixes: &Prefixes,
 ) -> Result<Record, String> {
-    let payload: Payload =
-        serde_json::from_slice(&jws::payload_of(statement)?).map_err(|error| error.to_string())?;
-    let disclosures =
-        std::str::from_utf8(disclosures).map_err(|_| "the disclosures are not text".to_owned())?;
-    let mut claims = Claims {
-        sub: payload.sub,
-        state: payload.state,
-        registrant: payload.registrant,
-        ..Claims::default()
-    };
+    let payload: Payload = serde_json::from_slice(&jws::payload_of(statement)?).map_err(|error| error.to_string())?;
+    let disclosures = std::str::from_utf8(disclosures).map_err(|_| "the disclosures are not text".to_owned())?;
+    let mut claims =
+        Claims { sub: payload.sub, state: payload.state, registrant: payload.registrant, ..Claims::default() };
     for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
         let (name, value) = sd_jwt::open(encoded)?;
-        claims
-            .take(&name, value)
-            .map_err(|error| format!("{name}: {error}"))?;
+        claims.take(&name, value).map_err(|error| format!("{name}: {error}"))?;
     }
     let sub = claims.sub.ok_or("no identifier is disclosed")?;
     let identifier = prefixes.keyed(Identifier::parse(&sub).map_err(|error| error.to_string())?);
@@ -303,9 +268,7 @@ impl Claims {
                 self.values.push(value);
             }
             _ => {
-                return Err(serde::de::Error::custom(
-                    "no claim of an entry has this name",
-                ));
+                return Err(serde::de::Error::custom("no claim of an entry has this name"));
             }
         }
         Ok(())

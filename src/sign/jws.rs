@@ -53,19 +53,12 @@ impl<'a> Parsed<'a> {
     pub fn parse(compact: &'a str) -> Result<Parsed<'a>, &'static str> {
         let (signed, signature) = compact.rsplit_once('.').ok_or("it has no signature part")?;
         let (header, payload) = signed.split_once('.').ok_or("it has no payload part")?;
-        let header = BASE64URL
-            .decode(header)
-            .map_err(|_| "its header is not base64url")?;
+        let header = BASE64URL.decode(header).map_err(|_| "its header is not base64url")?;
         Ok(Parsed {
-            header: serde_json::from_slice(&header)
-                .map_err(|_| "its header lacks alg, typ or kid")?,
-            payload: BASE64URL
-                .decode(payload)
-                .map_err(|_| "its payload is not base64url")?,
+            header: serde_json::from_slice(&header).map_err(|_| "its header lacks alg, typ or kid")?,
+            payload: BASE64URL.decode(payload).map_err(|_| "its payload is not base64url")?,
             signed,
-            signature: BASE64URL
-                .decode(signature)
-                .map_err(|_| "its signature is not base64url")?,
+            signature: BASE64URL.decode(signature).map_err(|_| "its signature is not base64url")?,
         })
     }
 
@@ -74,9 +67,7 @@ impl<'a> Parsed<'a> {
         self.header.alg == "EdDSA"
             && self.header.kid == key.kid
             && key.public().is_some_and(|public| {
-                UnparsedPublicKey::new(&ED25519, public)
-                    .verify(self.signed.as_bytes(), &self.signature)
-                    .is_ok()
+                UnparsedPublicKey::new(&ED25519, public).verify(self.signed.as_bytes(), &self.signature).is_ok()
             })
     }
 }
@@ -85,7 +76,5 @@ impl<'a> Parsed<'a> {
 pub fn payload_of(statement: &[u8]) -> Result<Vec<u8>, String> {
     let text = std::str::from_utf8(statement).map_err(|_| "not text".to_owned())?;
     let payload = text.split('.').nth(1).ok_or("no payload part")?;
-    BASE64URL
-        .decode(payload)
-        .map_err(|_| "the payload is not base64url".to_owned())
+    BASE64URL.decode(payload).map_err(|_| "the payload is not base64url".to_owned())
 }

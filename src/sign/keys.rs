@@ -43,14 +43,8 @@ impl KeyUse {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error("{action} {path}: {source}")]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error(
-        "{0} may be read by others: run `chmod 600` on it, then consider a new key (`mingpai keygen`)"
-    )]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{0} may be read by others: run `chmod 600` on it, then consider a new key (`mingpai keygen`)")]
     Exposed(PathBuf),
     #[error("{path} is no key of this program: {cause}")]
     Malformed { path: PathBuf, cause: String },
@@ -89,25 +83,15 @@ impl PublicJwk {
 
     /// The raw public key, if this is an Ed25519 key whose `kid` is its thumbprint.
     pub fn public(&self) -> Option<Vec<u8>> {
-        let public = BASE64URL
-            .decode(&self.x)
-            .ok()
-            .filter(|bytes| bytes.len() == 32)?;
-        (self.kty == "OKP" && self.crv == "Ed25519" && self.kid == thumbprint(&public))
-            .then_some(public)
+        let public = BASE64URL.decode(&self.x).ok().filter(|bytes| bytes.len() == 32)?;
+        (self.kty == "OKP" && self.crv == "Ed25519" && self.kid == thumbprint(&public)).then_some(public)
     }
 }
 
 /// RFC 7638: SHA-256 over the required members in lexical order.
 fn thumbprint(public: &[u8]) -> String {
-    let canonical = format!(
-        r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-        BASE64URL.encode(public)
-    );
-    BASE64URL.encode(ring::digest::digest(
-        &ring::digest::SHA256,
-        canonical.as_bytes(),
-    ))
+    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64URL.encode(public));
+    BASE64URL.encode(ring::digest::digest(&ring::digest::SHA256, canonical.as_bytes()))
 }
 
 /// A pair that can sign. Its private half is never shown: no `Debug`, no serialisation but into its own file.
@@ -173,27 +157,17 @@ impl KeyFolder {
                 keys.insert((key_use, key.kid.clone()), (created, key));
             }
         }
-        Ok(KeyFolder {
-            keys,
-            secret: read_or_make_secret(folder)?,
-        })
+        Ok(KeyFolder { keys, secret: read_or_make_secret(folder)? })
     }
 
     /// The pair with this id.
     pub fn key(&self, key_use: KeyUse, kid: &str) -> Option<&SigningKey> {
-        self.keys
-            .get(&(key_use, kid.to_owned()))
-            .map(|(_, key)| key)
+        self.keys.get(&(key_use, kid.to_owned())).map(|(_, key)| key)
     }
 
     /// All pairs of a use, the oldest file first.
     pub fn all(&self, key_use: KeyUse) -> Vec<&SigningKey> {
-        let mut found: Vec<_> = self
-            .keys
-            .iter()
-            .filter(|((of, _), _)| *of == key_use)
-            .map(|(_, key)| key)
-            .collect();
+        let mut found: Vec<_> = self.keys.iter().filter(|((of, _), _)| *of == key_use).map(|(_, key)| key).collect();
         found.sort_by(|(a, x), (b, y)| (a, &x.kid).cmp(&(b, &y.kid)));
         found.into_iter().map(|(_, key)| key).collect()
     }
@@ -201,8 +175,7 @@ impl KeyFolder {
     /// Takes a pair out, to hand it to who signs with it.
     pub fn take(&mut self, key_use: KeyUse, kid: &str) -> Result<SigningKey, KeyError> {
         let key = self.keys.remove(&(key_use, kid.to_owned()));
-        key.map(|(_, key)| key)
-            .ok_or_else(|| KeyError::Missing(kid.to_owned()))
+        key.map(|(_, key)| key).ok_or_else(|| KeyError::Missing(kid.to_owned()))
     }
 
     /// The secret that the prefixes' secrets come from.
@@ -215,78 +188,45 @@ impl KeyFolder {
 pub fn generate(folder: &Path, key_use: KeyUse, now: i64) -> Result<PathBuf, KeyError> {
     make_folder(folder)?;
     let mut seed = [0; 32];
-    SystemRandom::new()
-        .fill(&mut seed)
-        .map_err(|_| KeyError::NoRandomness)?;
+    SystemRandom::new().fill(&mut seed).map_err(|_| KeyError::NoRandomness)?;
     let key = SigningKey::from_seed(&seed).ok_or(KeyError::NoRandomness)?;
-    let private = PrivateJwk {
-        public: key.public(),
-        d: BASE64URL.encode(seed),
-        mingpai_use: key_use,
-        created: now,
-    };
+    let private = PrivateJwk { public: key.public(), d: BASE64URL.encode(seed), mingpai_use: key_use, created: now };
     let path = folder.join(format!("{}-{}.jwk", key_use.name(), key.kid));
-    let text = serde_json::to_vec_pretty(&private).map_err(|error| KeyError::Malformed {
-        path: path.clone(),
-        cause: error.to_string(),
-    })?;
+    let text = serde_json::to_vec_pretty(&private)
+        .map_err(|error| KeyError::Malformed { path: path.clone(), cause: error.to_string() })?;
     write_secret_file(&path, &text)?;
     Ok(path)
 }
 
 /// Writes a file that only its owner may read; durable when this returns. An existing file is an error.
 pub fn write_secret_file(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io("create", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(io("write", path))?;
-    let folder = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(io("fsync the folder of", path))
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io("create", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io("write", path))?;
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io("fsync the folder of", path))
 }
 
 /// Reads a file that only its owner may read.
 pub fn read_secret_file(path: &Path) -> Result<Vec<u8>, KeyError> {
     use std::os::unix::fs::PermissionsExt;
     let file = File::open(path).map_err(io("open", path))?;
-    let mode = file
-        .metadata()
-        .map_err(io("look at", path))?
-        .permissions()
-        .mode();
+    let mode = file.metadata().map_err(io("look at", path))?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(KeyError::Exposed(path.to_owned()));
     }
     let mut bytes = Vec::new();
-    file.take(KEY_FILE_LIMIT_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(io("read", path))?;
+    file.take(KEY_FILE_LIMIT_BYTES).read_to_end(&mut bytes).map_err(io("read", path))?;
     Ok(bytes)
 }
 
 fn read_key(path: &Path) -> Result<(KeyUse, i64, SigningKey), KeyError> {
     let bytes = read_secret_file(path)?;
     // What serde says may quote the file, and the file is secret: say only that it does not read.
-    let malformed = |cause: &str| KeyError::Malformed {
-        path: path.to_owned(),
-        cause: cause.to_owned(),
-    };
-    let private: PrivateJwk =
-        serde_json::from_slice(&bytes).map_err(|_| malformed("not a private JWK"))?;
-    let seed = BASE64URL
-        .decode(&private.d)
-        .map_err(|_| malformed("`d` is not base64url"))?;
-    let key =
-        SigningKey::from_seed(&seed).ok_or_else(|| malformed("`d` is not an Ed25519 seed"))?;
+    let malformed = |cause: &str| KeyError::Malformed { path: path.to_owned(), cause: cause.to_owned() };
+    let private: PrivateJwk = serde_json::from_slice(&bytes).map_err(|_| malformed("not a private JWK"))?;
+    let seed = BASE64URL.decode(&private.d).map_err(|_| malformed("`d` is not base64url"))?;
+    let key = SigningKey::from_seed(&seed).ok_or_else(|| malformed("`d` is not an Ed25519 seed"))?;
     if key.kid != private.public.kid {
         return Err(malformed("`kid` is not the thumbprint of the pair"));
     }
@@ -297,35 +237,22 @@ fn read_or_make_secret(folder: &Path) -> Result<[u8; 32], KeyError> {
     let path = folder.join(SECRET_FILE);
     if !path.exists() {
         let mut secret = [0; 32];
-        SystemRandom::new()
-            .fill(&mut secret)
-            .map_err(|_| KeyError::NoRandomness)?;
+        SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::NoRandomness)?;
         write_secret_file(&path, BASE64URL.encode(secret).as_bytes())?;
     }
     let bytes = read_secret_file(&path)?;
     let decoded = BASE64URL.decode(bytes.trim_ascii_end()).unwrap_or_default();
-    decoded.try_into().map_err(|_| KeyError::Malformed {
-        path,
-        cause: "not 32 bytes in base64url".to_owned(),
-    })
+    decoded.try_into().map_err(|_| KeyError::Malformed { path, cause: "not 32 bytes in base64url".to_owned() })
 }
 
 fn make_folder(folder: &Path) -> Result<(), KeyError> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(io("make", folder))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io("make", folder))
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> KeyError {
     let path = path.to_owned();
-    move |source| KeyError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| KeyError::Io { action, path, source }
 }
 
 #[cfg(test)]
@@ -335,13 +262,8 @@ mod tests {
     #[test]
     fn the_thumbprint_is_that_of_rfc_8037() {
         // RFC 8037, appendix A.1 to A.3.
-        let public = BASE64URL
-            .decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
-            .unwrap();
-        assert_eq!(
-            thumbprint(&public),
-            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-        );
+        let public = BASE64URL.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
+        assert_eq!(thumbprint(&public), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
@@ -358,17 +280,8 @@ mod tests {
             again.key(KeyUse::Entry, &kid).unwrap().sign(message)
         );
         let path = generate(folder.path(), KeyUse::Entry, 3).unwrap();
-        assert_eq!(
-            KeyFolder::open(folder.path(), 4)
-                .unwrap()
-                .all(KeyUse::Entry)
-                .len(),
-            2
-        );
+        assert_eq!(KeyFolder::open(folder.path(), 4).unwrap().all(KeyUse::Entry).len(), 2);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(
-            KeyFolder::open(folder.path(), 5),
-            Err(KeyError::Exposed(_))
-        ));
+        assert!(matches!(KeyFolder::open(folder.path(), 5), Err(KeyError::Exposed(_))));
     }
 }

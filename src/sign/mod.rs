@@ -31,8 +31,7 @@ pub struct StatementReader {
 
 impl ReadStatement for StatementReader {
     fn record(&self, statement: &[u8], disclosures: &[u8], meta: &Meta) -> Result<Record, String> {
-        let registered =
-            Timestamp::from_seconds(meta.registered).map_err(|error| error.to_string())?;
+        let registered = Timestamp::from_seconds(meta.registered).map_err(|error| error.to_string())?;
         entry::read(statement, disclosures, registered, &self.prefixes)
     }
 

@@ -38,9 +38,7 @@ pub fn digest_of(encoded: &str) -> String {
 
 /// A disclosure opened: its name and value.
 pub fn open(encoded: &str) -> Result<(String, Json), &'static str> {
-    let bytes = BASE64URL
-        .decode(encoded)
-        .map_err(|_| "a disclosure is not base64url")?;
+    let bytes = BASE64URL.decode(encoded).map_err(|_| "a disclosure is not base64url")?;
     let (_salt, name, value): (String, String, Json) =
         serde_json::from_slice(&bytes).map_err(|_| "a disclosure is not [salt, name, value]")?;
     Ok((name, value))
@@ -63,28 +61,18 @@ pub enum HideError {
 
 impl Hider {
     /// Hides a claim.
-    pub fn hide(
-        &mut self,
-        name: impl Into<String>,
-        value: &impl Serialize,
-    ) -> Result<(), serde_json::Error> {
-        self.claims
-            .push((name.into(), serde_json::to_string(value)?));
+    pub fn hide(&mut self, name: impl Into<String>, value: &impl Serialize) -> Result<(), serde_json::Error> {
+        self.claims.push((name.into(), serde_json::to_string(value)?));
         Ok(())
     }
 
     /// Salts everything afresh: the disclosures in their order, and the sorted digests with decoys among them.
     pub fn finish(self) -> Result<(Vec<Disclosure>, Vec<String>), HideError> {
-        let bucket = BUCKETS
-            .into_iter()
-            .find(|size| *size >= self.claims.len())
-            .ok_or(HideError::TooManyClaims)?;
+        let bucket = BUCKETS.into_iter().find(|size| *size >= self.claims.len()).ok_or(HideError::TooManyClaims)?;
         let decoys = bucket - self.claims.len();
         // One call for all: it is a system call.
         let mut random = vec![0; self.claims.len() * SALT_BYTES + decoys * 32];
-        SystemRandom::new()
-            .fill(&mut random)
-            .map_err(|_| HideError::NoRandomness)?;
+        SystemRandom::new().fill(&mut random).map_err(|_| HideError::NoRandomness)?;
         let (salts, noise) = random.split_at(self.claims.len() * SALT_BYTES);
         let mut disclosures = Vec::with_capacity(self.claims.len());
         let mut json = String::new();
@@ -116,14 +104,8 @@ mod tests {
     fn the_digest_is_that_of_rfc_9901() {
         // RFC 9901, section 4.2.3: the disclosure of family_name.
         let disclosure = "WyJfMjZiYzRMVC1hYzZxMktJNmNCVzVlcyIsICJmYW1pbHlfbmFtZSIsICJNw7ZiaXVzIl0";
-        assert_eq!(
-            digest_of(disclosure),
-            "X9yH0Ajrdm1Oij4tWso9UzzKJvPoDxwmuEcO3XAdRC0"
-        );
-        assert_eq!(
-            open(disclosure).unwrap(),
-            ("family_name".to_owned(), Json::from("Möbius"))
-        );
+        assert_eq!(digest_of(disclosure), "X9yH0Ajrdm1Oij4tWso9UzzKJvPoDxwmuEcO3XAdRC0");
+        assert_eq!(open(disclosure).unwrap(), ("family_name".to_owned(), Json::from("Möbius")));
     }
 
     #[test]
@@ -136,11 +118,7 @@ mod tests {
             let (disclosures, digests) = hider.finish().unwrap();
             assert!(BUCKETS.contains(&digests.len()) && digests.len() >= claims);
             assert!(digests.is_sorted());
-            assert!(
-                disclosures
-                    .iter()
-                    .all(|disclosure| digests.contains(&disclosure.digest()))
-            );
+            assert!(disclosures.iter().all(|disclosure| digests.contains(&disclosure.digest())));
         }
         let mut hider = Hider::default();
         for at in 0..=1_000 {

@@ -93,12 +93,7 @@ pub fn propose<T: Serialize>(
         _ => KEYS_TYPE,
     };
     let statement = jws::sign(key, typ, &serde_json::to_vec(statement)?).into_bytes();
-    Ok(StatementProposal {
-        kind,
-        statement,
-        time: now.as_seconds(),
-        principal: principal.to_owned(),
-    })
+    Ok(StatementProposal { kind, statement, time: now.as_seconds(), principal: principal.to_owned() })
 }
 
 /// The rows that a statement asks for.
@@ -109,11 +104,7 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
         FrameKind::Statement => {
             let keys: KeysStatement = serde_json::from_slice(&payload).map_err(wrong)?;
             let kid = keys.key.kid.clone();
-            let row = Authority {
-                key: keys.key,
-                from: index,
-                issued: keys.iat,
-            };
+            let row = Authority { key: keys.key, from: index, issued: keys.iat };
             vec![put(Table::Authority, kid, &row)?]
         }
         FrameKind::Audit => {
@@ -122,23 +113,15 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                 AuditEvent::KeyCreated { key } => vec![put(Table::Key, key.id.clone(), &key)?],
                 AuditEvent::KeyRevoked { id } => vec![put(Table::Revoked, id, &audit.iat)?],
                 AuditEvent::BootstrapUsed { token, key } => {
-                    vec![
-                        put(Table::Revoked, token, &audit.iat)?,
-                        put(Table::Key, key.id.clone(), &key)?,
-                    ]
+                    vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
             }
         }
         FrameKind::Erasure => {
             let erasure: ErasureStatement = serde_json::from_slice(&payload).map_err(wrong)?;
-            let sid =
-                super::decode_sid(&erasure.sid).ok_or("the sid is not 32 bytes in base64url")?;
+            let sid = super::decode_sid(&erasure.sid).ok_or("the sid is not 32 bytes in base64url")?;
             if erasure.last {
-                vec![Write {
-                    table: Table::Erased,
-                    key: sid.to_vec(),
-                    value: Some(erasure.iat.to_le_bytes().to_vec()),
-                }]
+                vec![Write { table: Table::Erased, key: sid.to_vec(), value: Some(erasure.iat.to_le_bytes().to_vec()) }]
             } else {
                 Vec::new()
             }
@@ -149,9 +132,5 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
 
 fn put<T: Serialize>(table: Table, key: String, value: &T) -> Result<Write, String> {
     let value = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-    Ok(Write {
-        table,
-        key: key.into_bytes(),
-        value: Some(value),
-    })
+    Ok(Write { table, key: key.into_bytes(), value: Some(value) })
 }

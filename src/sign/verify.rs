@@ -43,38 +43,16 @@ pub struct Report {
 impl Report {
     /// The worst finding; a report without steps told nothing.
     pub fn verdict(&self) -> Finding {
-        self.steps
-            .iter()
-            .map(|step| step.finding)
-            .max()
-            .unwrap_or(Finding::Unknown)
+        self.steps.iter().map(|step| step.finding).max().unwrap_or(Finding::Unknown)
     }
 
-    fn add(
-        &mut self,
-        name: &'static str,
-        finding: Finding,
-        zh: impl Into<String>,
-        en: impl Into<String>,
-    ) {
-        self.steps.push(Step {
-            name,
-            finding,
-            detail: Text {
-                zh: zh.into(),
-                en: en.into(),
-            },
-        });
+    fn add(&mut self, name: &'static str, finding: Finding, zh: impl Into<String>, en: impl Into<String>) {
+        self.steps.push(Step { name, finding, detail: Text { zh: zh.into(), en: en.into() } });
     }
 
     fn pass_or_fail(&mut self, name: &'static str, passed: bool, zh: [&str; 2], en: [&str; 2]) {
         let at = usize::from(!passed);
-        self.add(
-            name,
-            if passed { Finding::Pass } else { Finding::Fail },
-            zh[at],
-            en[at],
-        );
+        self.add(name, if passed { Finding::Pass } else { Finding::Fail }, zh[at], en[at]);
     }
 }
 
@@ -95,12 +73,7 @@ pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
     let text = match std::str::from_utf8(document) {
         Ok(text) => text.trim(),
         Err(_) => {
-            report.add(
-                "format",
-                Finding::Unknown,
-                "文件不是文本",
-                "the file is not text",
-            );
+            report.add("format", Finding::Unknown, "文件不是文本", "the file is not text");
             return report;
         }
     };
@@ -123,12 +96,7 @@ pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
             ),
         },
         Err(error) => {
-            report.add(
-                "format",
-                Finding::Unknown,
-                format!("不是 JSON：{error}"),
-                format!("not JSON: {error}"),
-            );
+            report.add("format", Finding::Unknown, format!("不是 JSON：{error}"), format!("not JSON: {error}"));
         }
     }
     report
@@ -157,12 +125,7 @@ fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Che
         }
     };
     let Ok(payload) = serde_json::from_slice::<Payload>(&parsed.payload) else {
-        report.add(
-            "format",
-            Finding::Unknown,
-            "签名内容不是条目",
-            "what is signed is no entry",
-        );
+        report.add("format", Finding::Unknown, "签名内容不是条目", "what is signed is no entry");
         return None;
     };
     let typed = parsed.header.typ == ENTRY_TYPE && payload.sd_alg == "sha-256";
@@ -178,10 +141,7 @@ fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Che
             "issuer",
             payload.iss == issuer,
             ["签发者相符", "签发者不是预期的节点"],
-            [
-                "the issuer is the expected one",
-                "the issuer is another node",
-            ],
+            ["the issuer is the expected one", "the issuer is another node"],
         );
     }
     let claims = check_disclosures(report, &payload, &disclosures)?;
@@ -195,10 +155,7 @@ fn check_signature(report: &mut Report, parsed: &Parsed<'_>, known: Known<'_>) {
             "signature",
             parsed.verify(key),
             ["签名正确", "签名不正确：内容被改动或伪造"],
-            [
-                "the signature is right",
-                "the signature is wrong: altered or forged",
-            ],
+            ["the signature is right", "the signature is wrong: altered or forged"],
         ),
         None if known.keys.is_empty() => report.add(
             "signature",
@@ -210,19 +167,12 @@ fn check_signature(report: &mut Report, parsed: &Parsed<'_>, known: Known<'_>) {
             "signature",
             Finding::Unknown,
             format!("不认识签名密钥 {}", parsed.header.kid),
-            format!(
-                "the signing key {} is not among the known ones",
-                parsed.header.kid
-            ),
+            format!("the signing key {} is not among the known ones", parsed.header.kid),
         ),
     }
 }
 
-fn check_disclosures(
-    report: &mut Report,
-    payload: &Payload,
-    disclosures: &[&str],
-) -> Option<Claims> {
+fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str]) -> Option<Claims> {
     let mut claims = Claims {
         sub: payload.sub.clone(),
         state: payload.state,
@@ -231,32 +181,19 @@ fn check_disclosures(
     };
     let mut names = std::collections::HashSet::new();
     for encoded in disclosures {
-        let taken = if payload
-            .sd
-            .binary_search(&sd_jwt::digest_of(encoded))
-            .is_err()
-        {
+        let taken = if payload.sd.binary_search(&sd_jwt::digest_of(encoded)).is_err() {
             Err("a disclosure is not among the signed digests".to_owned())
         } else {
-            sd_jwt::open(encoded)
-                .map_err(str::to_owned)
-                .and_then(|(name, value)| {
-                    let in_clear = matches!(name.as_str(), "sub") && payload.sub.is_some();
-                    if in_clear || !names.insert(name.clone()) {
-                        return Err(format!("the claim {name} is there twice"));
-                    }
-                    claims
-                        .take(&name, value)
-                        .map_err(|error| format!("{name}: {error}"))
-                })
+            sd_jwt::open(encoded).map_err(str::to_owned).and_then(|(name, value)| {
+                let in_clear = matches!(name.as_str(), "sub") && payload.sub.is_some();
+                if in_clear || !names.insert(name.clone()) {
+                    return Err(format!("the claim {name} is there twice"));
+                }
+                claims.take(&name, value).map_err(|error| format!("{name}: {error}"))
+            })
         };
         if let Err(cause) = taken {
-            report.add(
-                "disclosures",
-                Finding::Fail,
-                format!("披露内容不符：{cause}"),
-                cause,
-            );
+            report.add("disclosures", Finding::Fail, format!("披露内容不符：{cause}"), cause);
             return None;
         }
     }
@@ -264,14 +201,8 @@ fn check_disclosures(
     report.add(
         "disclosures",
         Finding::Pass,
-        format!(
-            "{} 项披露内容均已签名（另有 {hidden} 项未披露或为填充）",
-            disclosures.len()
-        ),
-        format!(
-            "all {} disclosures are signed ({hidden} more are hidden or padding)",
-            disclosures.len()
-        ),
+        format!("{} 项披露内容均已签名（另有 {hidden} 项未披露或为填充）", disclosures.len()),
+        format!("all {} disclosures are signed ({hidden} more are hidden or padding)", disclosures.len()),
     );
     Some(claims)
 }
@@ -287,22 +218,14 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
         return;
     };
     let Ok(identifier) = Identifier::parse(sub) else {
-        report.add(
-            "identifier",
-            Finding::Fail,
-            "披露的标识不合规则",
-            "the disclosed identifier breaks the rules",
-        );
+        report.add("identifier", Finding::Fail, "披露的标识不合规则", "the disclosed identifier breaks the rules");
         return;
     };
     // A prefix may tell capitals apart: either reading may be the registered one, and only one fits the sid.
     let exact = identifier.clone().with_case_sensitive_suffix();
     let sid_key = BASE64URL.decode(sid_key).unwrap_or_default();
-    let belongs =
-        |candidate: &Identifier| BASE64URL.encode(sid_of(&sid_key, candidate.key())) == payload.sid;
-    let bound = [&identifier, &exact]
-        .into_iter()
-        .find(|candidate| belongs(candidate));
+    let belongs = |candidate: &Identifier| BASE64URL.encode(sid_of(&sid_key, candidate.key())) == payload.sid;
+    let bound = [&identifier, &exact].into_iter().find(|candidate| belongs(candidate));
     report.pass_or_fail(
         "identifier",
         bound.is_some(),
@@ -355,11 +278,7 @@ fn compare(report: &mut Report, answer: &Json, checked: &Checked) {
     }
     let listed = differing.join(", ");
     let (finding, zh, en) = if differing.is_empty() {
-        (
-            Finding::Pass,
-            "答复内容与条目一致".to_owned(),
-            "the answer says what the entry says".to_owned(),
-        )
+        (Finding::Pass, "答复内容与条目一致".to_owned(), "the answer says what the entry says".to_owned())
     } else {
         (
             Finding::Fail,
@@ -377,19 +296,12 @@ fn values_agree(shown: Option<&Json>, claims: &Claims) -> bool {
     };
     shown.iter().all(|value| {
         let index = value.get("index").and_then(Json::as_u64);
-        let entry = claims
-            .values
-            .iter()
-            .find(|entry| Some(u64::from(entry.index)) == index);
-        entry
-            .and_then(|entry| serde_json::to_value(entry).ok())
-            .is_some_and(|entry| {
-                value.as_object().is_some_and(|members| {
-                    members
-                        .iter()
-                        .all(|(name, member)| entry.get(name) == Some(member))
-                })
-            })
+        let entry = claims.values.iter().find(|entry| Some(u64::from(entry.index)) == index);
+        entry.and_then(|entry| serde_json::to_value(entry).ok()).is_some_and(|entry| {
+            value
+                .as_object()
+                .is_some_and(|members| members.iter().all(|(name, member)| entry.get(name) == Some(member)))
+        })
     })
 }
 

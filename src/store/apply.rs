@@ -50,11 +50,7 @@ pub struct Applier {
 
 impl Applier {
     /// The changes that a frame makes. `record` spares the decoding where the caller has it.
-    pub fn changes(
-        &self,
-        frame: &Frame,
-        record: Option<&Record>,
-    ) -> Result<Vec<Change>, ApplyError> {
+    pub fn changes(&self, frame: &Frame, record: Option<&Record>) -> Result<Vec<Change>, ApplyError> {
         match frame.kind {
             FrameKind::Entry => self.entry(frame, record),
             FrameKind::Erasure => self.erasure(frame),
@@ -65,12 +61,7 @@ impl Applier {
                     .map_err(|cause| unread(frame, cause))?;
                 Ok(rows
                     .into_iter()
-                    .map(|row| Change {
-                        table: row.table,
-                        key: row.key,
-                        old: None,
-                        new: row.value,
-                    })
+                    .map(|row| Change { table: row.table, key: row.key, old: None, new: row.value })
                     .collect())
             }
             FrameKind::CheckpointHead | FrameKind::Seal => Ok(Vec::new()),
@@ -90,12 +81,7 @@ impl Applier {
                 leaf: leaf_hash(&frame.statement),
             };
             let key = RequestRow::key(&frame.meta.principal, &idempotency.key);
-            changes.push(Change {
-                table: Table::Request,
-                key,
-                old: None,
-                new: Some(row.encode()),
-            });
+            changes.push(Change { table: Table::Request, key, old: None, new: Some(row.encode()) });
         }
         let decoded;
         let record = match (record, &frame.disclosures) {
@@ -113,11 +99,7 @@ impl Applier {
         if let Some((before, _)) = &before {
             held.extend(before.aliases.iter().map(|alias| alias.key().as_str()));
         }
-        let wanted: Vec<&str> = record
-            .aliases
-            .iter()
-            .map(|alias| alias.key().as_str())
-            .collect();
+        let wanted: Vec<&str> = record.aliases.iter().map(|alias| alias.key().as_str()).collect();
         for alias in held.iter().filter(|alias| !wanted.contains(alias)) {
             changes.push(alias_change(alias, Some(key.clone()), None));
         }
@@ -125,12 +107,7 @@ impl Applier {
             changes.push(alias_change(alias, None, Some(key.clone())));
         }
         let old = before.as_ref().map(|(_, row)| row.encode());
-        changes.push(Change {
-            table: Table::Record,
-            key,
-            old,
-            new: Some(record_row(frame, record).encode()),
-        });
+        changes.push(Change { table: Table::Record, key, old, new: Some(record_row(frame, record).encode()) });
         Ok(changes)
     }
 
@@ -152,19 +129,10 @@ impl Applier {
     }
 
     fn erasure(&self, frame: &Frame) -> Result<Vec<Change>, ApplyError> {
-        let rows = self
-            .statements
-            .rows(frame.kind, &frame.statement, frame.index)
-            .map_err(|cause| unread(frame, cause))?;
-        let mut changes: Vec<Change> = rows
-            .into_iter()
-            .map(|row| Change {
-                table: row.table,
-                key: row.key,
-                old: None,
-                new: row.value,
-            })
-            .collect();
+        let rows =
+            self.statements.rows(frame.kind, &frame.statement, frame.index).map_err(|cause| unread(frame, cause))?;
+        let mut changes: Vec<Change> =
+            rows.into_iter().map(|row| Change { table: row.table, key: row.key, old: None, new: row.value }).collect();
         // Only the statement about the newest version asks for a row; the others blank, and change no row.
         if !changes.is_empty()
             && let Some((record, row)) = self.before(frame)?
@@ -173,20 +141,13 @@ impl Applier {
             for alias in &record.aliases {
                 changes.push(alias_change(alias.key().as_str(), Some(key.clone()), None));
             }
-            changes.push(Change {
-                table: Table::Record,
-                key,
-                old: Some(row.encode()),
-                new: None,
-            });
+            changes.push(Change { table: Table::Record, key, old: Some(row.encode()), new: None });
         }
         Ok(changes)
     }
 
     fn decode(&self, frame: &Frame, disclosures: &[u8]) -> Result<Record, ApplyError> {
-        self.statements
-            .record(&frame.statement, disclosures, &frame.meta)
-            .map_err(|cause| unread(frame, cause))
+        self.statements.record(&frame.statement, disclosures, &frame.meta).map_err(|cause| unread(frame, cause))
     }
 }
 
@@ -215,18 +176,13 @@ pub fn count(mark: &mut Mark, changes: &[Change]) {
             continue;
         }
         if let Some(old) = &change.old {
-            mark.rows = mark
-                .rows
-                .wrapping_sub(row_hash(change.table, &change.key, old));
+            mark.rows = mark.rows.wrapping_sub(row_hash(change.table, &change.key, old));
         }
         if let Some(new) = &change.new {
-            mark.rows = mark
-                .rows
-                .wrapping_add(row_hash(change.table, &change.key, new));
+            mark.rows = mark.rows.wrapping_add(row_hash(change.table, &change.key, new));
         }
         if change.table == Table::Record {
-            mark.records =
-                mark.records + u64::from(change.new.is_some()) - u64::from(change.old.is_some());
+            mark.records = mark.records + u64::from(change.new.is_some()) - u64::from(change.old.is_some());
         }
     }
 }
@@ -234,38 +190,19 @@ pub fn count(mark: &mut Mark, changes: &[Change]) {
 /// The name that a change gives another answer, if any.
 pub fn changed_name(change: &Change) -> Option<CanonicalKey> {
     matches!(change.table, Table::Record | Table::Alias)
-        .then(|| {
-            std::str::from_utf8(&change.key)
-                .ok()
-                .map(CanonicalKey::from_stored)
-        })
+        .then(|| std::str::from_utf8(&change.key).ok().map(CanonicalKey::from_stored))
         .flatten()
 }
 
 /// The writes of changes, in their order.
 pub fn writes(changes: Vec<Change>) -> Vec<Write> {
-    changes
-        .into_iter()
-        .map(|change| Write {
-            table: change.table,
-            key: change.key,
-            value: change.new,
-        })
-        .collect()
+    changes.into_iter().map(|change| Write { table: change.table, key: change.key, value: change.new }).collect()
 }
 
 fn alias_change(alias: &str, old: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Change {
-    Change {
-        table: Table::Alias,
-        key: alias.as_bytes().to_vec(),
-        old,
-        new,
-    }
+    Change { table: Table::Alias, key: alias.as_bytes().to_vec(), old, new }
 }
 
 fn unread(frame: &Frame, cause: String) -> ApplyError {
-    ApplyError::Statement {
-        sequence: frame.sequence,
-        cause,
-    }
+    ApplyError::Statement { sequence: frame.sequence, cause }
 }

@@ -30,10 +30,7 @@ impl Home {
     pub fn open(&self) -> Result<Arc<dyn Engine>, EngineError> {
         Ok(match self {
             Home::Memory => Arc::new(MemoryEngine::default()),
-            Home::Sled {
-                folder,
-                budget_bytes,
-            } => Arc::new(SledEngine::open(folder, *budget_bytes)?),
+            Home::Sled { folder, budget_bytes } => Arc::new(SledEngine::open(folder, *budget_bytes)?),
         })
     }
 
@@ -68,9 +65,7 @@ impl Home {
             (Home::Sled { folder, .. }, Home::Sled { folder: to, .. }) => {
                 std::fs::rename(folder, to).map_err(io("move into place", folder))?;
                 let parent = to.parent().unwrap_or(Path::new("."));
-                std::fs::File::open(parent)
-                    .and_then(|parent| parent.sync_all())
-                    .map_err(io("fsync", parent))
+                std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io("fsync", parent))
             }
             _ => Ok(()),
         }
@@ -79,11 +74,7 @@ impl Home {
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_owned();
-    move |source| OpenError::Io {
-        action,
-        path,
-        source,
-    }
+    move |source| OpenError::Io { action, path, source }
 }
 
 /// A record store on its way to where the journal is.
@@ -110,16 +101,10 @@ impl Opening {
         })
     }
 
-    pub fn begin(
-        medium: &dyn Medium,
-        home: &Home,
-        session: Option<String>,
-    ) -> Result<Opening, OpenError> {
+    pub fn begin(medium: &dyn Medium, home: &Home, session: Option<String>) -> Result<Opening, OpenError> {
         let mut opened = Opened::default();
         let checkpoint = checkpoint::load(medium);
-        let before = checkpoint
-            .as_ref()
-            .and_then(|checkpoint| checkpoint.session.clone());
+        let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.session.clone());
         let same_mount = session.is_some() && session == before;
         let tried = home.open().and_then(|engine| Ok((engine.mark()?, engine)));
         let (mark, engine) = match tried {
@@ -131,14 +116,7 @@ impl Opening {
                 (None, home.open()?)
             }
         };
-        Ok(Opening {
-            engine,
-            known: mark.is_some(),
-            same_mount,
-            mark: mark.unwrap_or_default(),
-            checkpoint,
-            opened,
-        })
+        Ok(Opening { engine, known: mark.is_some(), same_mount, mark: mark.unwrap_or_default(), checkpoint, opened })
     }
 
     /// Scanning may begin at the checkpoint; both it and the record store say what had been durable.
@@ -147,10 +125,7 @@ impl Opening {
         let durable_sequence = tail.map_or(0, |tail| tail.sequence).max(self.mark.sequence);
         // Without rows, or with rows older than the checkpoint, everything will be replayed, so everything is scanned.
         let near = self.known && tail.is_some_and(|tail| tail.sequence <= self.mark.sequence);
-        Start {
-            tail: tail.filter(|_| near),
-            durable_sequence,
-        }
+        Start { tail: tail.filter(|_| near), durable_sequence }
     }
 
     /// Brings the record store to where the journal is, or makes it anew; finishes erasures that were cut short.
@@ -236,11 +211,7 @@ impl Opening {
             if frame.sequence >= skip {
                 waiting.push(frame);
             }
-            if waiting.len() == REPLAY_FRAMES {
-                self.apply(applier, &mut waiting)
-            } else {
-                Ok(())
-            }
+            if waiting.len() == REPLAY_FRAMES { self.apply(applier, &mut waiting) } else { Ok(()) }
         })?;
         self.apply(applier, &mut waiting)?;
         Ok(())
@@ -253,20 +224,12 @@ impl Opening {
         let sequence = last.sequence + 1;
         // Decoding is most of the work and needs no order; the rows go in one after the other.
         let half = frames.len() / 2;
-        let decode = |frames: &[Frame]| {
-            frames
-                .iter()
-                .map(|frame| applier.changes(frame, None))
-                .collect::<Vec<_>>()
-        };
+        let decode = |frames: &[Frame]| frames.iter().map(|frame| applier.changes(frame, None)).collect::<Vec<_>>();
         let (first, second) = std::thread::scope(|scope| {
             let second = scope.spawn(|| decode(&frames[half..]));
             (decode(&frames[..half]), second.join())
         });
-        let second = second.map_err(|_| ApplyError::Statement {
-            sequence,
-            cause: "decoding panicked".to_owned(),
-        })?;
+        let second = second.map_err(|_| ApplyError::Statement { sequence, cause: "decoding panicked".to_owned() })?;
         let mut all = Vec::with_capacity(frames.len() * 2);
         for changes in first.into_iter().chain(second) {
             let changes = changes?;
@@ -282,20 +245,13 @@ impl Opening {
 
     /// Whether all rows together are what the mark says.
     pub fn self_check(&self) -> Result<(), String> {
-        compare(
-            self.engine.as_ref(),
-            &self.mark,
-            Timestamp::now().as_seconds(),
-        )
+        compare(self.engine.as_ref(), &self.mark, Timestamp::now().as_seconds())
     }
 }
 
 /// Compares a scan of all rows with the totals in a mark.
 pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), String> {
-    let mut found = Mark {
-        sequence: mark.sequence,
-        ..Mark::default()
-    };
+    let mut found = Mark { sequence: mark.sequence, ..Mark::default() };
     engine
         .each(&mut |table, key, value| {
             let hash = row_hash(table, key, value);
@@ -309,21 +265,13 @@ pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), 
         })
         .map_err(|error| error.to_string())?;
     if found.records != mark.records {
-        return Err(format!(
-            "{} records are there, {} should be",
-            found.records, mark.records
-        ));
+        return Err(format!("{} records are there, {} should be", found.records, mark.records));
     }
     if found.rows != mark.rows {
         return Err("a row is missing, old or damaged".to_owned());
     }
     let oldest = (now - REQUEST_SECONDS).div_euclid(3600) + 1;
-    let recent = |mark: &Mark| {
-        mark.requests
-            .range(oldest..)
-            .map(|(hour, sum)| (*hour, *sum))
-            .collect::<Vec<_>>()
-    };
+    let recent = |mark: &Mark| mark.requests.range(oldest..).map(|(hour, sum)| (*hour, *sum)).collect::<Vec<_>>();
     if recent(&found) != recent(mark) {
         return Err("an idempotency key is missing or damaged".to_owned());
     }

@@ -43,13 +43,9 @@ pub(super) struct CheckpointKeeper {
 impl CheckpointKeeper {
     pub fn run(mut self, stop: &crossbeam_channel::Receiver<()>) {
         let mut due = Instant::now() + self.interval;
-        while let Err(RecvTimeoutError::Timeout) =
-            stop.recv_timeout(self.interval.min(Duration::from_secs(1)))
-        {
+        while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(self.interval.min(Duration::from_secs(1))) {
             // A full queue has more urgent work: the next second asks again.
-            let _ = self.jobs.try_send(Job::Forget {
-                now: Timestamp::now().as_seconds(),
-            });
+            let _ = self.jobs.try_send(Job::Forget { now: Timestamp::now().as_seconds() });
             let tail = *self.settled.lock();
             if Instant::now() < due || tail.sequence == self.saved.sequence {
                 continue;
@@ -57,14 +53,7 @@ impl CheckpointKeeper {
             due = Instant::now() + self.interval;
             let done = self.engine.persist().map_err(OpenError::from);
             match done.and_then(|()| {
-                save(
-                    self.medium.as_ref(),
-                    &Checkpoint {
-                        tail,
-                        clean: false,
-                        session: self.session.clone(),
-                    },
-                )
+                save(self.medium.as_ref(), &Checkpoint { tail, clean: false, session: self.session.clone() })
             }) {
                 Ok(()) => self.saved = tail,
                 Err(error) => {
@@ -82,15 +71,8 @@ pub(super) fn session(folder: &Path) -> Option<String> {
     /// STATX_MNT_ID_UNIQUE, statx(2).
     const UNIQUE_MOUNT: rustix::fs::StatxFlags = rustix::fs::StatxFlags::from_bits_retain(0x4000);
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let found = rustix::fs::statx(
-        rustix::fs::CWD,
-        folder,
-        rustix::fs::AtFlags::empty(),
-        UNIQUE_MOUNT,
-    )
-    .ok()?;
-    (found.stx_mask & UNIQUE_MOUNT.bits() != 0)
-        .then(|| format!("{}/{}", boot.trim(), found.stx_mnt_id))
+    let found = rustix::fs::statx(rustix::fs::CWD, folder, rustix::fs::AtFlags::empty(), UNIQUE_MOUNT).ok()?;
+    (found.stx_mask & UNIQUE_MOUNT.bits() != 0).then(|| format!("{}/{}", boot.trim(), found.stx_mnt_id))
 }
 
 /// The checkpoint, if there is one that reads; without it the whole journal is scanned.
@@ -106,11 +88,7 @@ pub(super) fn load(medium: &dyn Medium) -> Option<Checkpoint> {
 
 /// Takes the checkpoint away: the next opening scans everything.
 pub(super) fn forget(medium: &dyn Medium) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io {
-        action: "remove",
-        path: PathBuf::from(CHECKPOINT_FILE),
-        source,
-    };
+    let io = |source| OpenError::Io { action: "remove", path: PathBuf::from(CHECKPOINT_FILE), source };
     match medium.remove(CHECKPOINT_FILE) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
         _ => medium.sync_directory().map_err(io),
@@ -118,11 +96,7 @@ pub(super) fn forget(medium: &dyn Medium) -> Result<(), OpenError> {
 }
 
 pub(super) fn save(medium: &dyn Medium, checkpoint: &Checkpoint) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io {
-        action: "write",
-        path: PathBuf::from(CHECKPOINT_FILE),
-        source,
-    };
+    let io = |source| OpenError::Io { action: "write", path: PathBuf::from(CHECKPOINT_FILE), source };
     let mut bytes = serde_json::to_vec(checkpoint).map_err(|error| io(error.into()))?;
     let crc = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&crc.to_le_bytes());

@@ -45,41 +45,19 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let engine = home(options, "records").open()?;
     let mark = engine.mark()?.unwrap_or_default();
     let difference = compare(engine.as_ref(), &mark, Timestamp::now().as_seconds()).err();
-    Ok(Examination {
-        behind: journal.frames.saturating_sub(mark.sequence),
-        records: mark.records,
-        journal,
-        difference,
-    })
+    Ok(Examination { behind: journal.frames.saturating_sub(mark.sequence), records: mark.records, journal, difference })
 }
 
 /// Makes the record store anew from the journal, checks it, compares it row by row with the old one, and puts it in its place.
-pub fn rebuild(
-    options: &StoreOptions,
-    statements: Arc<dyn ReadStatement>,
-) -> Result<Rebuilt, OpenError> {
+pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Result<Rebuilt, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let old_home = home(options, "records");
-    let old = old_home
-        .open()
-        .and_then(|engine| Ok((engine.mark()?.unwrap_or_default(), engine)))
-        .ok();
+    let old = old_home.open().and_then(|engine| Ok((engine.mark()?.unwrap_or_default(), engine))).ok();
     let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
     let durable_sequence = old.as_ref().map_or(0, |(mark, _)| mark.sequence);
-    let start = Start {
-        tail: None,
-        durable_sequence,
-    };
-    let Recovered {
-        journal,
-        from,
-        erased,
-        ..
-    } = Journal::open(Arc::clone(&medium), options.segment_bytes, start)?;
-    let applier = Applier {
-        statements,
-        journal: journal.reader(),
-    };
+    let start = Start { tail: None, durable_sequence };
+    let Recovered { journal, from, erased, .. } = Journal::open(Arc::clone(&medium), options.segment_bytes, start)?;
+    let applier = Applier { statements, journal: journal.reader() };
 
     let fresh_home = home(options, "records.fresh");
     fresh_home.remove()?;
@@ -103,14 +81,7 @@ pub fn rebuild(
     drop(fresh);
     old_home.set_aside()?;
     fresh_home.rename_to(&old_home)?;
-    checkpoint::save(
-        medium.as_ref(),
-        &Checkpoint {
-            tail: journal.tail(),
-            clean: false,
-            session: None,
-        },
-    )?;
+    checkpoint::save(medium.as_ref(), &Checkpoint { tail: journal.tail(), clean: false, session: None })?;
     Ok(rebuilt)
 }
 
@@ -126,32 +97,23 @@ pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result
 fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<u64, OpenError> {
     let mut count = fresh.mark.records.abs_diff(mark.records);
     let mut failed = None;
-    fresh
-        .engine
-        .each(&mut |table, key, value| match old.read(table, key) {
-            Ok(Some(found)) if *found == *value => {}
-            Ok(_) => count += 1,
-            Err(error) => failed = Some(error),
-        })?;
+    fresh.engine.each(&mut |table, key, value| match old.read(table, key) {
+        Ok(Some(found)) if *found == *value => {}
+        Ok(_) => count += 1,
+        Err(error) => failed = Some(error),
+    })?;
     failed.map_or(Ok(count), |error| Err(error.into()))
 }
 
 fn disk(options: &StoreOptions) -> Result<Disk, OpenError> {
     let folder = options.folder.join("journal");
-    Disk::open(&folder).map_err(|source| OpenError::Io {
-        action: "open",
-        path: folder,
-        source,
-    })
+    Disk::open(&folder).map_err(|source| OpenError::Io { action: "open", path: folder, source })
 }
 
 fn home(options: &StoreOptions, name: &str) -> Home {
     match options.engine {
         EngineChoice::Memory => Home::Memory,
-        EngineChoice::Sled { budget_bytes } => Home::Sled {
-            folder: options.folder.join(name),
-            budget_bytes,
-        },
+        EngineChoice::Sled { budget_bytes } => Home::Sled { folder: options.folder.join(name), budget_bytes },
     }
 }
 

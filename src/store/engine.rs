@@ -94,15 +94,10 @@ impl Mark {
 
     pub fn decode(bytes: &[u8]) -> Option<Mark> {
         let mut read = Reader(bytes);
-        let mut mark = Mark {
-            sequence: read.u64()?,
-            records: read.u64()?,
-            rows: read.u128()?,
-            requests: BTreeMap::new(),
-        };
+        let mut mark =
+            Mark { sequence: read.u64()?, records: read.u64()?, rows: read.u128()?, requests: BTreeMap::new() };
         while !read.0.is_empty() {
-            mark.requests
-                .insert(read.u64()?.cast_signed(), read.u128()?);
+            mark.requests.insert(read.u64()?.cast_signed(), read.u128()?);
         }
         Some(mark)
     }
@@ -121,12 +116,7 @@ pub trait Engine: Send + Sync + 'static {
     /// The row with this key.
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError>;
     /// Up to `limit` rows of a table in key order, beginning after `after` (or with the first).
-    fn scan(
-        &self,
-        table: Table,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError>;
+    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError>;
     /// Visits every row but the mark, in no order. Stops at the first error.
     fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError>;
     /// Applies rows in order, then the mark.

@@ -16,41 +16,22 @@ pub struct MemoryEngine {
 
 impl Engine for MemoryEngine {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
-        Ok(self
-            .rows
-            .read()
-            .get(&tagged(table, key))
-            .cloned()
-            .map(RowBytes::Shared))
+        Ok(self.rows.read().get(&tagged(table, key)).cloned().map(RowBytes::Shared))
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
         let from = match after {
             Some(key) => Bound::Excluded(tagged(table, key)),
             None => Bound::Included(vec![table as u8]),
         };
         let rows = self.rows.read();
-        let found = rows
-            .range((from, Bound::Excluded(vec![table as u8 + 1])))
-            .take(limit);
-        Ok(found
-            .map(|(key, value)| (key[1..].to_vec(), RowBytes::Shared(Arc::clone(value))))
-            .collect())
+        let found = rows.range((from, Bound::Excluded(vec![table as u8 + 1]))).take(limit);
+        Ok(found.map(|(key, value)| (key[1..].to_vec(), RowBytes::Shared(Arc::clone(value)))).collect())
     }
 
     fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError> {
         for (key, value) in self.rows.read().iter() {
-            if let Some(table) = key
-                .first()
-                .copied()
-                .and_then(table_of)
-                .filter(|table| *table != Table::Mark)
-            {
+            if let Some(table) = key.first().copied().and_then(table_of).filter(|table| *table != Table::Mark) {
                 visit(table, &key[1..], value);
             }
         }
@@ -65,9 +46,7 @@ impl Engine for MemoryEngine {
                 None => self.rows.write().remove(&key),
             };
         }
-        self.rows
-            .write()
-            .insert(vec![Table::Mark as u8], mark.encode().into());
+        self.rows.write().insert(vec![Table::Mark as u8], mark.encode().into());
         Ok(())
     }
 
@@ -76,10 +55,7 @@ impl Engine for MemoryEngine {
         match row.map(|bytes| Mark::decode(&bytes)) {
             None => Ok(None),
             Some(Some(mark)) => Ok(Some(mark)),
-            Some(None) => Err(EngineError {
-                action: "read the mark",
-                cause: "it does not decode".to_owned(),
-            }),
+            Some(None) => Err(EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
         }
     }
 

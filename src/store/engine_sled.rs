@@ -36,15 +36,9 @@ impl SledEngine {
                 .open()
         };
         match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok(db)) => Ok(SledEngine {
-                folder: folder.to_owned(),
-                db,
-            }),
+            Ok(Ok(db)) => Ok(SledEngine { folder: folder.to_owned(), db }),
             Ok(Err(error)) => Err(failed("open")(error)),
-            Err(_) => Err(EngineError {
-                action: "open",
-                cause: "sled panicked on its files".to_owned(),
-            }),
+            Err(_) => Err(EngineError { action: "open", cause: "sled panicked on its files".to_owned() }),
         }
     }
 }
@@ -65,10 +59,7 @@ fn remove_half_made_snapshots(folder: &Path) {
         return; // a new folder
     };
     for path in listing.flatten().map(|entry| entry.path()) {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "generating")
-        {
+        if path.extension().is_some_and(|extension| extension == "generating") {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -76,19 +67,10 @@ fn remove_half_made_snapshots(folder: &Path) {
 
 impl Engine for SledEngine {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
-        Ok(self
-            .db
-            .get(tagged(table, key))
-            .map_err(failed("read"))?
-            .map(RowBytes::Sled))
+        Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled))
     }
 
-    fn scan(
-        &self,
-        table: Table,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+    fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
         let from = match after {
             Some(key) => std::ops::Bound::Excluded(tagged(table, key)),
             None => std::ops::Bound::Included(vec![table as u8]),
@@ -110,56 +92,40 @@ impl Engine for SledEngine {
                     Some(Table::Mark) => {}
                     Some(table) => visit(table, &key[1..], &value),
                     None => {
-                        return Err(EngineError {
-                            action: "scan",
-                            cause: "a row of no known table".to_owned(),
-                        });
+                        return Err(EngineError { action: "scan", cause: "a row of no known table".to_owned() });
                     }
                 }
             }
             Ok(())
         };
-        catch_unwind(AssertUnwindSafe(&mut walk)).unwrap_or_else(|_| {
-            Err(EngineError {
-                action: "scan",
-                cause: "sled panicked on its files".to_owned(),
-            })
-        })
+        catch_unwind(AssertUnwindSafe(&mut walk))
+            .unwrap_or_else(|_| Err(EngineError { action: "scan", cause: "sled panicked on its files".to_owned() }))
     }
 
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
         for row in rows {
             let key = tagged(row.table, &row.key);
             match &row.value {
-                Some(value) => self
-                    .db
-                    .insert(key, value.as_slice())
-                    .map_err(failed("insert"))?,
+                Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
                 None => self.db.remove(key).map_err(failed("remove"))?,
             };
         }
-        self.db
-            .insert([Table::Mark as u8], mark.encode())
-            .map_err(failed("insert"))?;
+        self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
         Ok(())
     }
 
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
         match self.db.get([Table::Mark as u8]).map_err(failed("read"))? {
             None => Ok(None),
-            Some(bytes) => Mark::decode(&bytes).map(Some).ok_or_else(|| EngineError {
-                action: "read the mark",
-                cause: "it does not decode".to_owned(),
-            }),
+            Some(bytes) => Mark::decode(&bytes)
+                .map(Some)
+                .ok_or_else(|| EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
         }
     }
 
     fn persist(&self) -> Result<(), EngineError> {
         self.db.flush().map_err(failed("flush"))?;
-        sync_tree(&self.folder).map_err(|error| EngineError {
-            action: "fsync",
-            cause: error.to_string(),
-        })
+        sync_tree(&self.folder).map_err(|error| EngineError { action: "fsync", cause: error.to_string() })
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -185,8 +151,5 @@ fn sync_tree(folder: &Path) -> std::io::Result<()> {
 }
 
 fn failed(action: &'static str) -> impl Fn(sled::Error) -> EngineError {
-    move |error| EngineError {
-        action,
-        cause: error.to_string(),
-    }
+    move |error| EngineError { action, cause: error.to_string() }
 }

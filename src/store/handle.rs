@@ -44,11 +44,7 @@ impl Store {
     pub async fn commit(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
-        let refused = match self.jobs.try_send(Job::Commit {
-            proposals,
-            atomic,
-            answer,
-        }) {
+        let refused = match self.jobs.try_send(Job::Commit { proposals, atomic, answer }) {
             Ok(()) => match answered.await {
                 Ok(outcomes) => return outcomes,
                 Err(_) => lost(),
@@ -63,11 +59,7 @@ impl Store {
     pub fn commit_blocking(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
-        let refused = match self.jobs.send(Job::Commit {
-            proposals,
-            atomic,
-            answer,
-        }) {
+        let refused = match self.jobs.send(Job::Commit { proposals, atomic, answer }) {
             Ok(()) => match answered.blocking_recv() {
                 Ok(outcomes) => return outcomes,
                 Err(_) => lost(),
@@ -79,36 +71,23 @@ impl Store {
 
     /// The row of an identifier.
     pub fn row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, EngineError> {
-        Ok(self
-            .engine
-            .read(Table::Record, key.as_str().as_bytes())?
-            .and_then(|bytes| RecordRow::decode(&bytes)))
+        Ok(self.engine.read(Table::Record, key.as_str().as_bytes())?.and_then(|bytes| RecordRow::decode(&bytes)))
     }
 
     /// The identifier that bears an alias.
     pub fn bearer(&self, alias: &CanonicalKey) -> Result<Option<CanonicalKey>, EngineError> {
         let row = self.engine.read(Table::Alias, alias.as_str().as_bytes())?;
-        Ok(row.and_then(|bytes| {
-            std::str::from_utf8(&bytes)
-                .ok()
-                .map(CanonicalKey::from_stored)
-        }))
+        Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))
     }
 
     /// The record at a row: from the row itself, or from the journal where it is too long for that.
     pub fn record(&self, row: &RecordRow) -> Result<Record, ApplyError> {
         if let Some(body) = &row.body {
-            return Record::from_row(body).map_err(|error| ApplyError::Statement {
-                sequence: row.index,
-                cause: error.to_string(),
-            });
+            return Record::from_row(body)
+                .map_err(|error| ApplyError::Statement { sequence: row.index, cause: error.to_string() });
         }
         let frame = self.frame(row.location)?;
-        self.record_of(&frame)?
-            .ok_or_else(|| ApplyError::Statement {
-                sequence: row.index,
-                cause: "erased".to_owned(),
-            })
+        self.record_of(&frame)?.ok_or_else(|| ApplyError::Statement { sequence: row.index, cause: "erased".to_owned() })
     }
 
     /// The record that a frame states; `None` once it is erased.
@@ -119,10 +98,7 @@ impl Store {
         self.statements
             .record(&frame.statement, disclosures, &frame.meta)
             .map(Some)
-            .map_err(|cause| ApplyError::Statement {
-                sequence: frame.sequence,
-                cause,
-            })
+            .map_err(|cause| ApplyError::Statement { sequence: frame.sequence, cause })
     }
 
     /// One frame of the journal.
@@ -131,18 +107,9 @@ impl Store {
     }
 
     /// What became of a request, if it is still remembered.
-    pub fn request(
-        &self,
-        principal: &str,
-        key: &str,
-        now: i64,
-    ) -> Result<Option<RequestRow>, EngineError> {
-        let row = self
-            .engine
-            .read(Table::Request, &RequestRow::key(principal, key))?;
-        Ok(row
-            .and_then(|bytes| RequestRow::decode(&bytes))
-            .filter(|row| row.remembered(now)))
+    pub fn request(&self, principal: &str, key: &str, now: i64) -> Result<Option<RequestRow>, EngineError> {
+        let row = self.engine.read(Table::Request, &RequestRow::key(principal, key))?;
+        Ok(row.and_then(|bytes| RequestRow::decode(&bytes)).filter(|row| row.remembered(now)))
     }
 
     /// A row of any table (API keys).
@@ -161,12 +128,8 @@ impl Store {
     }
 
     /// Every frame, oldest first, up to what is settled now.
-    pub fn replay(
-        &self,
-        mut each: impl FnMut(Frame) -> Result<(), ApplyError>,
-    ) -> Result<(), ApplyError> {
-        self.journal
-            .replay(self.journal.start(), self.tail(), &mut each)
+    pub fn replay(&self, mut each: impl FnMut(Frame) -> Result<(), ApplyError>) -> Result<(), ApplyError> {
+        self.journal.replay(self.journal.start(), self.tail(), &mut each)
     }
 
     /// Where the journal and the record store stand together.
@@ -198,19 +161,9 @@ impl Store {
             return;
         }
         let tail = self.tail();
-        let saved = self
-            .engine
-            .persist()
-            .map_err(OpenError::from)
-            .and_then(|()| {
-                checkpoint::save(
-                    self.medium.as_ref(),
-                    &Checkpoint {
-                        tail,
-                        clean: true,
-                        session: None,
-                    },
-                )
+        let saved =
+            self.engine.persist().map_err(OpenError::from).and_then(|()| {
+                checkpoint::save(self.medium.as_ref(), &Checkpoint { tail, clean: true, session: None })
             });
         if let Err(error) = saved {
             tracing::warn!(%error, "the stop was not recorded as clean: the next start checks the record store");
@@ -225,5 +178,7 @@ impl Drop for Store {
 }
 
 fn lost() -> Refusal {
-    Refusal::Poisoned("the store failed while this was being written; ask again by the idempotency key after a restart".to_owned())
+    Refusal::Poisoned(
+        "the store failed while this was being written; ask again by the idempotency key after a restart".to_owned(),
+    )
 }

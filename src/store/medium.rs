@@ -49,12 +49,7 @@ impl Disk {
     pub fn open(folder: &Path) -> io::Result<Disk> {
         std::fs::create_dir_all(folder)?;
         if let Some(parent) = folder.parent() {
-            File::open(if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            })?
-            .sync_all()?;
+            File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?.sync_all()?;
         }
         Ok(Disk(folder.to_owned()))
     }
@@ -73,12 +68,7 @@ impl Medium for Disk {
 
     fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
         let path = self.0.join(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         if length > 0 {
             rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)?;
         }
@@ -86,12 +76,7 @@ impl Medium for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(Arc::new(DiskFile(
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(self.0.join(name))?,
-        )))
+        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.0.join(name))?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -148,10 +133,7 @@ pub fn read_whole(medium: &dyn Medium, name: &str, limit: u64) -> io::Result<Opt
     };
     let length = file.length()?;
     if length > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{name} has {length} bytes, over {limit}"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} has {length} bytes, over {limit}")));
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     file.read_exact_at(&mut bytes, 0)?;

@@ -34,9 +34,7 @@ pub use self::apply::{ApplyError, ReadStatement};
 pub use self::handle::Store;
 use self::journal::Tail;
 pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};
-pub use self::proposal::{
-    Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
-};
+pub use self::proposal::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
 pub use self::sequencer::GroupLimits;
 use crate::model::identifier::CanonicalKey;
 

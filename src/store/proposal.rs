@@ -64,10 +64,7 @@ pub enum Outcome {
     /// The identifier has moved on: it stands at this row now (`None`: it does not exist). Build and sign anew, or give up.
     Moved(Option<RecordRow>),
     /// Another identifier has this name, as its own or as an alias.
-    AliasTaken {
-        alias: CanonicalKey,
-        bearer: CanonicalKey,
-    },
+    AliasTaken { alias: CanonicalKey, bearer: CanonicalKey },
     /// A request with this idempotency key was committed before.
     Repeated(RequestRow),
     /// A row that the statement would make exists.
@@ -108,16 +105,10 @@ pub enum Refusal {
 impl Refusal {
     pub(super) fn of_journal(error: &JournalError) -> Refusal {
         match error {
-            JournalError::Full { needed } => Refusal::Full {
-                needed_bytes: *needed,
-            },
-            JournalError::GroupTooLarge {
-                bytes,
-                segment_bytes,
-            } => Refusal::TooLarge {
-                bytes: *bytes,
-                limit: super::journal::group_limit(*segment_bytes),
-            },
+            JournalError::Full { needed } => Refusal::Full { needed_bytes: *needed },
+            JournalError::GroupTooLarge { bytes, segment_bytes } => {
+                Refusal::TooLarge { bytes: *bytes, limit: super::journal::group_limit(*segment_bytes) }
+            }
             other => Refusal::Poisoned(other.to_string()),
         }
     }

@@ -60,14 +60,7 @@ impl RecordRow {
         let location = location(&mut read)?;
         let (index, leaf, registered) = (read.u64()?, read.hash()?, read.u64()?.cast_signed());
         let body = (read.u8()? == 1).then(|| read.0.to_vec());
-        Some(RecordRow {
-            version,
-            location,
-            index,
-            leaf,
-            registered,
-            body,
-        })
+        Some(RecordRow { version, location, index, leaf, registered, body })
     }
 }
 
@@ -108,15 +101,7 @@ impl RequestRow {
         let effect = Effect::from_byte(read.u8()?)?;
         let version = read.u64()?;
         let location = location(&mut read)?;
-        Some(RequestRow {
-            request,
-            time,
-            effect,
-            version,
-            location,
-            index: read.u64()?,
-            leaf: read.hash()?,
-        })
+        Some(RequestRow { request, time, effect, version, location, index: read.u64()?, leaf: read.hash()? })
     }
 
     /// Whether the row is still to be honoured.
@@ -126,9 +111,7 @@ impl RequestRow {
 
     /// The hour that a row's bytes are summed under.
     pub fn hour(bytes: &[u8]) -> i64 {
-        Reader(bytes)
-            .u64()
-            .map_or(0, |time| time.cast_signed().div_euclid(3600))
+        Reader(bytes).u64().map_or(0, |time| time.cast_signed().div_euclid(3600))
     }
 
     /// The key of the row: principals have no NUL.
@@ -154,11 +137,7 @@ fn put_location(out: &mut Vec<u8>, location: Location) {
 }
 
 fn location(read: &mut Reader<'_>) -> Option<Location> {
-    Some(Location {
-        segment: read.u32()?,
-        offset: read.u32()?,
-        length: read.u32()?,
-    })
+    Some(Location { segment: read.u32()?, offset: read.u32()?, length: read.u32()? })
 }
 
 #[cfg(test)]
@@ -167,19 +146,9 @@ mod tests {
 
     #[test]
     fn rows_survive_the_trip() {
-        let location = Location {
-            segment: 1,
-            offset: 2,
-            length: 3,
-        };
-        let mut row = RecordRow {
-            version: 4,
-            location,
-            index: 5,
-            leaf: [6; 32],
-            registered: -7,
-            body: Some(b"{}".to_vec()),
-        };
+        let location = Location { segment: 1, offset: 2, length: 3 };
+        let mut row =
+            RecordRow { version: 4, location, index: 5, leaf: [6; 32], registered: -7, body: Some(b"{}".to_vec()) };
         assert_eq!(RecordRow::decode(&row.encode()), Some(row.clone()));
         row.body = None;
         assert_eq!(RecordRow::decode(&row.encode()), Some(row.clone()));

@@ -40,9 +40,13 @@ pub(super) enum Job {
         answer: oneshot::Sender<Vec<Outcome>>,
     },
     /// Take away rows of requests that are a day old.
-    Forget { now: i64 },
+    Forget {
+        now: i64,
+    },
     /// Seal the journal and end.
-    Stop { done: oneshot::Sender<()> },
+    Stop {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// State that the sequencer alone owns.
@@ -68,10 +72,7 @@ impl Sequencer {
         while let Ok(first) = jobs.recv() {
             let mut group = Group::default();
             let mut stop = self.take(first, &mut group);
-            while stop.is_none()
-                && group.frames.len() < self.limits.frames
-                && group.bytes < self.limits.bytes
-            {
+            while stop.is_none() && group.frames.len() < self.limits.frames && group.bytes < self.limits.bytes {
                 let Ok(job) = jobs.try_recv() else { break };
                 stop = self.take(job, &mut group);
             }
@@ -88,16 +89,10 @@ impl Sequencer {
         match job {
             Job::Stop { done } => return Some(done),
             Job::Forget { now } => self.forget(now),
-            Job::Commit {
-                proposals,
-                atomic,
-                answer,
-            } => {
+            Job::Commit { proposals, atomic, answer } => {
                 let bytes: usize = proposals.iter().map(proposal_bytes).sum();
                 // An atomic request has a group of its own, so that withdrawing it touches nobody else.
-                if !group.waiting.is_empty()
-                    && (atomic || group.bytes + bytes > self.journal.group_limit())
-                {
+                if !group.waiting.is_empty() && (atomic || group.bytes + bytes > self.journal.group_limit()) {
                     self.commit(std::mem::take(group));
                 }
                 match self.refusal(bytes) {
@@ -133,11 +128,8 @@ impl Sequencer {
         group: &mut Group,
     ) {
         let reader = self.journal.reader();
-        let reading = Reading {
-            engine: self.engine.as_ref(),
-            journal: &reader,
-            statements: self.applier.statements.as_ref(),
-        };
+        let reading =
+            Reading { engine: self.engine.as_ref(), journal: &reader, statements: self.applier.statements.as_ref() };
         let planned: Vec<Planned> = proposals
             .into_iter()
             .map(|proposal| {
@@ -166,11 +158,8 @@ impl Sequencer {
             return;
         }
         let started = Instant::now();
-        let (contents, pending): (Vec<FrameContent>, Vec<Applied>) = group
-            .frames
-            .into_iter()
-            .map(|pending| Applied::split(pending))
-            .unzip();
+        let (contents, pending): (Vec<FrameContent>, Vec<Applied>) =
+            group.frames.into_iter().map(|pending| Applied::split(pending)).unzip();
         let appended = match self.journal.append(&contents) {
             Ok(appended) => appended,
             Err(error) => {
@@ -195,12 +184,7 @@ impl Sequencer {
             }
             Err(error) => return self.poison(error.to_string()),
         }
-        let commit = Commit {
-            frames: committed.len(),
-            bytes: group.bytes,
-            durable,
-            whole: started.elapsed(),
-        };
+        let commit = Commit { frames: committed.len(), bytes: group.bytes, durable, whole: started.elapsed() };
         self.observer.committed(&commit, self.journal.tail());
         answer(waiting, &committed);
     }
@@ -237,25 +221,12 @@ impl Sequencer {
             let changes = self.applier.changes(&frame, applied.record.as_deref())?;
             apply::count(&mut mark, &changes);
             // A record that changed changes what its aliases answer, also those that it keeps.
-            let kept = applied
-                .record
-                .iter()
-                .flat_map(|record| &record.aliases)
-                .map(|alias| alias.key().clone());
+            let kept = applied.record.iter().flat_map(|record| &record.aliases).map(|alias| alias.key().clone());
             names.extend(kept);
             names.extend(changes.iter().filter_map(apply::changed_name));
             all.extend(changes);
-            let Appended {
-                sequence,
-                location,
-                index,
-            } = *place;
-            committed.push(Committed {
-                sequence,
-                location,
-                index,
-                leaf: applied.leaf,
-            });
+            let Appended { sequence, location, index } = *place;
+            committed.push(Committed { sequence, location, index, leaf: applied.leaf });
         }
         mark.sequence = self.journal.tail().sequence;
         let writes = apply::writes(all);
@@ -281,11 +252,7 @@ impl Sequencer {
     /// Takes away a bounded number of request rows that are past, so that nobody waits for it.
     fn forget(&mut self, now: i64) {
         let oldest = (now - REQUEST_SECONDS).div_euclid(3600) - 1;
-        let due = self
-            .mark
-            .requests
-            .first_key_value()
-            .is_some_and(|(hour, _)| *hour <= oldest);
+        let due = self.mark.requests.first_key_value().is_some_and(|(hour, _)| *hour <= oldest);
         if due
             && self.poisoned.is_none()
             && let Err(error) = self.forget_step(oldest)
@@ -296,19 +263,10 @@ impl Sequencer {
 
     fn forget_step(&mut self, oldest: i64) -> Result<(), super::engine::EngineError> {
         const ROWS_A_STEP: usize = 1_000;
-        let rows = self
-            .engine
-            .scan(Table::Request, self.forgotten_to.as_deref(), ROWS_A_STEP)?;
-        let old = rows
-            .iter()
-            .filter(|(_, value)| RequestRow::hour(value) <= oldest);
-        let writes: Vec<Write> = old
-            .map(|(key, _)| Write {
-                table: Table::Request,
-                key: key.clone(),
-                value: None,
-            })
-            .collect();
+        let rows = self.engine.scan(Table::Request, self.forgotten_to.as_deref(), ROWS_A_STEP)?;
+        let old = rows.iter().filter(|(_, value)| RequestRow::hour(value) <= oldest);
+        let writes: Vec<Write> =
+            old.map(|(key, _)| Write { table: Table::Request, key: key.clone(), value: None }).collect();
         self.forgotten_to = rows.last().map(|(key, _)| key.clone());
         if self.forgotten_to.is_none() {
             // A whole pass is done: the sums of those hours can go too.
@@ -357,14 +315,7 @@ struct Applied {
 
 impl Applied {
     fn split(pending: Pending) -> (FrameContent, Applied) {
-        (
-            pending.content,
-            Applied {
-                meta: pending.meta,
-                record: pending.record,
-                leaf: pending.leaf,
-            },
-        )
+        (pending.content, Applied { meta: pending.meta, record: pending.record, leaf: pending.leaf })
     }
 }
 
@@ -372,9 +323,7 @@ fn answer(waiting: Vec<Waiting>, committed: &[Committed]) {
     for one in waiting {
         let outcomes = one.planned.into_iter().map(|fate| match fate {
             Planned::Not(outcome) => outcome,
-            Planned::Frame(at) => committed
-                .get(at)
-                .map_or(Outcome::Withdrawn, |done| Outcome::Committed(*done)),
+            Planned::Frame(at) => committed.get(at).map_or(Outcome::Withdrawn, |done| Outcome::Committed(*done)),
         });
         // Who no longer waits learns the outcome by the idempotency key.
         let _ = one.answer.send(outcomes.collect());

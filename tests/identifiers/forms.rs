@@ -10,20 +10,10 @@ use crate::{code, key, parse};
 #[test]
 fn the_vectors_of_the_field_are_read_as_prefix_and_suffix() {
     for (text, scheme, prefix, suffix) in [
-        (
-            "88.118.8/JXDY2106023",
-            Scheme::Vaa,
-            "88.118.8",
-            "JXDY2106023",
-        ),
+        ("88.118.8/JXDY2106023", Scheme::Vaa, "88.118.8", "JXDY2106023"),
         ("88.709.911/123", Scheme::Vaa, "88.709.911", "123"),
         ("88.1021.150/xx002", Scheme::Vaa, "88.1021.150", "xx002"),
-        (
-            "88.608.8889/87654321",
-            Scheme::Vaa,
-            "88.608.8889",
-            "87654321",
-        ),
+        ("88.608.8889/87654321", Scheme::Vaa, "88.608.8889", "87654321"),
         ("88.101.0042/001", Scheme::Vaa, "88.101.0042", "001"),
         ("88.999/a", Scheme::Vaa, "88.999", "a"),
         ("86.709.612/cc", Scheme::Handle, "86.709.612", "cc"),
@@ -46,68 +36,24 @@ fn the_vectors_of_the_field_are_read_as_prefix_and_suffix() {
 #[test]
 fn the_other_schemes_carry_their_tag_in_the_key() {
     for (text, scheme, key, spelling) in [
-        (
-            "1.2.156.3088",
-            Scheme::Oid,
-            "oid:1.2.156.3088",
-            "1.2.156.3088",
-        ),
-        (
-            "urn:oid:1.2.156.3088",
-            Scheme::Oid,
-            "oid:1.2.156.3088",
-            "1.2.156.3088",
-        ),
-        (
-            "ecode:100036930100000",
-            Scheme::Ecode,
-            "ecode:100036930100000",
-            "ecode:100036930100000",
-        ),
-        (
-            "MA.156.M0.100204.13351764",
-            Scheme::Ma,
-            "ma:156.m0.100204.13351764",
-            "MA.156.M0.100204.13351764",
-        ),
-        (
-            "did:cn:88.100.1",
-            Scheme::Did,
-            "did:cn:88.100.1",
-            "did:cn:88.100.1",
-        ),
-        (
-            "did:web:Example.com",
-            Scheme::Did,
-            "did:web:example.com",
-            "did:web:example.com",
-        ),
-        (
-            "vin:lsvaa4182e2123456",
-            Scheme::Vin,
-            "vin:LSVAA4182E2123456",
-            "vin:LSVAA4182E2123456",
-        ),
+        ("1.2.156.3088", Scheme::Oid, "oid:1.2.156.3088", "1.2.156.3088"),
+        ("urn:oid:1.2.156.3088", Scheme::Oid, "oid:1.2.156.3088", "1.2.156.3088"),
+        ("ecode:100036930100000", Scheme::Ecode, "ecode:100036930100000", "ecode:100036930100000"),
+        ("MA.156.M0.100204.13351764", Scheme::Ma, "ma:156.m0.100204.13351764", "MA.156.M0.100204.13351764"),
+        ("did:cn:88.100.1", Scheme::Did, "did:cn:88.100.1", "did:cn:88.100.1"),
+        ("did:web:Example.com", Scheme::Did, "did:web:example.com", "did:web:example.com"),
+        ("vin:lsvaa4182e2123456", Scheme::Vin, "vin:LSVAA4182E2123456", "vin:LSVAA4182E2123456"),
         (
             "battery:001PE0123456789012345678",
             Scheme::Battery,
             "battery:001PE0123456789012345678",
             "battery:001PE0123456789012345678",
         ),
-        (
-            "414/5412345000013",
-            Scheme::Handle,
-            "414/5412345000013",
-            "414/5412345000013",
-        ),
+        ("414/5412345000013", Scheme::Handle, "414/5412345000013", "414/5412345000013"),
     ] {
         let identifier = parse(text);
         assert_eq!(
-            (
-                identifier.scheme(),
-                identifier.key().as_str(),
-                identifier.spelling()
-            ),
+            (identifier.scheme(), identifier.key().as_str(), identifier.spelling()),
             (scheme, key, spelling),
             "{text}"
         );
@@ -130,11 +76,7 @@ fn wrappers_come_off_in_any_case() {
         assert_eq!(parse(text), plain, "{text}");
     }
     assert_eq!(key("https://doi.org/10.1000/ABC%20d"), "10.1000/abc d");
-    assert_eq!(
-        key("88.118.8/%41"),
-        "88.118.8/%41",
-        "outside a URI percent signs mean themselves"
-    );
+    assert_eq!(key("88.118.8/%41"), "88.118.8/%41", "outside a URI percent signs mean themselves");
 }
 
 #[test]
@@ -155,18 +97,9 @@ fn texts_that_no_rule_allows_are_refused_by_name() {
         ("a b/x", "identifier_bad_handle_prefix"),
         ("hdl:1.2.156.3088", "identifier_not_a_handle"),
         ("hdl:01/09506000134352", "identifier_not_a_handle"),
-        (
-            "https://hdl.handle.net/01/09506000134352",
-            "identifier_not_a_handle",
-        ),
-        (
-            "https://doi.org/10.1000/%zz",
-            "identifier_bad_percent_encoding",
-        ),
-        (
-            "https://doi.org/10.1000/%ff",
-            "identifier_bad_percent_encoding",
-        ),
+        ("https://hdl.handle.net/01/09506000134352", "identifier_not_a_handle"),
+        ("https://doi.org/10.1000/%zz", "identifier_bad_percent_encoding"),
+        ("https://doi.org/10.1000/%ff", "identifier_bad_percent_encoding"),
         ("https://doi.org/10.1000/a%00b", "identifier_bad_character"),
         ("https://a@doi.org/10.1000/1", "identifier_unknown_uri"),
         ("https://doi.org", "identifier_unknown_uri"),
@@ -196,31 +129,19 @@ fn texts_that_no_rule_allows_are_refused_by_name() {
 #[test]
 fn length_is_counted_in_bytes_of_the_normal_form() {
     let prefix = "88.118.8/";
-    let longest = format!(
-        "{prefix}{}",
-        "x".repeat(MAX_IDENTIFIER_BYTES - prefix.len())
-    );
+    let longest = format!("{prefix}{}", "x".repeat(MAX_IDENTIFIER_BYTES - prefix.len()));
     assert_eq!(parse(&longest).spelling().len(), MAX_IDENTIFIER_BYTES);
     assert_eq!(code(&format!("{longest}x")), "identifier_too_long");
     // e + combining acute is three bytes and composes to two.
-    let decomposed = format!(
-        "{prefix}{}",
-        "e\u{301}".repeat((MAX_IDENTIFIER_BYTES - prefix.len()) / 2)
-    );
-    assert!(
-        decomposed.len() > MAX_IDENTIFIER_BYTES
-            && parse(&decomposed).spelling().len() <= MAX_IDENTIFIER_BYTES
-    );
+    let decomposed = format!("{prefix}{}", "e\u{301}".repeat((MAX_IDENTIFIER_BYTES - prefix.len()) / 2));
+    assert!(decomposed.len() > MAX_IDENTIFIER_BYTES && parse(&decomposed).spelling().len() <= MAX_IDENTIFIER_BYTES);
     assert_eq!(code(&"x".repeat(1 << 20)), "identifier_too_long");
 }
 
 #[test]
 fn composed_and_decomposed_spellings_are_one_name() {
     assert_eq!(key("88.118.8/Caf\u{e9}"), key("88.118.8/Cafe\u{301}"));
-    assert_eq!(
-        parse("88.118.8/Cafe\u{301}").spelling(),
-        "88.118.8/Caf\u{e9}"
-    );
+    assert_eq!(parse("88.118.8/Cafe\u{301}").spelling(), "88.118.8/Caf\u{e9}");
     assert_eq!(parse("88.118.8/电池包-001").suffix(), "电池包-001");
 }
 
@@ -229,29 +150,15 @@ fn leading_zeros_count_and_the_case_of_ascii_letters_does_not() {
     assert_ne!(key("88.101.0042/001"), key("88.101.42/001"));
     assert_ne!(key("88.101.0042/001"), key("88.101.0042/1"));
     assert_eq!(key("88.118.8/jxdy2106023"), key("88.118.8/JXDY2106023"));
-    assert_ne!(
-        key("88.118.8/É"),
-        key("88.118.8/é"),
-        "only ASCII letters lose their case"
-    );
+    assert_ne!(key("88.118.8/É"), key("88.118.8/é"), "only ASCII letters lose their case");
 }
 
 #[test]
 fn a_case_sensitive_prefix_keeps_the_suffix_in_the_key() {
     let identifier = parse("TEST/AbC").with_case_sensitive_suffix();
     assert_eq!(identifier.key().as_str(), "test/AbC");
-    assert_eq!(
-        (
-            identifier.prefix(),
-            identifier.suffix(),
-            identifier.spelling()
-        ),
-        ("test", "AbC", "TEST/AbC")
-    );
-    assert_eq!(
-        parse("1.2.156.3088").with_case_sensitive_suffix(),
-        parse("1.2.156.3088")
-    );
+    assert_eq!((identifier.prefix(), identifier.suffix(), identifier.spelling()), ("test", "AbC", "TEST/AbC"));
+    assert_eq!(parse("1.2.156.3088").with_case_sensitive_suffix(), parse("1.2.156.3088"));
 }
 
 #[test]
@@ -263,32 +170,13 @@ fn a_name_read_as_one_of_a_scheme_may_leave_out_the_tag() {
         (Scheme::Ecode, "100036930100000", "ecode:100036930100000"),
         (Scheme::Ma, "MA.156.M0.100204", "ma:156.m0.100204"),
         (Scheme::Vin, "LSVAA4182E2123456", "vin:LSVAA4182E2123456"),
-        (
-            Scheme::Battery,
-            "001PE0123456789012345678",
-            "battery:001PE0123456789012345678",
-        ),
+        (Scheme::Battery, "001PE0123456789012345678", "battery:001PE0123456789012345678"),
         (Scheme::Did, "did:cn:88.100.1", "did:cn:88.100.1"),
         (Scheme::Handle, "hdl:10.1000/1", "10.1000/1"),
     ] {
-        assert_eq!(
-            Identifier::parse_as(scheme, text).unwrap().key().as_str(),
-            key,
-            "{text}"
-        );
+        assert_eq!(Identifier::parse_as(scheme, text).unwrap().key().as_str(), key, "{text}");
     }
     let wrong = Identifier::parse_as(Scheme::Gs1, "88.118.8/x").unwrap_err();
-    assert_eq!(
-        wrong,
-        IdentifierError::WrongScheme {
-            wanted: Scheme::Gs1,
-            found: Scheme::Vaa
-        }
-    );
-    assert_eq!(
-        Identifier::parse_as(Scheme::Gs1, "00002220")
-            .unwrap_err()
-            .code(),
-        "identifier_bad_check_digit"
-    );
+    assert_eq!(wrong, IdentifierError::WrongScheme { wanted: Scheme::Gs1, found: Scheme::Vaa });
+    assert_eq!(Identifier::parse_as(Scheme::Gs1, "00002220").unwrap_err().code(), "identifier_bad_check_digit");
 }

@@ -31,32 +31,17 @@ fn one_product_has_one_key_however_its_gtin_is_written() {
     }
     assert_eq!(key("96385074"), "gs1:01/00000096385074");
     assert_eq!(parse("96385074").spelling(), "01/00000096385074");
-    assert_eq!(
-        (parse("96385074").prefix(), parse("96385074").suffix()),
-        ("gs1", "01/00000096385074")
-    );
+    assert_eq!((parse("96385074").prefix(), parse("96385074").suffix()), ("gs1", "01/00000096385074"));
 }
 
 #[test]
 fn every_gs1_key_is_read_with_its_qualifiers() {
     for (text, expected) in [
         ("00/106141412345678908", "00/106141412345678908"),
-        (
-            "01/09506000134352/22/2A/10/LOT1/21/s9",
-            "01/09506000134352/22/2A/10/LOT1/21/s9",
-        ),
-        (
-            "(21)s9(01)09506000134352(10)LOT1",
-            "01/09506000134352/10/LOT1/21/s9",
-        ),
-        (
-            "(01)09506000134352(10)A(B)C/1%",
-            "01/09506000134352/10/A(B)C%2F1%25",
-        ),
-        (
-            "https://x.cn/01/09506000134352/10/A(B)C%2F1%25",
-            "01/09506000134352/10/A(B)C%2F1%25",
-        ),
+        ("01/09506000134352/22/2A/10/LOT1/21/s9", "01/09506000134352/22/2A/10/LOT1/21/s9"),
+        ("(21)s9(01)09506000134352(10)LOT1", "01/09506000134352/10/LOT1/21/s9"),
+        ("(01)09506000134352(10)A(B)C/1%", "01/09506000134352/10/A(B)C%2F1%25"),
+        ("https://x.cn/01/09506000134352/10/A(B)C%2F1%25", "01/09506000134352/10/A(B)C%2F1%25"),
         ("01/09506000134352/235/TPX-1", "01/09506000134352/235/TPX-1"),
         ("gs1:253/5412345000013DOC-7", "253/5412345000013DOC-7"),
         ("gs1:255/5412345000013123", "255/5412345000013123"),
@@ -64,39 +49,20 @@ fn every_gs1_key_is_read_with_its_qualifiers() {
         ("gs1:402/54123450000000013", "402/54123450000000013"),
         ("gs1:410/5412345000013", "410/5412345000013"),
         ("gs1:414/5412345000013/254/D1", "414/5412345000013/254/D1"),
-        (
-            "gs1:414/5412345000013/7040/1AB_",
-            "414/5412345000013/7040/1AB_",
-        ),
+        ("gs1:414/5412345000013/7040/1AB_", "414/5412345000013/7040/1AB_"),
         ("gs1:415/5412345000013/8020/R1", "415/5412345000013/8020/R1"),
         ("gs1:417/5412345000013", "417/5412345000013"),
         ("gs1:8003/05412345000013S1", "8003/05412345000013S1"),
         ("gs1:8004/5412345A", "8004/5412345A"),
-        (
-            "gs1:8006/095060001343520102/10/L",
-            "8006/095060001343520102/10/L",
-        ),
-        (
-            "gs1:8010/5412345#A%2F1/8011/12",
-            "8010/5412345#A%2F1/8011/12",
-        ),
-        (
-            "gs1:8013/1987654Ad4X4bL5ttr2310c2K",
-            "8013/1987654Ad4X4bL5ttr2310c2K",
-        ),
-        (
-            "gs1:8017/106141412345678908/8019/7",
-            "8017/106141412345678908/8019/7",
-        ),
+        ("gs1:8006/095060001343520102/10/L", "8006/095060001343520102/10/L"),
+        ("gs1:8010/5412345#A%2F1/8011/12", "8010/5412345#A%2F1/8011/12"),
+        ("gs1:8013/1987654Ad4X4bL5ttr2310c2K", "8013/1987654Ad4X4bL5ttr2310c2K"),
+        ("gs1:8017/106141412345678908/8019/7", "8017/106141412345678908/8019/7"),
         ("gs1:8018/106141412345678908", "8018/106141412345678908"),
     ] {
         assert_eq!(key(text), format!("gs1:{expected}"), "{text}");
     }
-    assert_ne!(
-        key("01/09506000134352/10/lot1"),
-        key("01/09506000134352/10/LOT1"),
-        "GS1 values have case"
-    );
+    assert_ne!(key("01/09506000134352/10/lot1"), key("01/09506000134352/10/LOT1"), "GS1 values have case");
 }
 
 #[test]
@@ -105,60 +71,30 @@ fn gs1_forms_that_break_a_rule_are_refused_by_name() {
         ("01/09506000134353", "identifier_bad_check_digit"),
         ("9506000134353", "identifier_bad_check_digit"),
         ("00/106141412345678901", "identifier_bad_check_digit"),
-        (
-            "gs1:8013/1987654Ad4X4bL5ttr2310cXK",
-            "identifier_bad_check_digit",
-        ),
+        ("gs1:8013/1987654Ad4X4bL5ttr2310cXK", "identifier_bad_check_digit"),
         ("gs1:8003/15412345000013", "identifier_bad_gs1_value"),
         ("gs1:8006/095060001343520201", "identifier_bad_gs1_value"),
         ("gs1:8011/1", "identifier_unknown_gs1_key"),
         ("gs1:10/LOT", "identifier_unknown_gs1_key"),
         ("(10)LOT", "identifier_unknown_gs1_key"),
-        (
-            "(01)09506000134352(00)106141412345678908",
-            "identifier_bad_gs1_qualifier",
-        ),
-        (
-            "01/09506000134352/21/s/10/l",
-            "identifier_bad_gs1_qualifier",
-        ),
-        (
-            "01/09506000134352/10/a/10/b",
-            "identifier_bad_gs1_qualifier",
-        ),
-        (
-            "01/09506000134352/10/a/235/b",
-            "identifier_bad_gs1_qualifier",
-        ),
+        ("(01)09506000134352(00)106141412345678908", "identifier_bad_gs1_qualifier"),
+        ("01/09506000134352/21/s/10/l", "identifier_bad_gs1_qualifier"),
+        ("01/09506000134352/10/a/10/b", "identifier_bad_gs1_qualifier"),
+        ("01/09506000134352/10/a/235/b", "identifier_bad_gs1_qualifier"),
         ("00/106141412345678908/10/a", "identifier_bad_gs1_qualifier"),
         ("01/09506000134352/10", "identifier_unknown_gs1_key"),
         ("01/09506000134352/10/", "identifier_bad_gs1_value"),
-        (
-            "01/09506000134352/10/123456789012345678901",
-            "identifier_bad_gs1_value",
-        ),
-        (
-            "https://example.com/01/0950600013435X",
-            "identifier_bad_gs1_value",
-        ),
+        ("01/09506000134352/10/123456789012345678901", "identifier_bad_gs1_value"),
+        ("https://example.com/01/0950600013435X", "identifier_bad_gs1_value"),
         ("https://example.com/products/7", "identifier_unknown_uri"),
         ("https://example.com/10/LOT", "identifier_unknown_uri"),
-        (
-            "gs1:414/5412345000013/254/Dock 1",
-            "identifier_bad_gs1_value",
-        ),
+        ("gs1:414/5412345000013/254/Dock 1", "identifier_bad_gs1_value"),
         ("1234567", "identifier_bad_gs1_value"),
     ] {
         assert_eq!(code(text), expected, "{text}");
     }
     let error = Identifier::parse("9506000134353").unwrap_err();
-    assert_eq!(
-        error,
-        IdentifierError::BadCheckDigit {
-            ai: "01",
-            expected: "2".into()
-        }
-    );
+    assert_eq!(error, IdentifierError::BadCheckDigit { ai: "01", expected: "2".into() });
     assert!(error.text().zh.contains("应为 2"), "{}", error.text().zh);
 }
 

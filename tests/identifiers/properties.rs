@@ -52,17 +52,10 @@ fn likely_text() -> impl Strategy<Value = String> {
 fn valid_text() -> impl Strategy<Value = String> {
     let gtin = "[0-9]{13}".prop_map(|body| with_check_digit(&body));
     prop_oneof![
-        (
-            "[0-9]{3,5}",
-            prop::option::of("[0-9]{1,128}"),
-            "[!-~]{1,64}"
-        )
-            .prop_map(|(node, enterprise, suffix)| {
-                let enterprise = enterprise
-                    .map(|digits| format!(".{digits}"))
-                    .unwrap_or_default();
-                format!("88.{node}{enterprise}/{suffix}")
-            }),
+        ("[0-9]{3,5}", prop::option::of("[0-9]{1,128}"), "[!-~]{1,64}").prop_map(|(node, enterprise, suffix)| {
+            let enterprise = enterprise.map(|digits| format!(".{digits}")).unwrap_or_default();
+            format!("88.{node}{enterprise}/{suffix}")
+        }),
         "10\\.[0-9]{4}/[!-~]{1,64}",
         "2\\.(0|[1-9][0-9]{0,20})(\\.(0|[1-9][0-9]{0,9})){0,8}",
         (gtin.clone(), "[!-$&-.0-Z_a-z]{1,20}").prop_filter_map("set 82", |(gtin, lot)| {

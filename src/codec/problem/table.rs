@@ -103,6 +103,10 @@ problems! {
         "一次请求的标识过多", "Too many identifiers in one request";
         "分批发送, 上限见 limits.batch_identifiers", "Send several batches; the limit is limits.batch_identifiers"
     }
+    BodyBroken "body_broken" 400 {
+        "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
+        "检查网络与压缩后重发", "Check the network and the compression, then send again"
+    }
     MissingCredentials "missing_credentials" 401 {
         "需要凭据", "Credentials are needed";
         "请求头加上 Authorization: Bearer <密钥>", "Send Authorization: Bearer <key>"
@@ -134,6 +138,10 @@ problems! {
     ImportUnknown "import_unknown" 404 {
         "没有这个导入任务", "No such import";
         "核对任务编号", "Compare the number of the import"
+    }
+    KeyUnknown "key_unknown" 404 {
+        "没有这个密钥", "No such key";
+        "密钥编号见 GET /v1/keys", "The ids are listed at GET /v1/keys"
     }
     RequestUnknown "request_unknown" 404 {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
@@ -218,6 +226,10 @@ problems! {
     Internal "internal" 500 {
         "内部错误", "Internal error";
         "请把 request_id 告诉管理员", "Give the request_id to the operator"
+    }
+    NotBuilt "not_built" 501 {
+        "此功能尚未提供", "This is not built yet";
+        "去掉 detail 所指的参数", "Leave out the parameter that detail names"
     }
     Overloaded "overloaded" 503 retry 1 {
         "请求过多, 暂时无法处理", "Too busy to take the request";

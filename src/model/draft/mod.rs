@@ -23,14 +23,7 @@ pub use patch::{DraftPatch, ValueChange};
 /// A template's name and version: applications assume 128 bytes for the version.
 const MAX_TEMPLATE_BYTES: usize = 255;
 const MAX_REGISTRANT_BYTES: usize = 255;
-const MEMBERS: [&str; 6] = [
-    "status",
-    "template",
-    "values",
-    "links",
-    "aliases",
-    "registrant",
-];
+const MEMBERS: [&str; 6] = ["status", "template", "values", "links", "aliases", "registrant"];
 
 /// How much one record may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,13 +40,7 @@ pub struct DraftLimits {
 
 impl Default for DraftLimits {
     fn default() -> Self {
-        Self {
-            max_values: 900,
-            max_value_bytes: 60 * 1024,
-            max_record_bytes: 1 << 20,
-            max_links: 256,
-            max_aliases: 64,
-        }
+        Self { max_values: 900, max_value_bytes: 60 * 1024, max_record_bytes: 1 << 20, max_links: 256, max_aliases: 64 }
     }
 }
 
@@ -80,55 +67,31 @@ impl Draft {
 
     /// # Errors
     /// As [`Draft::from_json`].
-    pub fn from_json_within(
-        json: &Json,
-        now: Timestamp,
-        limits: &DraftLimits,
-    ) -> Result<Self, Vec<FieldError>> {
+    pub fn from_json_within(json: &Json, now: Timestamp, limits: &DraftLimits) -> Result<Self, Vec<FieldError>> {
         let mut complaints = Complaints::default();
         let draft = Self::read(json, now, limits, &mut complaints);
         complaints.or(draft)
     }
 
-    fn read(
-        json: &Json,
-        now: Timestamp,
-        limits: &DraftLimits,
-        complaints: &mut Complaints,
-    ) -> Option<Self> {
+    fn read(json: &Json, now: Timestamp, limits: &DraftLimits, complaints: &mut Complaints) -> Option<Self> {
         let object = complaints.object(json, &Place::Root)?;
         complaints.refuse_others(object, &MEMBERS, &Place::Root);
         let status = read_status(object, complaints);
-        let template =
-            complaints.optional_line(object, "template", &Place::Root, MAX_TEMPLATE_BYTES);
-        let registrant =
-            complaints.optional_line(object, "registrant", &Place::Root, MAX_REGISTRANT_BYTES);
+        let template = complaints.optional_line(object, "template", &Place::Root, MAX_TEMPLATE_BYTES);
+        let registrant = complaints.optional_line(object, "registrant", &Place::Root, MAX_REGISTRANT_BYTES);
         let values = read_values(object, now, limits, complaints);
         let links = read_links(object, limits, complaints);
         let aliases = read_aliases(object, limits, complaints);
-        Some(Self {
-            status,
-            template,
-            values,
-            links,
-            aliases,
-            registrant,
-        })
+        Some(Self { status, template, values, links, aliases, registrant })
     }
 }
 
 /// Deletion is an act of its own: it leaves a tombstone, and no content with it.
 fn read_status(object: &Map<String, Json>, complaints: &mut Complaints) -> Option<Status> {
     let json = object.get("status").filter(|json| !json.is_null())?;
-    let status = json
-        .as_str()
-        .and_then(Status::from_word)
-        .filter(|status| *status != Status::Deleted);
+    let status = json.as_str().and_then(Status::from_word).filter(|status| *status != Status::Deleted);
     if status.is_none() {
-        complaints.unknown_word(
-            &Place::Member(&Place::Root, "status"),
-            "active, suspended, recalled, retired",
-        );
+        complaints.unknown_word(&Place::Member(&Place::Root, "status"), "active, suspended, recalled, retired");
     }
     status
 }
@@ -164,24 +127,14 @@ fn read_values(
     values
 }
 
-fn refuse_heavy_record(
-    values: &[Value],
-    list: &Place<'_>,
-    limits: &DraftLimits,
-    complaints: &mut Complaints,
-) {
+fn refuse_heavy_record(values: &[Value], list: &Place<'_>, limits: &DraftLimits, complaints: &mut Complaints) {
     let weight_bytes: usize = values.iter().map(|value| value.data.weight_bytes()).sum();
     if weight_bytes > limits.max_record_bytes {
         complaints.too_long(list, limits.max_record_bytes);
     }
 }
 
-fn refuse_heavy(
-    value: &Value,
-    place: &Place<'_>,
-    limits: &DraftLimits,
-    complaints: &mut Complaints,
-) {
+fn refuse_heavy(value: &Value, place: &Place<'_>, limits: &DraftLimits, complaints: &mut Complaints) {
     if value.data.weight_bytes() > limits.max_value_bytes {
         complaints.too_long(&Place::Member(place, "data"), limits.max_value_bytes);
     }
@@ -192,25 +145,13 @@ fn refuse_second_index(place: &Place<'_>, complaints: &mut Complaints) {
     complaints.add(&Place::Member(place, "index"), "duplicate_index", detail);
 }
 
-fn read_links(
-    object: &Map<String, Json>,
-    limits: &DraftLimits,
-    complaints: &mut Complaints,
-) -> Vec<Link> {
+fn read_links(object: &Map<String, Json>, limits: &DraftLimits, complaints: &mut Complaints) -> Vec<Link> {
     let list = Place::Member(&Place::Root, "links");
     let items = complaints.items(object.get("links"), &list, limits.max_links);
-    items
-        .iter()
-        .enumerate()
-        .filter_map(|(at, json)| Link::read(json, &Place::Item(&list, at), complaints))
-        .collect()
+    items.iter().enumerate().filter_map(|(at, json)| Link::read(json, &Place::Item(&list, at), complaints)).collect()
 }
 
-fn read_aliases(
-    object: &Map<String, Json>,
-    limits: &DraftLimits,
-    complaints: &mut Complaints,
-) -> Vec<Alias> {
+fn read_aliases(object: &Map<String, Json>, limits: &DraftLimits, complaints: &mut Complaints) -> Vec<Alias> {
     let list = Place::Member(&Place::Root, "aliases");
     let items = complaints.items(object.get("aliases"), &list, limits.max_aliases);
     let mut aliases: Vec<Alias> = Vec::with_capacity(items.len());

@@ -7,8 +7,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Draft, DraftLimits, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases,
-    read_links, read_status, refuse_heavy_record, refuse_second_index,
+    Draft, DraftLimits, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases, read_links, read_status,
+    refuse_heavy_record, refuse_second_index,
 };
 use crate::model::alias::Alias;
 use crate::model::field::{Complaints, FieldError, Place};
@@ -66,48 +66,24 @@ impl DraftPatch {
 
     /// # Errors
     /// As [`DraftPatch::from_json`].
-    pub fn from_json_within(
-        json: &Json,
-        now: Timestamp,
-        limits: &DraftLimits,
-    ) -> Result<Self, Vec<FieldError>> {
+    pub fn from_json_within(json: &Json, now: Timestamp, limits: &DraftLimits) -> Result<Self, Vec<FieldError>> {
         let mut complaints = Complaints::default();
         let patch = Self::read(json, now, limits, &mut complaints);
         complaints.or(patch)
     }
 
-    fn read(
-        json: &Json,
-        now: Timestamp,
-        limits: &DraftLimits,
-        complaints: &mut Complaints,
-    ) -> Option<Self> {
+    fn read(json: &Json, now: Timestamp, limits: &DraftLimits, complaints: &mut Complaints) -> Option<Self> {
         let object = complaints.object(json, &Place::Root)?;
         complaints.refuse_others(object, &MEMBERS, &Place::Root);
-        let mut line = |name, most| {
-            object
-                .contains_key(name)
-                .then(|| complaints.optional_line(object, name, &Place::Root, most))
-        };
+        let mut line =
+            |name, most| object.contains_key(name).then(|| complaints.optional_line(object, name, &Place::Root, most));
         let template = line("template", MAX_TEMPLATE_BYTES);
         let registrant = line("registrant", MAX_REGISTRANT_BYTES);
         let status = read_status(object, complaints);
         let values = read_changes(object, limits, complaints);
-        let links = object
-            .contains_key("links")
-            .then(|| read_links(object, limits, complaints));
-        let aliases = object
-            .contains_key("aliases")
-            .then(|| read_aliases(object, limits, complaints));
-        Some(Self {
-            status,
-            template,
-            values,
-            links,
-            aliases,
-            registrant,
-            now,
-        })
+        let links = object.contains_key("links").then(|| read_links(object, limits, complaints));
+        let aliases = object.contains_key("aliases").then(|| read_aliases(object, limits, complaints));
+        Some(Self { status, template, values, links, aliases, registrant, now })
     }
 
     #[must_use]
@@ -119,18 +95,12 @@ impl DraftPatch {
     ///
     /// # Errors
     /// A new value without `type` or `data`, the removal of a value that is not there, more values than the limit.
-    pub fn apply_to(
-        &self,
-        mut draft: Draft,
-        limits: &DraftLimits,
-    ) -> Result<Draft, Vec<FieldError>> {
+    pub fn apply_to(&self, mut draft: Draft, limits: &DraftLimits) -> Result<Draft, Vec<FieldError>> {
         let mut complaints = Complaints::default();
         let list = Place::Member(&Place::Root, "values");
         for (at, change) in self.values.iter().enumerate() {
             let place = Place::Item(&list, at);
-            let found = draft
-                .values
-                .binary_search_by_key(&change.index(), |value| value.index);
+            let found = draft.values.binary_search_by_key(&change.index(), |value| value.index);
             match (&change.0, found) {
                 (Change::Remove(_), Ok(place)) => {
                     draft.values.remove(place);
@@ -145,8 +115,7 @@ impl DraftPatch {
                     }
                 }
                 (Change::Merge(fields), Err(gap)) => {
-                    if let Some(value) = fields.clone().complete(self.now, &place, &mut complaints)
-                    {
+                    if let Some(value) = fields.clone().complete(self.now, &place, &mut complaints) {
                         draft.values.insert(gap, value);
                     }
                 }
@@ -181,11 +150,7 @@ fn merge(value: &mut Value, fields: &ValueFields, now: Timestamp) {
     value.timestamp = fields.timestamp.unwrap_or(now);
 }
 
-fn read_changes(
-    object: &Map<String, Json>,
-    limits: &DraftLimits,
-    complaints: &mut Complaints,
-) -> Vec<ValueChange> {
+fn read_changes(object: &Map<String, Json>, limits: &DraftLimits, complaints: &mut Complaints) -> Vec<ValueChange> {
     let list = Place::Member(&Place::Root, "values");
     let items = complaints.items(object.get("values"), &list, limits.max_values);
     let mut changes: Vec<ValueChange> = Vec::with_capacity(items.len());
@@ -216,19 +181,11 @@ fn read_change(
         if remove.as_bool() != Some(true) {
             complaints.wrong_type(&Place::Member(place, "remove"), " true", "true");
         }
-        let index = crate::model::value::read_index(
-            object.get("index"),
-            &Place::Member(place, "index"),
-            complaints,
-        )?;
+        let index = crate::model::value::read_index(object.get("index"), &Place::Member(place, "index"), complaints)?;
         return Some(ValueChange(Change::Remove(index)));
     }
     let fields = ValueFields::read(json, place, complaints)?;
-    if fields
-        .data
-        .as_ref()
-        .is_some_and(|data| data.weight_bytes() > limits.max_value_bytes)
-    {
+    if fields.data.as_ref().is_some_and(|data| data.weight_bytes() > limits.max_value_bytes) {
         complaints.too_long(&Place::Member(place, "data"), limits.max_value_bytes);
     }
     Some(ValueChange(Change::Merge(fields)))

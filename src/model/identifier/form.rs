@@ -52,10 +52,7 @@ fn unwrap_address(address: &str) -> Result<Form<'_>, IdentifierError> {
         return Err(IdentifierError::UnknownUri);
     }
     let path = rest.split(['?', '#']).next().unwrap_or_default();
-    if HANDLE_PROXIES
-        .iter()
-        .any(|proxy| host.eq_ignore_ascii_case(proxy))
-    {
+    if HANDLE_PROXIES.iter().any(|proxy| host.eq_ignore_ascii_case(proxy)) {
         let decoded = percent_decoded(path)?;
         return Ok(Form::Handle(normal(decoded)?));
     }
@@ -64,20 +61,12 @@ fn unwrap_address(address: &str) -> Result<Form<'_>, IdentifierError> {
 
 fn without_tag<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
     let head = text.get(..tag.len())?;
-    if head.eq_ignore_ascii_case(tag) {
-        text.get(tag.len()..)
-    } else {
-        None
-    }
+    if head.eq_ignore_ascii_case(tag) { text.get(tag.len()..) } else { None }
 }
 
 /// NFC, within the length, of allowed characters only.
 fn normal(text: Cow<'_, str>) -> Result<Cow<'_, str>, IdentifierError> {
-    let text = if is_nfc_quick(text.chars()) == IsNormalized::Yes {
-        text
-    } else {
-        Cow::Owned(text.nfc().collect())
-    };
+    let text = if is_nfc_quick(text.chars()) == IsNormalized::Yes { text } else { Cow::Owned(text.nfc().collect()) };
     if text.is_empty() {
         return Err(IdentifierError::Empty);
     }
@@ -114,10 +103,7 @@ pub(in crate::model) fn percent_decoded(text: &str) -> Result<Cow<'_, str>, Iden
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         if byte == b'%' {
-            let (Some(high), Some(low)) = (
-                rest.next().and_then(hex_digit),
-                rest.next().and_then(hex_digit),
-            ) else {
+            let (Some(high), Some(low)) = (rest.next().and_then(hex_digit), rest.next().and_then(hex_digit)) else {
                 return Err(IdentifierError::BadPercentEncoding);
             };
             bytes.push(high << 4 | low);
@@ -125,13 +111,9 @@ pub(in crate::model) fn percent_decoded(text: &str) -> Result<Cow<'_, str>, Iden
             bytes.push(byte);
         }
     }
-    String::from_utf8(bytes)
-        .map(Cow::Owned)
-        .map_err(|_| IdentifierError::BadPercentEncoding)
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| IdentifierError::BadPercentEncoding)
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

@@ -45,21 +45,14 @@ impl Identifier {
     /// The first rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
         // The common case first: a plain ASCII VAA identifier needs no NFC and exactly two allocations.
-        if text.starts_with(vaa::ROOT)
-            && text.len() <= MAX_IDENTIFIER_BYTES
-            && form::is_plain_ascii(text)
-        {
+        if text.starts_with(vaa::ROOT) && text.len() <= MAX_IDENTIFIER_BYTES && form::is_plain_ascii(text) {
             return vaa::read(text);
         }
         match form::unwrap_outer(text)? {
             Form::Plain(inner) => scheme::read(&inner),
             Form::Handle(inner) => {
                 let identifier = scheme::read(&inner)?;
-                if identifier.has_slash() {
-                    Ok(identifier)
-                } else {
-                    Err(IdentifierError::NotAHandle)
-                }
+                if identifier.has_slash() { Ok(identifier) } else { Err(IdentifierError::NotAHandle) }
             }
             Form::DigitalLink(path) => scheme::gs1::read_link_path(&path),
         }
@@ -72,10 +65,7 @@ impl Identifier {
     pub fn parse_as(scheme: Scheme, text: &str) -> Result<Self, IdentifierError> {
         let found = match Self::parse(text) {
             Ok(identifier) if identifier.scheme == scheme => return Ok(identifier),
-            Ok(identifier) => IdentifierError::WrongScheme {
-                wanted: scheme,
-                found: identifier.scheme,
-            },
+            Ok(identifier) => IdentifierError::WrongScheme { wanted: scheme, found: identifier.scheme },
             Err(error) => error,
         };
         if scheme.is_tagged() && text.len() <= MAX_IDENTIFIER_BYTES {
@@ -132,11 +122,7 @@ impl Identifier {
             return self;
         }
         let key = CanonicalKey::from_stored(&format!("{}/{}", self.prefix(), self.suffix()));
-        Self {
-            case_sensitive: true,
-            key,
-            ..self
-        }
+        Self { case_sensitive: true, key, ..self }
     }
 
     fn has_slash(&self) -> bool {

@@ -54,10 +54,7 @@ impl MintPattern {
             if literal.contains('}') || (after.is_empty() && literal.len() < rest.len()) {
                 return Err(MintPatternError::Placeholder);
             }
-            if literal
-                .chars()
-                .any(|found| found.is_whitespace() || found.is_control())
-            {
+            if literal.chars().any(|found| found.is_whitespace() || found.is_control()) {
                 return Err(MintPatternError::Literal);
             }
             if !literal.is_empty() {
@@ -71,11 +68,7 @@ impl MintPattern {
             rest = next;
         }
         let pattern = Self { parts };
-        if pattern.drawn_bits() < MIN_BITS {
-            Err(MintPatternError::TooPredictable)
-        } else {
-            Ok(pattern)
-        }
+        if pattern.drawn_bits() < MIN_BITS { Err(MintPatternError::TooPredictable) } else { Ok(pattern) }
     }
 
     /// A suffix; `fill` writes fresh randomness.
@@ -91,20 +84,14 @@ impl MintPattern {
                 }
                 Part::Random(count) => {
                     fill(&mut bytes);
-                    let characters = bytes
-                        .iter()
-                        .take(*count)
-                        .filter_map(|byte| ALPHABET.get(usize::from(byte & 31)));
+                    let characters = bytes.iter().take(*count).filter_map(|byte| ALPHABET.get(usize::from(byte & 31)));
                     suffix.extend(characters.map(|byte| char::from(*byte)));
                 }
                 Part::Digits(count) => {
                     fill(&mut bytes);
                     // 65,536 is 6 over a multiple of ten: a bias of one in eleven thousand, nothing to a uniqueness check.
                     let (pairs, _) = bytes.as_chunks::<2>();
-                    let digits = pairs
-                        .iter()
-                        .take(*count)
-                        .map(|pair| u32::from(u16::from_be_bytes(*pair)) % 10);
+                    let digits = pairs.iter().take(*count).map(|pair| u32::from(u16::from_be_bytes(*pair)) % 10);
                     suffix.extend(digits.filter_map(|digit| char::from_digit(digit, 10)));
                 }
             }
@@ -129,14 +116,9 @@ fn placeholder(inside: &str) -> Result<Part, MintPatternError> {
     if inside == "date" {
         return Ok(Part::Date);
     }
-    let (word, count) = inside
-        .split_once(':')
-        .ok_or(MintPatternError::Placeholder)?;
-    let count = count
-        .parse()
-        .ok()
-        .filter(|count| (1..=MAX_DRAWN).contains(count))
-        .ok_or(MintPatternError::Placeholder)?;
+    let (word, count) = inside.split_once(':').ok_or(MintPatternError::Placeholder)?;
+    let count =
+        count.parse().ok().filter(|count| (1..=MAX_DRAWN).contains(count)).ok_or(MintPatternError::Placeholder)?;
     match word {
         "random" => Ok(Part::Random(count)),
         "digits" => Ok(Part::Digits(count)),
@@ -152,16 +134,8 @@ mod tests {
     fn a_pattern_mints_its_literals_the_date_and_fresh_characters() {
         let pattern = MintPattern::parse("LOT-{date}-{random:8}").unwrap();
         let now = Timestamp::parse("2026-11-23T15:24:37Z").unwrap();
-        assert_eq!(
-            pattern.mint(now, |bytes| bytes.fill(31)),
-            "LOT-20261123-ZZZZZZZZ"
-        );
-        assert_eq!(
-            MintPattern::parse("{digits:13}")
-                .unwrap()
-                .mint(now, |bytes| bytes.fill(0)),
-            "0000000000000"
-        );
+        assert_eq!(pattern.mint(now, |bytes| bytes.fill(31)), "LOT-20261123-ZZZZZZZZ");
+        assert_eq!(MintPattern::parse("{digits:13}").unwrap().mint(now, |bytes| bytes.fill(0)), "0000000000000");
     }
 
     #[test]

@@ -72,17 +72,12 @@ impl PrefixPolicy {
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PrefixError {
-    #[error(
-        "{0} is no prefix: a VAA prefix such as 88.118.8 or a Handle prefix such as 86.709.612 is expected"
-    )]
+    #[error("{0} is no prefix: a VAA prefix such as 88.118.8 or a Handle prefix such as 86.709.612 is expected")]
     NotAPrefix(String),
     #[error("the prefix {0} is named twice")]
     NamedTwice(String),
     #[error("the mint pattern of {prefix}: {error}")]
-    MintPattern {
-        prefix: String,
-        error: MintPatternError,
-    },
+    MintPattern { prefix: String, error: MintPatternError },
 }
 
 /// The prefixes of this node, by canonical prefix. Immutable once built.
@@ -101,24 +96,14 @@ impl Prefixes {
         for mut policy in policies {
             policy.prefix.make_ascii_lowercase();
             let prefix = policy.prefix.clone();
-            let is_prefix = if prefix.starts_with(vaa::ROOT) {
-                vaa::is_prefix(&prefix)
-            } else {
-                handle::is_prefix(&prefix)
-            };
+            let is_prefix =
+                if prefix.starts_with(vaa::ROOT) { vaa::is_prefix(&prefix) } else { handle::is_prefix(&prefix) };
             if !is_prefix {
                 return Err(PrefixError::NotAPrefix(prefix));
             }
-            let pattern = MintPattern::parse(&policy.mint_pattern).map_err(|error| {
-                PrefixError::MintPattern {
-                    prefix: prefix.clone(),
-                    error,
-                }
-            })?;
-            if known
-                .insert(prefix.clone().into_boxed_str(), (policy, pattern))
-                .is_some()
-            {
+            let pattern = MintPattern::parse(&policy.mint_pattern)
+                .map_err(|error| PrefixError::MintPattern { prefix: prefix.clone(), error })?;
+            if known.insert(prefix.clone().into_boxed_str(), (policy, pattern)).is_some() {
                 return Err(PrefixError::NamedTwice(prefix));
             }
         }
@@ -129,11 +114,7 @@ impl Prefixes {
     /// as aliases.
     #[must_use]
     pub fn responsible(&self, identifier: &Identifier) -> Option<&PrefixPolicy> {
-        if identifier.scheme().is_tagged() {
-            None
-        } else {
-            self.policy(identifier.prefix())
-        }
+        if identifier.scheme().is_tagged() { None } else { self.policy(identifier.prefix()) }
     }
 
     /// By canonical prefix.
@@ -146,31 +127,21 @@ impl Prefixes {
     #[must_use]
     pub fn keyed(&self, identifier: Identifier) -> Identifier {
         match self.responsible(&identifier) {
-            Some(policy) if policy.suffix_case == SuffixCase::Sensitive => {
-                identifier.with_case_sensitive_suffix()
-            }
+            Some(policy) if policy.suffix_case == SuffixCase::Sensitive => identifier.with_case_sensitive_suffix(),
             _ => identifier,
         }
     }
 
     /// A new suffix by the pattern of this canonical prefix; `fill` writes fresh randomness.
     #[must_use]
-    pub fn mint_suffix(
-        &self,
-        prefix: &str,
-        now: Timestamp,
-        fill: impl FnMut(&mut [u8]),
-    ) -> Option<String> {
-        self.policies
-            .get(prefix)
-            .map(|(_, pattern)| pattern.mint(now, fill))
+    pub fn mint_suffix(&self, prefix: &str, now: Timestamp, fill: impl FnMut(&mut [u8])) -> Option<String> {
+        self.policies.get(prefix).map(|(_, pattern)| pattern.mint(now, fill))
     }
 
     /// In the order of the prefixes.
     #[must_use]
     pub fn all(&self) -> Vec<&PrefixPolicy> {
-        let mut all: Vec<&PrefixPolicy> =
-            self.policies.values().map(|(policy, _)| policy).collect();
+        let mut all: Vec<&PrefixPolicy> = self.policies.values().map(|(policy, _)| policy).collect();
         all.sort_by(|one, other| one.prefix.cmp(&other.prefix));
         all
     }
@@ -186,34 +157,21 @@ mod tests {
 
     #[test]
     fn a_node_is_responsible_for_exactly_its_prefixes() {
-        let known = prefixes(vec![
-            PrefixPolicy::new("88.999"),
-            PrefixPolicy::new("88.999.1"),
-            PrefixPolicy::new("TEST"),
-        ]);
-        let responsible = |text: &str| {
-            known
-                .responsible(&Identifier::parse(text).unwrap())
-                .map(|policy| policy.prefix.as_str())
-        };
+        let known =
+            prefixes(vec![PrefixPolicy::new("88.999"), PrefixPolicy::new("88.999.1"), PrefixPolicy::new("TEST")]);
+        let responsible =
+            |text: &str| known.responsible(&Identifier::parse(text).unwrap()).map(|policy| policy.prefix.as_str());
         assert_eq!(responsible("88.999.1/A"), Some("88.999.1"));
         assert_eq!(responsible("88.999/A"), Some("88.999"));
         assert_eq!(responsible("test/A"), Some("test"));
         assert_eq!(responsible("88.999.01/A"), None);
-        assert_eq!(
-            responsible("4006381333931"),
-            None,
-            "a GTIN is an alias, not a prefix"
-        );
+        assert_eq!(responsible("4006381333931"), None, "a GTIN is an alias, not a prefix");
     }
 
     #[test]
     fn only_a_case_sensitive_prefix_tells_cases_apart() {
         let known = prefixes(vec![
-            PrefixPolicy {
-                suffix_case: SuffixCase::Sensitive,
-                ..PrefixPolicy::new("88.999.1")
-            },
+            PrefixPolicy { suffix_case: SuffixCase::Sensitive, ..PrefixPolicy::new("88.999.1") },
             PrefixPolicy::new("88.999.2"),
         ]);
         let key = |text: &str| known.keyed(Identifier::parse(text).unwrap()).key().clone();
@@ -223,31 +181,17 @@ mod tests {
 
     #[test]
     fn prefixes_that_break_the_grammar_or_occur_twice_are_refused() {
-        assert_eq!(
-            Prefixes::new(vec![PrefixPolicy::new("88.1")]).unwrap_err(),
-            PrefixError::NotAPrefix("88.1".into())
-        );
-        assert_eq!(
-            Prefixes::new(vec![PrefixPolicy::new("a/b")]).unwrap_err(),
-            PrefixError::NotAPrefix("a/b".into())
-        );
+        assert_eq!(Prefixes::new(vec![PrefixPolicy::new("88.1")]).unwrap_err(), PrefixError::NotAPrefix("88.1".into()));
+        assert_eq!(Prefixes::new(vec![PrefixPolicy::new("a/b")]).unwrap_err(), PrefixError::NotAPrefix("a/b".into()));
         let twice = vec![PrefixPolicy::new("Test"), PrefixPolicy::new("TEST")];
-        assert_eq!(
-            Prefixes::new(twice).unwrap_err(),
-            PrefixError::NamedTwice("test".into())
-        );
+        assert_eq!(Prefixes::new(twice).unwrap_err(), PrefixError::NamedTwice("test".into()));
     }
 
     #[test]
     fn a_minted_suffix_makes_a_valid_identifier() {
         let known = prefixes(vec![PrefixPolicy::new("88.999.1")]);
-        let suffix = known
-            .mint_suffix("88.999.1", Timestamp::EPOCH, |bytes| bytes.fill(7))
-            .unwrap();
+        let suffix = known.mint_suffix("88.999.1", Timestamp::EPOCH, |bytes| bytes.fill(7)).unwrap();
         assert!(Identifier::parse(&format!("88.999.1/{suffix}")).is_ok());
-        assert_eq!(
-            known.mint_suffix("88.999.2", Timestamp::EPOCH, |_| ()),
-            None
-        );
+        assert_eq!(known.mint_suffix("88.999.2", Timestamp::EPOCH, |_| ()), None);
     }
 }

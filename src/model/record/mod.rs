@@ -105,10 +105,7 @@ impl Record {
 
     #[must_use]
     pub fn value(&self, index: u32) -> Option<&Value> {
-        self.values
-            .binary_search_by_key(&index, |value| value.index)
-            .ok()
-            .and_then(|at| self.values.get(at))
+        self.values.binary_search_by_key(&index, |value| value.index).ok().and_then(|at| self.values.get(at))
     }
 
     /// The store's form: compact JSON, the same bytes for equal records.

@@ -141,17 +141,9 @@ pub(super) fn write(record: &Record) -> Vec<u8> {
         version: record.version,
         status: record.status.letter(),
         template: record.template.as_deref().map(Cow::Borrowed),
-        values: record
-            .values
-            .iter()
-            .map(|value| value_row(value, record.updated))
-            .collect(),
+        values: record.values.iter().map(|value| value_row(value, record.updated)).collect(),
         links: record.links.iter().map(link_row).collect(),
-        aliases: record
-            .aliases
-            .iter()
-            .map(|alias| name_row(alias.identifier()))
-            .collect(),
+        aliases: record.aliases.iter().map(|alias| name_row(alias.identifier())).collect(),
         registrant: record.registrant.as_deref().map(Cow::Borrowed),
         registered: record.registered.as_seconds(),
         updated: record.updated.as_seconds(),
@@ -166,8 +158,7 @@ fn value_row(value: &Value, updated: Timestamp) -> ValueRow<'_> {
         r#type: value.r#type.as_str().into(),
         data: data_row(&value.data),
         ttl_seconds: (value.ttl_seconds != DEFAULT_TTL_SECONDS).then_some(value.ttl_seconds),
-        permissions: (value.permissions != Permissions::default())
-            .then_some(value.permissions.bits()),
+        permissions: (value.permissions != Permissions::default()).then_some(value.permissions.bits()),
         references: value.references.iter().map(reference_row).collect(),
         timestamp: (value.timestamp != updated).then_some(value.timestamp.as_seconds()),
         visibility: visibility_row(value.visibility),
@@ -178,20 +169,14 @@ fn data_row(data: &Data) -> DataRow<'_> {
     match data {
         Data::String(text) => DataRow::String(text.into()),
         Data::Integer(integer) => DataRow::Integer(*integer),
-        Data::Decimal { text, unit } => {
-            DataRow::Decimal(text.into(), unit.as_deref().map(Cow::Borrowed))
-        }
+        Data::Decimal { text, unit } => DataRow::Decimal(text.into(), unit.as_deref().map(Cow::Borrowed)),
         Data::Date(text) => DataRow::Date(text.into()),
         Data::Boolean(truth) => DataRow::Boolean(*truth),
         Data::Url(text) => DataRow::Url(text.into()),
         Data::Identifier(identifier) => DataRow::Identifier(name_row(identifier)),
         Data::List(items) => DataRow::List(items.iter().map(data_row).collect()),
         Data::Bytes(bytes) => DataRow::Bytes(BASE64.encode(bytes)),
-        Data::Admin {
-            handle,
-            index,
-            permissions,
-        } => DataRow::Admin(handle.into(), *index, *permissions),
+        Data::Admin { handle, index, permissions } => DataRow::Admin(handle.into(), *index, *permissions),
         Data::Vlist(references) => DataRow::Vlist(references.iter().map(reference_row).collect()),
         Data::Site(document) => DataRow::Site(Cow::Borrowed(document)),
         Data::Key(document) => DataRow::Key(Cow::Borrowed(document)),
@@ -204,11 +189,7 @@ fn reference_row(reference: &Reference) -> (Words<'_>, u32) {
 
 fn name_row(identifier: &Identifier) -> NameRow<'_> {
     let spelling = Cow::Borrowed(identifier.spelling());
-    if identifier.is_case_sensitive() {
-        NameRow::CaseSensitive(spelling, true)
-    } else {
-        NameRow::Plain(spelling)
-    }
+    if identifier.is_case_sensitive() { NameRow::CaseSensitive(spelling, true) } else { NameRow::Plain(spelling) }
 }
 
 fn link_row(link: &Link) -> LinkRow<'_> {
@@ -222,11 +203,7 @@ fn link_row(link: &Link) -> LinkRow<'_> {
         identifier,
         title: link.title.as_deref().map(Cow::Borrowed),
         media_type: link.media_type.as_deref().map(Cow::Borrowed),
-        hreflang: link
-            .hreflang
-            .iter()
-            .map(|language| Cow::Borrowed(language.as_str()))
-            .collect(),
+        hreflang: link.hreflang.iter().map(|language| Cow::Borrowed(language.as_str())).collect(),
     }
 }
 
@@ -242,40 +219,22 @@ fn visibility_row(visibility: Visibility) -> Option<u8> {
 pub(super) fn read(bytes: &[u8]) -> Result<Record, RowError> {
     let row: Row<'_> = serde_json::from_slice(bytes)?;
     let updated = Timestamp::from_seconds(row.updated)?;
-    let values = row
-        .values
-        .into_iter()
-        .map(|value| read_value(value, updated))
-        .collect::<Result<Vec<_>, _>>()?;
+    let values = row.values.into_iter().map(|value| read_value(value, updated)).collect::<Result<Vec<_>, _>>()?;
     if !values.is_sorted_by(|one, next| one.index < next.index) {
-        return Err(RowError::Rule(
-            "values are sorted by index, each index once",
-        ));
+        return Err(RowError::Rule("values are sorted by index, each index once"));
     }
     if row.version == 0 {
         return Err(RowError::Rule("versions begin at 1"));
     }
     let identifier = Identifier::parse(&row.identifier)?;
     Ok(Record {
-        identifier: if row.case_sensitive {
-            identifier.with_case_sensitive_suffix()
-        } else {
-            identifier
-        },
+        identifier: if row.case_sensitive { identifier.with_case_sensitive_suffix() } else { identifier },
         version: row.version,
         status: Status::from_letter(row.status).ok_or(RowError::Rule("a known status"))?,
         template: row.template.map(Cow::into_owned),
         values,
-        links: row
-            .links
-            .into_iter()
-            .map(read_link)
-            .collect::<Result<_, _>>()?,
-        aliases: row
-            .aliases
-            .into_iter()
-            .map(|name| read_name(name).map(Alias::of))
-            .collect::<Result<_, _>>()?,
+        links: row.links.into_iter().map(read_link).collect::<Result<_, _>>()?,
+        aliases: row.aliases.into_iter().map(|name| read_name(name).map(Alias::of)).collect::<Result<_, _>>()?,
         registrant: row.registrant.map(Cow::into_owned),
         registered: Timestamp::from_seconds(row.registered)?,
         updated,
@@ -291,9 +250,7 @@ fn read_value(row: ValueRow<'_>, updated: Timestamp) -> Result<Value, RowError> 
         r#type: row.r#type.into_owned(),
         data: read_data(row.data)?,
         ttl_seconds: row.ttl_seconds.unwrap_or(DEFAULT_TTL_SECONDS),
-        permissions: row
-            .permissions
-            .map_or_else(Permissions::default, Permissions::from_bits),
+        permissions: row.permissions.map_or_else(Permissions::default, Permissions::from_bits),
         references: read_references(row.references),
         timestamp: row.timestamp.map_or(Ok(updated), Timestamp::from_seconds)?,
         visibility: match row.visibility {
@@ -310,27 +267,14 @@ fn read_data(row: DataRow<'_>) -> Result<Data, RowError> {
     Ok(match row {
         DataRow::String(text) => Data::String(text.into_owned()),
         DataRow::Integer(integer) => Data::Integer(integer),
-        DataRow::Decimal(text, unit) => Data::Decimal {
-            text: text.into_owned(),
-            unit: unit.map(Cow::into_owned),
-        },
+        DataRow::Decimal(text, unit) => Data::Decimal { text: text.into_owned(), unit: unit.map(Cow::into_owned) },
         DataRow::Date(text) => Data::Date(text.into_owned()),
         DataRow::Boolean(truth) => Data::Boolean(truth),
         DataRow::Url(text) => Data::Url(text.into_owned()),
         DataRow::Identifier(name) => Data::Identifier(read_name(name)?),
-        DataRow::List(items) => {
-            Data::List(items.into_iter().map(read_data).collect::<Result<_, _>>()?)
-        }
-        DataRow::Bytes(text) => Data::Bytes(
-            BASE64
-                .decode(text)
-                .map_err(|_| RowError::Rule("bytes are base64"))?,
-        ),
-        DataRow::Admin(handle, index, permissions) => Data::Admin {
-            handle: handle.into_owned(),
-            index,
-            permissions,
-        },
+        DataRow::List(items) => Data::List(items.into_iter().map(read_data).collect::<Result<_, _>>()?),
+        DataRow::Bytes(text) => Data::Bytes(BASE64.decode(text).map_err(|_| RowError::Rule("bytes are base64"))?),
+        DataRow::Admin(handle, index, permissions) => Data::Admin { handle: handle.into_owned(), index, permissions },
         DataRow::Vlist(references) => Data::Vlist(read_references(references)),
         DataRow::Site(document) => Data::Site(document.into_owned()),
         DataRow::Key(document) => Data::Key(document.into_owned()),
@@ -338,20 +282,13 @@ fn read_data(row: DataRow<'_>) -> Result<Data, RowError> {
 }
 
 fn read_references(rows: Vec<(Words<'_>, u32)>) -> Vec<Reference> {
-    rows.into_iter()
-        .map(|(handle, index)| Reference {
-            handle: handle.into_owned(),
-            index,
-        })
-        .collect()
+    rows.into_iter().map(|(handle, index)| Reference { handle: handle.into_owned(), index }).collect()
 }
 
 fn read_name(row: NameRow<'_>) -> Result<Identifier, RowError> {
     Ok(match row {
         NameRow::Plain(spelling) => Identifier::parse(&spelling)?,
-        NameRow::CaseSensitive(spelling, _) => {
-            Identifier::parse(&spelling)?.with_case_sensitive_suffix()
-        }
+        NameRow::CaseSensitive(spelling, _) => Identifier::parse(&spelling)?.with_case_sensitive_suffix(),
     })
 }
 
@@ -370,10 +307,7 @@ fn read_link(row: LinkRow<'_>) -> Result<Link, RowError> {
     })
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands the field by reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field by reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
 }

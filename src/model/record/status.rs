@@ -4,9 +4,7 @@
 
 use std::fmt;
 
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// In use.
@@ -22,13 +20,7 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Self; 5] = [
-        Self::Active,
-        Self::Suspended,
-        Self::Recalled,
-        Self::Retired,
-        Self::Deleted,
-    ];
+    pub const ALL: [Self; 5] = [Self::Active, Self::Suspended, Self::Recalled, Self::Retired, Self::Deleted];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -71,9 +63,7 @@ impl Status {
     }
 
     pub(super) fn from_letter(letter: char) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.letter() == letter)
+        Self::ALL.into_iter().find(|status| status.letter() == letter)
     }
 }
 
@@ -96,19 +86,8 @@ mod tests {
 
     #[test]
     fn everything_else_may_be_recalled_retired_or_deleted() {
-        for status in [
-            Status::Active,
-            Status::Suspended,
-            Status::Recalled,
-            Status::Retired,
-        ] {
-            for next in [
-                status,
-                Status::Active,
-                Status::Recalled,
-                Status::Retired,
-                Status::Deleted,
-            ] {
+        for status in [Status::Active, Status::Suspended, Status::Recalled, Status::Retired] {
+            for next in [status, Status::Active, Status::Recalled, Status::Retired, Status::Deleted] {
                 assert!(status.may_become(next), "{status} -> {next}");
             }
         }

@@ -23,100 +23,59 @@ fn identifier() -> impl Strategy<Value = Identifier> {
     ];
     (texts, any::<bool>()).prop_map(|(text, sensitive)| {
         let identifier = Identifier::parse(&text).unwrap();
-        if sensitive {
-            identifier.with_case_sensitive_suffix()
-        } else {
-            identifier
-        }
+        if sensitive { identifier.with_case_sensitive_suffix() } else { identifier }
     })
 }
 
 fn reference() -> impl Strategy<Value = Reference> {
-    ("[0-9]{2}\\.[0-9]{4}/[a-z]{1,9}", any::<u32>())
-        .prop_map(|(handle, index)| Reference { handle, index })
+    ("[0-9]{2}\\.[0-9]{4}/[a-z]{1,9}", any::<u32>()).prop_map(|(handle, index)| Reference { handle, index })
 }
 
 fn document() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
-    prop::collection::btree_map("\\PC{0,8}", any::<i64>(), 0..4).prop_map(|members| {
-        members
-            .into_iter()
-            .map(|(name, number)| (name, json!([number, {"x": null}])))
-            .collect()
-    })
+    prop::collection::btree_map("\\PC{0,8}", any::<i64>(), 0..4)
+        .prop_map(|members| members.into_iter().map(|(name, number)| (name, json!([number, {"x": null}]))).collect())
 }
 
 fn data() -> impl Strategy<Value = Data> {
-    let leaf = prop_oneof![
-        any::<String>().prop_map(Data::String),
-        any::<i64>().prop_map(Data::Integer),
-        ("-?[0-9]{1,9}\\.[0-9]{1,9}", prop::option::of("kg|m/s"))
-            .prop_map(|(text, unit)| Data::Decimal { text, unit }),
-        Just(Data::Date("2026-11-23".to_owned())),
-        any::<bool>().prop_map(Data::Boolean),
-        "https://[a-z]{1,9}\\.cn/[ -~&&[^ \"<>\\\\`]]{0,9}".prop_map(Data::Url),
-        identifier().prop_map(Data::Identifier),
-        prop::collection::vec(any::<u8>(), 0..40).prop_map(Data::Bytes),
-        ("10\\.[0-9]{4}/[a-z]{1,9}", 1..u32::MAX, 0_u16..4096).prop_map(
-            |(handle, index, permissions)| Data::Admin {
-                handle,
-                index,
-                permissions
-            }
-        ),
-        prop::collection::vec(reference(), 0..3).prop_map(Data::Vlist),
-        document().prop_map(Data::Site),
-        document().prop_map(Data::Key),
-    ];
-    leaf.prop_recursive(3, 12, 4, |inner| {
-        prop::collection::vec(inner, 0..4).prop_map(Data::List)
-    })
+    let leaf =
+        prop_oneof![
+            any::<String>().prop_map(Data::String),
+            any::<i64>().prop_map(Data::Integer),
+            ("-?[0-9]{1,9}\\.[0-9]{1,9}", prop::option::of("kg|m/s"))
+                .prop_map(|(text, unit)| Data::Decimal { text, unit }),
+            Just(Data::Date("2026-11-23".to_owned())),
+            any::<bool>().prop_map(Data::Boolean),
+            "https://[a-z]{1,9}\\.cn/[ -~&&[^ \"<>\\\\`]]{0,9}".prop_map(Data::Url),
+            identifier().prop_map(Data::Identifier),
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(Data::Bytes),
+            ("10\\.[0-9]{4}/[a-z]{1,9}", 1..u32::MAX, 0_u16..4096)
+                .prop_map(|(handle, index, permissions)| Data::Admin { handle, index, permissions }),
+            prop::collection::vec(reference(), 0..3).prop_map(Data::Vlist),
+            document().prop_map(Data::Site),
+            document().prop_map(Data::Key),
+        ];
+    leaf.prop_recursive(3, 12, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(Data::List))
 }
 
 fn value() -> impl Strategy<Value = Value> {
-    let attributes = (
-        0..=172_800_u32,
-        0_u8..16,
-        prop::sample::select(Visibility::ALL.to_vec()),
-    );
-    (
-        1..u32::MAX,
-        "[A-Z_]{1,12}",
-        data(),
-        attributes,
-        prop::collection::vec(reference(), 0..3),
-        time(),
+    let attributes = (0..=172_800_u32, 0_u8..16, prop::sample::select(Visibility::ALL.to_vec()));
+    (1..u32::MAX, "[A-Z_]{1,12}", data(), attributes, prop::collection::vec(reference(), 0..3), time()).prop_map(
+        |(index, kind, data, (ttl_seconds, bits, visibility), references, timestamp)| Value {
+            ttl_seconds,
+            permissions: Permissions::from_bits(bits),
+            references,
+            visibility,
+            ..Value::new(index, kind, data, timestamp)
+        },
     )
-        .prop_map(
-            |(index, kind, data, (ttl_seconds, bits, visibility), references, timestamp)| Value {
-                ttl_seconds,
-                permissions: Permissions::from_bits(bits),
-                references,
-                visibility,
-                ..Value::new(index, kind, data, timestamp)
-            },
-        )
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    let target = prop_oneof![
-        "https://[a-z]{1,9}\\.cn/".prop_map(Target::Href),
-        identifier().prop_map(Target::Identifier)
-    ];
+    let target =
+        prop_oneof!["https://[a-z]{1,9}\\.cn/".prop_map(Target::Href), identifier().prop_map(Target::Identifier)];
     let languages = prop::collection::vec("[a-z]{2}", 0..3);
-    (
-        "[a-z:]{1,9}",
-        target,
-        prop::option::of("\\PC{1,9}"),
-        prop::option::of("text/html"),
-        languages,
-    )
-        .prop_map(|(rel, target, title, media_type, hreflang)| Link {
-            rel,
-            target,
-            title,
-            media_type,
-            hreflang,
-        })
+    ("[a-z:]{1,9}", target, prop::option::of("\\PC{1,9}"), prop::option::of("text/html"), languages)
+        .prop_map(|(rel, target, title, media_type, hreflang)| Link { rel, target, title, media_type, hreflang })
 }
 
 fn record() -> impl Strategy<Value = Record> {
@@ -125,45 +84,22 @@ fn record() -> impl Strategy<Value = Record> {
         prop::collection::vec(link(), 0..3),
         prop::collection::vec(identifier().prop_map(Alias::of), 0..3),
     );
-    let words = (
-        prop::option::of("\\PC{1,20}"),
-        prop::option::of("\\PC{1,20}"),
-    );
+    let words = (prop::option::of("\\PC{1,20}"), prop::option::of("\\PC{1,20}"));
     let status = prop::sample::select(Status::ALL.to_vec());
-    (
-        identifier(),
-        1..u64::MAX,
-        status,
-        lists,
-        words,
-        time(),
-        time(),
+    (identifier(), 1..u64::MAX, status, lists, words, time(), time()).prop_map(
+        |(identifier, version, status, (values, links, aliases), (template, registrant), registered, updated)| Record {
+            identifier,
+            version,
+            status,
+            template,
+            values: values.into_iter().map(|(index, value)| Value { index, ..value }).collect(),
+            links,
+            aliases,
+            registrant,
+            registered,
+            updated,
+        },
     )
-        .prop_map(
-            |(
-                identifier,
-                version,
-                status,
-                (values, links, aliases),
-                (template, registrant),
-                registered,
-                updated,
-            )| Record {
-                identifier,
-                version,
-                status,
-                template,
-                values: values
-                    .into_iter()
-                    .map(|(index, value)| Value { index, ..value })
-                    .collect(),
-                links,
-                aliases,
-                registrant,
-                registered,
-                updated,
-            },
-        )
 }
 
 proptest! {
@@ -216,11 +152,7 @@ fn sample() -> Record {
         "links": [{"rel": "gs1:pip", "href": "https://example.cn/p", "hreflang": ["zh"]}],
         "aliases": [{"scheme": "gs1", "identifier": "9506000134352"}],
     });
-    Record::first(
-        Identifier::parse("88.999.1/A-1").unwrap(),
-        Draft::from_json(&body, now).unwrap(),
-        now,
-    )
+    Record::first(Identifier::parse("88.999.1/A-1").unwrap(), Draft::from_json(&body, now).unwrap(), now)
 }
 
 #[test]
@@ -243,42 +175,24 @@ fn a_record_is_written_as_a_resolution_shows_it() {
 fn versions_follow_one_another_and_a_tombstone_keeps_only_the_names() {
     let later = Timestamp::parse("2026-11-24T00:00:00Z").unwrap();
     let first = sample();
-    let second = first.next(
-        Draft {
-            status: None,
-            ..first.to_draft()
-        },
-        later,
-    );
+    let second = first.next(Draft { status: None, ..first.to_draft() }, later);
     assert_eq!((second.version, second.status), (2, Status::Active));
-    assert_eq!(
-        (second.registered, second.updated),
-        (first.registered, later)
-    );
+    assert_eq!((second.registered, second.updated), (first.registered, later));
     assert_eq!(second.values, first.values);
     let last = second.tombstone(later);
     assert_eq!((last.version, last.is_tombstone()), (3, true));
     assert_eq!(last.identifier, first.identifier);
     assert!(last.values.is_empty() && last.links.is_empty() && last.template.is_none());
-    assert_eq!(
-        last.aliases, first.aliases,
-        "its codes are given to nothing else"
-    );
+    assert_eq!(last.aliases, first.aliases, "its codes are given to nothing else");
 }
 
 #[test]
 fn a_value_is_found_by_its_index() {
     let record = sample();
-    assert_eq!(
-        record.value(2).map(|value| value.r#type.as_str()),
-        Some("NAME")
-    );
+    assert_eq!(record.value(2).map(|value| value.r#type.as_str()), Some("NAME"));
     assert_eq!(record.value(3), None);
     assert_eq!(
-        record
-            .aliases
-            .first()
-            .map(|alias| (alias.scheme(), alias.key().as_str())),
+        record.aliases.first().map(|alias| (alias.scheme(), alias.key().as_str())),
         Some((Scheme::Gs1, "gs1:01/09506000134352"))
     );
 }

@@ -11,11 +11,7 @@ use super::Scheme;
 pub(super) fn read(text: &str) -> Result<Identifier, IdentifierError> {
     let code = text.to_ascii_uppercase();
     if code.len() == 24 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        Ok(Identifier::from_tagged(
-            Scheme::Battery,
-            &format!("battery:{code}"),
-            &code,
-        ))
+        Ok(Identifier::from_tagged(Scheme::Battery, &format!("battery:{code}"), &code))
     } else {
         Err(IdentifierError::BadBattery)
     }

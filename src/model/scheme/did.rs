@@ -18,11 +18,7 @@ pub(super) fn read(rest: &str) -> Result<Identifier, IdentifierError> {
         "web" => format!("web:{}", web(body).ok_or(IdentifierError::BadDid)?),
         _ => return Err(IdentifierError::BadDid),
     };
-    Ok(Identifier::from_tagged(
-        Scheme::Did,
-        &format!("did:{canonical}"),
-        &canonical,
-    ))
+    Ok(Identifier::from_tagged(Scheme::Did, &format!("did:{canonical}"), &canonical))
 }
 
 fn is_cn(body: &str) -> bool {
@@ -51,12 +47,9 @@ fn web(body: &str) -> Option<String> {
     let host = parts.next()?.to_ascii_lowercase();
     let name = host.split("%3a").next()?;
     let host_fits = host.len() <= 255
-        && name.split('.').all(|label| {
-            !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        })
+        && name
+            .split('.')
+            .all(|label| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'))
         && (host.len() == name.len() || is_port(host.get(name.len() + 3..)?));
     if !host_fits {
         return None;
@@ -64,9 +57,7 @@ fn web(body: &str) -> Option<String> {
     let mut canonical = host;
     for part in parts {
         if part.is_empty()
-            || !part.bytes().all(|byte| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'%')
-            })
+            || !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'%'))
         {
             return None;
         }
@@ -96,14 +87,8 @@ mod tests {
         ] {
             assert!(read(good).is_ok(), "{good}");
         }
-        assert_eq!(
-            read("web:Example.com:Fab").unwrap().key().as_str(),
-            "did:web:example.com:Fab"
-        );
-        assert_eq!(
-            read("WEB:example.com%3a8443").unwrap().key().as_str(),
-            "did:web:example.com%3a8443"
-        );
+        assert_eq!(read("web:Example.com:Fab").unwrap().key().as_str(), "did:web:example.com:Fab");
+        assert_eq!(read("WEB:example.com%3a8443").unwrap().key().as_str(), "did:web:example.com%3a8443");
     }
 
     #[test]

@@ -12,11 +12,7 @@ use super::Scheme;
 
 pub(super) fn read(text: &str) -> Result<Identifier, IdentifierError> {
     if is_ecode(text) {
-        Ok(Identifier::from_tagged(
-            Scheme::Ecode,
-            &format!("ecode:{text}"),
-            text,
-        ))
+        Ok(Identifier::from_tagged(Scheme::Ecode, &format!("ecode:{text}"), text))
     } else {
         Err(IdentifierError::BadEcode)
     }
@@ -31,12 +27,10 @@ fn is_ecode(text: &str) -> bool {
             .filter(|(nsi, _)| nsi.bytes().all(|byte| byte.is_ascii_digit()))
             .map(|(_, master)| master)
     };
-    let digits = |master: &str, most| {
-        (1..=most).contains(&master.len()) && master.bytes().all(|byte| byte.is_ascii_digit())
-    };
+    let digits =
+        |master: &str, most| (1..=most).contains(&master.len()) && master.bytes().all(|byte| byte.is_ascii_digit());
     let alphanumeric = |master: &str, most| {
-        (1..=most).contains(&master.len())
-            && master.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        (1..=most).contains(&master.len()) && master.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
     match version {
         "0" => alphanumeric(body, 62),
@@ -54,26 +48,10 @@ mod tests {
 
     #[test]
     fn each_version_has_its_own_lengths() {
-        for good in [
-            "100036930100000",
-            "2003612345678901234567890",
-            "300036AB12",
-            "400036电池",
-            "0ABC",
-        ] {
+        for good in ["100036930100000", "2003612345678901234567890", "300036AB12", "400036电池", "0ABC"] {
             assert!(is_ecode(good), "{good}");
         }
-        for bad in [
-            "",
-            "1",
-            "10003",
-            "1000A1",
-            "500036123",
-            "300036",
-            "30003_1",
-            "0",
-            "1０００３６",
-        ] {
+        for bad in ["", "1", "10003", "1000A1", "500036123", "300036", "30003_1", "0", "1０００３６"] {
             assert!(!is_ecode(bad), "{bad}");
         }
         assert!(!is_ecode(&format!("10003{}", "1".repeat(21))));

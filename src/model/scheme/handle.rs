@@ -26,9 +26,6 @@ pub(super) fn read(text: &str) -> Result<Identifier, IdentifierError> {
 pub fn is_prefix(text: &str) -> bool {
     text.len() <= MAX_PREFIX_BYTES
         && text.split('.').all(|part| {
-            !part.is_empty()
-                && part
-                    .chars()
-                    .all(|found| found.is_alphanumeric() || matches!(found, '-' | '_'))
+            !part.is_empty() && part.chars().all(|found| found.is_alphanumeric() || matches!(found, '-' | '_'))
         })
 }

@@ -35,17 +35,8 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    pub const ALL: [Self; 9] = [
-        Self::Vaa,
-        Self::Handle,
-        Self::Oid,
-        Self::Gs1,
-        Self::Ecode,
-        Self::Ma,
-        Self::Did,
-        Self::Vin,
-        Self::Battery,
-    ];
+    pub const ALL: [Self; 9] =
+        [Self::Vaa, Self::Handle, Self::Oid, Self::Gs1, Self::Ecode, Self::Ma, Self::Did, Self::Vin, Self::Battery];
 
     /// The word in JSON, and the tag of the scheme's keys.
     #[must_use]
@@ -106,10 +97,7 @@ pub(in crate::model) fn read(text: &str) -> Result<Identifier, IdentifierError> 
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return gs1::read_gtin(text);
     }
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return oid::read(text);
     }
     Err(IdentifierError::Unrecognized)
@@ -130,8 +118,5 @@ fn tagged_reader(tag: &str) -> Option<Reader> {
         ("vin", vin::read),
         ("battery", battery::read),
     ];
-    READERS
-        .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(tag))
-        .map(|(_, reader)| *reader)
+    READERS.iter().find(|(word, _)| word.eq_ignore_ascii_case(tag)).map(|(_, reader)| *reader)
 }

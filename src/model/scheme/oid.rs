@@ -7,11 +7,7 @@ use crate::model::identifier::{Identifier, IdentifierError};
 use super::Scheme;
 
 pub(super) fn read(text: &str) -> Result<Identifier, IdentifierError> {
-    if is_oid(text) {
-        Ok(Identifier::from_tagged(Scheme::Oid, text, text))
-    } else {
-        Err(IdentifierError::BadOid)
-    }
+    if is_oid(text) { Ok(Identifier::from_tagged(Scheme::Oid, text, text)) } else { Err(IdentifierError::BadOid) }
 }
 
 /// What follows `urn:`; of URNs only `oid:` is known here.
@@ -36,9 +32,7 @@ fn is_oid(text: &str) -> bool {
 }
 
 fn is_arc(arc: &str) -> bool {
-    !arc.is_empty()
-        && arc.bytes().all(|byte| byte.is_ascii_digit())
-        && (arc == "0" || !arc.starts_with('0'))
+    !arc.is_empty() && arc.bytes().all(|byte| byte.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0'))
 }
 
 #[cfg(test)]
@@ -47,18 +41,10 @@ mod tests {
 
     #[test]
     fn arcs_have_no_leading_zeros_and_the_roots_are_three() {
-        for good in [
-            "1.2.156.3088",
-            "0.0",
-            "2.999",
-            "2.25.329800735698586629295641978511506172918",
-            "1.39",
-        ] {
+        for good in ["1.2.156.3088", "0.0", "2.999", "2.25.329800735698586629295641978511506172918", "1.39"] {
             assert!(is_oid(good), "{good}");
         }
-        for bad in [
-            "1", "1.", "1.40", "3.1", "1.2.0156", "1..2", ".1.2", "1.2.", "1.+2",
-        ] {
+        for bad in ["1", "1.", "1.40", "3.1", "1.2.0156", "1..2", ".1.2", "1.2.", "1.+2"] {
             assert!(!is_oid(bad), "{bad}");
         }
     }

@@ -13,11 +13,7 @@ pub const ROOT: &str = "88.";
 pub(in crate::model) fn read(text: &str) -> Result<Identifier, IdentifierError> {
     let Some(slash) = text.bytes().position(|byte| byte == b'/') else {
         // A prefix alone names nobody's thing; anything else after "88." is no prefix either.
-        return Err(if is_prefix(text) {
-            IdentifierError::EmptySuffix
-        } else {
-            IdentifierError::BadVaaPrefix
-        });
+        return Err(if is_prefix(text) { IdentifierError::EmptySuffix } else { IdentifierError::BadVaaPrefix });
     };
     let (prefix, suffix) = text.split_at(slash);
     if !is_prefix(prefix) {
@@ -56,16 +52,7 @@ mod tests {
             assert!(is_prefix(good), "{good}");
         }
         assert!(is_prefix(&format!("88.118.{}", "7".repeat(128))));
-        for bad in [
-            "88.",
-            "88.99",
-            "88.123456",
-            "88.118.",
-            "88.118.8.9",
-            "88.11a",
-            "86.118.8",
-            "88.118.８",
-        ] {
+        for bad in ["88.", "88.99", "88.123456", "88.118.", "88.118.8.9", "88.11a", "86.118.8", "88.118.８"] {
             assert!(!is_prefix(bad), "{bad}");
         }
         assert!(!is_prefix(&format!("88.118.{}", "7".repeat(129))));

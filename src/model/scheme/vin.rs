@@ -10,16 +10,11 @@ use super::Scheme;
 pub(super) fn read(text: &str) -> Result<Identifier, IdentifierError> {
     let vin = text.to_ascii_uppercase();
     let is_vin = vin.len() == 17
-        && vin.bytes().all(|byte| {
-            byte.is_ascii_digit()
-                || (byte.is_ascii_uppercase() && !matches!(byte, b'I' | b'O' | b'Q'))
-        });
+        && vin
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (byte.is_ascii_uppercase() && !matches!(byte, b'I' | b'O' | b'Q')));
     if is_vin {
-        Ok(Identifier::from_tagged(
-            Scheme::Vin,
-            &format!("vin:{vin}"),
-            &vin,
-        ))
+        Ok(Identifier::from_tagged(Scheme::Vin, &format!("vin:{vin}"), &vin))
     } else {
         Err(IdentifierError::BadVin)
     }

@@ -77,14 +77,10 @@ impl Data {
             Self::List(items) => items.iter().map(|item| item.weight_bytes() + 32).sum(),
             Self::Bytes(bytes) => bytes.len().div_ceil(3) * 4,
             Self::Admin { handle, .. } => handle.len() + 32,
-            Self::Vlist(references) => references
-                .iter()
-                .map(|reference| reference.handle.len() + 32)
-                .sum(),
-            Self::Site(object) | Self::Key(object) => object
-                .iter()
-                .map(|(name, json)| name.len() + weight_of(json) + 8)
-                .sum(),
+            Self::Vlist(references) => references.iter().map(|reference| reference.handle.len() + 32).sum(),
+            Self::Site(object) | Self::Key(object) => {
+                object.iter().map(|(name, json)| name.len() + weight_of(json) + 8).sum()
+            }
         }
     }
 
@@ -113,10 +109,7 @@ fn weight_of(json: &Json) -> usize {
     match json {
         Json::String(text) => text_weight(text),
         Json::Array(items) => items.iter().map(|item| weight_of(item) + 2).sum(),
-        Json::Object(object) => object
-            .iter()
-            .map(|(name, item)| name.len() + weight_of(item) + 6)
-            .sum(),
+        Json::Object(object) => object.iter().map(|(name, item)| name.len() + weight_of(item) + 6).sum(),
         Json::Null | Json::Bool(_) | Json::Number(_) => 8,
     }
 }
@@ -126,9 +119,7 @@ impl Serialize for Data {
         let mut object = serializer.serialize_map(None)?;
         object.serialize_entry("format", self.format())?;
         match self {
-            Self::String(text) | Self::Date(text) | Self::Url(text) => {
-                object.serialize_entry("value", text)?
-            }
+            Self::String(text) | Self::Date(text) | Self::Url(text) => object.serialize_entry("value", text)?,
             Self::Integer(integer) => object.serialize_entry("value", integer)?,
             Self::Decimal { text, unit } => {
                 object.serialize_entry("value", text)?;
@@ -140,24 +131,14 @@ impl Serialize for Data {
             Self::Identifier(identifier) => object.serialize_entry("value", identifier)?,
             Self::List(items) => object.serialize_entry("value", items)?,
             Self::Bytes(bytes) => object.serialize_entry("value", &BASE64.encode(bytes))?,
-            Self::Admin {
-                handle,
-                index,
-                permissions,
-            } => {
+            Self::Admin { handle, index, permissions } => {
                 object.serialize_entry(
                     "value",
-                    &AdminForm {
-                        handle,
-                        index: *index,
-                        permissions: format!("{permissions:012b}"),
-                    },
+                    &AdminForm { handle, index: *index, permissions: format!("{permissions:012b}") },
                 )?;
             }
             Self::Vlist(references) => object.serialize_entry("value", references)?,
-            Self::Site(document) | Self::Key(document) => {
-                object.serialize_entry("value", document)?
-            }
+            Self::Site(document) | Self::Key(document) => object.serialize_entry("value", document)?,
         }
         object.end()
     }

@@ -2,9 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::{
-    DEFAULT_TTL_SECONDS, Data, MAX_TTL_SECONDS, Permissions, Reference, Value, Visibility, reading,
-};
+use super::{DEFAULT_TTL_SECONDS, Data, MAX_TTL_SECONDS, Permissions, Reference, Value, Visibility, reading};
 use crate::model::field::{Complaints, Place};
 use crate::model::identifier::{Identifier, MAX_IDENTIFIER_BYTES};
 use crate::model::text::Text;
@@ -12,16 +10,7 @@ use crate::model::time::Timestamp;
 
 const MAX_TYPE_BYTES: usize = 255;
 const MAX_REFERENCES: usize = 64;
-const MEMBERS: [&str; 8] = [
-    "index",
-    "type",
-    "data",
-    "ttl",
-    "permissions",
-    "references",
-    "timestamp",
-    "visibility",
-];
+const MEMBERS: [&str; 8] = ["index", "type", "data", "ttl", "permissions", "references", "timestamp", "visibility"];
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::model) struct ValueFields {
@@ -36,51 +25,26 @@ pub(in crate::model) struct ValueFields {
 }
 
 impl ValueFields {
-    pub(in crate::model) fn read(
-        json: &Json,
-        place: &Place<'_>,
-        complaints: &mut Complaints,
-    ) -> Option<Self> {
+    pub(in crate::model) fn read(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Self> {
         let object = complaints.object(json, place)?;
         complaints.refuse_others(object, &MEMBERS, place);
         let member = |name| object.get(name).filter(|json: &&Json| !json.is_null());
-        let index = read_index(
-            object.get("index"),
-            &Place::Member(place, "index"),
-            complaints,
-        );
+        let index = read_index(object.get("index"), &Place::Member(place, "index"), complaints);
         let r#type = complaints.optional_line(object, "type", place, MAX_TYPE_BYTES);
         let data = match object.get("data") {
-            Some(json) => Some(reading::read(
-                json,
-                &Place::Member(place, "data"),
-                complaints,
-            )?),
+            Some(json) => Some(reading::read(json, &Place::Member(place, "data"), complaints)?),
             None => None,
         };
-        let ttl_seconds =
-            member("ttl").and_then(|json| read_ttl(json, &Place::Member(place, "ttl"), complaints));
-        let permissions = member("permissions").and_then(|json| {
-            read_permissions(json, &Place::Member(place, "permissions"), complaints)
-        });
-        let references = member("references").map(|json| {
-            read_references(Some(json), &Place::Member(place, "references"), complaints)
-        });
-        let timestamp = member("timestamp")
-            .and_then(|json| read_timestamp(json, &Place::Member(place, "timestamp"), complaints));
-        let visibility = member("visibility").and_then(|json| {
-            read_visibility(json, &Place::Member(place, "visibility"), complaints)
-        });
-        Some(Self {
-            index: index?,
-            r#type,
-            data,
-            ttl_seconds,
-            permissions,
-            references,
-            timestamp,
-            visibility,
-        })
+        let ttl_seconds = member("ttl").and_then(|json| read_ttl(json, &Place::Member(place, "ttl"), complaints));
+        let permissions = member("permissions")
+            .and_then(|json| read_permissions(json, &Place::Member(place, "permissions"), complaints));
+        let references = member("references")
+            .map(|json| read_references(Some(json), &Place::Member(place, "references"), complaints));
+        let timestamp =
+            member("timestamp").and_then(|json| read_timestamp(json, &Place::Member(place, "timestamp"), complaints));
+        let visibility = member("visibility")
+            .and_then(|json| read_visibility(json, &Place::Member(place, "visibility"), complaints));
+        Some(Self { index: index?, r#type, data, ttl_seconds, permissions, references, timestamp, visibility })
     }
 
     /// A whole value, or complaints about what is missing.
@@ -110,24 +74,16 @@ impl ValueFields {
 }
 
 /// From 1; Handle clients write it as text too.
-pub(in crate::model) fn read_index(
-    json: Option<&Json>,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<u32> {
+pub(in crate::model) fn read_index(json: Option<&Json>, place: &Place<'_>, complaints: &mut Complaints) -> Option<u32> {
     let Some(json) = json else {
         complaints.required(place);
         return None;
     };
     let number = match json {
-        Json::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-            text.parse::<u64>().ok()
-        }
+        Json::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse::<u64>().ok(),
         _ => json.as_u64(),
     };
-    let index = number
-        .and_then(|number| u32::try_from(number).ok())
-        .filter(|index| *index >= 1);
+    let index = number.and_then(|number| u32::try_from(number).ok()).filter(|index| *index >= 1);
     if index.is_none() {
         complaints.out_of_range(place, 1, u64::from(u32::MAX));
     }
@@ -135,37 +91,24 @@ pub(in crate::model) fn read_index(
 }
 
 fn read_ttl(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<u32> {
-    let ttl = json
-        .as_u64()
-        .and_then(|seconds| u32::try_from(seconds).ok())
-        .filter(|seconds| *seconds <= MAX_TTL_SECONDS);
+    let ttl =
+        json.as_u64().and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds <= MAX_TTL_SECONDS);
     if ttl.is_none() {
         complaints.out_of_range(place, 0, u64::from(MAX_TTL_SECONDS));
     }
     ttl
 }
 
-fn read_permissions(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Permissions> {
+fn read_permissions(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Permissions> {
     let permissions = json.as_str().and_then(Permissions::from_text);
     if permissions.is_none() {
-        let detail = Text::new(
-            "应为四位 0 或 1，如 1110",
-            "must be four digits 0 or 1, as in 1110",
-        );
+        let detail = Text::new("应为四位 0 或 1，如 1110", "must be four digits 0 or 1, as in 1110");
         complaints.add(place, "bad_permissions", detail);
     }
     permissions
 }
 
-fn read_timestamp(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Timestamp> {
+fn read_timestamp(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Timestamp> {
     let time = json.as_str().and_then(|text| Timestamp::parse(text).ok());
     if time.is_none() {
         let detail = Text::new(
@@ -177,11 +120,7 @@ fn read_timestamp(
     time
 }
 
-fn read_visibility(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Visibility> {
+fn read_visibility(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Visibility> {
     let visibility = json.as_str().and_then(Visibility::from_word);
     if visibility.is_none() {
         complaints.unknown_word(place, &Visibility::ALL.map(Visibility::as_str).join(", "));
@@ -189,11 +128,7 @@ fn read_visibility(
     visibility
 }
 
-pub(super) fn read_references(
-    json: Option<&Json>,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Vec<Reference> {
+pub(super) fn read_references(json: Option<&Json>, place: &Place<'_>, complaints: &mut Complaints) -> Vec<Reference> {
     let items = complaints.items(json, place, MAX_REFERENCES);
     let mut references = Vec::with_capacity(items.len());
     for (at, json) in items.iter().enumerate() {
@@ -202,35 +137,16 @@ pub(super) fn read_references(
     references
 }
 
-fn read_reference(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Reference> {
+fn read_reference(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Reference> {
     let object = complaints.object(json, place)?;
     complaints.refuse_others(object, &["handle", "index"], place);
-    let handle = read_handle(
-        object.get("handle"),
-        &Place::Member(place, "handle"),
-        complaints,
-    );
-    let index = read_index(
-        object.get("index"),
-        &Place::Member(place, "index"),
-        complaints,
-    );
-    Some(Reference {
-        handle: handle?,
-        index: index?,
-    })
+    let handle = read_handle(object.get("handle"), &Place::Member(place, "handle"), complaints);
+    let index = read_index(object.get("index"), &Place::Member(place, "index"), complaints);
+    Some(Reference { handle: handle?, index: index? })
 }
 
 /// The spelling of an identifier.
-pub(super) fn read_handle(
-    json: Option<&Json>,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<String> {
+pub(super) fn read_handle(json: Option<&Json>, place: &Place<'_>, complaints: &mut Complaints) -> Option<String> {
     let Some(json) = json else {
         complaints.required(place);
         return None;

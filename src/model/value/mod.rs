@@ -64,19 +64,7 @@ impl Value {
 }
 
 /// Who may read a value. Wider comes first.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Visibility {
     #[default]
@@ -101,9 +89,7 @@ impl Visibility {
 
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|visibility| visibility.as_str() == word)
+        Self::ALL.into_iter().find(|visibility| visibility.as_str() == word)
     }
 }
 
@@ -137,11 +123,7 @@ impl Permissions {
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let is_bits = text.len() == 4 && text.bytes().all(|byte| matches!(byte, b'0' | b'1'));
-        if is_bits {
-            u8::from_str_radix(text, 2).ok().map(Self)
-        } else {
-            None
-        }
+        if is_bits { u8::from_str_radix(text, 2).ok().map(Self) } else { None }
     }
 }
 
@@ -189,7 +171,6 @@ impl Serialize for Value {
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
-        Self::from_json(&json, Timestamp::EPOCH)
-            .map_err(|errors| de::Error::custom(first_of(&errors)))
+        Self::from_json(&json, Timestamp::EPOCH).map_err(|errors| de::Error::custom(first_of(&errors)))
     }
 }

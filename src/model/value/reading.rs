@@ -20,18 +20,14 @@ const MAX_DECIMAL_BYTES: usize = 64;
 const MAX_UNIT_BYTES: usize = 64;
 /// Before the limits of a draft are applied, so that nothing larger is ever decoded.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-const FORMATS: &str = "string, integer, decimal, date, boolean, url, identifier, list, bytes, base64, hex, admin, vlist, site, key";
+const FORMATS: &str =
+    "string, integer, decimal, date, boolean, url, identifier, list, bytes, base64, hex, admin, vlist, site, key";
 
 pub(super) fn read(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {
     read_at_depth(json, place, complaints, 0)
 }
 
-fn read_at_depth(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-    depth: usize,
-) -> Option<Data> {
+fn read_at_depth(json: &Json, place: &Place<'_>, complaints: &mut Complaints, depth: usize) -> Option<Data> {
     match json {
         Json::String(text) => read_string(text, place, complaints),
         Json::Bool(truth) => Some(Data::Boolean(*truth)),
@@ -62,11 +58,7 @@ fn read_object(
     let (json, format) = (complaints.member(object, "value", place)?, format?);
     complaints.refuse_others(
         object,
-        if format == "decimal" {
-            &["format", "value", "unit"]
-        } else {
-            &["format", "value"]
-        },
+        if format == "decimal" { &["format", "value", "unit"] } else { &["format", "value"] },
         place,
     );
     match format.as_str() {
@@ -74,42 +66,17 @@ fn read_object(
         "integer" => read_integer(json, &inside, complaints),
         "decimal" => {
             let unit = complaints.optional_line(object, "unit", place, MAX_UNIT_BYTES);
-            read_decimal(
-                &number_text(json, &inside, complaints)?,
-                unit,
-                &inside,
-                complaints,
-            )
+            read_decimal(&number_text(json, &inside, complaints)?, unit, &inside, complaints)
         }
         "date" => read_date(text_of(json, &inside, complaints)?, &inside, complaints),
         "boolean" => read_boolean(json, &inside, complaints),
-        "url" => read_url(
-            complaints.line(json, &inside, MAX_URL_BYTES)?,
-            &inside,
-            complaints,
-        ),
-        "identifier" => read_identifier(
-            complaints.line(json, &inside, 4 * MAX_IDENTIFIER_BYTES)?,
-            &inside,
-            complaints,
-        ),
+        "url" => read_url(complaints.line(json, &inside, MAX_URL_BYTES)?, &inside, complaints),
+        "identifier" => read_identifier(complaints.line(json, &inside, 4 * MAX_IDENTIFIER_BYTES)?, &inside, complaints),
         "list" => read_list(json, &inside, complaints, depth),
-        "bytes" | "base64" => read_bytes(
-            BASE64.decode(text_of(json, &inside, complaints)?).ok(),
-            &inside,
-            complaints,
-        ),
-        "hex" => read_bytes(
-            bytes_of_hex(text_of(json, &inside, complaints)?),
-            &inside,
-            complaints,
-        ),
+        "bytes" | "base64" => read_bytes(BASE64.decode(text_of(json, &inside, complaints)?).ok(), &inside, complaints),
+        "hex" => read_bytes(bytes_of_hex(text_of(json, &inside, complaints)?), &inside, complaints),
         "admin" => read_admin(json, &inside, complaints),
-        "vlist" => Some(Data::Vlist(read_references(
-            Some(json),
-            &inside,
-            complaints,
-        ))),
+        "vlist" => Some(Data::Vlist(read_references(Some(json), &inside, complaints))),
         "site" => read_document(json, &inside, complaints).map(Data::Site),
         "key" => read_document(json, &inside, complaints).map(Data::Key),
         _ => {
@@ -156,11 +123,7 @@ fn read_integer(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> 
 }
 
 /// A decimal may come as a JSON number too, though only text keeps its last zeros.
-fn number_text<'j>(
-    json: &'j Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Cow<'j, str>> {
+fn number_text<'j>(json: &'j Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Cow<'j, str>> {
     match json {
         Json::Number(number) => Some(Cow::Owned(number.to_string())),
         _ => text_of(json, place, complaints).map(Cow::Borrowed),
@@ -175,17 +138,9 @@ fn read_boolean(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> 
     truth.map(Data::Boolean)
 }
 
-fn read_decimal(
-    text: &str,
-    unit: Option<String>,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Data> {
+fn read_decimal(text: &str, unit: Option<String>, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {
     if is_decimal(text) {
-        return Some(Data::Decimal {
-            text: text.to_owned(),
-            unit,
-        });
+        return Some(Data::Decimal { text: text.to_owned(), unit });
     }
     let detail = Text::new(
         "应为十进制数，如 12.50 或 1.2e-3，至多 64 个字符",
@@ -198,37 +153,28 @@ fn read_decimal(
 /// The numbers of JSON (RFC 8259 section 6), with leading zeros allowed.
 fn is_decimal(text: &str) -> bool {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let (mantissa, exponent) = text
-        .split_once(['e', 'E'])
-        .map_or((text, None), |(mantissa, exponent)| {
-            (mantissa, Some(exponent))
-        });
+    let (mantissa, exponent) =
+        text.split_once(['e', 'E']).map_or((text, None), |(mantissa, exponent)| (mantissa, Some(exponent)));
     let mantissa = mantissa.strip_prefix('-').unwrap_or(mantissa);
-    let mantissa_fits = mantissa.split_once('.').map_or_else(
-        || digits(mantissa),
-        |(whole, fraction)| digits(whole) && digits(fraction),
-    );
-    let exponent_fits = exponent
-        .is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
+    let mantissa_fits = mantissa
+        .split_once('.')
+        .map_or_else(|| digits(mantissa), |(whole, fraction)| digits(whole) && digits(fraction));
+    let exponent_fits = exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)));
     text.len() <= MAX_DECIMAL_BYTES && mantissa_fits && exponent_fits
 }
 
 fn read_date(text: &str, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {
     let is_day = text.len() == 10
-        && text.bytes().enumerate().all(|(at, byte)| {
-            if matches!(at, 4 | 7) {
-                byte == b'-'
-            } else {
-                byte.is_ascii_digit()
-            }
-        });
+        && text.bytes().enumerate().all(
+            |(at, byte)| {
+                if matches!(at, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() }
+            },
+        );
     if (is_day && text.parse::<jiff::civil::Date>().is_ok()) || Timestamp::parse(text).is_ok() {
         return Some(Data::Date(text.to_owned()));
     }
-    let detail = Text::new(
-        "应为日期 2026-11-23 或 RFC 3339 时间",
-        "must be a date such as 2026-11-23 or an RFC 3339 time",
-    );
+    let detail =
+        Text::new("应为日期 2026-11-23 或 RFC 3339 时间", "must be a date such as 2026-11-23 or an RFC 3339 time");
     complaints.add(place, "bad_date", detail);
     None
 }
@@ -251,12 +197,7 @@ fn read_identifier(text: &str, place: &Place<'_>, complaints: &mut Complaints) -
     }
 }
 
-fn read_list(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-    depth: usize,
-) -> Option<Data> {
+fn read_list(json: &Json, place: &Place<'_>, complaints: &mut Complaints, depth: usize) -> Option<Data> {
     if !json.is_array() || depth >= MAX_LIST_DEPTH {
         let detail = Text::new(
             format!("应为数组，嵌套不超过 {MAX_LIST_DEPTH} 层"),
@@ -268,21 +209,12 @@ fn read_list(
     let items = complaints.items(Some(json), place, MAX_LIST_ITEMS);
     let mut list = Vec::with_capacity(items.len());
     for (at, json) in items.iter().enumerate() {
-        list.extend(read_at_depth(
-            json,
-            &Place::Item(place, at),
-            complaints,
-            depth + 1,
-        ));
+        list.extend(read_at_depth(json, &Place::Item(place, at), complaints, depth + 1));
     }
     Some(Data::List(list))
 }
 
-fn read_bytes(
-    bytes: Option<Vec<u8>>,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Data> {
+fn read_bytes(bytes: Option<Vec<u8>>, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {
     if bytes.is_none() {
         complaints.add(
             place,
@@ -297,33 +229,18 @@ fn read_bytes(
 }
 
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| {
-            digit
-                .to_digit(16)
-                .and_then(|digit| u8::try_from(digit).ok())
-        })
-        .collect();
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let digits = digits?;
     let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty()
-        .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 fn read_admin(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {
     let object = complaints.object(json, place)?;
     complaints.refuse_others(object, &["handle", "index", "permissions"], place);
-    let handle = read_handle(
-        object.get("handle"),
-        &Place::Member(place, "handle"),
-        complaints,
-    );
-    let index = read_index(
-        object.get("index"),
-        &Place::Member(place, "index"),
-        complaints,
-    );
+    let handle = read_handle(object.get("handle"), &Place::Member(place, "handle"), complaints);
+    let index = read_index(object.get("index"), &Place::Member(place, "index"), complaints);
     let bits = object
         .get("permissions")
         .and_then(Json::as_str)
@@ -331,25 +248,13 @@ fn read_admin(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Op
     let permissions = bits.and_then(|bits| u16::from_str_radix(bits, 2).ok());
     if permissions.is_none() {
         let detail = Text::new("应为十二位 0 或 1", "must be twelve digits 0 or 1");
-        complaints.add(
-            &Place::Member(place, "permissions"),
-            "bad_permissions",
-            detail,
-        );
+        complaints.add(&Place::Member(place, "permissions"), "bad_permissions", detail);
     }
-    Some(Data::Admin {
-        handle: handle?,
-        index: index?,
-        permissions: permissions?,
-    })
+    Some(Data::Admin { handle: handle?, index: index?, permissions: permissions? })
 }
 
 /// An object kept as it is. Fractions are refused: a float would not survive being written and read.
-fn read_document(
-    json: &Json,
-    place: &Place<'_>,
-    complaints: &mut Complaints,
-) -> Option<Map<String, Json>> {
+fn read_document(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Map<String, Json>> {
     let object = complaints.object(json, place)?;
     if !is_exact(json, MAX_LIST_DEPTH) {
         let detail = Text::new(
@@ -365,12 +270,8 @@ fn read_document(
 fn is_exact(json: &Json, depth_left: usize) -> bool {
     match json {
         Json::Number(number) => number.is_i64() || number.is_u64(),
-        Json::Array(items) => {
-            depth_left > 0 && items.iter().all(|item| is_exact(item, depth_left - 1))
-        }
-        Json::Object(object) => {
-            depth_left > 0 && object.values().all(|item| is_exact(item, depth_left - 1))
-        }
+        Json::Array(items) => depth_left > 0 && items.iter().all(|item| is_exact(item, depth_left - 1)),
+        Json::Object(object) => depth_left > 0 && object.values().all(|item| is_exact(item, depth_left - 1)),
         Json::Null | Json::Bool(_) | Json::String(_) => true,
     }
 }

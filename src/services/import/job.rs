@@ -77,10 +77,7 @@ pub struct ErrorRow {
 pub struct Jobs {
     known: Mutex<HashMap<String, Arc<Job>>>,
     /// As many places as jobs may run: who sends into it has one, who takes out gives it back.
-    turns: (
-        crossbeam_channel::Sender<()>,
-        crossbeam_channel::Receiver<()>,
-    ),
+    turns: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
 }
 
 /// One job at work.
@@ -111,10 +108,7 @@ pub(super) struct End {
 
 impl Jobs {
     pub fn new(parallel: usize) -> Jobs {
-        Jobs {
-            known: Mutex::new(HashMap::new()),
-            turns: crossbeam_channel::bounded(parallel.max(1)),
-        }
+        Jobs { known: Mutex::new(HashMap::new()), turns: crossbeam_channel::bounded(parallel.max(1)) }
     }
 }
 
@@ -146,41 +140,18 @@ impl Services {
         if let Some(view) = self.job_view(&id)? {
             return Ok(Begun::Known(view));
         }
-        tokio::fs::create_dir_all(&folder)
-            .await
-            .map_err(|error| spool_failed(&error))?;
-        let file = tokio::fs::File::create(folder.join("input"))
-            .await
-            .map_err(|error| spool_failed(&error))?;
+        tokio::fs::create_dir_all(&folder).await.map_err(|error| spool_failed(&error))?;
+        let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
         let limit = self.settings.import_bytes;
-        Ok(Begun::Upload(Box::new(Upload {
-            id,
-            folder,
-            file,
-            bytes: 0,
-            limit,
-            start,
-            principal: principal.id,
-        })))
+        Ok(Begun::Upload(Box::new(Upload { id, folder, file, bytes: 0, limit, start, principal: principal.id })))
     }
 
     /// Ends an upload and starts its job.
-    pub async fn start_import(
-        self: &Arc<Self>,
-        mut upload: Upload,
-    ) -> Result<JobView, ServiceError> {
-        upload
-            .file
-            .flush()
-            .await
-            .map_err(|error| spool_failed(&error))?;
-        upload
-            .file
-            .sync_data()
-            .await
-            .map_err(|error| spool_failed(&error))?;
-        let errors = std::fs::File::create(upload.folder.join("errors.ndjson"))
-            .map_err(|error| spool_failed(&error))?;
+    pub async fn start_import(self: &Arc<Self>, mut upload: Upload) -> Result<JobView, ServiceError> {
+        upload.file.flush().await.map_err(|error| spool_failed(&error))?;
+        upload.file.sync_data().await.map_err(|error| spool_failed(&error))?;
+        let errors =
+            std::fs::File::create(upload.folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
         let job = Arc::new(Job {
             id: upload.id,
             folder: upload.folder,
@@ -198,10 +169,7 @@ impl Services {
             started: Timestamp::now(),
         });
         job.save().map_err(|error| spool_failed(&error))?;
-        self.imports
-            .known
-            .lock()
-            .insert(job.id.clone(), Arc::clone(&job));
+        self.imports.known.lock().insert(job.id.clone(), Arc::clone(&job));
         let view = job.view();
         let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
         let work = move || super::run::run(&services, &turns, &job);
@@ -215,19 +183,13 @@ impl Services {
     /// How a job is doing.
     pub fn import(&self, asked: &Permitted<ReadJob>) -> Result<JobView, ServiceError> {
         let id = &asked.request().id;
-        self.job_view(id)?.ok_or_else(|| ServiceError::NotFound {
-            what: "import",
-            name: id.clone(),
-        })
+        self.job_view(id)?.ok_or_else(|| ServiceError::NotFound { what: "import", name: id.clone() })
     }
 
     /// The file with the rows that failed so far, one [`ErrorRow`] in JSON a line.
     pub fn import_errors(&self, asked: &Permitted<ReadJob>) -> Result<PathBuf, ServiceError> {
         let id = &asked.request().id;
-        let missing = || ServiceError::NotFound {
-            what: "import",
-            name: id.clone(),
-        };
+        let missing = || ServiceError::NotFound { what: "import", name: id.clone() };
         self.job_view(id)?.ok_or_else(missing)?;
         if let Some(job) = self.imports.known.lock().get(id)
             && let Some(errors) = job.errors.lock().as_mut()
@@ -289,10 +251,7 @@ impl Upload {
         if self.bytes > self.limit {
             return Err(ServiceError::UploadTooLarge { limit: self.limit });
         }
-        self.file
-            .write_all(bytes)
-            .await
-            .map_err(|error| spool_failed(&error))
+        self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))
     }
 
     /// Forgets an upload that did not come to its end.
@@ -328,10 +287,7 @@ impl Job {
     }
 
     pub fn save(&self) -> std::io::Result<()> {
-        write_replacing(
-            &self.folder.join("job.json"),
-            &serde_json::to_vec(&self.view())?,
-        )
+        write_replacing(&self.folder.join("job.json"), &serde_json::to_vec(&self.view())?)
     }
 
     /// Notes a row that was not registered.
@@ -355,16 +311,8 @@ impl Job {
         {
             tracing::warn!(%error, job = self.id, "the error file is not complete");
         }
-        let state = if failure.is_some() {
-            JobState::Failed
-        } else {
-            JobState::Done
-        };
-        *self.end.lock() = Some(End {
-            state,
-            at: Timestamp::now(),
-            failure,
-        });
+        let state = if failure.is_some() { JobState::Failed } else { JobState::Done };
+        *self.end.lock() = Some(End { state, at: Timestamp::now(), failure });
         if let Err(error) = self.save() {
             tracing::warn!(%error, job = self.id, "the job's end could not be written");
         }
@@ -383,19 +331,13 @@ fn job_id(principal: &str, key: Option<&str>) -> Result<String, ServiceError> {
     let mut seed = [0; 32];
     match key {
         Some(key) => {
-            let digest = ring::digest::digest(
-                &ring::digest::SHA256,
-                format!("{principal}\0{key}").as_bytes(),
-            );
+            let digest = ring::digest::digest(&ring::digest::SHA256, format!("{principal}\0{key}").as_bytes());
             seed.copy_from_slice(digest.as_ref());
         }
         None => ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed)
             .map_err(|_| ServiceError::Internal("no randomness".to_owned()))?,
     }
-    Ok(seed[..12]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(seed[..12].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn spool_failed(error: &std::io::Error) -> ServiceError {

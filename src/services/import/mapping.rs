@@ -61,25 +61,16 @@ impl Mapping {
     pub fn apply(&self, row: &Map<String, Json>) -> Result<Json, MappingError> {
         let mut record = Map::new();
         record.insert("identifier".to_owned(), Json::String(self.identifier(row)?));
-        let values: Vec<Json> = self
-            .values
-            .iter()
-            .filter_map(|value| value.apply(row))
-            .collect();
+        let values: Vec<Json> = self.values.iter().filter_map(|value| value.apply(row)).collect();
         record.insert("values".to_owned(), Json::Array(values));
         let mut aliases = Vec::new();
         for alias in &self.aliases {
             if let Some(text) = present(row, &alias.from) {
-                aliases.push(
-                    json!({"scheme": alias.scheme, "identifier": as_text(text, &alias.from)?}),
-                );
+                aliases.push(json!({"scheme": alias.scheme, "identifier": as_text(text, &alias.from)?}));
             }
         }
         record.insert("aliases".to_owned(), Json::Array(aliases));
-        for (name, member) in [
-            ("registrant", &self.registrant),
-            ("template", &self.template),
-        ] {
+        for (name, member) in [("registrant", &self.registrant), ("template", &self.template)] {
             if let Some(text) = member {
                 record.insert(name.to_owned(), Json::String(text.clone()));
             }
@@ -124,13 +115,10 @@ impl MappedValue {
                 let mut data = Map::new();
                 data.insert("format".to_owned(), Json::String(format.clone()));
                 let value = match (format.as_str(), found) {
-                    (
-                        "string" | "decimal" | "date" | "url" | "identifier",
-                        Json::Number(number),
-                    ) => Json::String(number.to_string()),
-                    ("integer", Json::String(text)) => text
-                        .parse::<i64>()
-                        .map_or_else(|_| found.clone(), Json::from),
+                    ("string" | "decimal" | "date" | "url" | "identifier", Json::Number(number)) => {
+                        Json::String(number.to_string())
+                    }
+                    ("integer", Json::String(text)) => text.parse::<i64>().map_or_else(|_| found.clone(), Json::from),
                     ("boolean", Json::String(text)) => match text.as_str() {
                         "true" | "是" | "1" => Json::Bool(true),
                         "false" | "否" | "0" => Json::Bool(false),
@@ -160,9 +148,7 @@ impl MappedValue {
 
 /// The column's content; an absent, null or empty one is none.
 fn present<'a>(row: &'a Map<String, Json>, column: &str) -> Option<&'a Json> {
-    row.get(column).filter(|value| {
-        !value.is_null() && value.as_str().is_none_or(|text| !text.trim().is_empty())
-    })
+    row.get(column).filter(|value| !value.is_null() && value.as_str().is_none_or(|text| !text.trim().is_empty()))
 }
 
 fn as_text(value: &Json, column: &str) -> Result<String, MappingError> {
@@ -209,15 +195,8 @@ mod tests {
                 "aliases": [{"scheme": "gs1", "identifier": "09506000134352"}],
             })
         );
-        let missing = mapping
-            .apply(json!({"名称": "螺栓"}).as_object().unwrap())
-            .unwrap_err();
-        assert_eq!(
-            (missing.column.as_str(), missing.code),
-            ("编号", "column_missing")
-        );
-        assert!(
-            serde_json::from_value::<Mapping>(json!({"identifier": "x", "vlaues": []})).is_err()
-        );
+        let missing = mapping.apply(json!({"名称": "螺栓"}).as_object().unwrap()).unwrap_err();
+        assert_eq!((missing.column.as_str(), missing.code), ("编号", "column_missing"));
+        assert!(serde_json::from_value::<Mapping>(json!({"identifier": "x", "vlaues": []})).is_err());
     }
 }

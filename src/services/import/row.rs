@@ -49,24 +49,15 @@ impl Wanted {
 
 impl Services {
     /// Reads a line into what it wants registered.
-    pub(super) fn wanted(
-        &self,
-        line: &[u8],
-        start: &StartImport,
-        now: Timestamp,
-    ) -> Result<Wanted, Fault> {
-        let json = self
-            .row_reader
-            .read(line)
-            .map_err(|(code, text)| fault(None, code, text))?;
+    pub(super) fn wanted(&self, line: &[u8], start: &StartImport, now: Timestamp) -> Result<Wanted, Fault> {
+        let json = self.row_reader.read(line).map_err(|(code, text)| fault(None, code, text))?;
         let Json::Object(mut row) = json else {
             let text = Text::new("每行应为一个 JSON 对象", "every line must be a JSON object");
             return Err(fault(None, "fields_invalid", text));
         };
         if let Some(mapping) = &start.mapping {
             let mapped = mapping.apply(&row);
-            let mapped =
-                mapped.map_err(|error| fault(Some(error.column), error.code, error.detail))?;
+            let mapped = mapped.map_err(|error| fault(Some(error.column), error.code, error.detail))?;
             row = match mapped {
                 Json::Object(members) => members,
                 _ => Map::new(),
@@ -79,11 +70,8 @@ impl Services {
             let text = Text::new("缺少 identifier", "the member identifier is missing");
             return Err(fault(Some("identifier".to_owned()), "fields_invalid", text));
         };
-        let identifier = self
-            .identifier(&text)
-            .map_err(|error| of_service(&error, start))?;
-        self.policy(&identifier)
-            .map_err(|error| of_service(&error, start))?;
+        let identifier = self.identifier(&text).map_err(|error| of_service(&error, start))?;
+        self.policy(&identifier).map_err(|error| of_service(&error, start))?;
         let draft = Draft::from_json_within(&Json::Object(row), now, &self.settings.draft_limits)
             .map_err(|errors| of_service(&ServiceError::Fields(errors), start))?;
         Ok(Wanted { identifier, draft })
@@ -99,17 +87,13 @@ impl Services {
         let standing = self.standing(wanted.key())?;
         if let Some(standing) = &standing {
             if standing.record.is_tombstone() {
-                return Err(ServiceError::Gone {
-                    identifier: wanted.identifier.spelling().to_owned(),
-                });
+                return Err(ServiceError::Gone { identifier: wanted.identifier.spelling().to_owned() });
             }
             if self.says_the_same(standing, wanted) || start.on_conflict == OnConflict::Skip {
                 return Ok(Decision::Skip);
             }
             if start.on_conflict == OnConflict::Error {
-                return Err(ServiceError::VersionMismatch {
-                    current: Some(standing.record.version),
-                });
+                return Err(ServiceError::VersionMismatch { current: Some(standing.record.version) });
             }
         }
         let change = Change::Put(wanted.draft.clone());
@@ -118,9 +102,7 @@ impl Services {
             self.names_free(&decided.record)?;
             return Ok(Decision::Skip);
         }
-        Ok(Decision::Register(Box::new(
-            self.propose(decided, principal, None)?,
-        )))
+        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
     }
 
     /// Whether the row says what stands there already. When it was said is no difference.
@@ -143,13 +125,10 @@ impl Services {
     /// For a dry run: whether the record's names belong to nobody else. The commit checks again.
     fn names_free(&self, record: &crate::model::record::Record) -> Result<(), ServiceError> {
         for alias in &record.aliases {
-            let other = self
-                .named(alias.key())?
-                .filter(|standing| standing.record.identifier.key() != record.identifier.key());
+            let other =
+                self.named(alias.key())?.filter(|standing| standing.record.identifier.key() != record.identifier.key());
             if other.is_some() {
-                return Err(ServiceError::AliasTaken {
-                    alias: alias.key().clone(),
-                });
+                return Err(ServiceError::AliasTaken { alias: alias.key().clone() });
             }
         }
         Ok(())
@@ -157,25 +136,15 @@ impl Services {
 }
 
 fn fault(column: Option<String>, code: &str, text: Text) -> Fault {
-    Fault {
-        column,
-        code: code.to_owned(),
-        text,
-    }
+    Fault { column, code: code.to_owned(), text }
 }
 
 /// A service's error as a row's fault; where a field is wrong, its own code and the column that it came from.
 pub(super) fn of_service(error: &ServiceError, start: &StartImport) -> Fault {
     match error {
-        ServiceError::Identifier(error) => {
-            fault(Some("identifier".to_owned()), error.code(), error.text())
-        }
+        ServiceError::Identifier(error) => fault(Some("identifier".to_owned()), error.code(), error.text()),
         ServiceError::Fields(errors) => match errors.first() {
-            Some(first) => fault(
-                Some(column_of(&first.pointer, start)),
-                first.code,
-                error.text(),
-            ),
+            Some(first) => fault(Some(column_of(&first.pointer, start)), first.code, error.text()),
             None => fault(None, error.code(), error.text()),
         },
         ServiceError::VersionMismatch { .. } => fault(
@@ -193,17 +162,11 @@ pub(super) fn of_service(error: &ServiceError, start: &StartImport) -> Fault {
 /// The column behind a pointer into the mapped record; without a mapping the pointer itself.
 fn column_of(pointer: &str, start: &StartImport) -> String {
     let mut steps = pointer.split('/').skip(1);
-    let (member, at) = (
-        steps.next(),
-        steps.next().and_then(|at| at.parse::<usize>().ok()),
-    );
-    let column = start
-        .mapping
-        .as_ref()
-        .and_then(|mapping| match (member, at) {
-            (Some("aliases"), Some(at)) => mapping.aliases.get(at).map(|alias| alias.from.clone()),
-            (Some("values"), Some(at)) => mapping.values.get(at).map(|value| value.from.clone()),
-            _ => None,
-        });
+    let (member, at) = (steps.next(), steps.next().and_then(|at| at.parse::<usize>().ok()));
+    let column = start.mapping.as_ref().and_then(|mapping| match (member, at) {
+        (Some("aliases"), Some(at)) => mapping.aliases.get(at).map(|alias| alias.from.clone()),
+        (Some("values"), Some(at)) => mapping.values.get(at).map(|value| value.from.clone()),
+        _ => None,
+    });
     column.unwrap_or_else(|| pointer.to_owned())
 }

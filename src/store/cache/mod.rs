@@ -107,27 +107,18 @@ impl AnswerCache {
         let shelved = self.shelf.get(&key).or_else(|| self.negative.get(&key))?;
         let fresh = shelved.answer.until == 0 || now < shelved.answer.until;
         // GENERATION
-        (fresh && shelved.generation == self.generation(name).load(Ordering::Acquire))
-            .then_some(shelved.answer)
+        (fresh && shelved.generation == self.generation(name).load(Ordering::Acquire)).then_some(shelved.answer)
     }
 
     /// Call before reading the record store.
     pub fn begin(&self, name: &str) -> Fill {
-        Fill {
-            generation: self.generation(name).load(Ordering::Acquire),
-        }
+        Fill { generation: self.generation(name).load(Ordering::Acquire) }
     }
 
     /// Shelves what was read since `begin`.
     pub fn fill(&self, fill: Fill, class: ViewClass, name: &str, answer: Answer) {
         let shelf = if answer.until == 0 { &self.shelf } else { &self.negative };
-        shelf.insert(
-            (class, name.into()),
-            Shelved {
-                generation: fill.generation,
-                answer,
-            },
-        );
+        shelf.insert((class, name.into()), Shelved { generation: fill.generation, answer });
     }
 
     /// The name answers something else from now on.
@@ -192,15 +183,7 @@ mod tests {
     fn a_negative_answer_is_asked_anew_after_its_time() {
         let cache = AnswerCache::new(1 << 20, 10, 500);
         let fill = cache.begin("a/2");
-        cache.fill(
-            fill,
-            ViewClass::Public,
-            "a/2",
-            Answer {
-                until: 105,
-                ..answer("none")
-            },
-        );
+        cache.fill(fill, ViewClass::Public, "a/2", Answer { until: 105, ..answer("none") });
         assert!(cache.find(ViewClass::Public, "a/2", 104).is_some());
         assert!(cache.find(ViewClass::Public, "a/2", 105).is_none());
     }

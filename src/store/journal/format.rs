@@ -63,10 +63,7 @@ impl FrameKind {
 
     /// Whether the frame's statement is a leaf of the registry tree.
     pub fn in_registry(self) -> bool {
-        matches!(
-            self,
-            FrameKind::Entry | FrameKind::Statement | FrameKind::Erasure
-        )
+        matches!(self, FrameKind::Entry | FrameKind::Statement | FrameKind::Erasure)
     }
 
     /// Whether the frame's statement is a leaf of the audit tree.
@@ -97,11 +94,7 @@ impl SegmentHeader {
         out[..8].copy_from_slice(&SEGMENT_MAGIC);
         out[8..12].copy_from_slice(&self.number.to_le_bytes());
         // Lengths are whole kibibytes, so that four bytes reach 4 TiB.
-        out[12..16].copy_from_slice(
-            &u32::try_from(self.length / 1024)
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
+        out[12..16].copy_from_slice(&u32::try_from(self.length / 1024).unwrap_or(u32::MAX).to_le_bytes());
         out[16..20].copy_from_slice(&self.seed.to_le_bytes());
         out[20..28].copy_from_slice(&self.first_sequence.to_le_bytes());
         out[28..60].copy_from_slice(&self.previous);
@@ -113,8 +106,7 @@ impl SegmentHeader {
     /// Decodes; `None` where the magic or the checksum is wrong.
     pub fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
         let mut read = Reader(bytes);
-        if read.take(8)? != SEGMENT_MAGIC || crc32c::crc32c(bytes.get(..60)?) != u32_at(bytes, 60)?
-        {
+        if read.take(8)? != SEGMENT_MAGIC || crc32c::crc32c(bytes.get(..60)?) != u32_at(bytes, 60)? {
             return None;
         }
         Some(SegmentHeader {
@@ -157,12 +149,9 @@ impl GroupHeader {
         out[..4].copy_from_slice(&GROUP_MAGIC.to_le_bytes());
         out[8..12].copy_from_slice(&self.frame_bytes.to_le_bytes());
         out[12..16].copy_from_slice(&self.frames.to_le_bytes());
-        for (at, number) in [
-            (16, self.first_sequence),
-            (24, self.durable_sequence),
-            (32, self.registry_size),
-            (40, self.audit_size),
-        ] {
+        for (at, number) in
+            [(16, self.first_sequence), (24, self.durable_sequence), (32, self.registry_size), (40, self.audit_size)]
+        {
             out[at..at + 8].copy_from_slice(&number.to_le_bytes());
         }
         out[48..80].copy_from_slice(&self.previous);
@@ -174,9 +163,7 @@ impl GroupHeader {
     /// Decodes; `None` where these bytes are not the head of a group of the segment with this seed.
     pub fn decode(bytes: &[u8], seed: u32) -> Option<GroupHeader> {
         let bytes = bytes.get(..GROUP_HEADER_BYTES)?;
-        if u32_at(bytes, 0)? != GROUP_MAGIC
-            || crc32c::crc32c_append(seed, &bytes[8..]) != u32_at(bytes, 4)?
-        {
+        if u32_at(bytes, 0)? != GROUP_MAGIC || crc32c::crc32c_append(seed, &bytes[8..]) != u32_at(bytes, 4)? {
             return None;
         }
         let mut read = Reader(&bytes[8..]);
@@ -254,17 +241,11 @@ pub fn encode_frame(frame: &FrameContent, meta: &[u8], seed: u32, out: &mut Vec<
 pub fn decode_frame(bytes: &[u8], seed: u32) -> Option<FrameView<'_>> {
     let head = bytes.get(..FRAME_HEADER_BYTES)?;
     let kind = FrameKind::from_byte(head[0])?;
-    let (meta_bytes, statement_bytes, disclosures_bytes) = (
-        u32_at(head, 4)? as usize,
-        u32_at(head, 8)? as usize,
-        u32_at(head, 12)? as usize,
-    );
+    let (meta_bytes, statement_bytes, disclosures_bytes) =
+        (u32_at(head, 4)? as usize, u32_at(head, 8)? as usize, u32_at(head, 12)? as usize);
     let mut read = Reader(&bytes[FRAME_HEADER_BYTES..]);
-    let (meta, statement, disclosures) = (
-        read.take(meta_bytes)?,
-        read.take(statement_bytes)?,
-        read.take(disclosures_bytes)?,
-    );
+    let (meta, statement, disclosures) =
+        (read.take(meta_bytes)?, read.take(statement_bytes)?, read.take(disclosures_bytes)?);
     let mut crc = crc32c::crc32c_append(seed, &head[..16]);
     crc = crc32c::crc32c_append(crc, meta);
     crc = crc32c::crc32c_append(crc, statement);
@@ -372,15 +353,9 @@ mod tests {
         let mut bytes = Vec::new();
         encode_frame(&frame(), &frame().meta, 7, &mut bytes);
         let view = decode_frame(&bytes, 7).unwrap();
-        assert_eq!(
-            (view.statement, view.disclosures, view.meta),
-            (&b"statement"[..], &b"one~two"[..], &[1, 2, 3][..])
-        );
+        assert_eq!((view.statement, view.disclosures, view.meta), (&b"statement"[..], &b"one~two"[..], &[1, 2, 3][..]));
         assert!(view.disclosures_whole);
-        assert!(
-            decode_frame(&bytes, 8).is_none(),
-            "another segment's frame must not pass"
-        );
+        assert!(decode_frame(&bytes, 8).is_none(), "another segment's frame must not pass");
         for at in 0..view.disclosures_offset() {
             if (20..24).contains(&at) {
                 continue; // the disclosures' checksum: a flip there shows as disclosures that are not whole
@@ -392,10 +367,7 @@ mod tests {
         for at in (20..24).chain(view.disclosures_offset()..bytes.len()) {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(
-                !decode_frame(&damaged, 7).unwrap().disclosures_whole,
-                "flip at {at}"
-            );
+            assert!(!decode_frame(&damaged, 7).unwrap().disclosures_whole, "flip at {at}");
         }
     }
 
@@ -419,13 +391,7 @@ mod tests {
             damaged[at] ^= 0x10;
             assert_eq!(GroupHeader::decode(&damaged, 3), None, "flip at {at}");
         }
-        let segment = SegmentHeader {
-            number: 3,
-            length: 65_536,
-            seed: 9,
-            first_sequence: 77,
-            previous: [6; 32],
-        };
+        let segment = SegmentHeader { number: 3, length: 65_536, seed: 9, first_sequence: 77, previous: [6; 32] };
         let encoded = segment.encode();
         assert_eq!(SegmentHeader::decode(&encoded), Some(segment));
         for at in 0..SEGMENT_HEADER_BYTES {

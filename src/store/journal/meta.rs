@@ -19,14 +19,9 @@ pub enum Effect {
 
 impl Effect {
     pub(in crate::store) fn from_byte(byte: u8) -> Option<Effect> {
-        [
-            Effect::None,
-            Effect::Created,
-            Effect::Updated,
-            Effect::Deleted,
-        ]
-        .into_iter()
-        .find(|effect| *effect as u8 == byte)
+        [Effect::None, Effect::Created, Effect::Updated, Effect::Deleted]
+            .into_iter()
+            .find(|effect| *effect as u8 == byte)
     }
 }
 
@@ -96,11 +91,9 @@ impl Meta {
         if let Some(field) = encoded.get_mut(12..20) {
             field.copy_from_slice(&index.to_le_bytes());
         }
-        for (field, number) in encoded.chunks_exact_mut(4).take(3).zip([
-            previous.segment,
-            previous.offset,
-            previous.length,
-        ]) {
+        for (field, number) in
+            encoded.chunks_exact_mut(4).take(3).zip([previous.segment, previous.offset, previous.length])
+        {
             field.copy_from_slice(&number.to_le_bytes());
         }
     }
@@ -108,26 +101,15 @@ impl Meta {
     /// Decodes; `None` where the bytes are no meta (their checksum held, so another program wrote them).
     pub fn decode(bytes: &[u8]) -> Option<Meta> {
         let mut read = Reader(bytes);
-        let previous = Location {
-            segment: read.u32()?,
-            offset: read.u32()?,
-            length: read.u32()?,
-        };
+        let previous = Location { segment: read.u32()?, offset: read.u32()?, length: read.u32()? };
         let previous_index = read.u64()?;
-        let (version, registered, time) = (
-            read.u64()?,
-            read.u64()?.cast_signed(),
-            read.u64()?.cast_signed(),
-        );
+        let (version, registered, time) = (read.u64()?, read.u64()?.cast_signed(), read.u64()?.cast_signed());
         let effect = Effect::from_byte(read.u8()?)?;
         let principal = String::from_utf8(read.bytes()?.to_vec()).ok()?;
         let idempotency = if read.0.is_empty() {
             None
         } else {
-            Some(Idempotency {
-                key: String::from_utf8(read.bytes()?.to_vec()).ok()?,
-                request: read.hash()?,
-            })
+            Some(Idempotency { key: String::from_utf8(read.bytes()?.to_vec()).ok()?, request: read.hash()? })
         };
         let previous = (previous != Location::default()).then_some(previous);
         read.0.is_empty().then_some(Meta {
@@ -156,17 +138,10 @@ mod tests {
     fn meta_survives_the_trip_with_and_without_its_options() {
         let mut meta = Meta::plain(1_700_000_000, "key:abc");
         assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
-        meta.previous = Some(Location {
-            segment: 1,
-            offset: 2,
-            length: 3,
-        });
+        meta.previous = Some(Location { segment: 1, offset: 2, length: 3 });
         meta.version = 9;
         meta.effect = Effect::Updated;
-        meta.idempotency = Some(Idempotency {
-            key: "批次-1".into(),
-            request: [7; 32],
-        });
+        meta.idempotency = Some(Idempotency { key: "批次-1".into(), request: [7; 32] });
         assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
         assert_eq!(Meta::decode(&meta.encode()[1..]), None);
     }

@@ -20,9 +20,7 @@ use parking_lot::RwLock;
 use ring::rand::SecureRandom;
 
 pub use self::format::{FrameContent, FrameKind, GroupHash};
-use self::format::{
-    FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
-};
+use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, Meta};
 pub use self::recover::{Examined, Recovered, Start, cut, examine};
 use super::medium::{Medium, MediumFile};
@@ -42,15 +40,9 @@ pub struct Location {
 pub enum JournalError {
     /// The disk said no.
     #[error("journal: {action} {segment}: {source}")]
-    Io {
-        action: &'static str,
-        segment: String,
-        source: io::Error,
-    },
+    Io { action: &'static str, segment: String, source: io::Error },
     /// There is no room for another segment; nothing was written.
-    #[error(
-        "journal: no room for another segment of {needed} bytes: free disk space, then write again"
-    )]
+    #[error("journal: no room for another segment of {needed} bytes: free disk space, then write again")]
     Full { needed: u64 },
     /// Bytes that were durable are not what was written.
     #[error(
@@ -58,13 +50,7 @@ pub enum JournalError {
          acknowledged, so nothing is cut. Repair: put back {segment} from a backup or a mirror, or, where there is none, \
          `mingpai doctor --cut-journal {segment}:{offset}` keeps all before this place, moves the rest aside and says what is lost"
     )]
-    Damaged {
-        segment: String,
-        offset: u64,
-        sequence: u64,
-        durable: u64,
-        what: &'static str,
-    },
+    Damaged { segment: String, offset: u64, sequence: u64, durable: u64, what: &'static str },
     /// A group larger than a segment.
     #[error("a group of {bytes} bytes does not fit into a segment of {segment_bytes}")]
     GroupTooLarge { bytes: usize, segment_bytes: u64 },
@@ -148,25 +134,15 @@ impl Journal {
     pub fn append(&mut self, frames: &[FrameContent]) -> Result<Vec<Appended>, JournalError> {
         let frame_bytes: usize = frames.iter().map(FrameContent::whole_bytes).sum();
         if frame_bytes > self.group_limit() {
-            return Err(JournalError::GroupTooLarge {
-                bytes: frame_bytes,
-                segment_bytes: self.segment_bytes,
-            });
+            return Err(JournalError::GroupTooLarge { bytes: frame_bytes, segment_bytes: self.segment_bytes });
         }
-        let whole =
-            (GROUP_HEADER_BYTES + frame_bytes).next_multiple_of(format::GROUP_ALIGNMENT) as u64;
-        if self
-            .reader
-            .last()
-            .is_none_or(|last| u64::from(self.tail.offset) + whole > last.header.length)
-        {
+        let whole = (GROUP_HEADER_BYTES + frame_bytes).next_multiple_of(format::GROUP_ALIGNMENT) as u64;
+        if self.reader.last().is_none_or(|last| u64::from(self.tail.offset) + whole > last.header.length) {
             // A crash in here leaves a file under a temporary name, or an empty segment: recovery takes both.
             self.add_segment()?;
         }
         let Some(segment) = self.reader.last() else {
-            return Err(JournalError::Full {
-                needed: self.segment_bytes,
-            });
+            return Err(JournalError::Full { needed: self.segment_bytes });
         };
         let header = GroupHeader {
             frame_bytes: frame_bytes as u32,
@@ -180,34 +156,19 @@ impl Journal {
         let (appended, next) = self.lay_out(&header, frames, segment.header.seed);
         // A crash from here on leaves the group whole or torn: it was not acknowledged either way.
         let offset = u64::from(self.tail.offset);
-        segment
-            .file
-            .write_all_at(&self.buffer, offset)
-            .map_err(|e| io_error("write", segment.header.number, e))?;
-        segment
-            .file
-            .sync_data()
-            .map_err(|e| io_error("fdatasync", segment.header.number, e))?;
+        segment.file.write_all_at(&self.buffer, offset).map_err(|e| io_error("write", segment.header.number, e))?;
+        segment.file.sync_data().map_err(|e| io_error("fdatasync", segment.header.number, e))?;
         self.tail = next;
         Ok(appended)
     }
 
-    fn lay_out(
-        &mut self,
-        header: &GroupHeader,
-        frames: &[FrameContent],
-        seed: u32,
-    ) -> (Vec<Appended>, Tail) {
+    fn lay_out(&mut self, header: &GroupHeader, frames: &[FrameContent], seed: u32) -> (Vec<Appended>, Tail) {
         let mut next = self.tail;
         let mut hasher = GroupHasher::new(&self.tail.previous);
         let mut body = Vec::with_capacity(header.frame_bytes as usize);
         let mut appended: Vec<Appended> = Vec::with_capacity(frames.len());
         for frame in frames {
-            let index = if frame.kind.in_audit() {
-                next.audit_size
-            } else {
-                next.registry_size
-            };
+            let index = if frame.kind.in_audit() { next.audit_size } else { next.registry_size };
             let location = Location {
                 segment: self.tail.segment,
                 offset: self.tail.offset + (GROUP_HEADER_BYTES + body.len()) as u32,
@@ -217,11 +178,7 @@ impl Journal {
             if let Some(earlier) = frame.previous_in_group.and_then(|at| appended.get(at)) {
                 Meta::set_previous(&mut meta, earlier.location, earlier.index);
             }
-            appended.push(Appended {
-                sequence: next.sequence,
-                location,
-                index,
-            });
+            appended.push(Appended { sequence: next.sequence, location, index });
             format::encode_frame(frame, &meta, seed, &mut body);
             hasher.add(frame.kind, &meta, &frame.statement);
             next.count(frame.kind);
@@ -248,27 +205,18 @@ impl Journal {
             previous: self.tail.previous,
         };
         let fail = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => JournalError::Full {
-                needed: self.segment_bytes,
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                JournalError::Full { needed: self.segment_bytes }
+            }
             _ => io_error("create", number, error),
         };
-        let (name, temporary) = (
-            segment_name(number),
-            format!("{}.new", segment_name(number)),
-        );
-        let file = self
-            .medium
-            .create(&temporary, self.segment_bytes)
-            .map_err(fail)?;
+        let (name, temporary) = (segment_name(number), format!("{}.new", segment_name(number)));
+        let file = self.medium.create(&temporary, self.segment_bytes).map_err(fail)?;
         file.write_all_at(&header.encode(), 0).map_err(fail)?;
         file.sync_data().map_err(fail)?;
         self.medium.rename(&temporary, &name).map_err(fail)?;
         self.medium.sync_directory().map_err(fail)?;
-        self.reader
-            .segments
-            .write()
-            .push(Arc::new(Segment { header, file }));
+        self.reader.segments.write().push(Arc::new(Segment { header, file }));
         self.tail.segment = number;
         self.tail.offset = SEGMENT_HEADER_BYTES as u32;
         Ok(())
@@ -286,17 +234,11 @@ impl Journal {
             let offset = u64::from(location.offset) + view.disclosures_offset() as u64;
             // Also what looks blank is written again: a failed fsync may have left it so in memory alone.
             let zeros = vec![0; view.disclosures.len()];
-            segment
-                .file
-                .write_all_at(&zeros, offset)
-                .map_err(|e| io_error("blank", location.segment, e))?;
+            segment.file.write_all_at(&zeros, offset).map_err(|e| io_error("blank", location.segment, e))?;
             touched.insert(location.segment, segment);
         }
         for (number, segment) in touched {
-            segment
-                .file
-                .sync_data()
-                .map_err(|e| io_error("fdatasync", number, e))?;
+            segment.file.sync_data().map_err(|e| io_error("fdatasync", number, e))?;
         }
         Ok(())
     }
@@ -319,8 +261,7 @@ impl Reader {
         if !view.disclosures_whole && view.disclosures.iter().any(|byte| *byte != 0) {
             return Err(segment.damaged(location, "the checksum of the disclosures is wrong"));
         }
-        own(&view, location, 0, 0)
-            .ok_or_else(|| segment.damaged(location, "the frame's meta is not readable"))
+        own(&view, location, 0, 0).ok_or_else(|| segment.damaged(location, "the frame's meta is not readable"))
     }
 
     /// Whether a frame still has the disclosures that it was written with.
@@ -338,13 +279,9 @@ impl Reader {
         let segments = self.segments.read();
         let first = segments.first().map_or(1, |segment| segment.header.number);
         let at = number.checked_sub(first).map(|at| at as usize);
-        at.and_then(|at| segments.get(at)).cloned().ok_or_else(|| {
-            io_error(
-                "find",
-                number,
-                io::Error::new(io::ErrorKind::NotFound, "no such segment"),
-            )
-        })
+        at.and_then(|at| segments.get(at))
+            .cloned()
+            .ok_or_else(|| io_error("find", number, io::Error::new(io::ErrorKind::NotFound, "no such segment")))
     }
 }
 
@@ -402,15 +339,9 @@ fn segment_name(number: u32) -> String {
 }
 
 fn segment_number(name: &str) -> Option<u32> {
-    name.strip_suffix(".journal")
-        .filter(|digits| digits.len() == 10)
-        .and_then(|digits| digits.parse().ok())
+    name.strip_suffix(".journal").filter(|digits| digits.len() == 10).and_then(|digits| digits.parse().ok())
 }
 
 fn io_error(action: &'static str, number: u32, source: io::Error) -> JournalError {
-    JournalError::Io {
-        action,
-        segment: segment_name(number),
-        source,
-    }
+    JournalError::Io { action, segment: segment_name(number), source }
 }

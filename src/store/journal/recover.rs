@@ -17,8 +17,7 @@ use parking_lot::RwLock;
 use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::scan::{Scan, after, frames, group_at};
 use super::{
-    Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name,
-    segment_number,
+    Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name, segment_number,
 };
 use crate::store::medium::Medium;
 
@@ -46,42 +45,24 @@ pub struct Recovered {
 
 impl Journal {
     /// Opens the journal in this folder, making it where there is none.
-    pub fn open(
-        medium: Arc<dyn Medium>,
-        segment_bytes: u64,
-        start: Start,
-    ) -> Result<Recovered, JournalError> {
+    pub fn open(medium: Arc<dyn Medium>, segment_bytes: u64, start: Start) -> Result<Recovered, JournalError> {
         let segments = open_segments(medium.as_ref())?;
-        let reader = Arc::new(Reader {
-            segments: RwLock::new(segments.clone()),
-        });
+        let reader = Arc::new(Reader { segments: RwLock::new(segments.clone()) });
         let from = start.tail.unwrap_or_else(|| reader.start());
         let scan = Scan::new(from).run(&segments, start.durable_sequence)?;
-        let journal = Journal {
-            medium,
-            reader,
-            segment_bytes,
-            tail: scan.tail,
-            buffer: Vec::new(),
-        };
+        let journal = Journal { medium, reader, segment_bytes, tail: scan.tail, buffer: Vec::new() };
         let cut = journal.mend(&scan)?;
         Ok(Recovered {
             journal,
             from,
             cut,
-            erased: scan
-                .erased
-                .into_iter()
-                .map(|(location, sequence)| (sequence, location))
-                .collect(),
+            erased: scan.erased.into_iter().map(|(location, sequence)| (sequence, location)).collect(),
         })
     }
 
     /// Writes the last group again, zeros what follows it, and makes both durable.
     fn mend(&self, scan: &Scan) -> Result<Option<(String, u64, u64)>, JournalError> {
-        self.medium
-            .sync_directory()
-            .map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
+        self.medium.sync_directory().map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
         let Some(last) = self.reader.last() else {
             return Ok(None);
         };
@@ -89,22 +70,13 @@ impl Journal {
         if let Some((segment, offset, bytes)) = &scan.last_group
             && *segment == number
         {
-            last.file
-                .write_all_at(bytes, *offset)
-                .map_err(|e| io_error("rewrite", number, e))?;
+            last.file.write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", number, e))?;
         }
         let from = u64::from(scan.tail.offset);
         let rest = last.rest(from)?;
-        let cut_bytes = rest
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |at| at + 1);
-        last.file
-            .write_all_at(&vec![0; cut_bytes], from)
-            .map_err(|e| io_error("cut", number, e))?;
-        last.file
-            .sync_data()
-            .map_err(|e| io_error("fdatasync", number, e))?;
+        let cut_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        last.file.write_all_at(&vec![0; cut_bytes], from).map_err(|e| io_error("cut", number, e))?;
+        last.file.sync_data().map_err(|e| io_error("fdatasync", number, e))?;
         Ok((cut_bytes > 0).then(|| (segment_name(number), from, cut_bytes as u64)))
     }
 }
@@ -119,10 +91,7 @@ impl Reader {
     ) -> Result<(), E> {
         let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         let mut place = from;
-        for segment in segments
-            .iter()
-            .filter(|segment| segment.header.number >= from.segment)
-        {
+        for segment in segments.iter().filter(|segment| segment.header.number >= from.segment) {
             // What the sequencer appends meanwhile is not asked for.
             if place.sequence >= until.sequence {
                 break;
@@ -135,9 +104,7 @@ impl Reader {
             while place.sequence < until.sequence
                 && let Some(group) = group_at(&bytes, &place, segment.header.seed)
             {
-                for (sequence, location, view, index) in
-                    frames(&bytes, &place, &group, segment.header.seed)
-                {
+                for (sequence, location, view, index) in frames(&bytes, &place, &group, segment.header.seed) {
                     let erased = view.disclosures.iter().all(|byte| *byte == 0);
                     let frame = own(&view, location, sequence, index)
                         .filter(|_| view.disclosures_whole || erased)
@@ -162,69 +129,37 @@ impl Reader {
 
     /// The place of the first frame.
     pub fn start(&self) -> Tail {
-        let first = self
-            .segments
-            .read()
-            .first()
-            .map(|first| (first.header.number, first.header.previous));
+        let first = self.segments.read().first().map(|first| (first.header.number, first.header.previous));
         let (segment, previous) = first.unwrap_or((0, [0; 32]));
-        let offset = if segment == 0 {
-            0
-        } else {
-            SEGMENT_HEADER_BYTES as u32
-        };
-        Tail {
-            segment,
-            offset,
-            sequence: 0,
-            registry_size: 0,
-            audit_size: 0,
-            previous,
-        }
+        let offset = if segment == 0 { 0 } else { SEGMENT_HEADER_BYTES as u32 };
+        Tail { segment, offset, sequence: 0, registry_size: 0, audit_size: 0, previous }
     }
 }
 
 impl Segment {
     /// The segment's bytes from an offset to its end.
     pub(super) fn rest(&self, offset: u64) -> Result<Vec<u8>, JournalError> {
-        let mut bytes =
-            vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
-        self.file
-            .read_exact_at(&mut bytes, offset)
-            .map_err(|e| io_error("read", self.header.number, e))?;
+        let mut bytes = vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
+        self.file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", self.header.number, e))?;
         Ok(bytes)
     }
 }
 
 fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError> {
-    let names = medium
-        .list()
-        .map_err(|e| io_error("list the folder of", 0, e))?;
+    let names = medium.list().map_err(|e| io_error("list the folder of", 0, e))?;
     for name in names.iter().filter(|name| name.ends_with(".journal.new")) {
-        medium
-            .remove(name)
-            .map_err(|e| io_error("remove a half-made", 0, e))?;
+        medium.remove(name).map_err(|e| io_error("remove a half-made", 0, e))?;
     }
-    let mut numbers: Vec<u32> = names
-        .iter()
-        .filter_map(|name| segment_number(name))
-        .collect();
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     let mut segments = Vec::with_capacity(numbers.len());
     for (at, &number) in numbers.iter().enumerate() {
-        let damaged = |what| JournalError::Damaged {
-            segment: segment_name(number),
-            offset: 0,
-            sequence: 0,
-            durable: 0,
-            what,
-        };
+        let damaged =
+            |what| JournalError::Damaged { segment: segment_name(number), offset: 0, sequence: 0, durable: 0, what };
         if number != at as u32 + 1 {
             return Err(damaged("the segment before it is missing"));
         }
-        let file = medium
-            .open(&segment_name(number))
-            .map_err(|e| io_error("open", number, e))?;
+        let file = medium.open(&segment_name(number)).map_err(|e| io_error("open", number, e))?;
         let length = file.length().map_err(|e| io_error("measure", number, e))?;
         let mut head = [0; SEGMENT_HEADER_BYTES];
         match file.read_exact_at(&mut head, 0) {
@@ -233,8 +168,7 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
             }
             _ => {}
         }
-        let header =
-            SegmentHeader::decode(&head).ok_or_else(|| damaged("the segment's head is wrong"))?;
+        let header = SegmentHeader::decode(&head).ok_or_else(|| damaged("the segment's head is wrong"))?;
         if header.number != number {
             return Err(damaged("the segment's head names another number"));
         }
@@ -258,9 +192,7 @@ pub struct Examined {
 /// Scans a whole journal without mending anything. A torn end is no damage: the next opening cuts it.
 pub fn examine(medium: &dyn Medium) -> Result<Examined, JournalError> {
     let segments = open_segments(medium)?;
-    let reader = Reader {
-        segments: RwLock::new(segments.clone()),
-    };
+    let reader = Reader { segments: RwLock::new(segments.clone()) };
     let tail = Scan::new(reader.start()).run(&segments, 0)?.tail;
     Ok(Examined {
         segments: segments.len(),
@@ -273,48 +205,28 @@ pub fn examine(medium: &dyn Medium) -> Result<Examined, JournalError> {
 /// Cuts a damaged journal at a group: an operator's decision, never the program's. What is behind that place is copied to
 /// files named `*.cut` first, and the frames that are lost are counted by what stood in their groups' heads.
 pub fn cut(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(), JournalError> {
-    let number = segment_number(segment).ok_or_else(|| {
-        io_error(
-            "find",
-            0,
-            io::Error::other(format!("{segment} is no segment's name")),
-        )
-    })?;
-    let names = medium
-        .list()
-        .map_err(|e| io_error("list the folder of", number, e))?;
-    let mut later: Vec<u32> = names
-        .iter()
-        .filter_map(|name| segment_number(name))
-        .filter(|found| *found > number)
-        .collect();
+    let number = segment_number(segment)
+        .ok_or_else(|| io_error("find", 0, io::Error::other(format!("{segment} is no segment's name"))))?;
+    let names = medium.list().map_err(|e| io_error("list the folder of", number, e))?;
+    let mut later: Vec<u32> =
+        names.iter().filter_map(|name| segment_number(name)).filter(|found| *found > number).collect();
     later.sort_unstable();
-    let file = medium
-        .open(segment)
-        .map_err(|e| io_error("open", number, e))?;
+    let file = medium.open(segment).map_err(|e| io_error("open", number, e))?;
     let length = file.length().map_err(|e| io_error("measure", number, e))?;
     let rest = usize::try_from(length.saturating_sub(offset)).unwrap_or(0);
     let mut bytes = vec![0; rest];
-    file.read_exact_at(&mut bytes, offset)
-        .map_err(|e| io_error("read", number, e))?;
+    file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", number, e))?;
     let kept = medium
         .create(&format!("{segment}.{offset}.cut"), bytes.len() as u64)
         .map_err(|e| io_error("copy", number, e))?;
-    kept.write_all_at(&bytes, 0)
-        .map_err(|e| io_error("copy", number, e))?;
+    kept.write_all_at(&bytes, 0).map_err(|e| io_error("copy", number, e))?;
     kept.sync_data().map_err(|e| io_error("copy", number, e))?;
     // The last first: a crash in between leaves a journal that ends earlier, never one with a hole.
     for number in later.into_iter().rev() {
         let name = segment_name(number);
-        medium
-            .rename(&name, &format!("{name}.cut"))
-            .map_err(|e| io_error("move aside", number, e))?;
+        medium.rename(&name, &format!("{name}.cut")).map_err(|e| io_error("move aside", number, e))?;
     }
-    medium
-        .sync_directory()
-        .map_err(|e| io_error("sync the folder of", number, e))?;
-    file.write_all_at(&vec![0; rest], offset)
-        .map_err(|e| io_error("cut", number, e))?;
-    file.sync_data()
-        .map_err(|e| io_error("fdatasync", number, e))
+    medium.sync_directory().map_err(|e| io_error("sync the folder of", number, e))?;
+    file.write_all_at(&vec![0; rest], offset).map_err(|e| io_error("cut", number, e))?;
+    file.sync_data().map_err(|e| io_error("fdatasync", number, e))
 }

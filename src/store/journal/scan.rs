@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::format::{
-    self, FrameKind, GROUP_ALIGNMENT, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES,
-};
+use super::format::{self, FrameKind, GROUP_ALIGNMENT, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES};
 use super::{JournalError, Location, Meta, Segment, Tail, segment_name};
 
 /// What a scan has found so far.
@@ -21,41 +19,20 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn new(from: Tail) -> Scan {
-        Scan {
-            tail: from,
-            durable: from.sequence,
-            last_group: None,
-            unwhole: Vec::new(),
-            erased: HashMap::new(),
-        }
+        Scan { tail: from, durable: from.sequence, last_group: None, unwhole: Vec::new(), erased: HashMap::new() }
     }
 
-    pub(super) fn run(
-        mut self,
-        segments: &[Arc<Segment>],
-        durable_sequence: u64,
-    ) -> Result<Scan, JournalError> {
+    pub(super) fn run(mut self, segments: &[Arc<Segment>], durable_sequence: u64) -> Result<Scan, JournalError> {
         let last_number = segments.last().map_or(0, |last| last.header.number);
         if self.tail.segment > last_number {
-            return Err(self.damaged(
-                self.tail.segment,
-                "the segment that the last checkpoint names is missing",
-            ));
+            return Err(self.damaged(self.tail.segment, "the segment that the last checkpoint names is missing"));
         }
         let first_number = self.tail.segment;
-        for segment in segments
-            .iter()
-            .filter(|segment| segment.header.number >= first_number)
-        {
+        for segment in segments.iter().filter(|segment| segment.header.number >= first_number) {
             let header = &segment.header;
             if header.number > self.tail.segment {
-                if header.first_sequence != self.tail.sequence
-                    || header.previous != self.tail.previous
-                {
-                    return Err(self.damaged(
-                        self.tail.segment,
-                        "a durable group does not pass its checksum",
-                    ));
+                if header.first_sequence != self.tail.sequence || header.previous != self.tail.previous {
+                    return Err(self.damaged(self.tail.segment, "a durable group does not pass its checksum"));
                 }
                 self.tail.segment = header.number;
                 self.tail.offset = SEGMENT_HEADER_BYTES as u32;
@@ -105,21 +82,12 @@ impl Scan {
             self.erased.extend(erased);
             let start = place.offset as usize;
             self.tail = after(bytes, &place, &group, seed);
-            self.last_group = Some((
-                place.segment,
-                start as u64,
-                bytes[start..self.tail.offset as usize].to_vec(),
-            ));
+            self.last_group = Some((place.segment, start as u64, bytes[start..self.tail.offset as usize].to_vec()));
         }
     }
 
     /// At the end of the last segment: is what follows torn, or was it durable?
-    fn judge_end(
-        &self,
-        bytes: &[u8],
-        seed: u32,
-        durable_sequence: u64,
-    ) -> Result<(), JournalError> {
+    fn judge_end(&self, bytes: &[u8], seed: u32, durable_sequence: u64) -> Result<(), JournalError> {
         let from = self.tail.offset as usize;
         let watermark = later_watermark(bytes, from, seed).max(durable_sequence);
         if watermark > self.tail.sequence {
@@ -131,10 +99,8 @@ impl Scan {
                 what: "a durable group does not pass its checksum",
             });
         }
-        if let Some((sequence, location)) = self
-            .unwhole
-            .iter()
-            .find(|(_, location)| !self.erased.contains_key(location))
+        if let Some((sequence, location)) =
+            self.unwhole.iter().find(|(_, location)| !self.erased.contains_key(location))
         {
             return Err(JournalError::Damaged {
                 segment: segment_name(location.segment),
@@ -167,9 +133,7 @@ fn shown_durable(bytes: &[u8], seed: u32, place: &Tail, group: &GroupHeader) -> 
 /// Whether anything was ever written behind a group. After a torn write there are zeros; behind a blanked frame stands its
 /// erasure, even if that cannot be read any more.
 fn written_after(bytes: &[u8], place: &Tail, group: &GroupHeader) -> bool {
-    bytes
-        .get(place.offset as usize + group.whole_bytes()..)
-        .is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
+    bytes.get(place.offset as usize + group.whole_bytes()..).is_some_and(|rest| rest.iter().any(|byte| *byte != 0))
 }
 
 /// The highest watermark of any group head at or after an offset: the proof that something before it was durable.
@@ -186,9 +150,7 @@ fn later_watermark(bytes: &[u8], from: usize, seed: u32) -> u64 {
 pub(super) fn group_at(bytes: &[u8], place: &Tail, seed: u32) -> Option<GroupHeader> {
     let at = place.offset as usize;
     let group = GroupHeader::decode(bytes.get(at..)?, seed)?;
-    let frame_bytes = bytes
-        .get(at + format::GROUP_HEADER_BYTES..)?
-        .get(..group.frame_bytes as usize)?;
+    let frame_bytes = bytes.get(at + format::GROUP_HEADER_BYTES..)?.get(..group.frame_bytes as usize)?;
     if group.first_sequence != place.sequence
         || group.registry_size != place.registry_size
         || group.audit_size != place.audit_size
@@ -216,16 +178,8 @@ pub(super) fn frames<'a>(
     let mut offset = place.offset as usize + format::GROUP_HEADER_BYTES;
     (0..group.frames).map_while(move |_| {
         let view = format::decode_frame(bytes.get(offset..)?, seed)?;
-        let location = Location {
-            segment: counted.segment,
-            offset: offset as u32,
-            length: view.whole_bytes as u32,
-        };
-        let index = if view.kind.in_audit() {
-            counted.audit_size
-        } else {
-            counted.registry_size
-        };
+        let location = Location { segment: counted.segment, offset: offset as u32, length: view.whole_bytes as u32 };
+        let index = if view.kind.in_audit() { counted.audit_size } else { counted.registry_size };
         let sequence = counted.sequence;
         counted.count(view.kind);
         offset += view.whole_bytes;

@@ -12,79 +12,41 @@ fn base() -> Draft {
 }
 
 fn patched(json: &Json) -> Result<Draft, Vec<FieldError>> {
-    DraftPatch::from_json(json, now())
-        .and_then(|patch| patch.apply_to(base(), &DraftLimits::default()))
+    DraftPatch::from_json(json, now()).and_then(|patch| patch.apply_to(base(), &DraftLimits::default()))
 }
 
 #[test]
 fn a_patch_leaves_alone_what_it_does_not_name() {
     assert_eq!(patched(&json!({})), Ok(base()));
     let draft = patched(&json!({"status": "recalled", "template": null, "links": []})).unwrap();
-    assert_eq!(
-        draft,
-        Draft {
-            status: Some(Status::Recalled),
-            template: None,
-            links: Vec::new(),
-            ..base()
-        }
-    );
+    assert_eq!(draft, Draft { status: Some(Status::Recalled), template: None, links: Vec::new(), ..base() });
 }
 
 #[test]
 fn values_of_a_patch_are_merged_removed_and_added_by_index() {
     let json = json!({"values": [{"index": 5, "remove": true}, {"index": 1, "data": "y"}, {"index": 3, "type": "C", "data": true}]});
     let draft = patched(&json).unwrap();
-    let merged = Value {
-        ttl_seconds: 60,
-        ..Value::new(1, "A", Data::String("y".into()), now())
-    };
-    assert_eq!(
-        draft.values,
-        [merged, Value::new(3, "C", Data::Boolean(true), now())]
-    );
+    let merged = Value { ttl_seconds: 60, ..Value::new(1, "A", Data::String("y".into()), now()) };
+    assert_eq!(draft.values, [merged, Value::new(3, "C", Data::Boolean(true), now())]);
 }
 
 #[test]
 fn a_patch_that_cannot_be_applied_says_where() {
     for (json, pointer, code) in [
-        (
-            json!({"values": [{"index": 9, "remove": true}]}),
-            "/values/0/index",
-            "no_such_value",
-        ),
-        (
-            json!({"values": [{"index": 9, "data": 1}]}),
-            "/values/0/type",
-            "required",
-        ),
-        (
-            json!({"values": [{"index": 1, "remove": false}]}),
-            "/values/0/remove",
-            "wrong_type",
-        ),
-        (
-            json!({"values": [{"index": 1, "remove": true, "data": 1}]}),
-            "/values/0/data",
-            "unknown_field",
-        ),
+        (json!({"values": [{"index": 9, "remove": true}]}), "/values/0/index", "no_such_value"),
+        (json!({"values": [{"index": 9, "data": 1}]}), "/values/0/type", "required"),
+        (json!({"values": [{"index": 1, "remove": false}]}), "/values/0/remove", "wrong_type"),
+        (json!({"values": [{"index": 1, "remove": true, "data": 1}]}), "/values/0/data", "unknown_field"),
         (
             json!({"values": [{"index": 1, "data": 1}, {"index": 1, "remove": true}]}),
             "/values/1/index",
             "duplicate_index",
         ),
-        (
-            json!({"identifier": "88.999/x"}),
-            "/identifier",
-            "unknown_field",
-        ),
+        (json!({"identifier": "88.999/x"}), "/identifier", "unknown_field"),
     ] {
         let errors = patched(&json).unwrap_err();
         assert_eq!(
-            errors
-                .iter()
-                .map(|error| (error.pointer.clone(), error.code))
-                .collect::<Vec<_>>(),
+            errors.iter().map(|error| (error.pointer.clone(), error.code)).collect::<Vec<_>>(),
             at(pointer, code),
             "{json}"
         );
@@ -116,17 +78,8 @@ fn any_json() -> impl Strategy<Value = Json> {
         any::<i64>().prop_map(Json::from),
         any::<f64>().prop_map(Json::from),
         "\\PC{0,9}".prop_map(Json::from),
-        prop::sample::select(vec![
-            "list",
-            "admin",
-            "decimal",
-            "hex",
-            "gs1",
-            "vaa",
-            "88.118.8/x",
-            "active"
-        ])
-        .prop_map(Json::from)
+        prop::sample::select(vec!["list", "admin", "decimal", "hex", "gs1", "vaa", "88.118.8/x", "active"])
+            .prop_map(Json::from)
     ];
     leaf.prop_recursive(5, 40, 6, move |inner| {
         prop_oneof![
@@ -162,26 +115,12 @@ proptest! {
 
 #[test]
 fn patches_cannot_grow_a_record_without_end() {
-    let patch = DraftPatch::from_json(
-        &json!({"values": [{"index": 9, "type": "A", "data": "0123456789"}]}),
-        now(),
-    )
-    .unwrap();
+    let patch =
+        DraftPatch::from_json(&json!({"values": [{"index": 9, "type": "A", "data": "0123456789"}]}), now()).unwrap();
     assert!(patch.apply_to(base(), &DraftLimits::default()).is_ok());
-    let heavier = patch
-        .apply_to(
-            base(),
-            &DraftLimits {
-                max_record_bytes: 18,
-                ..DraftLimits::default()
-            },
-        )
-        .unwrap_err();
+    let heavier = patch.apply_to(base(), &DraftLimits { max_record_bytes: 18, ..DraftLimits::default() }).unwrap_err();
     assert_eq!(
-        heavier
-            .iter()
-            .map(|error| (error.pointer.as_str(), error.code))
-            .collect::<Vec<_>>(),
+        heavier.iter().map(|error| (error.pointer.as_str(), error.code)).collect::<Vec<_>>(),
         [("/values", "too_long")]
     );
 }

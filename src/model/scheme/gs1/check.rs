@@ -19,14 +19,11 @@ pub fn check_digit(body: &str) -> Option<u8> {
 }
 
 /// GS1 AI encodable character set 82, in the order of its values.
-pub(super) const SET_82: &[u8] =
-    b"!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+pub(super) const SET_82: &[u8] = b"!\"%&'()*+,-./0123456789:;<=>?ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 /// The 32 characters that cannot be mistaken for one another, in the order of their values.
 const SET_32: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 /// Enough for the 23 characters that a GMN has before its pair.
-const PRIMES: [u32; 23] = [
-    2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83,
-];
+const PRIMES: [u32; 23] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83];
 
 /// The pair that completes a Global Model Number; `None` for a body over 23 characters or outside set 82.
 #[must_use]
@@ -51,20 +48,11 @@ mod tests {
     #[test]
     fn published_keys_end_in_their_check_digit() {
         // GTIN-13 and GTIN-8 of the General Specifications' figures, a GTIN-14, an SSCC, a GLN.
-        for key in [
-            "6291041500213",
-            "4006381333931",
-            "96385074",
-            "09506000134352",
-            "106141412345678908",
-            "5412345000013",
-        ] {
+        for key in
+            ["6291041500213", "4006381333931", "96385074", "09506000134352", "106141412345678908", "5412345000013"]
+        {
             let (body, digit) = key.split_at(key.len() - 1);
-            assert_eq!(
-                check_digit(body).map(char::from),
-                digit.chars().next(),
-                "{key}"
-            );
+            assert_eq!(check_digit(body).map(char::from), digit.chars().next(), "{key}");
         }
         assert_eq!(check_digit("12a"), None);
     }
@@ -82,11 +70,7 @@ mod tests {
             "149512464PM+GH",
         ] {
             let (body, pair) = key.split_at(key.len() - 2);
-            assert_eq!(
-                check_character_pair(body).map(String::from_iter).as_deref(),
-                Some(pair),
-                "{key}"
-            );
+            assert_eq!(check_character_pair(body).map(String::from_iter).as_deref(), Some(pair), "{key}");
         }
         assert_eq!(check_character_pair("a b"), None);
     }

@@ -52,11 +52,8 @@ const fn qualifier(ai: &'static str, format: Format) -> Qualifier {
     Qualifier { ai, format }
 }
 
-const VARIANT_LOT_SERIAL: &[Qualifier] = &[
-    qualifier("22", Format::Text(20)),
-    qualifier("10", Format::Text(20)),
-    qualifier("21", Format::Text(20)),
-];
+const VARIANT_LOT_SERIAL: &[Qualifier] =
+    &[qualifier("22", Format::Text(20)), qualifier("10", Format::Text(20)), qualifier("21", Format::Text(20))];
 const THIRD_PARTY_SERIAL: &[Qualifier] = &[qualifier("235", Format::Text(28))];
 const GLN_EXTENSION: &[Qualifier] = &[qualifier("254", Format::Text(20))];
 const FACILITY: &[Qualifier] = &[qualifier("7040", Format::Facility)];
@@ -64,25 +61,13 @@ const PAYMENT_REFERENCE: &[Qualifier] = &[qualifier("8020", Format::Text(25))];
 const COMPONENT_SERIAL: &[Qualifier] = &[qualifier("8011", Format::DigitsNoZero(12))];
 const SERVICE_INSTANCE: &[Qualifier] = &[qualifier("8019", Format::Digits(10))];
 
-const fn primary(
-    ai: &'static str,
-    format: Format,
-    qualifiers: &'static [&'static [Qualifier]],
-) -> Key {
-    Key {
-        ai,
-        format,
-        qualifiers,
-    }
+const fn primary(ai: &'static str, format: Format, qualifiers: &'static [&'static [Qualifier]]) -> Key {
+    Key { ai, format, qualifiers }
 }
 
 const KEYS: &[Key] = &[
     primary("00", Format::Checked(18), &[]), // SSCC
-    primary(
-        "01",
-        Format::Checked(14),
-        &[VARIANT_LOT_SERIAL, THIRD_PARTY_SERIAL],
-    ), // GTIN
+    primary("01", Format::Checked(14), &[VARIANT_LOT_SERIAL, THIRD_PARTY_SERIAL]), // GTIN
     primary("253", Format::CheckedThenText(13, 17), &[]), // GDTI
     primary("255", Format::CheckedThenDigits(13, 12), &[]), // GCN
     primary("401", Format::CompanyText(30), &[]), // GINC
@@ -117,13 +102,9 @@ impl Format {
             Self::CheckedThenText(length, most) => {
                 within(length, length + most) && splits(value, length, is_digits, is_set_82)
             }
-            Self::CheckedThenDigits(length, most) => {
-                within(length, length + most) && is_digits(value)
-            }
+            Self::CheckedThenDigits(length, most) => within(length, length + most) && is_digits(value),
             Self::Asset(most) => {
-                within(14, 14 + most)
-                    && value.starts_with('0')
-                    && splits(value, 14, is_digits, is_set_82)
+                within(14, 14 + most) && value.starts_with('0') && splits(value, 14, is_digits, is_set_82)
             }
             Self::Piece => value.len() == 18 && is_digits(value) && is_piece_of_total(value),
             Self::Text(most) => within(1, most) && is_set_82(value),
@@ -131,15 +112,11 @@ impl Format {
             Self::Component(most) => within(4, most) && splits(value, 4, is_digits, is_set_39),
             Self::Model(most) => within(6, most) && splits(value, 4, is_digits, is_set_82),
             Self::Digits(most) => within(1, most) && is_digits(value),
-            Self::DigitsNoZero(most) => {
-                within(1, most) && is_digits(value) && !value.starts_with('0')
-            }
+            Self::DigitsNoZero(most) => within(1, most) && is_digits(value) && !value.starts_with('0'),
             Self::Facility => {
                 value.len() == 4
                     && splits(value, 1, is_digits, is_set_82)
-                    && value.ends_with(|last: char| {
-                        last.is_ascii_alphanumeric() || matches!(last, '-' | '_')
-                    })
+                    && value.ends_with(|last: char| last.is_ascii_alphanumeric() || matches!(last, '-' | '_'))
             }
         }
     }
@@ -147,29 +124,23 @@ impl Format {
     /// What should stand in place of a wrong check; `None` when it is right or the format has none.
     pub(super) fn expected_check(self, value: &str) -> Option<String> {
         let checked = match self {
-            Self::Checked(length)
-            | Self::CheckedThenText(length, _)
-            | Self::CheckedThenDigits(length, _) => value.get(..length)?,
+            Self::Checked(length) | Self::CheckedThenText(length, _) | Self::CheckedThenDigits(length, _) => {
+                value.get(..length)?
+            }
             Self::Asset(_) | Self::Piece => value.get(..14)?,
             Self::Model(_) => {
                 let (body, pair) = value.split_at_checked(value.len().checked_sub(2)?)?;
-                return check_character_pair(body)
-                    .map(String::from_iter)
-                    .filter(|expected| expected != pair);
+                return check_character_pair(body).map(String::from_iter).filter(|expected| expected != pair);
             }
             _ => return None,
         };
         let (body, digit) = checked.split_at_checked(checked.len().checked_sub(1)?)?;
-        check_digit(body)
-            .map(|expected| char::from(expected).to_string())
-            .filter(|expected| expected != digit)
+        check_digit(body).map(|expected| char::from(expected).to_string()).filter(|expected| expected != digit)
     }
 }
 
 fn splits(value: &str, at: usize, head: fn(&str) -> bool, tail: fn(&str) -> bool) -> bool {
-    value
-        .split_at_checked(at)
-        .is_some_and(|(first, rest)| head(first) && tail(rest))
+    value.split_at_checked(at).is_some_and(|(first, rest)| head(first) && tail(rest))
 }
 
 fn is_digits(value: &str) -> bool {
@@ -182,19 +153,13 @@ fn is_set_82(value: &str) -> bool {
 
 /// GS1 AI encodable character set 39.
 fn is_set_39(value: &str) -> bool {
-    value.bytes().all(|byte| {
-        byte.is_ascii_digit() || byte.is_ascii_uppercase() || matches!(byte, b'#' | b'-' | b'/')
-    })
+    value.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase() || matches!(byte, b'#' | b'-' | b'/'))
 }
 
 /// Neither number is zero, and no piece is beyond the last.
 fn is_piece_of_total(value: &str) -> bool {
-    let number = |range: std::ops::Range<usize>| {
-        value
-            .get(range)
-            .and_then(|digits| digits.parse::<u8>().ok())
-            .unwrap_or(0)
-    };
+    let number =
+        |range: std::ops::Range<usize>| value.get(range).and_then(|digits| digits.parse::<u8>().ok()).unwrap_or(0);
     let (piece, total) = (number(14..16), number(16..18));
     piece > 0 && piece <= total
 }

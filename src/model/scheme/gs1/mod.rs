@@ -49,9 +49,7 @@ pub(super) fn is_path_of_a_common_key(text: &str) -> bool {
         _ => return false,
     };
     let bytes = rest.as_bytes();
-    bytes
-        .get(..digits)
-        .is_some_and(|value| value.iter().all(u8::is_ascii_digit))
+    bytes.get(..digits).is_some_and(|value| value.iter().all(u8::is_ascii_digit))
         && matches!(bytes.get(digits), None | Some(b'/'))
 }
 
@@ -60,9 +58,7 @@ pub(super) fn read_path(text: &str) -> Result<Identifier, IdentifierError> {
     let segments: Vec<String> = text.split('/').map(unescaped).collect();
     let (elements, _) = segments.as_chunks::<2>();
     if !segments.len().is_multiple_of(2) {
-        return Err(IdentifierError::UnknownGs1Key(
-            segments.last().cloned().unwrap_or_default(),
-        ));
+        return Err(IdentifierError::UnknownGs1Key(segments.last().cloned().unwrap_or_default()));
     }
     read_in_order(elements)
 }
@@ -92,10 +88,7 @@ fn read_in_order(elements: &[[String; 2]]) -> Result<Identifier, IdentifierError
     let Some(([ai, value], qualifiers)) = elements.split_first() else {
         return Err(IdentifierError::Empty);
     };
-    let qualifiers: Vec<(&str, &str)> = qualifiers
-        .iter()
-        .map(|[ai, value]| (ai.as_str(), value.as_str()))
-        .collect();
+    let qualifiers: Vec<(&str, &str)> = qualifiers.iter().map(|[ai, value]| (ai.as_str(), value.as_str())).collect();
     assemble(ai, value, &qualifiers)
 }
 
@@ -103,26 +96,18 @@ fn read_in_order(elements: &[[String; 2]]) -> Result<Identifier, IdentifierError
 pub(super) fn read_elements(text: &str) -> Result<Identifier, IdentifierError> {
     let elements = split_elements(text)?;
     let mut found = elements.iter().filter(|(ai, _)| keys::key(ai).is_some());
-    let (ai, value) = *found.next().ok_or_else(|| {
-        IdentifierError::UnknownGs1Key(elements.first().map_or("", |(ai, _)| ai).to_owned())
-    })?;
+    let (ai, value) = *found
+        .next()
+        .ok_or_else(|| IdentifierError::UnknownGs1Key(elements.first().map_or("", |(ai, _)| ai).to_owned()))?;
     if let Some((second, _)) = found.next() {
         let key = keys::key(ai).map_or("", |key| key.ai);
-        return Err(IdentifierError::BadGs1Qualifier {
-            key,
-            qualifier: (*second).to_owned(),
-        });
+        return Err(IdentifierError::BadGs1Qualifier { key, qualifier: (*second).to_owned() });
     }
     let order = keys::key(ai).map(|key| key.qualifiers).unwrap_or_default();
     let qualifiers: Vec<(&str, &str)> = order
         .iter()
         .flat_map(|path| path.iter())
-        .flat_map(|qualifier| {
-            elements
-                .iter()
-                .filter(|(ai, _)| *ai == qualifier.ai)
-                .copied()
-        })
+        .flat_map(|qualifier| elements.iter().filter(|(ai, _)| *ai == qualifier.ai).copied())
         .collect();
     assemble(ai, value, &qualifiers)
 }
@@ -133,54 +118,32 @@ fn split_elements(text: &str) -> Result<Vec<(&str, &str)>, IdentifierError> {
     let mut elements = Vec::new();
     let mut rest = text;
     while let Some((ai, after)) = bracketed_ai(rest) {
-        let end = after.match_indices('(').map(|(at, _)| at).find(|at| {
-            after
-                .get(*at..)
-                .is_some_and(|tail| bracketed_ai(tail).is_some())
-        });
-        let (value, next) = after
-            .split_at_checked(end.unwrap_or(after.len()))
-            .unwrap_or((after, ""));
+        let end = after
+            .match_indices('(')
+            .map(|(at, _)| at)
+            .find(|at| after.get(*at..).is_some_and(|tail| bracketed_ai(tail).is_some()));
+        let (value, next) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""));
         elements.push((ai, value));
         rest = next;
     }
-    if rest.is_empty() {
-        Ok(elements)
-    } else {
-        Err(IdentifierError::Unrecognized)
-    }
+    if rest.is_empty() { Ok(elements) } else { Err(IdentifierError::Unrecognized) }
 }
 
 /// Looks no further than four digits, so that a text of brackets costs no more than any other.
 fn bracketed_ai(text: &str) -> Option<(&str, &str)> {
     let bytes = text.as_bytes();
-    let digits = bytes
-        .iter()
-        .skip(1)
-        .take_while(|byte| byte.is_ascii_digit())
-        .take(5)
-        .count();
-    if bytes.first() != Some(&b'(')
-        || !(2..=4).contains(&digits)
-        || bytes.get(digits + 1) != Some(&b')')
-    {
+    let digits = bytes.iter().skip(1).take_while(|byte| byte.is_ascii_digit()).take(5).count();
+    if bytes.first() != Some(&b'(') || !(2..=4).contains(&digits) || bytes.get(digits + 1) != Some(&b')') {
         return None;
     }
     Some((text.get(1..=digits)?, text.get(digits + 2..)?))
 }
 
 /// Checks every value and the order of the qualifiers, and writes the canonical path.
-fn assemble(
-    ai: &str,
-    value: &str,
-    qualifiers: &[(&str, &str)],
-) -> Result<Identifier, IdentifierError> {
+fn assemble(ai: &str, value: &str, qualifiers: &[(&str, &str)]) -> Result<Identifier, IdentifierError> {
     let key = keys::key(ai).ok_or_else(|| IdentifierError::UnknownGs1Key(ai.to_owned()))?;
-    let padded = if key.ai == GTIN && matches!(value.len(), 8 | 12 | 13) {
-        format!("{value:0>14}")
-    } else {
-        value.to_owned()
-    };
+    let padded =
+        if key.ai == GTIN && matches!(value.len(), 8 | 12 | 13) { format!("{value:0>14}") } else { value.to_owned() };
     key.format.check(key.ai, &padded)?;
     let mut path = format!("{}/{}", key.ai, escaped(&padded));
     for ((qualifier, value), found) in qualifiers.iter().zip(ordered(key, qualifiers)?) {
@@ -188,19 +151,12 @@ fn assemble(
         // Writing to a String cannot fail.
         let _ = write!(path, "/{qualifier}/{}", escaped(value));
     }
-    let spelling = if matches!(key.ai, GTIN | SSCC) {
-        path.clone()
-    } else {
-        format!("{TAG}{path}")
-    };
+    let spelling = if matches!(key.ai, GTIN | SSCC) { path.clone() } else { format!("{TAG}{path}") };
     Ok(Identifier::from_tagged(Scheme::Gs1, &spelling, &path))
 }
 
 /// The rule of each qualifier, if all stand on one of the key's paths, each at most once, in its order.
-fn ordered(
-    key: &'static Key,
-    qualifiers: &[(&str, &str)],
-) -> Result<Vec<&'static Qualifier>, IdentifierError> {
+fn ordered(key: &'static Key, qualifiers: &[(&str, &str)]) -> Result<Vec<&'static Qualifier>, IdentifierError> {
     let mut furthest = qualifiers.first().map_or("", |(ai, _)| ai);
     for path in key.qualifiers {
         let mut steps = path.iter();
@@ -221,10 +177,7 @@ fn ordered(
     if qualifiers.is_empty() {
         Ok(Vec::new())
     } else {
-        Err(IdentifierError::BadGs1Qualifier {
-            key: key.ai,
-            qualifier: furthest.to_owned(),
-        })
+        Err(IdentifierError::BadGs1Qualifier { key: key.ai, qualifier: furthest.to_owned() })
     }
 }
 
@@ -233,10 +186,7 @@ fn escaped(value: &str) -> String {
 }
 
 fn unescaped(segment: &str) -> String {
-    segment
-        .replace("%2F", "/")
-        .replace("%2f", "/")
-        .replace("%25", "%")
+    segment.replace("%2F", "/").replace("%2f", "/").replace("%25", "%")
 }
 
 impl Format {

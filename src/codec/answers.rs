@@ -1,0 +1,319 @@
+//! The JSON of what services answer beside a resolution: a registration, a history, a job, API keys, the keys that sign.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use serde::Serialize;
+
+use super::cursor::{self, Kind};
+use crate::model::text::Language;
+use crate::model::time::Timestamp;
+use crate::services::administer::{KeyView, NewKey};
+use crate::services::history::Versions;
+use crate::services::import::{ErrorRow, JobState, JobView, RowCounts};
+use crate::services::register::Registered;
+use crate::sign::keys::PublicJwk;
+use crate::sign::statement::{ApiKey, Authority};
+use crate::store::journal::Effect;
+
+fn json(body: &impl Serialize) -> Vec<u8> {
+    // Everything here is structs of text and numbers, whose serialising into memory has no failure to report.
+    serde_json::to_vec(body).unwrap_or_default()
+}
+
+/// The word of an effect in answers.
+#[must_use]
+pub fn effect(effect: Effect) -> &'static str {
+    match effect {
+        Effect::None => "none",
+        Effect::Created => "created",
+        Effect::Updated => "updated",
+        Effect::Deleted => "deleted",
+    }
+}
+
+#[derive(Serialize)]
+struct RegistrationBody<'a> {
+    identifier: Option<&'a str>,
+    version: u64,
+    effect: &'static str,
+    updated: Timestamp,
+    index: u64,
+    leaf: String,
+}
+
+/// What became of a change. `identifier` is null when it was erased since.
+#[must_use]
+pub fn registration(registered: &Registered) -> Vec<u8> {
+    json(&RegistrationBody {
+        identifier: registered.identifier.as_deref(),
+        version: registered.version,
+        effect: effect(registered.effect),
+        updated: registered.time,
+        index: registered.index,
+        leaf: BASE64URL.encode(registered.leaf),
+    })
+}
+
+#[derive(Serialize)]
+struct HistoryBody<'a> {
+    identifier: &'a str,
+    versions: Vec<VersionBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct VersionBody {
+    version: u64,
+    effect: &'static str,
+    /// Null once erased.
+    status: Option<&'static str>,
+    updated: Timestamp,
+    index: u64,
+    leaf: String,
+}
+
+/// A page of versions, newest first.
+#[must_use]
+pub fn history(page: &Versions) -> Vec<u8> {
+    let versions = page.versions.iter().map(|version| VersionBody {
+        version: version.version,
+        effect: effect(version.effect),
+        status: version.status.map(|status| status.as_str()),
+        updated: version.time,
+        index: version.index,
+        leaf: BASE64URL.encode(version.leaf),
+    });
+    json(&HistoryBody {
+        identifier: &page.identifier,
+        versions: versions.collect(),
+        next_cursor: page.next.map(|version| cursor::encode(Kind::Versions, &version.to_string())),
+    })
+}
+
+#[derive(Serialize)]
+struct JobBody<'a> {
+    id: &'a str,
+    state: JobState,
+    rows: RowCounts,
+    dry_run: bool,
+    atomic: bool,
+    bytes: u64,
+    bytes_done: u64,
+    started: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureBody<'a>>,
+    /// Where the rows that failed can be fetched.
+    errors: String,
+}
+
+#[derive(Serialize)]
+struct FailureBody<'a> {
+    code: &'a str,
+    detail: &'a str,
+}
+
+/// How an import is doing.
+#[must_use]
+pub fn job(view: &JobView, language: Language) -> Vec<u8> {
+    json(&JobBody {
+        id: &view.id,
+        state: view.state,
+        rows: view.rows,
+        dry_run: view.dry_run,
+        atomic: view.atomic,
+        bytes: view.bytes,
+        bytes_done: view.bytes_done,
+        started: view.started,
+        ended: view.ended,
+        failure: view.failure.as_ref().map(|failure| FailureBody {
+            code: &failure.code,
+            detail: in_language(&failure.zh, &failure.en, language),
+        }),
+        errors: format!("/v1/imports/{}/errors", view.id),
+    })
+}
+
+fn in_language<'a>(zh: &'a str, en: &'a str, language: Language) -> &'a str {
+    match language {
+        Language::Zh => zh,
+        Language::En => en,
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorRowBody<'a> {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<&'a str>,
+    code: &'a str,
+    message: &'a str,
+    row: &'a str,
+}
+
+/// A row that was not registered, as a line of NDJSON.
+pub fn error_line(row: &ErrorRow, language: Language, out: &mut Vec<u8>) {
+    out.extend(json(&ErrorRowBody {
+        line: row.line,
+        column: row.column.as_deref(),
+        code: &row.code,
+        message: in_language(&row.zh, &row.en, language),
+        row: &row.row,
+    }));
+    out.push(b'\n');
+}
+
+/// The header of [`error_cells`].
+pub const ERROR_COLUMNS: &str = "line,column,code,message,row\r\n";
+
+/// The same as a line of CSV (RFC 4180).
+pub fn error_cells(row: &ErrorRow, language: Language, out: &mut Vec<u8>) {
+    out.extend_from_slice(row.line.to_string().as_bytes());
+    let message = in_language(&row.zh, &row.en, language);
+    for text in [row.column.as_deref().unwrap_or_default(), &row.code, message, &row.row] {
+        out.push(b',');
+        cell(text, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Quoted where CSV needs it. What a spreadsheet would take for a formula gets an apostrophe before it.
+fn cell(text: &str, out: &mut Vec<u8>) {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if !formula && !text.contains(['"', ',', '\r', '\n']) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    if formula {
+        out.push(b'\'');
+    }
+    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+    out.push(b'"');
+}
+
+#[derive(Serialize)]
+struct KeyBody<'a> {
+    id: &'a str,
+    label: &'a str,
+    role: &'a str,
+    created: Timestamp,
+    expires: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revoked: Option<bool>,
+    /// The secret text, at the one time that it is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
+}
+
+impl<'a> KeyBody<'a> {
+    fn of(key: &'a ApiKey) -> Self {
+        let time = |seconds| Timestamp::from_seconds(seconds).unwrap_or(Timestamp::EPOCH);
+        Self {
+            id: &key.id,
+            label: &key.label,
+            role: &key.role,
+            created: time(key.created),
+            expires: key.expires.map(time),
+            revoked: None,
+            key: None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct KeysBody<'a> {
+    keys: Vec<KeyBody<'a>>,
+}
+
+fn viewed(view: &KeyView) -> KeyBody<'_> {
+    KeyBody { revoked: Some(view.revoked), ..KeyBody::of(&view.key) }
+}
+
+/// A key that was just made, with its text.
+#[must_use]
+pub fn new_key(made: &NewKey) -> Vec<u8> {
+    json(&KeyBody { key: Some(&made.text), ..KeyBody::of(&made.key) })
+}
+
+/// One key; never its hash.
+#[must_use]
+pub fn key(view: &KeyView) -> Vec<u8> {
+    json(&viewed(view))
+}
+
+/// All keys; never their hashes.
+#[must_use]
+pub fn keys(views: &[KeyView]) -> Vec<u8> {
+    json(&KeysBody { keys: views.iter().map(viewed).collect() })
+}
+
+#[derive(Serialize)]
+struct JwksBody<'a> {
+    keys: Vec<JwkBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct JwkBody<'a> {
+    #[serde(flatten)]
+    jwk: &'a PublicJwk,
+    /// Signs statements after this index of the registry tree (the first key: that one too, the genesis).
+    #[serde(rename = "mingpai:from")]
+    from: u64,
+    /// The last index it signs: the statement that authorises its successor. Absent while it is in force.
+    #[serde(rename = "mingpai:until", skip_serializing_if = "Option::is_none")]
+    until: Option<u64>,
+    #[serde(rename = "mingpai:active")]
+    active: bool,
+}
+
+/// A JWK Set (RFC 7517) of every entry key, the oldest first; members of ours begin with "mingpai:".
+#[must_use]
+pub fn jwks(authorities: &[Authority], active: &PublicJwk) -> Vec<u8> {
+    let successors = authorities.iter().skip(1).map(|next| Some(next.from));
+    let keys = authorities.iter().zip(successors.chain([None]));
+    json(&JwksBody {
+        keys: keys
+            .map(|(authority, until)| JwkBody {
+                jwk: &authority.key,
+                from: authority.from,
+                until,
+                active: authority.key.kid == active.kid,
+            })
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_a_spreadsheet_would_run_is_defused_and_quotes_are_doubled() {
+        let written = |text| {
+            let mut out = Vec::new();
+            cell(text, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written("00012345"), "00012345");
+        assert_eq!(written("=1+1"), "\"'=1+1\"");
+        assert_eq!(written("{\"a\":1}"), "\"{\"\"a\"\":1}\"");
+        assert_eq!(written("a,b"), "\"a,b\"");
+    }
+
+    #[test]
+    fn each_key_ends_where_its_successor_begins() {
+        let authority = |seed: u8, from| Authority { key: PublicJwk::of(&[seed; 32]), from, issued: 0 };
+        let (first, second) = (authority(1, 0), authority(2, 40));
+        let active = second.key.clone();
+        let set: serde_json::Value = serde_json::from_slice(&jwks(&[first, second], &active)).unwrap();
+        assert_eq!(set["keys"][0]["mingpai:until"], 40);
+        assert_eq!(set["keys"][0]["mingpai:active"], false);
+        assert_eq!(set["keys"][1]["mingpai:from"], 40);
+        assert_eq!(set["keys"][1]["mingpai:active"], true);
+        assert!(set["keys"][1].get("mingpai:until").is_none());
+        assert_eq!(set["keys"][1]["kty"], "OKP");
+    }
+}

@@ -1,0 +1,109 @@
+//! What the node says of itself: whether it lives, whether it is ready, what it counts, which keys sign, where things are.
+
+use std::fmt::Write as _;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::StatusCode;
+
+use super::call::Call;
+use super::query::Query;
+use super::reply::{self, JSON, Keep, Reply};
+use super::routes::ROUTES;
+use super::{Desk, Readiness, negotiation};
+use crate::codec::answers;
+use crate::codec::problem::Code;
+use crate::metrics::{MEDIA_TYPE, Stage};
+use crate::model::permitted::Action;
+
+const HTML: &str = "text/html";
+/// A new key must be found soon after it signs.
+const JWKS_SECONDS: u32 = 60;
+
+/// Depends on nothing: an answer is enough.
+pub(super) async fn livez(_desk: Arc<Desk>, _call: Call) -> Reply {
+    let body = b"{\"status\":\"ok\"}".to_vec();
+    Ok(reply::json(StatusCode::OK, Keep::Never, body))
+}
+
+/// Whether requests should be sent here.
+pub(super) async fn readyz(desk: Arc<Desk>, _call: Call) -> Reply {
+    match (desk.readiness)() {
+        Readiness::Starting => Err(Code::NotReady.into()),
+        Readiness::Stopping => Err(Code::Draining.into()),
+        Readiness::Ready if desk.services.store.is_poisoned() => Err(Code::StoragePoisoned.into()),
+        Readiness::Ready => {
+            let body = b"{\"status\":\"ready\"}".to_vec();
+            Ok(reply::json(StatusCode::OK, Keep::Never, body))
+        }
+    }
+}
+
+pub(super) async fn metrics(desk: Arc<Desk>, _call: Call) -> Reply {
+    let body = Body::from(desk.metrics.render());
+    Ok(reply::of_type(MEDIA_TYPE, StatusCode::OK, Keep::Never, body))
+}
+
+/// The public halves of the keys that sign entries, each with the registry indexes that it may sign.
+pub(super) async fn jwks(desk: Arc<Desk>, call: Call) -> Reply {
+    call.admit(&desk, Action::Read)?;
+    Query::of(&call.uri, &[])?;
+    negotiation::best(&call.headers, &[JSON, "application/jwk-set+json"])?;
+    let authorities = desk.services.authorities();
+    call.laps.end(Stage::Service);
+    let body = answers::jwks(&authorities?, &desk.services.signing_key());
+    Ok(reply::json(StatusCode::OK, Keep::Public(JWKS_SECONDS), body))
+}
+
+/// The addresses, for a person who opens the node in a browser or with curl.
+///
+/// Not an `async fn`, whose type would depend on the table that names it.
+pub(super) fn index(_desk: Arc<Desk>, call: Call) -> Ready<Reply> {
+    ready(addresses(&call))
+}
+
+fn addresses(call: &Call) -> Reply {
+    Query::of(&call.uri, &[])?;
+    let addresses: Vec<(String, String)> = ROUTES
+        .iter()
+        .filter(|route| !route.path.ends_with('/'))
+        .map(|route| {
+            let verbs: Vec<&str> = route.verbs.iter().map(|(verb, _)| *verb).collect();
+            (route.path.replace("{*", "{"), verbs.join(" "))
+        })
+        .collect();
+    if negotiation::best(&call.headers, &[JSON, HTML])? == HTML {
+        let body = Body::from(page(&addresses));
+        let media_type = "text/html; charset=utf-8";
+        return Ok(reply::of_type(media_type, StatusCode::OK, Keep::Ask, body));
+    }
+    let listed: serde_json::Map<String, serde_json::Value> =
+        addresses.into_iter().map(|(path, verbs)| (path, verbs.into())).collect();
+    let body = serde_json::json!({
+        "name": "mingpai",
+        "version": env!("CARGO_PKG_VERSION"),
+        "addresses": listed,
+    });
+    Ok(reply::json(StatusCode::OK, Keep::Ask, body.to_string().into_bytes()))
+}
+
+fn page(addresses: &[(String, String)]) -> String {
+    let mut page = String::from(
+        "<!doctype html><html lang=\"zh-CN\"><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>铭牌 Mingpai</title>\
+         <h1>铭牌 <span lang=\"en\">Mingpai</span></h1>\
+         <p>工业互联网标识解析二级节点。接口地址如下。</p>\
+         <p lang=\"en\">A secondary node of the industrial-internet identifier resolution system. Its addresses:</p><ul>",
+    );
+    for (path, verbs) in addresses {
+        // Writing to a String cannot fail.
+        let _ = if path.contains('{') {
+            write!(page, "<li>{verbs} <code>{path}</code>")
+        } else {
+            write!(page, "<li>{verbs} <a href=\"{path}\"><code>{path}</code></a>")
+        };
+    }
+    page.push_str("</ul></html>");
+    page
+}

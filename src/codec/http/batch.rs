@@ -1,0 +1,293 @@
+//! `POST /v1/resolve`: many names, one result each, in the order asked. As one JSON document, or line by line.
+//!
+//! Results are written as the client takes them, so memory holds one piece of the answer and not the whole.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::StatusCode;
+use serde_json::Value as Json;
+
+use super::body::{self, LINES, Pieces};
+use super::call::Call;
+use super::failure::{self, Failure};
+use super::query::Query;
+use super::reply::{self, JSON, Keep, NDJSON, Reply};
+use super::{Desk, negotiation};
+use crate::codec::lines::{Line, Lines};
+use crate::codec::problem::{Code, Problem};
+use crate::metrics::Stage;
+use crate::model::field::FieldError;
+use crate::model::permitted::Action;
+use crate::model::text::{Language, Text};
+use crate::model::time::Timestamp;
+use crate::services::ServiceError;
+use crate::store::cache::Answer;
+
+/// How much of an answer is written at once.
+const PIECE_BYTES: usize = 64 * 1024;
+/// More than any identifier, quoted and escaped, needs.
+const LINE_BYTES: usize = 16 * 1024;
+
+pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
+    call.admit(&desk, Action::Read)?;
+    Query::of(&call.uri, &[])?;
+    if body::is_lines(&call.headers) {
+        return by_line(desk, call);
+    }
+    negotiation::best(&call.headers, &[JSON])?;
+    let language = call.language;
+    let types = [JSON, LINES[0]];
+    let read = body::document(call.body, &call.headers, &types, &desk.limits).await;
+    call.laps.skip();
+    let (_, document) = read?;
+    let asked = identifiers(document, desk.limits.batch_identifiers)?;
+    call.laps.end(Stage::Decode);
+    let mut batch = Batch { desk, language, asked: asked.into_iter(), is_first: true, is_done: false };
+    let first = batch.piece().unwrap_or_default();
+    call.laps.end(Stage::Service);
+    if batch.is_done {
+        return Ok(reply::json(StatusCode::OK, Keep::Ask, first));
+    }
+    let pieces = stream::unfold((Some(first), batch), |(first, mut batch)| async move {
+        let piece = match first {
+            Some(first) => first,
+            None => {
+                // Between pieces other requests of this worker have their turn.
+                tokio::task::yield_now().await;
+                batch.piece()?
+            }
+        };
+        Some((Ok::<_, std::io::Error>(Bytes::from(piece)), (None, batch)))
+    });
+    let body = Body::from_stream(pieces);
+    Ok(reply::of_type(JSON, StatusCode::OK, Keep::Ask, body))
+}
+
+/// The names of a batch document.
+fn identifiers(document: Json, most: u64) -> Result<Vec<String>, Failure> {
+    let wrong = |pointer: &str, zh: &str, en: &str| -> Failure {
+        let detail = Text::new(zh, en);
+        let error = FieldError { pointer: pointer.to_owned(), code: "wrong_type", detail: detail.clone() };
+        Problem::new(Code::FieldsInvalid).with_text(detail).with_errors(vec![error]).into()
+    };
+    let Json::Object(mut members) = document else {
+        return Err(wrong("", "应为对象", "must be an object"));
+    };
+    let Some(Json::Array(items)) = members.remove("identifiers") else {
+        return Err(wrong("/identifiers", "应为标识的数组", "must be an array of identifiers"));
+    };
+    if let Some(name) = members.keys().next() {
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        return Err(wrong(&pointer, "没有这个成员", "no such member"));
+    }
+    if items.len() as u64 > most {
+        return Err(Problem::new(Code::BatchTooLarge)
+            .with_detail(
+                format!("共 {} 个标识，上限 {most}", items.len()),
+                format!("{} identifiers, at most {most}", items.len()),
+            )
+            .into());
+    }
+    let mut asked = Vec::with_capacity(items.len());
+    for (at, item) in items.into_iter().enumerate() {
+        match item {
+            Json::String(text) => asked.push(text),
+            _ => {
+                let pointer = format!("/identifiers/{at}");
+                return Err(wrong(&pointer, "应为文本", "must be text"));
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// A batch that is being answered.
+struct Batch {
+    desk: Arc<Desk>,
+    language: Language,
+    asked: std::vec::IntoIter<String>,
+    is_first: bool,
+    is_done: bool,
+}
+
+impl Batch {
+    /// The next piece of the document; none after its end.
+    fn piece(&mut self) -> Option<Vec<u8>> {
+        if self.is_done {
+            return None;
+        }
+        let mut out = Vec::with_capacity(4096);
+        if self.is_first {
+            out.extend_from_slice(b"{\"results\":[");
+        }
+        let now = Timestamp::now();
+        while out.len() < PIECE_BYTES {
+            let Some(text) = self.asked.next() else {
+                out.extend_from_slice(b"]}");
+                self.is_done = true;
+                break;
+            };
+            if !std::mem::take(&mut self.is_first) {
+                out.push(b',');
+            }
+            result(&self.desk, &text, self.language, now, &mut out);
+        }
+        Some(out)
+    }
+}
+
+/// The answer of one name, from the cache or into it.
+pub(super) fn look(desk: &Desk, text: &str, now: Timestamp) -> Result<Answer, ServiceError> {
+    let identifier = desk.services.identifier(text)?;
+    let cache = &desk.metrics.cache;
+    match desk.services.cached(identifier.key(), now) {
+        Some(answer) => {
+            let hits = if answer.status == 200 { &cache.hits } else { &cache.negative_hits };
+            hits.increment();
+            Ok(answer)
+        }
+        None => {
+            cache.misses.increment();
+            desk.services.resolve_public(&identifier, now)
+        }
+    }
+}
+
+/// Writes `{"identifier":…,"status":…,"resolution"|"problem":…}`.
+fn result(desk: &Desk, text: &str, language: Language, now: Timestamp, out: &mut Vec<u8>) {
+    let answer = look(desk, text, now);
+    let identifier = || text.to_owned();
+    let error = match answer {
+        Ok(answer) if answer.status == 200 => {
+            begin_result(Some(text), 200, out);
+            out.extend_from_slice(b"\"resolution\":");
+            out.extend_from_slice(&answer.body);
+            out.push(b'}');
+            return;
+        }
+        Ok(answer) if answer.status == 410 => ServiceError::Gone { identifier: identifier() },
+        Ok(_) => ServiceError::Unknown { identifier: identifier() },
+        Err(error) => error,
+    };
+    let problem = Failure::from(error).into_problem("batch");
+    failed(Some(text), &problem, language, out);
+}
+
+fn failed(text: Option<&str>, problem: &Problem, language: Language, out: &mut Vec<u8>) {
+    begin_result(text, problem.status().as_u16(), out);
+    out.extend_from_slice(b"\"problem\":");
+    failure::part(problem, language, out);
+    out.push(b'}');
+}
+
+fn begin_result(text: Option<&str>, status: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"identifier\":");
+    // Text into memory: there is nothing that could fail.
+    let _ = serde_json::to_writer(&mut *out, &text);
+    out.extend_from_slice(format!(",\"status\":{status},").as_bytes());
+}
+
+/// A name a line in, a result a line out, for as many as come.
+fn by_line(desk: Arc<Desk>, call: Call) -> Reply {
+    negotiation::best(&call.headers, &[NDJSON])?;
+    body::refuse_encoding(&call.headers)?;
+    let lines = ByLine {
+        language: call.language,
+        pieces: Pieces::of(call.body),
+        lines: Lines::new(LINE_BYTES),
+        is_ended: false,
+        desk,
+    };
+    let results = stream::unfold(lines, |mut lines| async move {
+        let piece = lines.piece().await?;
+        Some((piece, lines))
+    });
+    let body = Body::from_stream(results);
+    Ok(reply::of_type(NDJSON, StatusCode::OK, Keep::Ask, body))
+}
+
+struct ByLine {
+    desk: Arc<Desk>,
+    language: Language,
+    pieces: Pieces,
+    lines: Lines,
+    is_ended: bool,
+}
+
+impl ByLine {
+    /// The results of the lines at hand, once there are any. A body that breaks off ends the answer with an error, so that
+    /// it cannot pass for complete.
+    async fn piece(&mut self) -> Option<Result<Bytes, std::io::Error>> {
+        let mut out = Vec::new();
+        loop {
+            let now = Timestamp::now();
+            while out.len() < PIECE_BYTES {
+                let Some(line) = self.lines.next_line() else {
+                    break;
+                };
+                self.answer(&line, now, &mut out);
+            }
+            if !out.is_empty() {
+                tokio::task::yield_now().await;
+                return Some(Ok(out.into()));
+            }
+            if self.is_ended {
+                return None;
+            }
+            match self.pieces.next().await {
+                Some(Ok(piece)) => self.lines.push(piece),
+                Some(Err(_)) => {
+                    self.is_ended = true;
+                    return Some(Err(std::io::Error::other("the request's body broke off")));
+                }
+                None => {
+                    self.lines.end();
+                    self.is_ended = true;
+                }
+            }
+        }
+    }
+
+    /// A line is a JSON string, or an object with `identifier`.
+    fn answer(&self, line: &Line, now: Timestamp, out: &mut Vec<u8>) {
+        let number = match line {
+            Line::Whole { number, .. } | Line::TooLong { number } => *number,
+        };
+        let text = match line {
+            Line::TooLong { .. } => Err(Code::BodyTooLarge.into()),
+            Line::Whole { bytes, .. } => body::parse(bytes, self.desk.limits.json_depth).and_then(named),
+        };
+        match text {
+            Ok(text) => result(&self.desk, &text, self.language, now, out),
+            Err(failure) => {
+                let mut problem = failure.into_problem("batch");
+                let at = Text::new(format!("第 {number} 行"), format!("line {number}"));
+                problem.detail = Some(match problem.detail.take() {
+                    None => at,
+                    Some(detail) => Text::new(format!("{}：{}", at.zh, detail.zh), format!("{}: {}", at.en, detail.en)),
+                });
+                failed(None, &problem, self.language, out);
+            }
+        }
+        out.push(b'\n');
+    }
+}
+
+fn named(json: Json) -> Result<String, Failure> {
+    let text = match json {
+        Json::String(text) => Some(text),
+        Json::Object(mut members) if members.len() == 1 => match members.remove("identifier") {
+            Some(Json::String(text)) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    };
+    text.ok_or_else(|| {
+        Problem::new(Code::FieldsInvalid)
+            .with_detail("应为标识文本，或 {\"identifier\":…}", "must be an identifier as text, or {\"identifier\":…}")
+            .into()
+    })
+}

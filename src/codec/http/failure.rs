@@ -1,0 +1,161 @@
+//! What any stage could not do, as a problem: the one place where a service's error gets its code and so its status.
+
+use crate::codec::problem::{Code, Problem};
+use crate::guard::GuardError;
+use crate::model::text::Language;
+use crate::services::ServiceError;
+use crate::store::Refusal;
+
+/// Why a handler has no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Problem(Box<Problem>),
+    Service(ServiceError),
+    Guard(GuardError),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<Code> for Failure {
+    fn from(code: Code) -> Self {
+        Problem::new(code).into()
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<GuardError> for Failure {
+    fn from(error: GuardError) -> Self {
+        Self::Guard(error)
+    }
+}
+
+impl Failure {
+    /// A query parameter that is wrong, named.
+    pub(super) fn query(name: &str, zh: &str, en: &str) -> Self {
+        Problem::new(Code::QueryInvalid).with_detail(format!("{name}：{zh}"), format!("{name}: {en}")).into()
+    }
+
+    /// A header that is wrong, named.
+    pub(super) fn header(name: &str, zh: &str, en: &str) -> Self {
+        Problem::new(Code::HeaderInvalid).with_detail(format!("{name}：{zh}"), format!("{name}: {en}")).into()
+    }
+
+    /// The problem to answer with. A cause inside the node goes to the log under the request's id, not to the caller.
+    pub(super) fn into_problem(self, request_id: &str) -> Problem {
+        match self {
+            Self::Problem(problem) => *problem,
+            Self::Service(error) => {
+                if let ServiceError::Internal(cause) | ServiceError::Refused(Refusal::Poisoned(cause)) = &error {
+                    tracing::error!(request_id, cause, "a request failed inside the node");
+                }
+                of_service(&error)
+            }
+            Self::Guard(GuardError::MissingCredentials) => Code::MissingCredentials.into(),
+            Self::Guard(GuardError::BadCredentials) => Code::BadCredentials.into(),
+            Self::Guard(GuardError::Service(error)) => Self::Service(error).into_problem(request_id),
+        }
+    }
+}
+
+/// The problem of a service's error.
+pub(super) fn of_service(error: &ServiceError) -> Problem {
+    let problem = Problem::new(code_of(error)).with_text(error.text());
+    match error {
+        ServiceError::Identifier(error) => Problem::from(error),
+        ServiceError::Fields(errors) => problem.with_errors(errors.clone()),
+        _ => problem,
+    }
+}
+
+/// The same names as [`ServiceError::code`], as codes of the table (tested).
+fn code_of(error: &ServiceError) -> Code {
+    match error {
+        ServiceError::Identifier(_) => Code::IdentifierInvalid,
+        ServiceError::Fields(_) => Code::FieldsInvalid,
+        ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => Code::EntryTooLarge,
+        ServiceError::IdempotencyMismatch => Code::IdempotencyMismatch,
+        ServiceError::NotResponsible { .. } => Code::NotResponsible,
+        ServiceError::Unknown { .. } => Code::IdentifierUnknown,
+        ServiceError::NoSuchVersion { .. } => Code::VersionUnknown,
+        ServiceError::Gone { .. } => Code::IdentifierDeleted,
+        ServiceError::PreconditionRequired { .. } => Code::PreconditionRequired,
+        ServiceError::VersionMismatch { .. } => Code::VersionMismatch,
+        ServiceError::StatusStep { .. } => Code::StatusChangeRefused,
+        ServiceError::AliasTaken { .. } => Code::AliasTaken,
+        ServiceError::IdempotencyRunning => Code::IdempotencyRunning,
+        ServiceError::Conflict { .. } => Code::Conflict,
+        ServiceError::UnknownRequest => Code::RequestUnknown,
+        ServiceError::NotFound { what: "import", .. } => Code::ImportUnknown,
+        ServiceError::NotFound { .. } => Code::KeyUnknown,
+        ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
+        ServiceError::BadCredential => Code::BadCredentials,
+        ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
+        ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
+        ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
+        ServiceError::Refused(Refusal::Stopping) => Code::Draining,
+        ServiceError::Internal(_) => Code::Internal,
+    }
+}
+
+/// The problem as a part of a larger answer, such as one line of a batch.
+pub(super) fn part(problem: &Problem, language: Language, out: &mut Vec<u8>) {
+    out.extend_from_slice(&problem.body(language));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::identifier::{CanonicalKey, IdentifierError};
+    use crate::model::record::Status;
+
+    #[test]
+    fn the_service_and_the_table_give_every_error_the_same_name() {
+        let identifier = || "88.999.1/a".to_owned();
+        let refused = ServiceError::Refused;
+        for error in [
+            ServiceError::Identifier(IdentifierError::Empty),
+            ServiceError::Fields(Vec::new()),
+            ServiceError::EntryTooLarge(String::new()),
+            ServiceError::IdempotencyMismatch,
+            ServiceError::NotResponsible { identifier: identifier() },
+            ServiceError::Unknown { identifier: identifier() },
+            ServiceError::NoSuchVersion { identifier: identifier() },
+            ServiceError::Gone { identifier: identifier() },
+            ServiceError::PreconditionRequired { version: 1 },
+            ServiceError::VersionMismatch { current: Some(1) },
+            ServiceError::StatusStep { from: Status::Deleted, to: Status::Active },
+            ServiceError::AliasTaken { alias: CanonicalKey::from_stored("gs1:01/0") },
+            ServiceError::IdempotencyRunning,
+            ServiceError::Conflict { identifier: identifier() },
+            ServiceError::UnknownRequest,
+            ServiceError::NotFound { what: "import", name: String::new() },
+            ServiceError::NotFound { what: "key", name: String::new() },
+            ServiceError::UploadTooLarge { limit: 1 },
+            ServiceError::BadCredential,
+            refused(Refusal::Busy),
+            refused(Refusal::Full { needed_bytes: 1 }),
+            refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
+            refused(Refusal::Poisoned(String::new())),
+            refused(Refusal::Stopping),
+            ServiceError::Internal(String::new()),
+        ] {
+            assert_eq!(of_service(&error).code.row().code, error.code());
+        }
+    }
+
+    #[test]
+    fn a_cause_inside_the_node_is_not_told() {
+        let error = ServiceError::Internal("/data/secret path".to_owned());
+        let problem = Failure::from(error).into_problem("r");
+        assert!(!format!("{problem:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,42 @@
+//! `GET /v1/history/{identifier}`: its versions, newest first, a page at a time.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::call::Call;
+use super::failure::Failure;
+use super::query::Query;
+use super::reply::{self, JSON, Keep, Reply};
+use super::{Desk, negotiation};
+use crate::codec::answers;
+use crate::codec::cursor::{self, Kind};
+use crate::metrics::Stage;
+use crate::model::permitted::Action;
+use crate::services::history::History;
+
+const ROUTE: &str = "/v1/history/";
+const MOST_VERSIONS: usize = 1_000;
+const USUAL_VERSIONS: usize = 50;
+
+pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
+    let pass = call.admit(&desk, Action::Read)?;
+    let identifier = call.text_after(ROUTE)?.into_owned();
+    negotiation::best(&call.headers, &[JSON])?;
+    let query = Query::of(&call.uri, &["limit", "cursor"])?;
+    let before = query.one("cursor")?.map(|text| version(&text)).transpose()?;
+    let question = History { identifier, before, limit: query.limit(MOST_VERSIONS)?.unwrap_or(USUAL_VERSIONS) };
+    let asked = call.permit(&pass, question)?;
+    let page = desk.services.history(&asked);
+    call.laps.end(Stage::Service);
+    let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
+    let response = reply::json(StatusCode::OK, keep, answers::history(&page?));
+    call.laps.end(Stage::Encode);
+    Ok(response)
+}
+
+fn version(text: &str) -> Result<u64, Failure> {
+    cursor::decode(Kind::Versions, text)
+        .and_then(|place| place.parse().ok())
+        .ok_or_else(|| Failure::query("cursor", "不是本列表给出的游标", "is no cursor that this list has given"))
+}

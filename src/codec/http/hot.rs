@@ -1,0 +1,50 @@
+//! The hot way: a cached public resolution from the head of the request alone, before any router sees it.
+//!
+//! Takes only what needs no thought: GET or HEAD, a plain path, no query, no credential, JSON accepted. Everything else, and
+//! every doubt, falls through to the handler in `resolve`, which answers the same (tests/http.rs compares them).
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+
+use super::negotiation::quality_of;
+use super::reply::{JSON, X_REQUEST_ID};
+use super::resolution::{self, Asked};
+use super::resolve::ROUTE;
+use super::{Desk, call};
+use crate::codec::path;
+use crate::model::time::Timestamp;
+
+pub(super) fn answer(desk: &Desk, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
+    if !(method == Method::GET || method == Method::HEAD) {
+        return None;
+    }
+    let text = path::text_after(uri.path(), ROUTE)?.ok()?;
+    if uri.query().is_some() || headers.contains_key(AUTHORIZATION) || !accepts_json(headers) {
+        return None;
+    }
+    let identifier = desk.services.identifier(&text).ok()?;
+    let answer = desk.services.cached(identifier.key(), Timestamp::now())?;
+    let cache = &desk.metrics.cache;
+    if answer.status == 200 {
+        cache.hits.increment();
+    } else {
+        cache.negative_hits.increment();
+    }
+    let asked = Asked { method, uri, headers, text: &text };
+    let mut response = resolution::response(answer, &asked, || call::request_id(headers));
+    if let Some(id) = call::clients_request_id(headers)
+        && let Ok(id) = HeaderValue::from_str(id)
+    {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    Some(response)
+}
+
+/// The two headers that nearly every client sends are compared before anything is parsed.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    match headers.get(ACCEPT).map(HeaderValue::as_bytes) {
+        None | Some(b"*/*" | b"application/json") => true,
+        Some(_) => quality_of(headers, JSON) > 0,
+    }
+}

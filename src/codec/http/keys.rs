@@ -1,0 +1,139 @@
+//! `/v1/keys`: API keys. Made once the guard has let an administrator or the bootstrap token in; shown once.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use serde_json::Value as Json;
+
+use super::call::{Call, credentials};
+use super::failure::Failure;
+use super::query::Query;
+use super::reply::{self, JSON, Keep, Reply};
+use super::{Desk, body, negotiation};
+use crate::codec::answers;
+use crate::guard::{self, KeyMaker};
+use crate::metrics::Stage;
+use crate::model::field::FieldError;
+use crate::model::permitted::Action;
+use crate::model::text::Text;
+use crate::model::time::Timestamp;
+use crate::services::ServiceError;
+use crate::services::administer::{CreateKey, ListKeys, RevokeKey};
+
+const ROUTE: &str = "/v1/keys/";
+const MAX_LABEL_BYTES: usize = 255;
+
+pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
+    let credentials = credentials(&call.headers);
+    let maker = guard::admit_key_maker(&desk.services, &credentials, Timestamp::now());
+    call.laps.end(Stage::Guard);
+    let maker = maker?;
+    Query::of(&call.uri, &[])?;
+    let bytes = body::whole(call.body, &call.headers, desk.limits.body_bytes).await;
+    call.laps.skip();
+    let bytes = bytes?;
+    let request = if bytes.is_empty() {
+        wanted(&Json::Object(serde_json::Map::new()))?
+    } else {
+        body::expect_type(&call.headers, &[JSON])?;
+        body::refuse_encoding(&call.headers)?;
+        wanted(&body::parse(&bytes, desk.limits.json_depth)?)?
+    };
+    call.laps.end(Stage::Decode);
+    let made = match maker {
+        KeyMaker::Administrator(pass) => desk.services.create_key(pass.permit(request)?).await,
+        KeyMaker::Bootstrap(token) => desk.services.exchange_bootstrap(token.secret(), request).await,
+    };
+    call.laps.end(Stage::Service);
+    let made = made?;
+    let mut response = reply::json(StatusCode::CREATED, Keep::Never, answers::new_key(&made));
+    reply::add_location(&mut response, format!("{ROUTE}{}", made.key.id));
+    Ok(response)
+}
+
+/// `{"label"?, "expires"?}`
+fn wanted(json: &Json) -> Result<CreateKey, Failure> {
+    let mut errors = Vec::new();
+    let mut wrong = |pointer: String, code, zh: &str, en: &str| {
+        errors.push(FieldError { pointer, code, detail: Text::new(zh, en) });
+    };
+    let mut request = CreateKey { label: String::new(), expires: None };
+    match json.as_object() {
+        None => wrong(String::new(), "wrong_type", "应为对象", "must be an object"),
+        Some(members) => {
+            for (name, value) in members {
+                match (name.as_str(), value) {
+                    ("label", Json::String(label))
+                        if label.len() <= MAX_LABEL_BYTES && !label.chars().any(char::is_control) =>
+                    {
+                        request.label.clone_from(label);
+                    }
+                    ("label", _) => wrong(
+                        "/label".to_owned(),
+                        "wrong_type",
+                        "应为一行不超过 255 字节的文本",
+                        "must be one line of at most 255 bytes",
+                    ),
+                    ("expires", Json::Null) => {}
+                    ("expires", value) => {
+                        request.expires = value
+                            .as_str()
+                            .and_then(|text| Timestamp::parse(text).ok())
+                            .filter(|time| *time > Timestamp::now());
+                        if request.expires.is_none() {
+                            wrong(
+                                "/expires".to_owned(),
+                                "bad_time",
+                                "应为将来的 RFC 3339 时间",
+                                "must be an RFC 3339 time to come",
+                            );
+                        }
+                    }
+                    (name, _) => wrong(
+                        format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+                        "unknown_field",
+                        "没有这个成员",
+                        "no such member",
+                    ),
+                }
+            }
+        }
+    }
+    if errors.is_empty() { Ok(request) } else { Err(ServiceError::Fields(errors).into()) }
+}
+
+pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
+    let views = listed(&desk, &call)?;
+    Ok(reply::json(StatusCode::OK, Keep::Never, answers::keys(&views)))
+}
+
+pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
+    let views = listed(&desk, &call)?;
+    let id = call.text_after(ROUTE)?;
+    let view = views.iter().find(|view| view.key.id == id);
+    let view = view.ok_or_else(|| ServiceError::NotFound { what: "key", name: id.into_owned() })?;
+    Ok(reply::json(StatusCode::OK, Keep::Never, answers::key(view)))
+}
+
+fn listed(desk: &Desk, call: &Call) -> Result<Vec<crate::services::administer::KeyView>, Failure> {
+    let pass = call.admit(desk, Action::Administer)?;
+    negotiation::best(&call.headers, &[JSON])?;
+    Query::of(&call.uri, &[])?;
+    let asked = call.permit(&pass, ListKeys)?;
+    let views = desk.services.keys(&asked);
+    call.laps.end(Stage::Service);
+    Ok(views?)
+}
+
+pub(super) async fn revoke(desk: Arc<Desk>, call: Call) -> Reply {
+    let pass = call.admit(&desk, Action::Administer)?;
+    let id = call.text_after(ROUTE)?.into_owned();
+    Query::of(&call.uri, &[])?;
+    let asked = call.permit(&pass, RevokeKey { id })?;
+    let revoked = desk.services.revoke_key(asked).await;
+    call.laps.end(Stage::Service);
+    revoked?;
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}

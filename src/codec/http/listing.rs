@@ -1,0 +1,150 @@
+//! `GET /v1/records`: records in the order of their keys, as pages of JSON or as a stream of lines that an import takes.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::StatusCode;
+
+use super::call::Call;
+use super::failure::Failure;
+use super::query::Query;
+use super::reply::{self, JSON, Keep, NDJSON, Reply};
+use super::{Desk, negotiation};
+use crate::codec::cursor::{self, Kind};
+use crate::codec::problem::{Code, Problem};
+use crate::guard::Pass;
+use crate::metrics::Stage;
+use crate::model::identifier::CanonicalKey;
+use crate::model::permitted::Action;
+use crate::model::record::Record;
+use crate::services::list::List;
+
+const PARAMETERS: [&str; 3] = ["prefix", "cursor", "limit"];
+const MOST_RECORDS: usize = 1_000;
+const USUAL_RECORDS: usize = 100;
+/// How many records are read at once.
+const STEP_RECORDS: usize = 64;
+/// A page ends early when it has grown to this.
+const PAGE_BYTES: usize = 4 << 20;
+
+pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
+    let pass = call.admit(&desk, Action::Read)?;
+    let form = negotiation::best(&call.headers, &[JSON, NDJSON])?;
+    let query = Query::of(&call.uri, &PARAMETERS)?;
+    let after = match query.one("cursor")? {
+        None => None,
+        Some(text) => Some(place(&text)?),
+    };
+    let walk =
+        Walk { prefix: query.one("prefix")?, limit: query.limit(MOST_RECORDS)?, after, is_over: false, pass, desk };
+    call.laps.end(Stage::Decode);
+    let response = if form == NDJSON { lines(walk) } else { page(walk)? };
+    call.laps.end(Stage::Service);
+    Ok(response)
+}
+
+fn place(text: &str) -> Result<CanonicalKey, Failure> {
+    cursor::decode(Kind::Records, text)
+        .map(|key| CanonicalKey::from_stored(&key))
+        .ok_or_else(|| Failure::query("cursor", "不是本列表给出的游标", "is no cursor that this list has given"))
+}
+
+fn keep(pass: &Pass) -> Keep {
+    if pass.is_anonymous() { Keep::Ask } else { Keep::Never }
+}
+
+/// A walk through the records, a step at a time.
+struct Walk {
+    desk: Arc<Desk>,
+    pass: Pass,
+    prefix: Option<String>,
+    /// How many records may still be given.
+    limit: Option<usize>,
+    after: Option<CanonicalKey>,
+    is_over: bool,
+}
+
+impl Walk {
+    /// The next records; none at the end. There may be none in a step that met tombstones only.
+    fn step(&mut self) -> Result<Option<Vec<(CanonicalKey, Record)>>, Failure> {
+        if self.is_over || self.limit == Some(0) {
+            return Ok(None);
+        }
+        let limit = STEP_RECORDS.min(self.limit.unwrap_or(STEP_RECORDS));
+        let asked = self.pass.permit(List { prefix: self.prefix.clone(), after: self.after.take(), limit })?;
+        let found = self.desk.services.list(&asked)?;
+        self.is_over = found.next.is_none();
+        self.after = found.next;
+        if let Some(limit) = &mut self.limit {
+            *limit = limit.saturating_sub(found.records.len());
+        }
+        Ok(Some(found.records))
+    }
+}
+
+/// `{"records":[…],"next_cursor":…}`
+fn page(mut walk: Walk) -> Reply {
+    let keep = keep(&walk.pass);
+    walk.limit = Some(walk.limit.unwrap_or(USUAL_RECORDS));
+    let mut out = b"{\"records\":[".to_vec();
+    let mut is_first = true;
+    let mut cut = None;
+    'walk: while let Some(records) = walk.step()? {
+        for (key, record) in records {
+            if !std::mem::take(&mut is_first) {
+                out.push(b',');
+            }
+            write(&record, &mut out)?;
+            if out.len() >= PAGE_BYTES {
+                cut = Some(key);
+                break 'walk;
+            }
+        }
+    }
+    out.push(b']');
+    if let Some(next) = cut.or(walk.after) {
+        let cursor = cursor::encode(Kind::Records, next.as_str());
+        out.extend_from_slice(format!(",\"next_cursor\":\"{cursor}\"").as_bytes());
+    }
+    out.push(b'}');
+    Ok(reply::json(StatusCode::OK, keep, out))
+}
+
+/// A record a line. An error in the middle ends the connection, so that a part cannot pass for the whole.
+fn lines(walk: Walk) -> http::Response<Body> {
+    let keep = keep(&walk.pass);
+    let pieces = stream::unfold(walk, |mut walk| async move {
+        // A step reads the disk: other requests of this worker have their turn between two.
+        tokio::task::yield_now().await;
+        let piece = piece(&mut walk).map_err(|failure| {
+            let problem = failure.into_problem("export");
+            std::io::Error::other(problem.code.row().code)
+        });
+        if piece.is_err() {
+            walk.is_over = true;
+        }
+        Some((piece.transpose()?, walk))
+    });
+    reply::of_type(NDJSON, StatusCode::OK, keep, Body::from_stream(pieces))
+}
+
+fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
+    while let Some(records) = walk.step()? {
+        let mut out = Vec::new();
+        for (_, record) in records {
+            write(&record, &mut out)?;
+            out.push(b'\n');
+        }
+        if !out.is_empty() {
+            return Ok(Some(out.into()));
+        }
+    }
+    Ok(None)
+}
+
+fn write(record: &Record, out: &mut Vec<u8>) -> Result<(), Failure> {
+    serde_json::to_writer(out, record)
+        .map_err(|error| Problem::new(Code::Internal).with_detail(error.to_string(), error.to_string()).into())
+}

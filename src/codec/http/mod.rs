@@ -1,0 +1,122 @@
+//! The HTTP surface: requests to guarded calls of services, and answers back. Knows no socket: accept brings the bytes.
+//!
+//! ```text
+//! hot          a cached resolution, from the head alone      \
+//! resolution   the answer that hot and slow way have in common > GET /v1/resolve/{identifier}
+//! routes       which address and verb is whose handler
+//! call         one request on its way: who asks, what for, how long each stage took
+//! query, preconditions, negotiation, body      what handlers read
+//! resolve, batch, records, listing, history, imports, import_errors, keys, about      the handlers
+//! failure      what any stage could not do, as a problem
+//! reply        the answer on its way out
+//! ```
+//! A handler reads top-down: admit (so that a stranger is turned away before his request is judged), decode, permit, serve,
+//! encode.
+
+mod about;
+mod batch;
+mod body;
+mod call;
+mod failure;
+mod history;
+mod hot;
+mod import_errors;
+mod imports;
+mod keys;
+mod laps;
+mod listing;
+mod negotiation;
+mod preconditions;
+mod query;
+mod records;
+mod reply;
+mod resolution;
+mod resolve;
+mod routes;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use tower_service::Service;
+
+use super::language;
+use super::problem::{Code, Problem};
+use crate::config::LimitsSpec;
+use crate::metrics::Metrics;
+use crate::services::Services;
+
+pub use body::BodyFault;
+
+/// Whether the node takes requests, for `/readyz`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    Starting,
+    Ready,
+    Stopping,
+}
+
+/// What the handlers work with.
+pub struct Desk {
+    pub services: Arc<Services>,
+    pub metrics: Arc<Metrics>,
+    pub limits: LimitsSpec,
+    /// Asked by `/readyz`; accept knows it, and is above this stage.
+    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+}
+
+/// Answers requests: one value for all workers.
+#[derive(Clone)]
+pub struct Http {
+    desk: Arc<Desk>,
+    router: Router,
+}
+
+impl Http {
+    #[must_use]
+    pub fn new(desk: Desk) -> Self {
+        let desk = Arc::new(desk);
+        let router = routes::router(&desk);
+        Self { desk, router }
+    }
+
+    /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].
+    #[must_use]
+    pub fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
+        hot::answer(&self.desk, method, uri, headers)
+    }
+
+    /// Every other answer. Errors of the body that are [`BodyFault`]s are told apart; others count as broken off.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let mut response = match self.router.clone().call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        // The router gives every answer its length; these two have none (RFC 9110, section 8.6).
+        if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        response
+    }
+
+    /// How many bytes the body of such a request may have: streams are bounded as imports are, all else as documents.
+    #[must_use]
+    pub fn body_bytes(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> u64 {
+        let streams = method == Method::POST
+            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers)));
+        if streams { self.desk.limits.import_bytes } else { self.desk.limits.body_bytes }
+    }
+
+    /// What to say when a request was turned away before it came here.
+    #[must_use]
+    pub fn refuse(&self, code: Code, headers: &HeaderMap) -> Response<Bytes> {
+        let id = call::request_id(headers);
+        let problem = Problem::new(code).for_request(id.as_ref());
+        let mut response = problem.to_response(language::of(headers));
+        reply::add_request_id(&mut response, &id);
+        response
+    }
+}

@@ -1,0 +1,144 @@
+//! `GET /v1/resolve/{identifier}`: one name, plain or with questions.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::IF_NONE_MATCH;
+use http::{Response, StatusCode};
+
+use super::Desk;
+use super::call::Call;
+use super::failure::Failure;
+use super::preconditions::is_known;
+use super::query::Query;
+use super::reply::{self, JSON, Keep, Reply};
+use super::resolution::{self, Asked};
+use super::{batch, negotiation};
+use crate::codec::problem::{Code, Problem};
+use crate::codec::resolution::encode;
+use crate::guard::Pass;
+use crate::metrics::Stage;
+use crate::model::permitted::Action;
+use crate::model::time::Timestamp;
+use crate::services::resolve::{At, Resolve};
+
+pub(super) const ROUTE: &str = "/v1/resolve/";
+const PARAMETERS: [&str; 5] = ["type", "index", "at", "entry", "proof"];
+/// More than any record has values.
+const MAX_FILTERS: usize = 1_000;
+
+pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
+    let pass = call.admit(&desk, Action::Read)?;
+    let text = call.text_after(ROUTE)?;
+    negotiation::best(&call.headers, &[JSON])?;
+    let query = Query::of(&call.uri, &PARAMETERS)?;
+    if call.uri.query().unwrap_or_default().is_empty() && pass.is_anonymous() {
+        return plain(&desk, &call, &text);
+    }
+    let question = question(text.into_owned(), &query)?;
+    let asked = call.permit(&pass, question)?;
+    let resolution = desk.services.resolve(&asked);
+    call.laps.end(Stage::Service);
+    let resolution = resolution?;
+    let etag = reply::etag(resolution.record.version);
+    let keep = keep(&desk, &pass);
+    let known = call.headers.get(IF_NONE_MATCH).is_some_and(|header| is_known(header, &etag));
+    let mut response = if known {
+        let mut response = reply::json(StatusCode::NOT_MODIFIED, keep, Vec::new());
+        response.headers_mut().remove(http::header::CONTENT_TYPE);
+        response
+    } else {
+        reply::json(StatusCode::OK, keep, encode(&resolution))
+    };
+    reply::add_etag(&mut response, etag);
+    call.laps.end(Stage::Encode);
+    Ok(response)
+}
+
+/// The public answer, by the way that fills the cache.
+fn plain(desk: &Desk, call: &Call, text: &str) -> Reply {
+    call.laps.end(Stage::Decode);
+    let answer = batch::look(desk, text, Timestamp::now());
+    call.laps.end(Stage::Service);
+    let asked = Asked { method: &call.method, uri: &call.uri, headers: &call.headers, text };
+    let response = resolution::response(answer?, &asked, || Arc::clone(&call.request_id));
+    call.laps.end(Stage::Encode);
+    Ok(response.map(Body::from))
+}
+
+/// Only what strangers may keep is kept by caches.
+pub(super) fn keep(desk: &Desk, pass: &Pass) -> Keep {
+    if pass.is_anonymous() { Keep::Public(desk.services.settings.max_age_seconds) } else { Keep::Never }
+}
+
+fn question(identifier: String, query: &Query<'_>) -> Result<Resolve, Failure> {
+    if query.flag("proof")? {
+        return Err(Problem::new(Code::NotBuilt)
+            .with_detail(
+                "proof：证明尚未提供；entry=1 给出已签名的条目",
+                "proof: proofs are not built yet; entry=1 gives the signed entry",
+            )
+            .into());
+    }
+    let types = query.many("type")?;
+    let indexes = query.many("index")?;
+    if types.len() + indexes.len() > MAX_FILTERS {
+        return Err(Failure::query("type", "筛选条件过多", "too many types and indexes"));
+    }
+    let indexes = indexes
+        .iter()
+        .map(|text| match text.parse() {
+            Ok(index @ 1..) => Ok(index),
+            _ => Err(Failure::query("index", "应为正整数", "must be a whole number from 1")),
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Resolve {
+        identifier,
+        types,
+        indexes,
+        at: query.one("at")?.as_deref().map(moment).transpose()?,
+        entry: query.flag("entry")?,
+    })
+}
+
+/// A version number, or a time. A `+` of a time zone that was not encoded arrives as a space.
+fn moment(text: &str) -> Result<At, Failure> {
+    if let Ok(version) = text.parse::<u64>() {
+        return Ok(At::Version(version));
+    }
+    let mut time = text.to_owned();
+    if let Some(place) = time.rfind(' ').filter(|place| *place > 10) {
+        time.replace_range(place..=place, "+");
+    }
+    Timestamp::parse(&time).map(At::Time).map_err(|_| {
+        Failure::query(
+            "at",
+            "应为版本号或 RFC 3339 时间，如 2026-11-23T15:24:37Z",
+            "must be a version number or an RFC 3339 time such as 2026-11-23T15:24:37Z",
+        )
+    })
+}
+
+/// For routes that answer a single record, whatever was asked.
+pub(super) fn of_record(etag: bytes::Bytes, keep: Keep, body: Vec<u8>) -> Response<Body> {
+    let mut response = reply::json(StatusCode::OK, keep, body);
+    reply::add_etag(&mut response, etag);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_version_or_a_time_in_any_zone() {
+        assert_eq!(moment("3").ok(), Some(At::Version(3)));
+        let utc = At::Time(Timestamp::parse("2026-11-23T15:24:37Z").unwrap());
+        for text in ["2026-11-23T15:24:37Z", "2026-11-23T23:24:37+08:00", "2026-11-23T23:24:37 08:00"] {
+            assert_eq!(moment(text).ok(), Some(utc), "{text}");
+        }
+        for text in ["", "-1", "yesterday", "2026-11-23"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Which address and verb is whose handler: one table, from which the router, `Allow` and the index are made.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    ALLOW,
+};
+use http::{HeaderValue, Request, Response, StatusCode};
+
+use super::call::Call;
+use super::failure::Failure;
+use super::reply::{self, Reply};
+use super::{Desk, about, batch, history, import_errors, imports, keys, listing, records, resolve};
+use crate::codec::problem::{Code, Problem};
+
+type Handler = fn(Arc<Desk>, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// One address.
+pub(super) struct Route {
+    pub path: &'static str,
+    /// Whether scripts of any origin may read it: what everybody may see anyway.
+    pub is_open: bool,
+    pub verbs: &'static [(&'static str, Handler)],
+}
+
+macro_rules! routes {
+    ($($path:literal $openness:ident { $($verb:ident $handler:path),+ $(,)? })+) => {
+        &[$(Route {
+            path: $path,
+            is_open: routes!(@$openness),
+            verbs: &[$((stringify!($verb), |desk, call| Box::pin($handler(desk, call)))),+],
+        }),+]
+    };
+    (@open) => { true };
+    (@closed) => { false };
+}
+
+pub(super) const ROUTES: &[Route] = routes! {
+    "/v1/resolve/{*identifier}" open { GET resolve::one }
+    "/v1/resolve/" open { GET resolve::one }
+    "/v1/resolve" open { POST batch::many }
+    "/v1/records/{*identifier}" open { GET records::read, PUT records::put, PATCH records::patch, DELETE records::delete }
+    "/v1/records/" open { GET records::read }
+    "/v1/records" open { GET listing::list, POST records::mint }
+    "/v1/history/{*identifier}" open { GET history::versions }
+    "/v1/imports" closed { POST imports::start }
+    "/v1/imports/{id}" closed { GET imports::read }
+    "/v1/imports/{id}/errors" closed { GET import_errors::read }
+    "/v1/requests/{key}" closed { GET records::request }
+    "/v1/keys" closed { GET keys::list, POST keys::create }
+    "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
+    "/.well-known/jwks.json" open { GET about::jwks }
+    "/livez" open { GET about::livez }
+    "/readyz" open { GET about::readyz }
+    "/metrics" closed { GET about::metrics }
+    "/" open { GET about::index }
+};
+
+pub(super) fn router(desk: &Arc<Desk>) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        let desk = Arc::clone(desk);
+        let serve = move |request: Request<Body>| serve(Some(route), Arc::clone(&desk), request);
+        router = router.route(route.path, axum::routing::any(serve));
+    }
+    let desk = Arc::clone(desk);
+    router.fallback(move |request: Request<Body>| serve(None, Arc::clone(&desk), request))
+}
+
+/// Gives a request to its handler, and the answer what every answer has.
+async fn serve(route: Option<&'static Route>, desk: Arc<Desk>, request: Request<Body>) -> Response<Body> {
+    let call = Call::of(request);
+    let (language, request_id) = (call.language, Arc::clone(&call.request_id));
+    let (laps, transport) = (Arc::clone(&call.laps), call.transport);
+    let path = call.uri.path().to_owned();
+    let reply = match route {
+        None => Err(Code::RouteUnknown.into()),
+        Some(route) => route.handle(Arc::clone(&desk), call).await,
+    };
+    let mut response = reply.unwrap_or_else(|failure| {
+        let problem = failure.into_problem(&request_id).at(path).for_request(request_id.as_ref());
+        problem.to_response(language).map(Body::from)
+    });
+    if let Some(route) = route {
+        route.dress(&mut response);
+    }
+    reply::add_request_id(&mut response, &request_id);
+    laps.record(&desk.metrics.requests, transport, response.status().as_u16());
+    response
+}
+
+impl Route {
+    async fn handle(&self, desk: Arc<Desk>, call: Call) -> Reply {
+        let verb = match call.method.as_str() {
+            "HEAD" => "GET",
+            verb => verb,
+        };
+        match self.verbs.iter().find(|(known, _)| *known == verb) {
+            Some((_, handler)) => handler(desk, call).await,
+            None if verb == "OPTIONS" => Ok(self.options()),
+            None => Err(self.refused(verb)),
+        }
+    }
+
+    /// `GET, HEAD, PUT, …, OPTIONS`
+    fn allowed(&self) -> String {
+        let mut verbs: Vec<&str> = Vec::with_capacity(self.verbs.len() + 2);
+        for (verb, _) in self.verbs {
+            verbs.push(verb);
+            if *verb == "GET" {
+                verbs.push("HEAD");
+            }
+        }
+        verbs.push("OPTIONS");
+        verbs.join(", ")
+    }
+
+    fn refused(&self, verb: &str) -> Failure {
+        let allowed = self.allowed();
+        let verb: String = verb.chars().take(32).collect();
+        Problem::new(Code::MethodNotAllowed)
+            .with_detail(format!("{verb} 不可用，可用的有 {allowed}"), format!("{verb} is not one of {allowed}"))
+            .into()
+    }
+
+    /// What a browser asks before it lets a foreign page's script ask. Credentials are never allowed that way.
+    fn options(&self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        if let Ok(allowed) = HeaderValue::try_from(self.allowed()) {
+            headers.insert(ALLOW, allowed);
+        }
+        if self.is_open {
+            for (name, value) in [
+                (ACCESS_CONTROL_ALLOW_METHODS, self.open_verbs()),
+                (ACCESS_CONTROL_ALLOW_HEADERS, "accept, accept-language, content-type, if-none-match, x-request-id"),
+                (ACCESS_CONTROL_MAX_AGE, "86400"),
+            ] {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
+        response
+    }
+
+    /// Of an open address: what needs no credential.
+    fn open_verbs(&self) -> &'static str {
+        if self.path == "/v1/resolve" { "POST" } else { "GET, HEAD" }
+    }
+
+    fn dress(&self, response: &mut Response<Body>) {
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && let Ok(allowed) = HeaderValue::try_from(self.allowed())
+        {
+            response.headers_mut().insert(ALLOW, allowed);
+        }
+        if self.is_open {
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        }
+    }
+}

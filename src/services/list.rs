@@ -1,0 +1,99 @@
+//! List: records in the order of their keys, and one record whole: what an export is made of.
+//!
+//! Not a snapshot: a record that changes while a list is read appears as it is when its page is read. Tombstones are left
+//! out, as nothing can be registered from them.
+
+use super::{ServiceError, Services};
+use crate::model::identifier::CanonicalKey;
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::principal::Principal;
+use crate::model::record::Record;
+use crate::model::value::Visibility;
+use crate::store::engine::Table;
+use crate::store::rows::RecordRow;
+
+/// A page of records.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// Only identifiers of this prefix (`88.999.1`).
+    pub prefix: Option<String>,
+    /// Only what follows this key (a cursor).
+    pub after: Option<CanonicalKey>,
+    pub limit: usize,
+}
+
+impl Asks for List {
+    const ACTION: Action = Action::Read;
+}
+
+/// One record, with what its asker may see.
+#[derive(Clone, Debug)]
+pub struct ReadRecord {
+    /// Percent-decoded, in any input form.
+    pub identifier: String,
+}
+
+impl Asks for ReadRecord {
+    const ACTION: Action = Action::Read;
+}
+
+/// Records in the order of their keys.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// At most as many as asked for; fewer where tombstones stand between.
+    pub records: Vec<(CanonicalKey, Record)>,
+    /// Ask on after this key; `None`: this was the last page.
+    pub next: Option<CanonicalKey>,
+}
+
+impl Services {
+    /// Administrators see every value, others the public ones.
+    pub fn list(&self, asked: &Permitted<List>) -> Result<Page, ServiceError> {
+        let question = asked.request();
+        let start = question.prefix.as_ref().map(|prefix| format!("{}/", prefix.to_ascii_lowercase()));
+        // No key equals "prefix/", since a suffix is never empty: scanning after it begins with the first of the prefix.
+        let after = match (&question.after, &start) {
+            (Some(after), Some(start)) if after.as_str() < start.as_str() => Some(start.as_str()),
+            (Some(after), _) => Some(after.as_str()),
+            (None, start) => start.as_deref(),
+        };
+        let rows = self.store.scan(Table::Record, after.map(str::as_bytes), question.limit.max(1))?;
+        let full = rows.len() >= question.limit.max(1);
+        let mut page = Page::default();
+        let mut last = None;
+        for (key, row) in rows {
+            let key = CanonicalKey::from_stored(&String::from_utf8_lossy(&key));
+            if start.as_ref().is_some_and(|start| !key.as_str().starts_with(start)) {
+                return Ok(page);
+            }
+            let row = RecordRow::decode(&row)
+                .ok_or_else(|| ServiceError::Internal(format!("the row of {key} does not read")))?;
+            let record = self.store.record(&row)?;
+            last = Some(key.clone());
+            if !record.is_tombstone() {
+                page.records.push((key, seen_by(asked.principal(), record)));
+            }
+        }
+        page.next = last.filter(|_| full);
+        Ok(page)
+    }
+
+    /// The record as it stands now, not from the cache.
+    pub fn record(&self, asked: &Permitted<ReadRecord>) -> Result<Record, ServiceError> {
+        let text = &asked.request().identifier;
+        let identifier = self.identifier(text)?;
+        match self.named(identifier.key())? {
+            None => Err(ServiceError::Unknown { identifier: text.clone() }),
+            Some(standing) if standing.record.is_tombstone() => Err(ServiceError::Gone { identifier: text.clone() }),
+            Some(standing) => Ok(seen_by(asked.principal(), standing.record)),
+        }
+    }
+}
+
+/// The record without the values that are not for this asker.
+fn seen_by(principal: &Principal, mut record: Record) -> Record {
+    if !principal.is_administrator() {
+        record.values.retain(|value| value.visibility == Visibility::Public);
+    }
+    record
+}
