@@ -1,6 +1,7 @@
 //! DID: `did:cn:88.100.1`, `did:bid:…`, `did:web:…`.
 //!
-//! Sources: W3C DID Core 1.0 section 3.1; the public did:cn method (issuer 2 digits, industry 3 to 5, enterprise 1 to 128);
+//! Sources: W3C DID Core 1.0 section 3.1; the public did:cn method (issuer 2 digits, industry 3 to 5, enterprise 1 to 128,
+//! and what DID Core lets follow a colon);
 //! the BID protocol draft (an optional 4-character chain code and a suffix of 22 to 42 letters and digits); did:web (a host,
 //! perhaps %3A and a port, perhaps path parts). Other methods are refused, as are DID URLs: a path, query or fragment names
 //! something else than the subject.
@@ -21,8 +22,18 @@ pub(super) fn read(rest: &str) -> Result<Identifier, IdentifierError> {
     Ok(Identifier::from_tagged(Scheme::Did, &format!("did:{canonical}"), &canonical))
 }
 
+/// The enterprise's number, and perhaps names of its own behind colons (W3C DID Core 1.0, section 3.1: idchars).
 fn is_cn(body: &str) -> bool {
-    body.split_once('.').is_some_and(|(issuer, rest)| {
+    let (number, names) = body.split_once(':').map_or((body, None), |(number, names)| (number, Some(names)));
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    is_cn_number(number) && names.is_none_or(|names| names.split(':').all(is_name))
+}
+
+fn is_cn_number(number: &str) -> bool {
+    number.split_once('.').is_some_and(|(issuer, rest)| {
         issuer.len() == 2
             && issuer.bytes().all(|byte| byte.is_ascii_digit())
             && rest.contains('.')
@@ -79,6 +90,7 @@ mod tests {
     fn the_methods_of_the_field_are_read() {
         for good in [
             "cn:88.100.1",
+            "cn:88.999.1:nev-veh-2026-000003",
             "bid:efnVUgqQFfYeu97ABf6sGm3WFtVXHZB2",
             "bid:byo1:zfnVUgqQFfYeu97ABf6sGm3WFtVXHZB2",
             "bid:byo1",
