@@ -1,1 +1,157 @@
-//! The subcommands of `mingpai`.
+//! The subcommands of `mingpai`, and what they share.
+//!
+//! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
+//! - `import`, `export`, `resolve`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
+//! - `verify`: offline, for whoever holds an entry.
+//! - `screen`, `progress`, `new_file`, `failure`: what is read, watched, written, and when it cannot be done.
+//!
+//! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
+
+// On the node's machine.
+mod check_config;
+mod doctor;
+mod keygen;
+mod node_arguments;
+mod serve;
+
+// Clients of a node.
+mod client;
+mod export;
+mod import;
+mod resolve;
+mod token;
+mod token_file;
+
+// With no node at hand.
+mod verify;
+
+// What a person meets.
+mod failure;
+mod new_file;
+mod progress;
+mod screen;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use failure::{CliError, Verdict};
+use screen::Screen;
+
+use crate::model::text::Language;
+
+/// 铭牌：能证明每一个答复的工业互联网标识解析二级节点。
+///
+/// A secondary node of the industrial-internet identifier resolution system that proves its answers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mingpai",
+    version,
+    after_help = "退出码 Exit codes: 0 是 yes · 1 否 no · 2 无法判断或用法错误 could not tell, or bad usage"
+)]
+pub struct Arguments {
+    /// 提示语言 / Language of messages (otherwise: MINGPAI_LANG, then the locale; 中文 by default)
+    #[arg(long, global = true, env = "MINGPAI_LANG", value_name = "zh|en")]
+    lang: Option<Spoken>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Spoken {
+    #[value(alias = "zh-CN", alias = "zh_CN")]
+    Zh,
+    En,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// 运行节点 / Run a node
+    Serve(serve::Serve),
+    /// 批量导入产品记录 / Import records from NDJSON, plain or .gz
+    Import(import::Import),
+    /// 导出记录 / Export records as NDJSON that `import` takes
+    Export(export::Export),
+    /// 解析一个标识 / Resolve an identifier
+    Resolve(resolve::Resolve),
+    /// 离线验证签名条目 / Verify a signed entry, offline
+    Verify(verify::Verify),
+    /// 生成签名密钥 / Make a key that signs
+    Keygen(keygen::Keygen),
+    /// 换取或新建 API 密钥 / Get an API key
+    Token(token::NewToken),
+    /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
+    CheckConfig(check_config::CheckConfig),
+    /// 检查并修复数据目录 / Examine a node's data folder, and repair it
+    Doctor(doctor::Doctor),
+}
+
+/// Reads the arguments, does what they ask, and says how it went.
+#[must_use]
+pub fn run() -> ExitCode {
+    // A mistake in the arguments ends the process here, with 2.
+    let arguments = Arguments::parse();
+    let language = language(arguments.lang);
+    match arguments.command.run(language) {
+        Ok(verdict) => verdict.into(),
+        Err(CliError::OutputClosed) => Verdict::Unknown.into(),
+        Err(error) => {
+            let screen = Screen { language, json: false };
+            screen.note_text(&error.text());
+            error.verdict().into()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, language: Language) -> Result<Verdict, CliError> {
+        let screen = |json| Screen { language, json };
+        match self {
+            Command::Serve(serve) => serve.run(),
+            Command::CheckConfig(check) => check.run(screen(check.json)),
+            Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
+            Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
+            Command::Import(import) => client::wait_for(import.run(screen(import.json))),
+            Command::Export(export) => client::wait_for(export.run(screen(false))),
+            Command::Resolve(resolve) => client::wait_for(resolve.run(screen(resolve.json))),
+            Command::Token(token) => client::wait_for(token.run(screen(token.json))),
+            Command::Verify(verify) => client::wait_for(verify.run(screen(verify.json))),
+        }
+    }
+}
+
+/// The flag or MINGPAI_LANG, else the locale. Chinese unless English is named, as the node itself answers.
+fn language(asked: Option<Spoken>) -> Language {
+    let english = match asked {
+        Some(spoken) => spoken == Spoken::En,
+        None => ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+            .is_some_and(|locale| locale.to_ascii_lowercase().starts_with("en")),
+    };
+    if english { Language::En } else { Language::Zh }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_two_arguments_are_in_each_others_way() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Arguments::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            assert!(
+                help.is_some_and(|help| help.contains("mingpai ")),
+                "{} has no example in its help",
+                command.get_name()
+            );
+        }
+    }
+}

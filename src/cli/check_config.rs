@@ -1,0 +1,61 @@
+//! `mingpai check-config`: every effective setting and where it came from, or everything that is wrong.
+
+use clap::Args;
+use serde_json::json;
+
+use super::failure::{CliError, Verdict};
+use super::node_arguments::NodeArguments;
+use super::screen::Screen;
+use crate::config::{Config, ConfigError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "例 Examples:
+  mingpai check-config --config mingpai.toml
+  MINGPAI_LOG_FILTER=debug mingpai check-config --dev
+  mingpai check-config --config mingpai.toml --json | jq '.settings[] | select(.origin != \"default\")'")]
+pub struct CheckConfig {
+    #[command(flatten)]
+    node: NodeArguments,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl CheckConfig {
+    pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
+        match Config::load(&self.node.layers()?) {
+            Ok(config) => {
+                let settings = config.explain();
+                if screen.json {
+                    screen.print_json(&json!({"ok": true, "settings": settings}))?;
+                } else {
+                    for setting in settings {
+                        screen.print(setting)?;
+                    }
+                }
+                Ok(Verdict::Yes)
+            }
+            Err(error) => {
+                print_faults(&error, screen)?;
+                Ok(Verdict::No)
+            }
+        }
+    }
+}
+
+fn print_faults(error: &ConfigError, screen: Screen) -> Result<(), CliError> {
+    if screen.json {
+        let faults: Vec<_> = error
+            .faults
+            .iter()
+            .map(|fault| json!({"key": fault.key, "place": fault.place, "detail": fault.text}))
+            .collect();
+        return screen.print_json(&json!({"ok": false, "faults": faults}));
+    }
+    for fault in &error.faults {
+        screen.print(format_args!("{} ({})", fault.key, fault.place))?;
+        screen.print(format_args!("  {}", fault.text.in_language(screen.language)))?;
+    }
+    let count = error.faults.len();
+    screen.say(format!("{count} 处错误"), format!("faults: {count}"))
+}

@@ -1,0 +1,172 @@
+//! What can go wrong between a client command and a node.
+
+use std::error::Error;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Server;
+use crate::model::text::Text;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nothing was sent.
+    #[error("cannot reach {server}: {cause}")]
+    Unreachable { server: String, cause: String },
+    /// The connection ended before the answer was whole: the node may have done what was asked.
+    #[error("the connection broke: {cause}")]
+    Broken { cause: String },
+    #[error("no answer within {seconds} s")]
+    TimedOut { seconds: u64 },
+    #[error("an answer of more than {limit_bytes} bytes")]
+    TooLarge { limit_bytes: usize },
+    #[error("the request is too long for a URL")]
+    RequestTooLong,
+    /// The other end is no node, or one that speaks otherwise.
+    #[error("unexpected answer: {what}")]
+    Unexpected { what: String },
+    #[error("refused: {0:?}")]
+    Refused(Box<Refused>),
+}
+
+/// A refusal: the problem document (RFC 9457) as far as there is one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refused {
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<RefusedField>,
+    #[serde(skip)]
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// One field that was refused.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RefusedField {
+    pub pointer: String,
+    pub code: String,
+    pub detail: String,
+}
+
+/// No node may keep a client waiting for longer than this.
+const LONGEST_RETRY_AFTER_SECONDS: u64 = 30;
+
+impl ClientError {
+    pub(super) fn of_transport(error: &hyper_util::client::legacy::Error, server: &Server) -> ClientError {
+        let cause = innermost(error);
+        if error.is_connect() {
+            ClientError::Unreachable { server: server.to_string(), cause }
+        } else {
+            ClientError::Broken { cause }
+        }
+    }
+
+    pub(super) fn broken(error: &(dyn Error + 'static)) -> ClientError {
+        ClientError::Broken { cause: innermost(error) }
+    }
+
+    /// Whether the same question may be answered a little later.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
+            Self::Refused(refused) => matches!(refused.status, 429 | 502 | 503 | 504),
+            Self::TooLarge { .. } | Self::RequestTooLong | Self::Unexpected { .. } => false,
+        }
+    }
+
+    /// The status of a refusal.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refused) => Some(refused.status),
+            _ => None,
+        }
+    }
+
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refused) => {
+                refused.retry_after_seconds.map(|seconds| Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER_SECONDS)))
+            }
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Unreachable { server, cause } => Text::new(
+                format!("无法连接 {server}：{cause}。请确认节点在运行、地址和端口无误"),
+                format!("cannot reach {server}: {cause}; is the node running, are address and port right?"),
+            ),
+            Self::Broken { cause } => Text::new(format!("连接中断：{cause}"), format!("the connection broke: {cause}")),
+            Self::TimedOut { seconds } => {
+                Text::new(format!("{seconds} 秒内没有答复"), format!("no answer within {seconds} s"))
+            }
+            Self::TooLarge { limit_bytes } => Text::new(
+                format!("答复超过 {limit_bytes} 字节，未读取"),
+                format!("the answer has more than {limit_bytes} bytes and was not read"),
+            ),
+            Self::RequestTooLong => Text::new(
+                "请求过长：请缩短标识或映射",
+                "the request is too long for a URL: shorten the identifier or the mapping",
+            ),
+            Self::Unexpected { what } => Text::new(
+                format!("答复不是本系统的格式：{what}。请检查地址是否指向铭牌节点"),
+                format!("not an answer of this system: {what}; does the address lead to a Mingpai node?"),
+            ),
+            // The node has answered in the language that was asked for, so both halves are the same.
+            Self::Refused(refused) => {
+                let text = refused.to_string();
+                Text::new(text.clone(), text)
+            }
+        }
+    }
+}
+
+/// "title: detail (code)", then what is wrong field by field, then what to do.
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.title, &self.detail) {
+            (Some(title), Some(detail)) => write!(f, "{title}: {detail}")?,
+            (Some(text), None) | (None, Some(text)) => f.write_str(text)?,
+            (None, None) => write!(f, "HTTP {}", self.status)?,
+        }
+        if let Some(code) = &self.code {
+            write!(f, " ({code})")?;
+        }
+        for field in &self.errors {
+            write!(f, "\n  {}: {} ({})", field.pointer, field.detail, field.code)?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, "\n  {remedy}")?;
+        }
+        if let Some(id) = &self.request_id
+            && self.status >= 500
+        {
+            write!(f, "\n  request_id: {id}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What lies under the layers of a transport error: the part that tells a person something.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

@@ -1,0 +1,188 @@
+//! `mingpai doctor`: numbered checks of a node's data folder, each with its repair command; and the two repairs.
+//!
+//! - `checks`: what needs no store open. `store`: journal and record store, and their repair.
+
+mod checks;
+mod store;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use super::failure::{CliError, Verdict};
+use super::node_arguments::NodeArguments;
+use super::screen::Screen;
+use crate::config::{Config, ConfigError, Layers};
+use crate::model::text::Text;
+
+#[derive(Debug, Args)]
+#[command(after_help = "例 Examples:
+  mingpai doctor --data mingpai-data
+  mingpai doctor --config mingpai.toml --json | jq '.checks[] | select(.finding != \"ok\")'
+  mingpai doctor --data mingpai-data --rebuild
+  mingpai doctor --data mingpai-data --cut-journal 000001.seg:1048576
+
+没有配置文件时按默认配置检查 --data 所指的目录。退出码 1：有检查不通过；2：有检查无法进行。
+Without a configuration the defaults are used for the folder that --data names. Exit code 1: a check failed; 2: one could not be made.")]
+pub struct Doctor {
+    #[command(flatten)]
+    node: NodeArguments,
+    /// 由日志重建记录库并比对 / Make the record store anew from the journal and prove it equal
+    #[arg(long, conflicts_with = "cut_journal")]
+    rebuild: bool,
+    /// 从此处截断损坏的日志：其后的记录将丢失 / Cut a damaged journal here: what comes after is lost
+    #[arg(long, value_name = "SEGMENT:OFFSET", value_parser = place)]
+    cut_journal: Option<(String, u64)>,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn place(text: &str) -> Result<(String, u64), String> {
+    text.rsplit_once(':')
+        .filter(|(segment, _)| !segment.is_empty())
+        .and_then(|(segment, offset)| Some((segment.to_owned(), offset.parse().ok()?)))
+        .ok_or_else(|| "SEGMENT:OFFSET".to_owned())
+}
+
+/// How a check ended, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Finding {
+    Ok,
+    /// It works, and should be seen to.
+    Warning,
+    /// The check could not be made.
+    Unknown,
+    Failed,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Check {
+    pub name: &'static str,
+    pub finding: Finding,
+    pub detail: Text,
+    /// A command that mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<String>,
+}
+
+impl Check {
+    pub fn new(name: &'static str, finding: Finding, zh: impl Into<String>, en: impl Into<String>) -> Check {
+        Check { name, finding, detail: Text::new(zh, en), repair: None }
+    }
+
+    pub fn with_repair(mut self, command: impl Into<String>) -> Check {
+        self.repair = Some(command.into());
+        self
+    }
+}
+
+impl Doctor {
+    pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
+        let layers = self.node.layers()?;
+        let (config, wrong) = self.config(&layers)?;
+        if let Some((segment, offset)) = &self.cut_journal {
+            return store::cut(&config, segment, *offset, screen);
+        }
+        if self.rebuild {
+            return store::rebuild(&config, screen);
+        }
+        let mut checks = vec![checks::configuration(wrong.as_ref())];
+        checks.extend(checks::folder(&config));
+        checks.push(checks::disk(&config));
+        checks.push(checks::clock(&config));
+        let (running, stored) = store::examine(&config);
+        checks.extend(stored);
+        checks.extend(checks::ports(&config, running));
+        print(&checks, screen)?;
+        Ok(verdict(&checks))
+    }
+
+    /// The configuration; where it is wrong, or where there is none, the defaults for the folder that is looked at.
+    fn config(&self, layers: &Layers) -> Result<(Config, Option<ConfigError>), CliError> {
+        let wrong = match Config::load(layers) {
+            Ok(config) => return Ok((config, None)),
+            Err(wrong) => wrong,
+        };
+        let mut flags = vec![("node.iss".to_owned(), "urn:mingpai:doctor".to_owned())];
+        if let Some(data) = &self.node.data {
+            flags.push(("node.data".to_owned(), data.to_string_lossy().into_owned()));
+        } else if layers.file.is_some() || !layers.environment.is_empty() {
+            // Which folder a wrong configuration means cannot be told; a repair must not guess.
+            let told = wrong.to_string();
+            return Err(CliError::wrong(
+                format!("配置有误，不知道数据目录在哪里：请改正，或用 --data 指明\n{told}"),
+                format!(
+                    "the configuration is wrong, so the data folder is not known: mend it, or name the folder with --data\n{told}"
+                ),
+            ));
+        }
+        let bare = Layers { flags, ..Layers::default() };
+        let config = Config::load(&bare).map_err(|error| CliError::wrong(error.to_string(), error.to_string()))?;
+        let asked_for = layers.file.is_some();
+        Ok((config, asked_for.then_some(wrong)))
+    }
+}
+
+fn verdict(checks: &[Check]) -> Verdict {
+    match checks.iter().map(|check| check.finding).max() {
+        Some(Finding::Ok | Finding::Warning) => Verdict::Yes,
+        Some(Finding::Failed) => Verdict::No,
+        Some(Finding::Unknown) | None => Verdict::Unknown,
+    }
+}
+
+fn print(checks: &[Check], screen: Screen) -> Result<(), CliError> {
+    if screen.json {
+        let numbered: Vec<_> = checks
+            .iter()
+            .zip(1_u32..)
+            .map(|(check, number)| {
+                json!({"number": number, "name": check.name, "finding": check.finding,
+                       "detail": check.detail, "repair": check.repair})
+            })
+            .collect();
+        return screen.print_json(&json!({"verdict": verdict(checks).word(), "checks": numbered}));
+    }
+    for (check, number) in checks.iter().zip(1_u32..) {
+        let mark = match check.finding {
+            Finding::Ok => screen.pick("正常", "ok     "),
+            Finding::Warning => screen.pick("注意", "warning"),
+            Finding::Unknown => screen.pick("未知", "unknown"),
+            Finding::Failed => screen.pick("失败", "FAILED "),
+        };
+        let detail = check.detail.in_language(screen.language);
+        screen.print(format_args!("{number:>2}  {mark}  {:<14} {detail}", check.name))?;
+        if let Some(repair) = &check.repair {
+            screen.say(format!("    修复：{repair}"), format!("    repair: {repair}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failure_outweighs_everything_and_a_warning_is_no_failure() {
+        let of = |findings: &[Finding]| {
+            let checks: Vec<Check> = findings.iter().map(|finding| Check::new("test", *finding, "", "")).collect();
+            verdict(&checks)
+        };
+        assert_eq!(of(&[Finding::Ok, Finding::Warning]), Verdict::Yes);
+        assert_eq!(of(&[Finding::Ok, Finding::Unknown]), Verdict::Unknown);
+        assert_eq!(of(&[Finding::Failed, Finding::Unknown]), Verdict::No);
+        assert_eq!(of(&[]), Verdict::Unknown);
+    }
+
+    #[test]
+    fn the_place_of_a_cut_is_a_segment_and_an_offset() {
+        assert_eq!(place("000001.seg:42"), Ok(("000001.seg".to_owned(), 42)));
+        for text in ["", "42", ":42", "000001.seg:", "000001.seg:x", "000001.seg:-1"] {
+            assert!(place(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Journal and record store: looked at, made anew, cut. None of it works while a node has the folder open.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Check, Finding};
+use crate::cli::failure::{CliError, Verdict};
+use crate::cli::screen::Screen;
+use crate::config::Config;
+use crate::model::prefix::Prefixes;
+use crate::model::text::Text;
+use crate::node::store_options;
+use crate::sign::StatementReader;
+use crate::store::OpenError;
+use crate::store::doctor::{self, Examination};
+use crate::store::journal::JournalError;
+
+/// Whether a node runs on the folder, and what was found.
+pub fn examine(config: &Config) -> (bool, Vec<Check>) {
+    let data = config.node.data.display();
+    if !doctor::is_store(&config.node.data) {
+        let check = Check::new(
+            "journal",
+            Finding::Unknown,
+            format!("{data} 中还没有日志"),
+            format!("there is no journal in {data} yet"),
+        );
+        return (false, vec![check]);
+    }
+    match doctor::examine(&store_options(config)) {
+        Ok(found) => (false, vec![free_lock(), journal(&found), records(config, &found)]),
+        Err(OpenError::InUse(_)) => {
+            let check = Check::new(
+                "lock",
+                Finding::Unknown,
+                format!("{data} 上有节点在运行：日志和记录库要停止节点后才能检查"),
+                format!("a node runs on {data}: journal and record store can be checked once it is stopped"),
+            );
+            (true, vec![check])
+        }
+        Err(error) => (false, vec![free_lock(), damage(config, &error)]),
+    }
+}
+
+fn free_lock() -> Check {
+    Check::new("lock", Finding::Ok, "没有节点在使用", "no node uses it")
+}
+
+fn journal(found: &Examination) -> Check {
+    let journal = &found.journal;
+    Check::new(
+        "journal",
+        Finding::Ok,
+        format!("{} 段，{} 帧，校验全部通过", journal.segments, journal.frames),
+        format!("{} segments, {} frames, every checksum holds", journal.segments, journal.frames),
+    )
+}
+
+fn records(config: &Config, found: &Examination) -> Check {
+    let (records, behind) = (found.records, found.behind);
+    match &found.difference {
+        Some(difference) => Check::new(
+            "records",
+            Finding::Failed,
+            format!("记录库与其总数不符：{difference}"),
+            format!("the record store does not add up: {difference}"),
+        )
+        .with_repair(format!("mingpai doctor --data {} --rebuild", config.node.data.display())),
+        None => Check::new(
+            "records",
+            Finding::Ok,
+            format!("{records} 条记录，落后日志 {behind} 帧（启动时补上）"),
+            format!("{records} records, {behind} frames behind the journal (applied at the next start)"),
+        ),
+    }
+}
+
+fn damage(config: &Config, error: &OpenError) -> Check {
+    let data = config.node.data.display();
+    let check =
+        |finding| Check::new("store", finding, format!("打开失败：{error}"), format!("it does not open: {error}"));
+    match error {
+        OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
+            check(Finding::Failed).with_repair(format!("mingpai doctor --data {data} --cut-journal {segment}:{offset}"))
+        }
+        OpenError::Engine(_) => check(Finding::Failed).with_repair(format!("mingpai doctor --data {data} --rebuild")),
+        _ => check(Finding::Failed),
+    }
+}
+
+/// Makes the record store anew. Yes: it is equal to the old one, or there was none to compare with.
+pub fn rebuild(config: &Config, screen: Screen) -> Result<Verdict, CliError> {
+    stored(config)?;
+    let prefixes = Prefixes::new(config.prefixes.clone())
+        .map_err(|error| CliError::wrong(error.to_string(), error.to_string()))?;
+    let statements = Arc::new(StatementReader { prefixes: Arc::new(prefixes) });
+    let rebuilt = doctor::rebuild(&store_options(config), statements).map_err(|e| failed(&e))?;
+    let differing = rebuilt.differing_rows;
+    if screen.json {
+        screen.print_json(&json!({"rebuilt": rebuilt, "equal": differing.map(|rows| rows == 0)}))?;
+    } else {
+        let (frames, records) = (rebuilt.frames, rebuilt.records);
+        screen.say(
+            format!("已由 {frames} 帧重建 {records} 条记录，自检通过"),
+            format!("{records} records made anew from {frames} frames; they add up"),
+        )?;
+        match differing {
+            Some(0) => screen.say("与原记录库逐行相同", "row by row equal to the old record store")?,
+            Some(rows) => screen.say(
+                format!("与原记录库有 {rows} 行不同：以重建的为准"),
+                format!("{rows} rows differ from the old record store: the new ones are right"),
+            )?,
+            None => screen.say(
+                "原记录库无法比较（打不开或落后）",
+                "the old record store could not be compared: it did not open, or was behind",
+            )?,
+        }
+        let aside = rebuilt.aside.display();
+        screen.note(
+            format!("原文件在 {aside}，确认后可删除"),
+            format!("the old files are in {aside}; remove them when all is well"),
+        );
+    }
+    Ok(match differing {
+        Some(rows) if rows > 0 => Verdict::No,
+        _ => Verdict::Yes,
+    })
+}
+
+/// Cuts a damaged journal. What is cut stays aside as a file.
+pub fn cut(config: &Config, segment: &str, offset: u64, screen: Screen) -> Result<Verdict, CliError> {
+    stored(config)?;
+    doctor::cut_journal(&store_options(config), segment, offset).map_err(|e| failed(&e))?;
+    if screen.json {
+        screen.print_json(&json!({"cut": {"segment": segment, "offset": offset}}))?;
+    } else {
+        screen.say(
+            format!("日志已在 {segment} 的第 {offset} 字节处截断；截下的部分以 .cut 文件保留在 journal 目录，下次启动会重建记录库"),
+            format!("the journal is cut at {segment}, byte {offset}; what was cut stays in the journal folder as .cut files, and the next start makes the record store anew"),
+        )?;
+    }
+    Ok(Verdict::Yes)
+}
+
+fn stored(config: &Config) -> Result<(), CliError> {
+    if doctor::is_store(&config.node.data) {
+        return Ok(());
+    }
+    let data = config.node.data.display();
+    Err(CliError::wrong(
+        format!("{data} 中没有日志：请用 --data 指明数据目录"),
+        format!("there is no journal in {data}: name the data folder with --data"),
+    ))
+}
+
+fn failed(error: &OpenError) -> CliError {
+    CliError::Wrong(Text::new(error.to_string(), error.to_string()))
+}

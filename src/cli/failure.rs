@@ -1,0 +1,92 @@
+//! Why a command cannot say yes, and how a process says so: 0 yes, 1 no, 2 could not tell or was asked wrongly.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::client::ClientError;
+use crate::model::text::Text;
+
+/// What a command found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Yes,
+    No,
+    /// It could not be told, or the command was asked wrongly.
+    Unknown,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Yes => "yes",
+            Verdict::No => "no",
+            Verdict::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> ExitCode {
+        ExitCode::from(match verdict {
+            Verdict::Yes => 0,
+            Verdict::No => 1,
+            Verdict::Unknown => 2,
+        })
+    }
+}
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The command was asked wrongly, or what it needs is not as it must be.
+    #[error("{0}")]
+    Wrong(Text),
+    #[error("{} {path}: {source}", .action.en)]
+    File { action: Text, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The asker was told no: a refusal that is an answer.
+    #[error("{0}")]
+    No(Text),
+    /// Whoever read standard output has gone: nothing is left to say.
+    #[error("standard output is closed")]
+    OutputClosed,
+}
+
+impl CliError {
+    pub fn wrong(zh: impl Into<String>, en: impl Into<String>) -> CliError {
+        CliError::Wrong(Text::new(zh, en))
+    }
+
+    /// For `map_err`: what was tried with which file.
+    pub fn file(zh: &'static str, en: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CliError {
+        let path = path.to_owned();
+        move |source| CliError::File { action: Text::new(zh, en), path, source }
+    }
+
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            CliError::No(_) => Verdict::No,
+            _ => Verdict::Unknown,
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            CliError::Wrong(text) | CliError::No(text) => text.clone(),
+            CliError::File { action, path, source } => {
+                let path = path.display();
+                Text::new(
+                    format!("{} {path} 失败：{source}", action.zh),
+                    format!("cannot {} {path}: {source}", action.en),
+                )
+            }
+            CliError::Client(error) => error.text(),
+            CliError::OutputClosed => Text::new("标准输出已关闭", "standard output is closed"),
+        }
+    }
+}

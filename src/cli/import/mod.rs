@@ -1,0 +1,205 @@
+//! `mingpai import`: sends a file to a node, watches the job, fetches the rows that failed.
+//!
+//! - `source`: the file, unpacked while it is sent. `upload`: sending it. `job`: watching. `rejects`: the rows that failed.
+
+mod job;
+mod rejects;
+mod source;
+mod upload;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use self::job::{JobSeen, State};
+use self::rejects::Rejects;
+use self::source::Source;
+use super::client::{Client, ServerArguments, encode};
+use super::failure::{CliError, Verdict};
+use super::screen::Screen;
+use super::token_file::TokenArguments;
+use crate::services::import::Mapping;
+
+/// The largest file that is read as a mapping.
+const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "例 Examples:
+  mingpai import parts.ndjson --token-file mingpai-dev/dev-token
+  mingpai import products.ndjson.gz --mapping mapping.json --on-conflict update --token-file key
+  zcat dump.gz | mingpai import - --dry-run --token-file key
+
+映射文件 Mapping:
+  {\"identifier\":\"88.999.1/{code}\",\"values\":[{\"index\":2000,\"type\":\"名称\",\"from\":\"name\"}],
+   \"aliases\":[{\"scheme\":\"gs1\",\"from\":\"code\"}]}
+
+中断后再次运行同一命令即可：内容相同的行会被跳过。
+After an interruption run the same command again: rows that are registered as they are get skipped.")]
+pub struct Import {
+    /// NDJSON 文件（可为 .gz），- 为标准输入 / NDJSON, plain or gzip; - reads standard input
+    #[arg(value_name = "FILE|-")]
+    file: PathBuf,
+    #[command(flatten)]
+    server: ServerArguments,
+    #[command(flatten)]
+    token: TokenArguments,
+    /// 列到记录的映射 / How columns become records (JSON)
+    #[arg(long, value_name = "FILE.json")]
+    mapping: Option<PathBuf>,
+    /// 标识已登记且内容不同时 / When an identifier is registered with other content
+    #[arg(long, value_name = "WHAT", default_value = "error")]
+    on_conflict: Conflict,
+    /// 只检查，不登记 / Check everything, register nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// 全部成功或全部不做 / All rows or none
+    #[arg(long)]
+    atomic: bool,
+    /// 失败行写入此文件（默认 FILE.errors.ndjson） / Where failed rows go
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+    /// 节点不可达时最多等待的秒数 / How long to wait for a node that is away
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    patience: u64,
+    /// 解压后的最大字节数 / The most bytes after unpacking
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 30)]
+    unpacked_limit: u64,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Conflict {
+    /// 该行失败 / the row fails
+    Error,
+    /// 跳过 / leave what is there
+    Skip,
+    /// 更新为新版本 / make it the next version
+    Update,
+}
+
+impl Conflict {
+    fn word(self) -> &'static str {
+        match self {
+            Conflict::Error => "error",
+            Conflict::Skip => "skip",
+            Conflict::Update => "update",
+        }
+    }
+}
+
+impl Import {
+    pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
+        let path = self.path()?;
+        let token = self.token.required(screen)?;
+        let client = Client::new(self.server.server.clone(), Some(&token), screen)?
+            .with_patience(Duration::from_secs(self.patience));
+        upload::may_import(&client).await?;
+        let source = Source::new(&self.file, self.unpacked_limit);
+        let begun = upload::send(&client, &path, source, screen).await?;
+        screen.note(
+            format!("任务 {}：已上传，节点正在处理；中断本命令不影响任务", begun.id),
+            format!("job {}: uploaded, the node is at work; stopping this command does not stop it", begun.id),
+        );
+        let ended = job::watch(&client, begun, screen).await?;
+        let rejects = Rejects::fetch(&client, &ended, self.error_file(), screen).await?;
+        self.report(&ended, &rejects, screen)?;
+        Ok(match (ended.state, ended.rows.failed) {
+            (State::Done, 0) => Verdict::Yes,
+            _ => Verdict::No,
+        })
+    }
+
+    /// Path and query of the upload.
+    fn path(&self) -> Result<String, CliError> {
+        let mut path = format!("/v1/imports?on_conflict={}", self.on_conflict.word());
+        if self.dry_run {
+            path.push_str("&dry_run=true");
+        }
+        if self.atomic {
+            path.push_str("&atomic=true");
+        }
+        if let Some(file) = &self.mapping {
+            path.push_str("&mapping=");
+            path.push_str(&encode(&read_mapping(file)?));
+        }
+        Ok(path)
+    }
+
+    /// Where failed rows go; `None`: nowhere but the screen.
+    fn error_file(&self) -> Option<PathBuf> {
+        if self.errors.is_some() || self.file == Path::new("-") {
+            return self.errors.clone();
+        }
+        let name = self.file.file_name()?.to_string_lossy().into_owned();
+        let stem = name.strip_suffix(".gz").unwrap_or(&name);
+        let stem = stem.strip_suffix(".ndjson").unwrap_or(stem);
+        Some(self.file.with_file_name(format!("{stem}.errors.ndjson")))
+    }
+
+    fn report(&self, job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), CliError> {
+        let rows = &job.rows;
+        if screen.json {
+            return screen.print_json(&json!({
+                "id": job.id,
+                "state": job.state,
+                "rows": rows,
+                "dry_run": self.dry_run,
+                "failure": job.failure,
+                "errors_file": rejects.file,
+            }));
+        }
+        for line in rejects.shown(screen) {
+            screen.note(&line, &line);
+        }
+        if let Some(file) = &rejects.file {
+            let file = file.display();
+            screen.note(
+                format!("失败的行已写入 {file}，改正后可单独再次导入"),
+                format!("the rows that failed are in {file}; mend them and import that file"),
+            );
+        }
+        let checked = if self.dry_run { ["（仅检查）", " (dry run)"] } else { ["", ""] };
+        screen.say(
+            format!(
+                "共 {} 行：登记 {}，更新 {}，跳过 {}，失败 {}{}",
+                rows.total, rows.registered, rows.updated, rows.skipped, rows.failed, checked[0]
+            ),
+            format!(
+                "{} rows: {} registered, {} updated, {} skipped, {} failed{}",
+                rows.total, rows.registered, rows.updated, rows.skipped, rows.failed, checked[1]
+            ),
+        )?;
+        if let Some(failure) = &job.failure {
+            let told = format!("{} ({})", failure.detail, failure.code);
+            screen.note(format!("任务失败：{told}"), format!("the job failed: {told}"));
+            let again = "mingpai import … --on-conflict skip";
+            screen.note(
+                format!("请再次运行 {again}：已登记的行会被跳过"),
+                format!("run `{again}` again: rows that are registered are skipped"),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The mapping as compact JSON, checked here so that a typing error does not travel.
+fn read_mapping(path: &Path) -> Result<String, CliError> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAPPING_LIMIT_BYTES).read_to_end(&mut bytes))
+        .map_err(CliError::file("读取映射文件", "read the mapping", path))?;
+    let shown = path.display();
+    let wrong = |error: serde_json::Error| {
+        CliError::wrong(
+            format!("映射文件 {shown} 不可用：{error}"),
+            format!("the mapping {shown} cannot be used: {error}"),
+        )
+    };
+    let mapping: Mapping = serde_json::from_slice(&bytes).map_err(wrong)?;
+    serde_json::to_string(&mapping).map_err(wrong)
+}

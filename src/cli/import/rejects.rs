@@ -1,0 +1,117 @@
+//! The rows that failed: fetched whole into a file, the first of them shown.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::job::JobSeen;
+use crate::cli::client::{Client, NDJSON};
+use crate::cli::failure::CliError;
+use crate::cli::new_file::NewFile;
+use crate::cli::screen::Screen;
+
+/// Rows that are shown on the screen.
+const SHOWN: usize = 5;
+/// The most of the answer's beginning that is kept to show rows from.
+const SHOWN_BYTES: usize = 256 << 10;
+
+/// What was fetched.
+#[derive(Default)]
+pub struct Rejects {
+    /// Where the rows are, if they are in a file.
+    pub file: Option<PathBuf>,
+    beginning: Vec<u8>,
+    count: u64,
+}
+
+#[derive(Deserialize)]
+struct RejectedRow {
+    line: u64,
+    #[serde(default)]
+    column: Option<String>,
+    code: String,
+    message: String,
+}
+
+impl Rejects {
+    /// Fetches the rows of an ended job. Where none failed, a file of an earlier run is replaced by an empty one: its rows
+    /// would be taken for this run's.
+    pub async fn fetch(
+        client: &Client,
+        job: &JobSeen,
+        file: Option<PathBuf>,
+        screen: Screen,
+    ) -> Result<Rejects, CliError> {
+        let count = job.rows.failed;
+        if count == 0 {
+            if let Some(file) = file.filter(|file| file.is_file()) {
+                NewFile::create(&file)?.finish()?;
+            }
+            return Ok(Rejects::default());
+        }
+        let path = format!("/v1/imports/{}/errors", job.id);
+        let mut attempts = 3;
+        loop {
+            attempts -= 1;
+            match Rejects::fetch_once(client, &path, file.as_deref()).await {
+                Err(CliError::Client(error)) if error.passes() && attempts > 0 => {
+                    screen.note_text(&error.text());
+                    // Waits until the node answers again.
+                    super::upload::may_import(client).await?;
+                }
+                other => {
+                    return other.map(|beginning| Rejects { file, beginning, count });
+                }
+            }
+        }
+    }
+
+    async fn fetch_once(client: &Client, path: &str, file: Option<&Path>) -> Result<Vec<u8>, CliError> {
+        let mut answer = client.get(path, NDJSON).await?;
+        let mut out = file.map(NewFile::create).transpose()?.map(BufWriter::new);
+        let mut beginning = Vec::new();
+        while let Some(piece) = answer.piece().await? {
+            let room = SHOWN_BYTES.saturating_sub(beginning.len()).min(piece.len());
+            beginning.extend_from_slice(piece.get(..room).unwrap_or_default());
+            match (&mut out, file) {
+                (Some(out), Some(file)) => out.write_all(&piece).map_err(CliError::file("写入", "write", file))?,
+                _ if beginning.len() >= SHOWN_BYTES => break,
+                _ => {}
+            }
+        }
+        if let (Some(out), Some(file)) = (out, file) {
+            out.into_inner()
+                .map_err(std::io::IntoInnerError::into_error)
+                .map_err(CliError::file("写入", "write", file))?
+                .finish()?;
+        }
+        Ok(beginning)
+    }
+
+    /// The first rows as a person reads them.
+    pub fn shown(&self, screen: Screen) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.beginning);
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<RejectedRow>(line).ok())
+            .take(SHOWN)
+            .map(|row| {
+                let column = row.column.map(|column| format!(", {column}")).unwrap_or_default();
+                let line = match screen.pick("zh", "en") {
+                    "zh" => format!("第 {} 行{column}", row.line),
+                    _ => format!("line {}{column}", row.line),
+                };
+                format!("  {line}: {} ({})", row.message, row.code)
+            })
+            .collect();
+        let more = self.count.saturating_sub(lines.len() as u64);
+        if more > 0 && !lines.is_empty() {
+            lines.push(match screen.pick("zh", "en") {
+                "zh" => format!("  …另有 {more} 行"),
+                _ => format!("  … and {more} more"),
+            });
+        }
+        lines
+    }
+}

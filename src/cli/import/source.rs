@@ -1,0 +1,170 @@
+//! What is imported: a file or standard input, unpacked while it is read, within a bound.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::cli::failure::CliError;
+
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Where rows come from. Opening it again begins anew, except for standard input.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: Option<PathBuf>,
+    unpacked_limit: u64,
+}
+
+/// Rows being read.
+pub struct Rows {
+    reader: Box<dyn Read + Send>,
+    /// Bytes taken from the file so far, packed as they are there.
+    pub taken: Arc<AtomicU64>,
+    /// Bytes of the file; `None` where nobody knows.
+    pub length: Option<u64>,
+}
+
+impl Source {
+    pub fn new(file: &Path, unpacked_limit: u64) -> Source {
+        Source { path: (file != Path::new("-")).then(|| file.to_owned()), unpacked_limit }
+    }
+
+    /// Whether it can be sent a second time.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        self.path.as_ref().is_some_and(|path| path.is_file())
+    }
+
+    /// Opens it, and looks at its first bytes: what cannot be NDJSON is not sent.
+    pub fn open(&self) -> Result<Rows, CliError> {
+        let name = self.path.clone().unwrap_or_else(|| PathBuf::from("-"));
+        let failed = || CliError::file("读取", "read", &name);
+        let taken = Arc::new(AtomicU64::new(0));
+        let (raw, length): (Box<dyn Read + Send>, _) = match &self.path {
+            None => (Box::new(io::stdin()), None),
+            Some(path) => {
+                let file = File::open(path).map_err(failed())?;
+                let about = file.metadata().map_err(failed())?;
+                (Box::new(file), about.is_file().then_some(about.len()))
+            }
+        };
+        let counted = Counted { inner: raw, taken: Arc::clone(&taken) };
+        let mut raw = BufReader::with_capacity(BUFFER_BYTES, counted);
+        let packed = raw.fill_buf().map_err(failed())?.starts_with(&GZIP_MAGIC);
+        let unpacked: Box<dyn Read + Send> = if packed { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
+        let bounded = Bounded { inner: unpacked, left: self.unpacked_limit };
+        let mut rows = BufReader::with_capacity(BUFFER_BYTES, bounded);
+        check_beginning(rows.fill_buf().map_err(failed())?, &name)?;
+        Ok(Rows { reader: Box::new(rows), taken, length })
+    }
+}
+
+impl Read for Rows {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+/// Every row is a JSON object, so the first letter is `{`. Other files would come back as one fault a line.
+fn check_beginning(bytes: &[u8], name: &Path) -> Result<(), CliError> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    match bytes.trim_ascii_start().first() {
+        None | Some(b'{') => Ok(()),
+        Some(_) => {
+            let name = name.display();
+            Err(CliError::wrong(
+                format!("{name} 不是 NDJSON：每行应为一个 JSON 对象，以 {{ 开头，UTF-8 编码"),
+                format!("{name} is not NDJSON: every line must be a JSON object in UTF-8, beginning with {{"),
+            ))
+        }
+    }
+}
+
+struct Counted {
+    inner: Box<dyn Read + Send>,
+    taken: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Against a small file that unpacks to a huge one.
+struct Bounded {
+    inner: Box<dyn Read + Send>,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "解压后超过 --unpacked-limit / it unpacks to more than --unpacked-limit",
+            )
+        })?;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn packed(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(bytes: &[u8], limit: u64) -> Result<io::Result<Vec<u8>>, CliError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        std::fs::write(&path, bytes).unwrap();
+        let mut rows = Source::new(&path, limit).open()?;
+        let mut out = Vec::new();
+        Ok(rows.read_to_end(&mut out).map(|_| out))
+    }
+
+    #[test]
+    fn a_packed_file_is_known_by_its_first_bytes_and_all_its_members_are_read() {
+        let mut two = packed(b"{\"a\":1}\n");
+        two.extend(packed(b"{\"a\":2}\n"));
+        assert_eq!(read(&two, 100).unwrap().unwrap(), b"{\"a\":1}\n{\"a\":2}\n");
+        assert_eq!(read(b"{\"a\":1}\n", 100).unwrap().unwrap(), b"{\"a\":1}\n");
+        assert_eq!(read(b"", 100).unwrap().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_unpacks_to_too_much_ends_in_an_error_and_so_does_a_torn_one() {
+        let mut bomb = b"{}\n".to_vec();
+        bomb.resize(10 << 20, b' ');
+        let bomb = packed(&bomb);
+        assert!(bomb.len() < 100_000);
+        assert!(read(&bomb, 1 << 20).unwrap().is_err());
+        assert!(read(&bomb[..bomb.len() / 2], 1 << 30).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_table_or_another_encoding_is_refused_before_it_is_sent() {
+        for bytes in [b"code,name\n".as_slice(), b"\xFF\xFE{\0", b"PK\x03\x04", b"[{}]"] {
+            assert!(read(bytes, 100).is_err());
+        }
+        assert!(read(b"\xEF\xBB\xBF\n {}", 100).is_ok());
+    }
+}

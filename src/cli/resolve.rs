@@ -1,0 +1,174 @@
+//! `mingpai resolve`: one identifier, as a person reads it or as JSON.
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use super::client::{Client, ClientError, ServerArguments, encode};
+use super::failure::{CliError, Verdict};
+use super::screen::Screen;
+use super::token_file::TokenArguments;
+
+/// A record with its entry is at most a few megabytes.
+const RECORD_LIMIT_BYTES: usize = 64 << 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "例 Examples:
+  mingpai resolve 88.118.8/JXDY2106023
+  mingpai resolve https://id.gs1.org/01/09506000134352 --json
+  mingpai resolve 88.999.1/A1 --entry --json > a1.json && mingpai verify a1.json --jwks keys.json
+  mingpai resolve 88.999.1/A1 --at 2026-11-23T00:00:00Z --type 名称")]
+pub struct Resolve {
+    /// 标识，任何写法 / The identifier, in any form
+    #[arg(value_name = "ID")]
+    identifier: String,
+    #[command(flatten)]
+    server: ServerArguments,
+    #[command(flatten)]
+    token: TokenArguments,
+    /// 同时取签名条目 / With the signed entry
+    #[arg(long)]
+    entry: bool,
+    /// 只看这些类型，可重复；以 . 结尾匹配前缀 / Only values of this type, may be repeated
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// 只看这些索引，可重复 / Only the value at this index, may be repeated
+    #[arg(long = "index", value_name = "N")]
+    indexes: Vec<u32>,
+    /// 版本号或时刻 / A version, or a time in RFC 3339
+    #[arg(long, value_name = "VERSION|TIME")]
+    at: Option<String>,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Resolve {
+    pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
+        let token = self.token.token(screen)?;
+        let client = Client::new(self.server.server.clone(), token.as_ref(), screen)?;
+        match client.ask_json::<Json>(&self.path(), RECORD_LIMIT_BYTES).await {
+            Ok(record) => {
+                if screen.json {
+                    screen.print_json(&record)?;
+                } else {
+                    print_record(&record, screen)?;
+                }
+                Ok(Verdict::Yes)
+            }
+            Err(ClientError::Refused(refused)) if matches!(refused.status, 404 | 410) => {
+                if screen.json {
+                    screen.print_json(&refused)?;
+                } else {
+                    screen.note(&refused, &refused);
+                }
+                Ok(Verdict::No)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn path(&self) -> String {
+        let mut path = format!("/v1/resolve/{}", encode(&self.identifier));
+        let mut mark = '?';
+        let mut add = |name: &str, value: &str| {
+            path.push(mark);
+            mark = '&';
+            path.push_str(&format!("{name}={}", encode(value)));
+        };
+        for kind in &self.types {
+            add("type", kind);
+        }
+        for index in &self.indexes {
+            add("index", &index.to_string());
+        }
+        if let Some(at) = &self.at {
+            add("at", at);
+        }
+        if self.entry {
+            add("entry", "1");
+        }
+        path
+    }
+}
+
+fn print_record(record: &Json, screen: Screen) -> Result<(), CliError> {
+    let text = |name: &str| record.get(name).map(plain).unwrap_or_default();
+    let status = text("status");
+    screen.print(text("identifier"))?;
+    screen.say(
+        format!("  状态    {} ({status})    版本 {}", status_zh(&status), text("version")),
+        format!("  status      {status}    version {}", text("version")),
+    )?;
+    for (name, zh, en) in [
+        ("template", "模板  ", "template  "),
+        ("registrant", "登记者", "registrant"),
+        ("registered", "登记于", "registered"),
+        ("updated", "更新于", "updated   "),
+    ] {
+        let text = text(name);
+        if !text.is_empty() {
+            screen.say(format!("  {zh}  {text}"), format!("  {en}  {text}"))?;
+        }
+    }
+    for value in members(record, "values") {
+        let index = value.get("index").map(plain).unwrap_or_default();
+        let kind = value.get("type").map(plain).unwrap_or_default();
+        let data = value.get("data").map(data).unwrap_or_default();
+        screen.print(format_args!("{index:>6}  {kind}  {data}"))?;
+    }
+    for alias in members(record, "aliases") {
+        let (scheme, name) = (alias.get("scheme"), alias.get("identifier"));
+        let (scheme, name) = (scheme.map(plain).unwrap_or_default(), name.map(plain).unwrap_or_default());
+        screen.say(format!("  别名  {scheme} {name}"), format!("  alias  {scheme} {name}"))?;
+    }
+    for link in members(record, "links") {
+        let rel = link.get("rel").map(plain).unwrap_or_default();
+        let target = link.get("href").or_else(|| link.get("identifier"));
+        let target = target.map(plain).unwrap_or_default();
+        let title = link.get("title").map(|title| format!("  {}", plain(title))).unwrap_or_default();
+        screen.print(format_args!("  {rel} -> {target}{title}"))?;
+    }
+    if let Some(entry) = record.get("entry") {
+        screen.print("entry:")?;
+        screen.print(plain(entry))?;
+    }
+    Ok(())
+}
+
+fn members<'r>(record: &'r Json, name: &str) -> impl Iterator<Item = &'r Json> {
+    record.get(name).and_then(Json::as_array).into_iter().flatten()
+}
+
+fn status_zh(status: &str) -> &str {
+    match status {
+        "active" => "有效",
+        "suspended" => "暂停",
+        "recalled" => "召回",
+        "retired" => "停用",
+        "deleted" => "已删除",
+        other => other,
+    }
+}
+
+/// `{"format","value","unit"}` as a person writes it.
+fn data(data: &Json) -> String {
+    match data {
+        Json::Object(members) if members.contains_key("value") => {
+            let value = members.get("value").map(self::data).unwrap_or_default();
+            match members.get("unit") {
+                Some(unit) => format!("{value} {}", plain(unit)),
+                None => value,
+            }
+        }
+        Json::Array(items) => items.iter().map(self::data).collect::<Vec<_>>().join(", "),
+        other => plain(other),
+    }
+}
+
+fn plain(json: &Json) -> String {
+    match json {
+        Json::String(text) => text.clone(),
+        Json::Null => String::new(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,205 @@
+//! `mingpai token`: an API key in a file that only its owner can read, in exchange for the bootstrap token or another key.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::client::{Client, ClientError, ServerArguments};
+use super::failure::{CliError, Verdict};
+use super::screen::Screen;
+use super::token_file::{Token, TokenArguments};
+use crate::model::text::Text;
+use crate::model::time::Timestamp;
+
+const ANSWER_LIMIT_BYTES: usize = 64 << 10;
+const DEFAULT_FILE: &str = "mingpai-token";
+const DAY_SECONDS: i64 = 24 * 3600;
+
+#[derive(Debug, Args)]
+#[command(after_help = "例 Examples:
+  mingpai token --bootstrap-file mingpai-data/bootstrap-token --out admin-key
+  mingpai token --token-file admin-key --label nightly-import --expires 90d --out import-key")]
+pub struct NewToken {
+    #[command(flatten)]
+    server: ServerArguments,
+    /// 启动令牌文件，只能换一次 / The node's bootstrap token, which works once
+    #[arg(long, value_name = "FILE")]
+    bootstrap_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArguments,
+    /// 说明用途 / What the key is for
+    #[arg(long, default_value = "cli")]
+    label: String,
+    /// 有效期，例如 90d、12h 或 RFC 3339 时刻；缺省不过期 / How long it opens anything: 90d, 12h or a time in RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    expires: Option<Timestamp>,
+    /// 写入的文件（0600，不覆盖） / Where to; mode 0600, never over an existing file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// 也打印到标准输出 / Print it on standard output
+    #[arg(long)]
+    print: bool,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct NewKey<'a> {
+    label: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Timestamp>,
+}
+
+/// Not `Debug`: it holds the key.
+#[derive(Deserialize)]
+struct MadeKey {
+    id: String,
+    key: String,
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    expires: Option<String>,
+}
+
+/// `90d`, `12h`, `30m`, or a moment.
+fn expiry(text: &str) -> Result<Timestamp, String> {
+    let wrong = || "例如 for example 90d, 12h, 2026-12-31T00:00:00Z".to_owned();
+    let unit = match text.chars().last() {
+        Some('d') => DAY_SECONDS,
+        Some('h') => 3600,
+        Some('m') => 60,
+        _ => return Timestamp::parse(text).map_err(|_| wrong()),
+    };
+    let count = text.get(..text.len() - 1).and_then(|count| count.parse::<u32>().ok());
+    let seconds = i64::from(count.filter(|count| *count > 0).ok_or_else(wrong)?) * unit;
+    Timestamp::from_seconds(Timestamp::now().as_seconds() + seconds).map_err(|_| wrong())
+}
+
+impl NewToken {
+    pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
+        let shown = match &self.bootstrap_file {
+            Some(path) => Token::read(path, screen)?,
+            None => self.token.required(screen)?,
+        };
+        let out = match (&self.out, self.print) {
+            (Some(path), _) => Some(path.as_path()),
+            (None, true) => None,
+            (None, false) => Some(Path::new(DEFAULT_FILE)),
+        };
+        // First the file: a bootstrap token works once, so its answer must not be left without a place.
+        let file = out.map(SecretFile::create).transpose()?;
+        let client = Client::new(self.server.server.clone(), Some(&shown), screen)?;
+        let wanted = NewKey { label: &self.label, expires: self.expires };
+        let made: MadeKey =
+            client.post_json("/v1/keys", &wanted, ANSWER_LIMIT_BYTES).await.map_err(|error| self.refused(error))?;
+        if let Some(file) = file {
+            file.keep(&made)?;
+        }
+        self.report(&made, out, screen)?;
+        Ok(Verdict::Yes)
+    }
+
+    fn report(&self, made: &MadeKey, out: Option<&Path>, screen: Screen) -> Result<(), CliError> {
+        if screen.json {
+            let mut told =
+                json!({"id": made.id, "label": self.label, "role": made.role, "expires": made.expires, "file": out});
+            if let (true, Some(members)) = (self.print, told.as_object_mut()) {
+                members.insert("key".to_owned(), made.key.clone().into());
+            }
+            return screen.print_json(&told);
+        }
+        let until = made.expires.as_deref().unwrap_or("-");
+        screen.note(
+            format!("密钥 {}（{}），有效至 {until}", made.id, made.role),
+            format!("key {} ({}), expires {until}", made.id, made.role),
+        );
+        if let Some(path) = out {
+            let path = path.display();
+            screen.note(format!("已写入 {path}（0600）"), format!("written to {path}, mode 0600"));
+        }
+        if self.print {
+            screen.print(&made.key)?;
+        }
+        Ok(())
+    }
+
+    fn refused(&self, error: ClientError) -> CliError {
+        match (error.status(), &self.bootstrap_file) {
+            (Some(401 | 403), Some(path)) => {
+                let (told, path) = (error.text(), path.display());
+                CliError::No(Text::new(
+                    format!(
+                        "{}\n{path} 已用过、已过期（24 小时）或属于另一个节点。已有管理员密钥时用 --token-file；否则重启尚无密钥的节点以得到新令牌",
+                        told.zh
+                    ),
+                    format!(
+                        "{}\n{path} was used before, is over 24 hours old, or is another node's. Use --token-file with an administrator's key; a node that has no keys yet puts a new token out at its next start",
+                        told.en
+                    ),
+                ))
+            }
+            (Some(400..500), _) => CliError::No(error.text()),
+            _ => error.into(),
+        }
+    }
+}
+
+/// A file for a secret: 0600 from its first moment, and gone again where no secret comes.
+struct SecretFile<'a> {
+    path: &'a Path,
+    file: File,
+    kept: bool,
+}
+
+impl SecretFile<'_> {
+    fn create(path: &Path) -> Result<SecretFile<'_>, CliError> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(CliError::file(
+            "创建（不覆盖已有文件）",
+            "create (existing files are left alone)",
+            path,
+        ))?;
+        Ok(SecretFile { path, file, kept: false })
+    }
+
+    fn keep(mut self, made: &MadeKey) -> Result<(), CliError> {
+        let written = writeln!(self.file, "{}", made.key).and_then(|()| self.file.sync_all());
+        self.kept = written.is_ok();
+        written.map_err(|error| {
+            let (path, id) = (self.path.display(), &made.id);
+            CliError::wrong(
+                format!("密钥 {id} 已生成，但无法写入 {path}：{error}。请吊销它并重新生成"),
+                format!("the key {id} was made but cannot be written to {path}: {error}; revoke it and make another"),
+            )
+        })
+    }
+}
+
+impl Drop for SecretFile<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expiry_is_a_span_or_a_moment() {
+        let now = Timestamp::now().as_seconds();
+        let in_days = expiry("90d").unwrap().as_seconds() - now;
+        assert!((in_days - 90 * DAY_SECONDS).abs() <= 2);
+        assert_eq!(expiry("2026-12-31T00:00:00Z").unwrap().to_string(), "2026-12-31T00:00:00Z");
+        for text in ["", "d", "0d", "-1d", "90", "90y", "1.5h", "铭d", "99999999999d"] {
+            assert!(expiry(text).is_err(), "{text}");
+        }
+    }
+}
