@@ -26,8 +26,7 @@ pub(super) fn read(rest: &str) -> Result<Identifier, IdentifierError> {
 fn is_cn(body: &str) -> bool {
     let (number, names) = body.split_once(':').map_or((body, None), |(number, names)| (number, Some(names)));
     let is_name = |name: &str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     is_cn_number(number) && names.is_none_or(|names| names.split(':').all(is_name))
 }
