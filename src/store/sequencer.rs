@@ -79,6 +79,11 @@ impl Sequencer {
             self.commit(group);
             if let Some(done) = stop {
                 self.seal();
+                while let Ok(job) = jobs.try_recv() {
+                    if let Job::Commit { proposals, answer, .. } = job {
+                        let _ = answer.send(vec![Outcome::Refused(Refusal::Stopping); proposals.len()]);
+                    }
+                }
                 let _ = done.send(());
                 return;
             }
