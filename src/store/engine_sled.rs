@@ -9,7 +9,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Write, table_of, tagged};
+use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
 
 /// Bytes of one of sled's log segments: measured best for records of this size.
 const SEGMENT_BYTES: usize = 512 * 1024;
@@ -84,7 +84,7 @@ impl Engine for SledEngine {
         Ok(rows)
     }
 
-    fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError> {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
         guarded("scan", || {
             for row in self.db.iter() {
                 let (key, value) = row.map_err(failed("scan"))?;

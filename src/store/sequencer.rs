@@ -164,7 +164,7 @@ impl Sequencer {
         }
         let started = Instant::now();
         let (contents, pending): (Vec<FrameContent>, Vec<Applied>) =
-            group.frames.into_iter().map(|pending| Applied::split(pending)).unzip();
+            group.frames.into_iter().map(Applied::split).unzip();
         let appended = match self.journal.append(&contents) {
             Ok(appended) => appended,
             Err(error) => {
