@@ -8,6 +8,8 @@
 //! MINGPAI_KILL_ROUNDS say how often, MINGPAI_SEED how the moments are drawn. This test has a `main` of its own because it is
 //! also the process that is killed.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
+
 mod seam;
 
 use std::collections::BTreeMap;
