@@ -1,5 +1,7 @@
 //! What every engine promises (src/store/engine.rs), asked of each of them by one suite.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it finds something")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,6 +4,8 @@
 //!
 //! MINGPAI_LONG=1 tries every byte; otherwise every 97th, which walks through all places of a sector.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
+
 mod seam;
 
 use std::path::{Path, PathBuf};
@@ -315,6 +317,74 @@ fn a_journal_that_ends_in_zeros_from_any_place_is_refused_or_loses_exactly_the_l
         Verdict::LastGroupCut
     });
     println!("zeros from any place: {verdicts:?}");
+}
+
+/// A torn group was never acknowledged: the erasure in it orders nothing.
+#[test]
+fn an_erasure_in_a_group_that_is_cut_blanks_nothing() {
+    let registry = Registry::new();
+    let disk = TestDisk::new(1);
+    let (store, _) = open(&disk, &registry).unwrap();
+    let now = Timestamp::now();
+    let stays = registry.first(&format!("{BLINDED}/STAYS"), draft("留", 60, &[], now), now);
+    let other = registry.first(&format!("{BLINDED}/OTHER"), draft("另", 60, &[], now), now);
+    commit(&store, vec![stays.propose(Expect::Absent, None)]);
+    commit(&store, vec![registry.erasure(std::slice::from_ref(&stays), now), other.propose(Expect::Absent, None)]);
+    disk.restart(End::Kill);
+    drop(store);
+    // As a power cut leaves it that came before the blanking: the disclosures of the second group torn, those of the first whole.
+    let mut bytes = disk.bytes(SEGMENT);
+    let place = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).position(|window| window == what);
+    let torn = place(&bytes, &other.disclosures).unwrap();
+    bytes[torn] ^= 1;
+    let statement = place(&bytes, &stays.statement).unwrap() + stays.statement.len();
+    bytes[statement..statement + stays.disclosures.len()].copy_from_slice(&stays.disclosures);
+    let disk = TestDisk::new(2);
+    disk.put(SEGMENT, bytes);
+    for _ in 0..2 {
+        let (store, _) = open(&disk, &registry).unwrap();
+        assert_eq!(store.tail().registry_size, 1, "only the first group is there");
+        compare_record(&store, stays.key(), std::slice::from_ref(&stays));
+        disk.restart(End::Kill);
+    }
+}
+
+/// As after a restore that mixes two copies of a journal: every checksum is right, and the sequence goes on.
+#[test]
+fn a_group_that_continues_another_history_is_refused() {
+    let registry = Registry::new();
+    let disk = TestDisk::new(1);
+    let (store, _) = open(&disk, &registry).unwrap();
+    let now = Timestamp::now();
+    let register = |store: &Store, name: &str| {
+        let first = registry.first(&format!("{BLINDED}/{name}"), draft("件", 60, &[], now), now);
+        commit(store, vec![first.propose(Expect::Absent, None)]);
+        store.tail().offset as usize
+    };
+    register(&store, "SAME");
+    let fork = disk.bytes(SEGMENT);
+    let fork_ends = register(&store, "THIS");
+    register(&store, "NEXT");
+    // The group behind it is what shows that NEXT had been durable: without it, NEXT would pass for a torn write and be cut.
+    let end = register(&store, "MORE");
+    let this = disk.bytes(SEGMENT);
+
+    disk.restart(End::Kill);
+    drop(store);
+    let other_disk = TestDisk::new(2);
+    other_disk.put(SEGMENT, fork);
+    let (store, _) = open(&other_disk, &registry).unwrap();
+    assert_eq!(register(&store, "THAT"), fork_ends, "both histories have groups of one length");
+    let mut mixed = other_disk.bytes(SEGMENT);
+    mixed[fork_ends..end].copy_from_slice(&this[fork_ends..end]);
+
+    let disk = TestDisk::new(3);
+    disk.put(SEGMENT, mixed);
+    match open(&disk, &registry) {
+        Err(OpenError::Journal(JournalError::Damaged { offset, .. })) => assert_eq!(offset, fork_ends as u64),
+        Err(other) => panic!("{other}"),
+        Ok((store, _)) => panic!("opened with {} statements", statements(&store).len()),
+    }
 }
 
 #[test]

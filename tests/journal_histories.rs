@@ -3,6 +3,8 @@
 //!
 //! MINGPAI_SEEDS is how many histories are run, MINGPAI_SEED where they begin. A failure prints its seed.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
+
 mod seam;
 
 use std::path::PathBuf;

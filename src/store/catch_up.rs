@@ -270,7 +270,9 @@ pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), 
     if found.rows != mark.rows {
         return Err("a row is missing, old or damaged".to_owned());
     }
-    let oldest = (now - REQUEST_SECONDS).div_euclid(3600) + 1;
+    // A clock that was set back must not bring hours back into the comparison whose rows were replaced by then.
+    let newest = mark.requests.last_key_value().map_or(now, |(hour, _)| now.max(hour * 3600));
+    let oldest = (newest - REQUEST_SECONDS).div_euclid(3600) + 1;
     let recent = |mark: &Mark| mark.requests.range(oldest..).map(|(hour, sum)| (*hour, *sum)).collect::<Vec<_>>();
     if recent(&found) != recent(mark) {
         return Err("an idempotency key is missing or damaged".to_owned());

@@ -111,6 +111,9 @@ pub struct EngineError {
     pub cause: String,
 }
 
+/// Who is shown a row: its table, key and value.
+pub type Visit<'a> = dyn FnMut(Table, &[u8], &[u8]) + 'a;
+
 /// Rows by table and key. See the module for what is promised.
 pub trait Engine: Send + Sync + 'static {
     /// The row with this key.
@@ -118,7 +121,7 @@ pub trait Engine: Send + Sync + 'static {
     /// Up to `limit` rows of a table in key order, beginning after `after` (or with the first).
     fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError>;
     /// Visits every row but the mark, in no order. Stops at the first error.
-    fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError>;
+    fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError>;
     /// Applies rows in order, then the mark.
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError>;
     /// The mark of the last `write`, if there was one.

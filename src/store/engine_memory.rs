@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Write, table_of, tagged};
+use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
 
 /// Every row in one ordered map. The lock is held for one row at a time, so readers never wait for a whole group.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Engine for MemoryEngine {
         Ok(found.map(|(key, value)| (key[1..].to_vec(), RowBytes::Shared(Arc::clone(value)))).collect())
     }
 
-    fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError> {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
         for (key, value) in self.rows.read().iter() {
             if let Some(table) = key.first().copied().and_then(table_of).filter(|table| *table != Table::Mark) {
                 visit(table, &key[1..], value);

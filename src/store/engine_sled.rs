@@ -3,13 +3,13 @@
 //! sled is trusted for nothing that the journal does not have too (docs/decisions.md has the figures):
 //! - `flush` does not survive a power cut by itself, so `persist` fsyncs sled's files after it;
 //! - `apply_batch` locks readers out, so rows go in by `insert`;
-//! - it may panic on damaged files, so opening and checking run under `catch_unwind`.
+//! - it may panic on damaged files, so opening, checking and writing run under `catch_unwind`.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Write, table_of, tagged};
+use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
 
 /// Bytes of one of sled's log segments: measured best for records of this size.
 const SEGMENT_BYTES: usize = 512 * 1024;
@@ -84,8 +84,8 @@ impl Engine for SledEngine {
         Ok(rows)
     }
 
-    fn each(&self, visit: &mut dyn FnMut(Table, &[u8], &[u8])) -> Result<(), EngineError> {
-        let mut walk = || {
+    fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        guarded("scan", || {
             for row in self.db.iter() {
                 let (key, value) = row.map_err(failed("scan"))?;
                 match key.first().copied().and_then(table_of) {
@@ -97,25 +97,26 @@ impl Engine for SledEngine {
                 }
             }
             Ok(())
-        };
-        catch_unwind(AssertUnwindSafe(&mut walk))
-            .unwrap_or_else(|_| Err(EngineError { action: "scan", cause: "sled panicked on its files".to_owned() }))
+        })
     }
 
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
-        for row in rows {
-            let key = tagged(row.table, &row.key);
-            match &row.value {
-                Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
-                None => self.db.remove(key).map_err(failed("remove"))?,
-            };
-        }
-        self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
-        Ok(())
+        guarded("write", || {
+            for row in rows {
+                let key = tagged(row.table, &row.key);
+                match &row.value {
+                    Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
+                    None => self.db.remove(key).map_err(failed("remove"))?,
+                };
+            }
+            self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
+            Ok(())
+        })
     }
 
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
-        match self.db.get([Table::Mark as u8]).map_err(failed("read"))? {
+        let read = guarded("read the mark", || self.db.get([Table::Mark as u8]).map_err(failed("read")));
+        match read? {
             None => Ok(None),
             Some(bytes) => Mark::decode(&bytes)
                 .map(Some)
@@ -131,6 +132,12 @@ impl Engine for SledEngine {
     fn disk_bytes(&self) -> u64 {
         self.db.size_on_disk().unwrap_or(0)
     }
+}
+
+/// Makes a panic of sled's an error: on damaged files it may panic wherever it reads a page.
+fn guarded<T>(action: &'static str, work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(EngineError { action, cause: "sled panicked on its files".to_owned() }))
 }
 
 /// fsyncs every file below a folder, then the folder.

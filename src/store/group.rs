@@ -271,11 +271,16 @@ impl Committed<'_> {
     }
 }
 
-/// Bytes that a proposal will take in the journal, about.
+/// Bytes that a proposal will take in the journal, at most.
 pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
     256 + match proposal {
-        Proposal::Entry(entry) => entry.statement.len() + entry.disclosures.len(),
-        Proposal::Statement(proposal) => proposal.statement.len(),
-        Proposal::Erase { statements, .. } => statements.iter().map(|statement| 256 + statement.statement.len()).sum(),
+        Proposal::Entry(entry) => {
+            let key = entry.idempotency.as_ref().map_or(0, |idempotency| idempotency.key.len());
+            entry.statement.len() + entry.disclosures.len() + entry.principal.len() + key
+        }
+        Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
+        Proposal::Erase { statements, .. } => {
+            statements.iter().map(|proposal| 256 + proposal.statement.len() + proposal.principal.len()).sum()
+        }
     }
 }

@@ -47,12 +47,33 @@ pub struct Disk(PathBuf);
 impl Disk {
     /// Opens the folder, making it where absent; the folder's own name is made durable too.
     pub fn open(folder: &Path) -> io::Result<Disk> {
-        std::fs::create_dir_all(folder)?;
-        if let Some(parent) = folder.parent() {
-            File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?.sync_all()?;
-        }
+        make_folder(folder)?;
         Ok(Disk(folder.to_owned()))
     }
+}
+
+/// Makes a folder and what is missing above it; its name is durable when this returns.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let parent = match folder.parent() {
+        None => return Ok(()),
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+    };
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(parent)?;
+            std::fs::create_dir(folder)?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
+            // Its maker may have been killed before the fsync. A parent that we may not look into is not ours to make durable.
+            return match File::open(parent).and_then(|parent| parent.sync_all()) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                done => done,
+            };
+        }
+        made => made?,
+    }
+    File::open(parent)?.sync_all()
 }
 
 impl Medium for Disk {

@@ -85,7 +85,7 @@ impl Store {
             let path = path.to_owned();
             move |source| OpenError::Io { action, path, source }
         };
-        std::fs::create_dir_all(&options.folder).map_err(io("make", &options.folder))?;
+        Disk::open(&options.folder).map_err(io("make", &options.folder))?;
         let lock = lock_folder(&options.folder)?;
         let folder = options.folder.join("journal");
         let medium: Arc<dyn Medium> = Arc::new(Disk::open(&folder).map_err(io("open", &folder))?);

@@ -79,6 +79,11 @@ impl Sequencer {
             self.commit(group);
             if let Some(done) = stop {
                 self.seal();
+                while let Ok(job) = jobs.try_recv() {
+                    if let Job::Commit { proposals, answer, .. } = job {
+                        let _ = answer.send(vec![Outcome::Refused(Refusal::Stopping); proposals.len()]);
+                    }
+                }
                 let _ = done.send(());
                 return;
             }
@@ -159,7 +164,7 @@ impl Sequencer {
         }
         let started = Instant::now();
         let (contents, pending): (Vec<FrameContent>, Vec<Applied>) =
-            group.frames.into_iter().map(|pending| Applied::split(pending)).unzip();
+            group.frames.into_iter().map(Applied::split).unzip();
         let appended = match self.journal.append(&contents) {
             Ok(appended) => appended,
             Err(error) => {

@@ -50,6 +50,8 @@ impl Journal {
         let reader = Arc::new(Reader { segments: RwLock::new(segments.clone()) });
         let from = start.tail.unwrap_or_else(|| reader.start());
         let scan = Scan::new(from).run(&segments, start.durable_sequence)?;
+        // A segment's head counts its length in kibibytes.
+        let segment_bytes = segment_bytes / 1024 * 1024;
         let journal = Journal { medium, reader, segment_bytes, tail: scan.tail, buffer: Vec::new() };
         let cut = journal.mend(&scan)?;
         Ok(Recovered {
