@@ -9,14 +9,7 @@ use crate::world::{World, part};
 async fn the_bootstrap_token_opens_one_door_once() {
     let world = World::new().await;
     // The first exchange was made by the world. A key exists, so no token is put out again.
-    assert!(
-        world
-            .node
-            .services
-            .put_bootstrap_out(std::path::Path::new("unused"))
-            .unwrap()
-            .is_none()
-    );
+    assert!(world.node.services.put_bootstrap_out(std::path::Path::new("unused")).unwrap().is_none());
     let keys = world.get("/v1/keys").signed().send().await.json();
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
 }
@@ -30,10 +23,7 @@ async fn a_key_is_shown_once_and_opens_until_it_is_revoked() {
         .json(&json!({"label": "导入脚本", "expires": "9000-01-01T00:00:00Z"}))
         .send()
         .await;
-    assert_eq!(
-        (made.status.as_u16(), made.header("cache-control")),
-        (201, "no-store")
-    );
+    assert_eq!((made.status.as_u16(), made.header("cache-control")), (201, "no-store"));
     let body = made.json();
     let (id, text) = (body["id"].as_str().unwrap(), body["key"].as_str().unwrap());
     assert!(text.starts_with("mpk_"));
@@ -61,16 +51,10 @@ async fn a_key_is_shown_once_and_opens_until_it_is_revoked() {
         assert!(!revoked.headers.contains_key("content-length"));
     }
     assert_eq!(with_it().await.code(), "bad_credentials");
-    assert_eq!(
-        world.get(&location).signed().send().await.json()["revoked"],
-        true
-    );
+    assert_eq!(world.get(&location).signed().send().await.json()["revoked"], true);
     for method in [Method::GET, Method::DELETE] {
         let unknown = world.ask(method, "/v1/keys/none").signed().send().await;
-        assert_eq!(
-            (unknown.status.as_u16(), unknown.code().as_str()),
-            (404, "key_unknown")
-        );
+        assert_eq!((unknown.status.as_u16(), unknown.code().as_str()), (404, "key_unknown"));
     }
 }
 
@@ -84,15 +68,19 @@ async fn a_wish_for_a_key_that_is_wrong_is_refused() {
         (json!({"expires": "2001-01-01T00:00:00Z"}), "/expires"),
         (json!({"role": "administrator"}), "/role"),
     ] {
-        let answer = world
-            .ask(Method::POST, "/v1/keys")
-            .signed()
-            .json(&body)
-            .send()
-            .await;
+        let answer = world.ask(Method::POST, "/v1/keys").signed().json(&body).send().await;
         assert_eq!(answer.code(), "fields_invalid");
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
     }
+}
+
+#[tokio::test]
+async fn the_making_of_a_key_cannot_be_repeated() {
+    let world = World::new().await;
+    let answer = world.ask(Method::POST, "/v1/keys").signed().header("idempotency-key", "k").send().await;
+    assert_eq!(answer.code(), "header_invalid");
+    let keys = world.get("/v1/keys").signed().send().await.json();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -108,29 +96,12 @@ async fn the_keys_that_sign_are_public_and_verify_what_is_served() {
         (&json!("Ed25519"), &json!(true), &json!(0))
     );
     assert!(key.get("d").is_none(), "nothing private");
-    let entry = world
-        .get("/v1/resolve/88.999.1/a?entry=1")
-        .send()
-        .await
-        .json();
-    let statement = entry["entry"]
-        .as_str()
-        .unwrap()
-        .split('~')
-        .next()
-        .unwrap()
-        .to_owned();
+    let entry = world.get("/v1/resolve/88.999.1/a?entry=1").send().await.json();
+    let statement = entry["entry"].as_str().unwrap().split('~').next().unwrap().to_owned();
     let (signed, signature) = statement.rsplit_once('.').unwrap();
     use base64::Engine;
-    let decode = |text: &str| {
-        base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(text)
-            .unwrap()
-    };
-    let public = ring::signature::UnparsedPublicKey::new(
-        &ring::signature::ED25519,
-        decode(key["x"].as_str().unwrap()),
-    );
+    let decode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap();
+    let public = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, decode(key["x"].as_str().unwrap()));
     assert!(public.verify(signed.as_bytes(), &decode(signature)).is_ok());
     assert!(public.verify(b"other", &decode(signature)).is_err());
 }

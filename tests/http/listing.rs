@@ -8,29 +8,18 @@ use crate::world::{World, part};
 async fn stocked() -> World {
     let world = World::new().await;
     for at in 0..150 {
-        world
-            .register(&format!("88.999.1/n{at:03}"), &part("一"))
-            .await;
+        world.register(&format!("88.999.1/n{at:03}"), &part("一")).await;
     }
     world.register("88.999/own", &part("二")).await;
-    let hidden =
-        json!({"values": [{"index": 1, "type": "成本", "data": 5, "visibility": "owner"}]});
+    let hidden = json!({"values": [{"index": 1, "type": "成本", "data": 5, "visibility": "owner"}]});
     world.register("88.999.1/hidden", &hidden).await;
     world.register("88.999.1/gone", &part("三")).await;
-    world
-        .ask(Method::DELETE, "/v1/records/88.999.1/gone")
-        .signed()
-        .header("if-match", "*")
-        .send()
-        .await;
+    world.ask(Method::DELETE, "/v1/records/88.999.1/gone").signed().header("if-match", "*").send().await;
     world
 }
 
 fn names(records: &[Json]) -> Vec<String> {
-    records
-        .iter()
-        .map(|record| record["identifier"].as_str().unwrap().to_owned())
-        .collect()
+    records.iter().map(|record| record["identifier"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -64,11 +53,7 @@ async fn a_prefix_keeps_to_itself() {
     let world = stocked().await;
     let own = world.get("/v1/records?prefix=88.999").send().await.json();
     assert_eq!(names(own["records"].as_array().unwrap()), ["88.999/own"]);
-    let all = world
-        .get("/v1/records?prefix=88.999.1&limit=1000")
-        .send()
-        .await
-        .json();
+    let all = world.get("/v1/records?prefix=88.999.1&limit=1000").send().await.json();
     assert_eq!(all["records"].as_array().unwrap().len(), 151);
     assert!(all.get("next_cursor").is_none());
     let none = world.get("/v1/records?prefix=88.9").send().await.json();
@@ -76,11 +61,7 @@ async fn a_prefix_keeps_to_itself() {
     // A cursor of another prefix's list does not lead out of this one.
     let page = world.get("/v1/records?limit=1").send().await.json();
     let cursor = page["next_cursor"].as_str().unwrap();
-    let own = world
-        .get(&format!("/v1/records?prefix=88.999&cursor={cursor}"))
-        .send()
-        .await
-        .json();
+    let own = world.get(&format!("/v1/records?prefix=88.999&cursor={cursor}")).send().await.json();
     assert_eq!(names(own["records"].as_array().unwrap()), ["88.999/own"]);
     for bad in ["cursor=x", "limit=0", "where=a"] {
         let answer = world.get(&format!("/v1/records?{bad}")).send().await;
@@ -91,41 +72,21 @@ async fn a_prefix_keeps_to_itself() {
 #[tokio::test]
 async fn an_export_of_lines_is_what_an_import_takes() {
     let world = stocked().await;
-    let export = world
-        .get("/v1/records")
-        .header("accept", "application/x-ndjson")
-        .signed()
-        .send()
-        .await;
+    let export = world.get("/v1/records").header("accept", "application/x-ndjson").signed().send().await;
     assert_eq!(export.header("content-type"), "application/x-ndjson");
     assert_eq!(export.header("cache-control"), "no-store");
     assert_eq!(export.text().lines().count(), 152);
     assert!(export.text().contains("成本"));
-    let public = world
-        .get("/v1/records")
-        .header("accept", "application/x-ndjson")
-        .send()
-        .await;
+    let public = world.get("/v1/records").header("accept", "application/x-ndjson").send().await;
     assert!(!public.text().contains("成本"));
-    let limited = world
-        .get("/v1/records?limit=3")
-        .header("accept", "application/x-ndjson")
-        .send()
-        .await;
+    let limited = world.get("/v1/records?limit=3").header("accept", "application/x-ndjson").send().await;
     assert_eq!(limited.text().lines().count(), 3);
 
     let other = World::new().await;
-    let job = other
-        .import("", "application/x-ndjson", export.body.clone())
-        .await;
+    let job = other.import("", "application/x-ndjson", export.body.clone()).await;
     assert_eq!(job["state"], "done", "{job}");
     assert_eq!(job["rows"]["registered"], 152);
-    let again = other
-        .get("/v1/records")
-        .header("accept", "application/x-ndjson")
-        .signed()
-        .send()
-        .await;
+    let again = other.get("/v1/records").header("accept", "application/x-ndjson").signed().send().await;
     let content = |text: String| -> Vec<Json> {
         text.lines()
             .map(|line| {

@@ -9,21 +9,11 @@ use crate::world::{World, part};
 #[tokio::test]
 async fn a_problem_speaks_the_language_asked_for_and_names_path_and_request() {
     let world = World::new().await;
-    let answer = world
-        .get("/v1/nowhere")
-        .header("accept-language", "en")
-        .header("x-request-id", "trace-7")
-        .send()
-        .await;
-    assert_eq!(
-        (answer.status.as_u16(), answer.code().as_str()),
-        (404, "route_unknown")
-    );
+    let answer =
+        world.get("/v1/nowhere").header("accept-language", "en").header("x-request-id", "trace-7").send().await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "route_unknown"));
     let problem = answer.json();
-    assert_eq!(
-        (problem["instance"].as_str(), problem["request_id"].as_str()),
-        (Some("/v1/nowhere"), Some("trace-7"))
-    );
+    assert_eq!((problem["instance"].as_str(), problem["request_id"].as_str()), (Some("/v1/nowhere"), Some("trace-7")));
     assert_eq!(answer.header("x-request-id"), "trace-7");
     assert_eq!(answer.header("content-language"), "en");
     let chinese = world.get("/v1/nowhere").send().await;
@@ -36,11 +26,7 @@ async fn a_request_id_that_is_not_sane_is_replaced() {
     let world = World::new().await;
     let mut seen = Vec::new();
     for id in ["", "a b", "<script>", &"x".repeat(65)] {
-        let answer = world
-            .get("/v1/keys")
-            .header("x-request-id", id)
-            .send()
-            .await;
+        let answer = world.get("/v1/keys").header("x-request-id", id).send().await;
         let given = answer.header("x-request-id").to_owned();
         assert!(!given.is_empty() && given != id);
         assert_eq!(answer.json()["request_id"], given.as_str());
@@ -54,25 +40,14 @@ async fn a_request_id_that_is_not_sane_is_replaced() {
 async fn a_method_that_a_route_lacks_is_405_with_allow() {
     let world = World::new().await;
     for (method, target, allow) in [
-        (
-            Method::DELETE,
-            "/v1/resolve/88.999.1/a",
-            "GET, HEAD, OPTIONS",
-        ),
+        (Method::DELETE, "/v1/resolve/88.999.1/a", "GET, HEAD, OPTIONS"),
         (Method::GET, "/v1/resolve", "POST, OPTIONS"),
-        (
-            Method::POST,
-            "/v1/records/88.999.1/a",
-            "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
-        ),
+        (Method::POST, "/v1/records/88.999.1/a", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
         (Method::PUT, "/v1/records", "GET, HEAD, POST, OPTIONS"),
         (Method::TRACE, "/", "GET, HEAD, OPTIONS"),
     ] {
         let answer = world.ask(method.clone(), target).send().await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.code().as_str()),
-            (405, "method_not_allowed")
-        );
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (405, "method_not_allowed"));
         assert_eq!(answer.header("allow"), allow, "{method} {target}");
     }
 }
@@ -89,16 +64,8 @@ async fn what_nobody_can_read_is_406() {
         "/.well-known/jwks.json",
         "/",
     ] {
-        let answer = world
-            .get(target)
-            .header("accept", "image/png, application/json;q=0")
-            .send()
-            .await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.code().as_str()),
-            (406, "not_acceptable"),
-            "{target}"
-        );
+        let answer = world.get(target).header("accept", "image/png, application/json;q=0").send().await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (406, "not_acceptable"), "{target}");
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
         let answer = world.get(target).header("accept", browser).send().await;
         assert_eq!(answer.status, 200, "{target}");
@@ -118,11 +85,7 @@ async fn scripts_of_any_origin_may_read_what_is_public_and_nothing_else() {
     ] {
         for _ in 0..2 {
             let answer = world.get(target).send().await;
-            assert_eq!(
-                answer.header("access-control-allow-origin"),
-                "*",
-                "{target}"
-            );
+            assert_eq!(answer.header("access-control-allow-origin"), "*", "{target}");
         }
     }
     for target in ["/v1/keys", "/v1/imports/none", "/metrics"] {
@@ -137,11 +100,7 @@ async fn scripts_of_any_origin_may_read_what_is_public_and_nothing_else() {
         .await;
     assert_eq!(asked.status, 204);
     assert_eq!(asked.header("access-control-allow-methods"), "GET, HEAD");
-    assert!(
-        !asked
-            .header("access-control-allow-headers")
-            .contains("authorization")
-    );
+    assert!(!asked.header("access-control-allow-headers").contains("authorization"));
     let closed = world.ask(Method::OPTIONS, "/v1/keys").send().await;
     assert_eq!(closed.status, 204);
     assert_eq!(closed.header("access-control-allow-methods"), "");
@@ -166,28 +125,19 @@ async fn head_is_get_without_the_body_everywhere() {
         "/",
     ] {
         let ask = |method| world.ask(method, target).header("x-request-id", "same");
-        let (get, head) = (
-            ask(Method::GET).send().await,
-            ask(Method::HEAD).send().await,
-        );
+        let (get, head) = (ask(Method::GET).send().await, ask(Method::HEAD).send().await);
         assert_eq!(get.status, head.status, "{target}");
         assert!(head.body.is_empty(), "{target}");
-        assert_eq!(
-            head.header("content-length"),
-            get.body.len().to_string(),
-            "{target}"
-        );
+        assert_eq!(head.header("content-length"), get.body.len().to_string(), "{target}");
         assert_eq!(get.header("content-type"), head.header("content-type"));
     }
 }
 
 #[tokio::test]
 async fn alive_is_not_ready() {
-    for (readiness, status, code) in [
-        (Readiness::Ready, 200, ""),
-        (Readiness::Starting, 503, "not_ready"),
-        (Readiness::Stopping, 503, "draining"),
-    ] {
+    for (readiness, status, code) in
+        [(Readiness::Ready, 200, ""), (Readiness::Starting, 503, "not_ready"), (Readiness::Stopping, 503, "draining")]
+    {
         let world = World::ready(&[], readiness).await;
         assert_eq!(world.get("/livez").send().await.status, 200);
         let ready = world.get("/readyz").send().await;
@@ -217,11 +167,7 @@ async fn every_stage_of_a_request_is_timed_by_outcome() {
     world.get("/v1/resolve/88.999.1/a").send().await;
     world.get("/v1/resolve/88.999.1/none").send().await;
     let metrics = world.get("/metrics").send().await;
-    assert!(
-        metrics
-            .header("content-type")
-            .starts_with("application/openmetrics-text")
-    );
+    assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
     let text = metrics.text();
     for stage in ["decode", "guard", "service", "encode"] {
         let series = format!("stage=\"{stage}\",transport=\"http1\",outcome=\"ok\"");
@@ -242,10 +188,7 @@ async fn what_accept_turns_away_gets_a_problem_too() {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers()["retry-after"], "1");
     let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
-    assert_eq!(
-        problem["request_id"],
-        response.headers()["x-request-id"].to_str().unwrap()
-    );
+    assert_eq!(problem["request_id"], response.headers()["x-request-id"].to_str().unwrap());
 }
 
 #[tokio::test]
@@ -254,19 +197,11 @@ async fn only_streams_may_be_longer_than_documents() {
     let limit = |method: Method, target: &str, media_type: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", media_type.parse().unwrap());
-        world
-            .http
-            .body_bytes(&method, &target.parse().unwrap(), &headers)
+        world.http.body_bytes(&method, &target.parse().unwrap(), &headers)
     };
     let document = 1 << 20;
-    assert_eq!(
-        limit(Method::PUT, "/v1/records/a/b", "application/json"),
-        document
-    );
-    assert_eq!(
-        limit(Method::POST, "/v1/resolve", "application/json"),
-        document
-    );
+    assert_eq!(limit(Method::PUT, "/v1/records/a/b", "application/json"), document);
+    assert_eq!(limit(Method::POST, "/v1/resolve", "application/json"), document);
     assert!(limit(Method::POST, "/v1/resolve", "application/x-ndjson") > document);
     assert!(limit(Method::POST, "/v1/imports?atomic=1", "application/x-ndjson") > document);
 }

@@ -36,8 +36,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn json(&self) -> Json {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub fn text(&self) -> String {
@@ -45,19 +44,12 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The problem's code, after checking that status and body agree.
     pub fn code(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            "application/problem+json",
-            "{}",
-            self.text()
-        );
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16());
         problem["code"].as_str().unwrap().to_owned()
@@ -96,10 +88,7 @@ impl Ask<'_> {
     /// As accept does: hot first, then the rest.
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
-        let hot = self
-            .world
-            .http
-            .hot(request.method(), request.uri(), request.headers());
+        let hot = self.world.http.hot(request.method(), request.uri(), request.headers());
         match hot {
             Some(response) => whole(response.map(Body::from)).await,
             None => whole(self.world.http.answer(request).await).await,
@@ -115,21 +104,14 @@ impl Ask<'_> {
     /// By the hot way, or not at all.
     pub async fn send_hot(self) -> Option<Answer> {
         let request = self.request.body(self.body).unwrap();
-        let hot = self
-            .world
-            .http
-            .hot(request.method(), request.uri(), request.headers())?;
+        let hot = self.world.http.hot(request.method(), request.uri(), request.headers())?;
         Some(whole(hot.map(Body::from)).await)
     }
 }
 
 async fn whole(response: Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
-    Answer {
-        status: parts.status,
-        headers: parts.headers,
-        body: body.collect().await.unwrap().to_bytes().to_vec(),
-    }
+    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
 }
 
 impl World {
@@ -145,63 +127,35 @@ impl World {
     pub async fn ready(settings: &[(&str, &str)], readiness: Readiness) -> World {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().to_string_lossy().into_owned();
-        let mut flags: Vec<(String, String)> = [
-            ("node.dev", "true"),
-            ("node.data", &data),
-            ("store.engine", "memory"),
-        ]
-        .iter()
-        .chain(settings)
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+        let mut flags: Vec<(String, String)> = [("node.dev", "true"), ("node.data", &data), ("store.engine", "memory")]
+            .iter()
+            .chain(settings)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         flags.dedup_by(|later, earlier| later.0 == earlier.0);
-        let config = Config::load(&Layers {
-            flags,
-            ..Layers::default()
-        })
-        .unwrap();
-        let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess))
-            .await
-            .unwrap();
+        let config = Config::load(&Layers { flags, ..Layers::default() }).unwrap();
+        let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
         let http = Http::new(Desk {
             services: Arc::clone(&node.services),
             metrics: Arc::clone(&node.metrics),
             limits: config.limits.clone(),
             readiness: Box::new(move || readiness),
         });
-        let mut world = World {
-            http,
-            node,
-            key: String::new(),
-            _folder: folder,
-        };
+        let mut world = World { http, node, key: String::new(), _folder: folder };
         let token = world.bootstrap_token();
-        let made = world
-            .ask(Method::POST, "/v1/keys")
-            .header("authorization", &format!("Bearer {token}"))
-            .send()
-            .await;
+        let made = world.ask(Method::POST, "/v1/keys").header("authorization", &format!("Bearer {token}")).send().await;
         assert_eq!(made.status, 201, "{}", made.text());
         world.key = made.json()["key"].as_str().unwrap().to_owned();
         world
     }
 
     pub fn bootstrap_token(&self) -> String {
-        let path = self
-            .node
-            .services
-            .put_bootstrap_out(self._folder.path())
-            .unwrap()
-            .expect("nobody has a key yet");
+        let path = self.node.services.put_bootstrap_out(self._folder.path()).unwrap().expect("nobody has a key yet");
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
     pub fn ask(&self, method: Method, target: &str) -> Ask<'_> {
-        Ask {
-            world: self,
-            request: Request::builder().method(method).uri(target),
-            body: Body::empty(),
-        }
+        Ask { world: self, request: Request::builder().method(method).uri(target), body: Body::empty() }
     }
 
     pub fn get(&self, target: &str) -> Ask<'_> {
@@ -211,12 +165,7 @@ impl World {
     /// Registers a record, or panics.
     pub async fn register(&self, identifier: &str, draft: &Json) -> Answer {
         let target = format!("/v1/records/{identifier}");
-        let done = self
-            .ask(Method::PUT, &target)
-            .signed()
-            .json(draft)
-            .send()
-            .await;
+        let done = self.ask(Method::PUT, &target).signed().json(draft).send().await;
         assert_eq!(done.status, 201, "{}", done.text());
         done
     }
@@ -224,13 +173,7 @@ impl World {
     /// Changes whatever stands there.
     pub async fn change(&self, method: Method, identifier: &str, body: &Json) -> Answer {
         let target = format!("/v1/records/{identifier}");
-        let done = self
-            .ask(method, &target)
-            .signed()
-            .header("if-match", "*")
-            .json(body)
-            .send()
-            .await;
+        let done = self.ask(method, &target).signed().header("if-match", "*").json(body).send().await;
         assert_eq!(done.status, 200, "{}", done.text());
         done
     }
