@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use super::body::{self, LINES, Pieces};
 use super::call::Call;
-use super::failure::{self, Failure};
+use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
@@ -45,7 +45,8 @@ pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
     let (_, document) = read?;
     let asked = identifiers(document, desk.limits.batch_identifiers)?;
     call.laps.end(Stage::Decode);
-    let mut batch = Batch { desk, language, asked: asked.into_iter(), is_first: true, is_done: false };
+    let teller = Teller { desk, language, request_id: call.request_id };
+    let mut batch = Batch { teller, asked: asked.into_iter(), is_first: true, is_done: false };
     let first = batch.piece().unwrap_or_default();
     call.laps.end(Stage::Service);
     if batch.is_done {
@@ -106,8 +107,7 @@ fn identifiers(document: Json, most: u64) -> Result<Vec<String>, Failure> {
 
 /// A batch that is being answered.
 struct Batch {
-    desk: Arc<Desk>,
-    language: Language,
+    teller: Teller,
     asked: std::vec::IntoIter<String>,
     is_first: bool,
     is_done: bool,
@@ -133,7 +133,7 @@ impl Batch {
             if !std::mem::take(&mut self.is_first) {
                 out.push(b',');
             }
-            result(&self.desk, &text, self.language, now, &mut out);
+            self.teller.result(&text, now, &mut out);
         }
         Some(out)
     }
@@ -156,31 +156,42 @@ pub(super) fn look(desk: &Desk, text: &str, now: Timestamp) -> Result<Answer, Se
     }
 }
 
-/// Writes `{"identifier":…,"status":…,"resolution"|"problem":…}`.
-fn result(desk: &Desk, text: &str, language: Language, now: Timestamp, out: &mut Vec<u8>) {
-    let answer = look(desk, text, now);
-    let identifier = || text.to_owned();
-    let error = match answer {
-        Ok(answer) if answer.status == 200 => {
-            begin_result(Some(text), 200, out);
-            out.extend_from_slice(b"\"resolution\":");
-            out.extend_from_slice(&answer.body);
-            out.push(b'}');
-            return;
-        }
-        Ok(answer) if answer.status == 410 => ServiceError::Gone { identifier: identifier() },
-        Ok(_) => ServiceError::Unknown { identifier: identifier() },
-        Err(error) => error,
-    };
-    let problem = Failure::from(error).into_problem("batch");
-    failed(Some(text), &problem, language, out);
+/// Writes the results of one request.
+struct Teller {
+    desk: Arc<Desk>,
+    language: Language,
+    request_id: Arc<str>,
 }
 
-fn failed(text: Option<&str>, problem: &Problem, language: Language, out: &mut Vec<u8>) {
-    begin_result(text, problem.status().as_u16(), out);
-    out.extend_from_slice(b"\"problem\":");
-    failure::part(problem, language, out);
-    out.push(b'}');
+impl Teller {
+    /// Writes `{"identifier":…,"status":…,"resolution"|"problem":…}`.
+    fn result(&self, text: &str, now: Timestamp, out: &mut Vec<u8>) {
+        let identifier = || text.to_owned();
+        let error = match look(&self.desk, text, now) {
+            Ok(answer) if answer.status == 200 => {
+                begin_result(Some(text), 200, out);
+                out.extend_from_slice(b"\"resolution\":");
+                out.extend_from_slice(&answer.body);
+                out.push(b'}');
+                return;
+            }
+            Ok(answer) if answer.status == 410 => ServiceError::Gone { identifier: identifier() },
+            Ok(_) => ServiceError::Unknown { identifier: identifier() },
+            Err(error) => error,
+        };
+        self.failed(Some(text), &self.problem(error.into()), out);
+    }
+
+    fn problem(&self, failure: Failure) -> Problem {
+        failure.into_problem(&self.request_id)
+    }
+
+    fn failed(&self, text: Option<&str>, problem: &Problem, out: &mut Vec<u8>) {
+        begin_result(text, problem.status().as_u16(), out);
+        out.extend_from_slice(b"\"problem\":");
+        out.extend_from_slice(&problem.body(self.language));
+        out.push(b'}');
+    }
 }
 
 fn begin_result(text: Option<&str>, status: u16, out: &mut Vec<u8>) {
@@ -195,11 +206,10 @@ fn by_line(desk: Arc<Desk>, call: Call) -> Reply {
     negotiation::best(&call.headers, &[NDJSON])?;
     body::refuse_encoding(&call.headers)?;
     let lines = ByLine {
-        language: call.language,
+        teller: Teller { desk, language: call.language, request_id: call.request_id },
         pieces: Pieces::of(call.body),
         lines: Lines::new(LINE_BYTES),
         is_ended: false,
-        desk,
     };
     let results = stream::unfold(lines, |mut lines| async move {
         let piece = lines.piece().await?;
@@ -210,8 +220,7 @@ fn by_line(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 struct ByLine {
-    desk: Arc<Desk>,
-    language: Language,
+    teller: Teller,
     pieces: Pieces,
     lines: Lines,
     is_ended: bool,
@@ -258,18 +267,18 @@ impl ByLine {
         };
         let text = match line {
             Line::TooLong { .. } => Err(Code::BodyTooLarge.into()),
-            Line::Whole { bytes, .. } => body::parse(bytes, self.desk.limits.json_depth).and_then(named),
+            Line::Whole { bytes, .. } => body::parse(bytes, self.teller.desk.limits.json_depth).and_then(named),
         };
         match text {
-            Ok(text) => result(&self.desk, &text, self.language, now, out),
+            Ok(text) => self.teller.result(&text, now, out),
             Err(failure) => {
-                let mut problem = failure.into_problem("batch");
+                let mut problem = self.teller.problem(failure);
                 let at = Text::new(format!("第 {number} 行"), format!("line {number}"));
                 problem.detail = Some(match problem.detail.take() {
                     None => at,
                     Some(detail) => Text::new(format!("{}：{}", at.zh, detail.zh), format!("{}: {}", at.en, detail.en)),
                 });
-                failed(None, &problem, self.language, out);
+                self.teller.failed(None, &problem, out);
             }
         }
         out.push(b'\n');

@@ -1,5 +1,7 @@
 //! The body of a request: what type it is said to be, and its bytes, whole or in pieces.
 
+use std::error::Error;
+
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -44,10 +46,18 @@ impl Pieces {
 
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, Failure>> {
         let piece = self.0.next().await?;
-        Some(piece.map_err(|error| {
-            let fault = error.into_inner().downcast::<BodyFault>();
-            fault.map_or(BodyFault::Broken, |fault| *fault).into()
-        }))
+        Some(piece.map_err(|error| fault_in(&error).unwrap_or(BodyFault::Broken).into()))
+    }
+}
+
+/// Bodies within bodies wrap the error of the innermost.
+fn fault_in(error: &(dyn Error + 'static)) -> Option<BodyFault> {
+    let mut error = error;
+    loop {
+        if let Some(fault) = error.downcast_ref::<BodyFault>() {
+            return Some(*fault);
+        }
+        error = error.source()?;
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::codec::problem::{Code, Problem};
 use crate::guard::GuardError;
-use crate::model::text::Language;
 use crate::services::ServiceError;
 use crate::store::Refusal;
 
@@ -104,11 +103,6 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
     }
-}
-
-/// The problem as a part of a larger answer, such as one line of a batch.
-pub(super) fn part(problem: &Problem, language: Language, out: &mut Vec<u8>) {
-    out.extend_from_slice(&problem.body(language));
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     let before = query.one("cursor")?.map(|text| version(&text)).transpose()?;
     let question = History { identifier, before, limit: query.limit(MOST_VERSIONS)?.unwrap_or(USUAL_VERSIONS) };
     let asked = call.permit(&pass, question)?;
-    let page = desk.services.history(&asked);
+    let page = desk.aside(move |services| services.history(&asked)).await;
     call.laps.end(Stage::Service);
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let response = reply::json(StatusCode::OK, keep, answers::history(&page?));

@@ -28,6 +28,10 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let maker = guard::admit_key_maker(&desk.services, &credentials, Timestamp::now());
     call.laps.end(Stage::Guard);
     let maker = maker?;
+    if call.headers.contains_key("idempotency-key") {
+        let (zh, en) = ("密钥只显示一次，无法重放", "a key is shown once, so its making cannot be repeated");
+        return Err(Failure::header("Idempotency-Key", zh, en));
+    }
     Query::of(&call.uri, &[])?;
     let bytes = body::whole(call.body, &call.headers, desk.limits.body_bytes).await;
     call.laps.skip();

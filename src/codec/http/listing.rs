@@ -13,12 +13,12 @@ use super::query::Query;
 use super::reply::{self, JSON, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
 use crate::codec::cursor::{self, Kind};
-use crate::codec::problem::{Code, Problem};
 use crate::guard::Pass;
 use crate::metrics::Stage;
 use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Action;
 use crate::model::record::Record;
+use crate::services::ServiceError;
 use crate::services::list::List;
 
 const PARAMETERS: [&str; 3] = ["prefix", "cursor", "limit"];
@@ -26,6 +26,8 @@ const MOST_RECORDS: usize = 1_000;
 const USUAL_RECORDS: usize = 100;
 /// How many records are read at once.
 const STEP_RECORDS: usize = 64;
+/// A page ends early after so many steps, which only tombstones can take it to.
+const PAGE_STEPS: usize = 256;
 /// A page ends early when it has grown to this.
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -37,10 +39,17 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
         None => None,
         Some(text) => Some(place(&text)?),
     };
-    let walk =
-        Walk { prefix: query.one("prefix")?, limit: query.limit(MOST_RECORDS)?, after, is_over: false, pass, desk };
+    let walk = Walk {
+        prefix: query.one("prefix")?,
+        limit: query.limit(MOST_RECORDS)?,
+        after,
+        is_over: false,
+        pass,
+        request_id: Arc::clone(&call.request_id),
+        desk,
+    };
     call.laps.end(Stage::Decode);
-    let response = if form == NDJSON { lines(walk) } else { page(walk)? };
+    let response = if form == NDJSON { lines(walk) } else { page(walk).await? };
     call.laps.end(Stage::Service);
     Ok(response)
 }
@@ -58,6 +67,7 @@ fn keep(pass: &Pass) -> Keep {
 /// A walk through the records, a step at a time.
 struct Walk {
     desk: Arc<Desk>,
+    request_id: Arc<str>,
     pass: Pass,
     prefix: Option<String>,
     /// How many records may still be given.
@@ -68,10 +78,12 @@ struct Walk {
 
 impl Walk {
     /// The next records; none at the end. There may be none in a step that met tombstones only.
-    fn step(&mut self) -> Result<Option<Vec<(CanonicalKey, Record)>>, Failure> {
+    async fn step(&mut self) -> Result<Option<Vec<(CanonicalKey, Record)>>, Failure> {
         if self.is_over || self.limit == Some(0) {
             return Ok(None);
         }
+        // A step reads the disk: other requests of this worker have their turn before it.
+        tokio::task::yield_now().await;
         let limit = STEP_RECORDS.min(self.limit.unwrap_or(STEP_RECORDS));
         let asked = self.pass.permit(List { prefix: self.prefix.clone(), after: self.after.take(), limit })?;
         let found = self.desk.services.list(&asked)?;
@@ -85,13 +97,15 @@ impl Walk {
 }
 
 /// `{"records":[…],"next_cursor":…}`
-fn page(mut walk: Walk) -> Reply {
+async fn page(mut walk: Walk) -> Reply {
     let keep = keep(&walk.pass);
     walk.limit = Some(walk.limit.unwrap_or(USUAL_RECORDS));
     let mut out = b"{\"records\":[".to_vec();
     let mut is_first = true;
     let mut cut = None;
-    'walk: while let Some(records) = walk.step()? {
+    let mut steps = 0;
+    'walk: while let Some(records) = walk.step().await? {
+        steps += 1;
         for (key, record) in records {
             if !std::mem::take(&mut is_first) {
                 out.push(b',');
@@ -101,6 +115,9 @@ fn page(mut walk: Walk) -> Reply {
                 cut = Some(key);
                 break 'walk;
             }
+        }
+        if steps == PAGE_STEPS {
+            break;
         }
     }
     out.push(b']');
@@ -116,10 +133,8 @@ fn page(mut walk: Walk) -> Reply {
 fn lines(walk: Walk) -> http::Response<Body> {
     let keep = keep(&walk.pass);
     let pieces = stream::unfold(walk, |mut walk| async move {
-        // A step reads the disk: other requests of this worker have their turn between two.
-        tokio::task::yield_now().await;
-        let piece = piece(&mut walk).map_err(|failure| {
-            let problem = failure.into_problem("export");
+        let piece = piece(&mut walk).await.map_err(|failure| {
+            let problem = failure.into_problem(&walk.request_id);
             std::io::Error::other(problem.code.row().code)
         });
         if piece.is_err() {
@@ -130,8 +145,8 @@ fn lines(walk: Walk) -> http::Response<Body> {
     reply::of_type(NDJSON, StatusCode::OK, keep, Body::from_stream(pieces))
 }
 
-fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
-    while let Some(records) = walk.step()? {
+async fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
+    while let Some(records) = walk.step().await? {
         let mut out = Vec::new();
         for (_, record) in records {
             write(&record, &mut out)?;
@@ -145,6 +160,5 @@ fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
 }
 
 fn write(record: &Record, out: &mut Vec<u8>) -> Result<(), Failure> {
-    serde_json::to_writer(out, record)
-        .map_err(|error| Problem::new(Code::Internal).with_detail(error.to_string(), error.to_string()).into())
+    serde_json::to_writer(out, record).map_err(|error| ServiceError::from(error).into())
 }

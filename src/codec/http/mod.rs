@@ -47,7 +47,7 @@ use super::language;
 use super::problem::{Code, Problem};
 use crate::config::LimitsSpec;
 use crate::metrics::Metrics;
-use crate::services::Services;
+use crate::services::{ServiceError, Services};
 
 pub use body::BodyFault;
 
@@ -66,6 +66,19 @@ pub struct Desk {
     pub limits: LimitsSpec,
     /// Asked by `/readyz`; accept knows it, and is above this stage.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+}
+
+impl Desk {
+    /// Does work that may read the disk many times away from the threads that answer.
+    async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let desk = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&desk.services))
+            .await
+            .unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))
+    }
 }
 
 /// Answers requests: one value for all workers.

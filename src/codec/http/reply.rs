@@ -21,7 +21,7 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 pub(super) enum Keep {
     /// It is everybody's, for these seconds.
     Public(u32),
-    /// It is everybody's, but only the newest will do.
+    /// It depends on who asks, and only the newest will do.
     Ask,
     /// It is somebody's.
     Never,
@@ -51,7 +51,8 @@ pub(super) fn of_type(media_type: &'static str, status: StatusCode, keep: Keep, 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, keep.header());
-    headers.insert(VARY, HeaderValue::from_static("accept"));
+    let vary = if keep == Keep::Ask { "accept, authorization" } else { "accept" };
+    headers.insert(VARY, HeaderValue::from_static(vary));
     response
 }
 

@@ -37,7 +37,11 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     }
     let question = question(text.into_owned(), &query)?;
     let asked = call.permit(&pass, question)?;
-    let resolution = desk.services.resolve(&asked);
+    let resolution = if asked.request().at.is_some() {
+        desk.aside(move |services| services.resolve(&asked)).await
+    } else {
+        desk.services.resolve(&asked)
+    };
     call.laps.end(Stage::Service);
     let resolution = resolution?;
     let etag = reply::etag(resolution.record.version);

@@ -121,7 +121,7 @@ problems! {
     }
     RouteUnknown "route_unknown" 404 {
         "没有这个地址", "No such address";
-        "接口列表见 /openapi.json", "The addresses are listed at /openapi.json"
+        "地址列表见 /", "The addresses are listed at /"
     }
     IdentifierUnknown "identifier_unknown" 404 {
         "标识未注册", "The identifier is not registered";

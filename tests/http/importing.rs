@@ -1,0 +1,182 @@
+//! Imports over HTTP: uploads, jobs, error files.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::Method;
+use mingpai::codec::http::BodyFault;
+use serde_json::{Value as Json, json};
+
+use crate::world::World;
+
+const NDJSON: &str = "application/x-ndjson";
+const ROWS: &str = "{\"code\":\"00012345678905\",\"name\":\"一\"}\n\
+                    {\"code\":\"00012345678906\",\"name\":\"=二\"}\n\
+                    not json\n\
+                    {\"name\":\"四\"}\n";
+
+fn mapping() -> String {
+    let mapping = json!({
+        "identifier": "88.999.1/{code}",
+        "values": [{"index": 2000, "type": "名称", "from": "name"}],
+        "aliases": [{"scheme": "gs1", "from": "code"}],
+    });
+    let text = mapping.to_string();
+    let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("mapping={encoded}")
+}
+
+impl World {
+    /// Uploads, waits for the job's end, and gives it.
+    pub async fn import(&self, query: &str, media_type: &str, body: impl Into<Body>) -> Json {
+        let begun =
+            self.ask(Method::POST, &format!("/v1/imports?{query}")).signed().typed(media_type, body).send().await;
+        assert_eq!(begun.status, 202, "{}", begun.text());
+        let location = begun.header("location").to_owned();
+        assert_eq!(location, format!("/v1/imports/{}", begun.json()["id"].as_str().unwrap()));
+        self.ended(&location).await
+    }
+
+    async fn ended(&self, location: &str) -> Json {
+        let started = Instant::now();
+        loop {
+            let job = self.get(location).signed().send().await;
+            assert_eq!(job.status, 200, "{}", job.text());
+            let job = job.json();
+            if job["state"] != "running" {
+                return job;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "{job}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_become_records_and_bad_rows_come_back_with_line_column_and_reason() {
+    let world = World::new().await;
+    let job = world.import(&mapping(), NDJSON, ROWS).await;
+    assert_eq!(job["state"], "done");
+    assert_eq!(job["rows"], json!({"total": 4, "registered": 1, "updated": 0, "skipped": 0, "failed": 3}));
+    assert_eq!(world.get("/v1/resolve/00012345678905").send().await.json()["identifier"], "88.999.1/00012345678905");
+    let errors = job["errors"].as_str().unwrap();
+    let lines = world.get(errors).signed().header("accept-language", "en").send().await;
+    assert_eq!(lines.header("content-type"), NDJSON);
+    let rows: Vec<Json> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<_> = rows.iter().map(|row| row["line"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [2, 3, 4]);
+    assert_eq!(rows[0]["code"], "identifier_bad_check_digit");
+    assert_eq!(rows[0]["column"], "code");
+    assert_eq!(rows[1]["row"], "not json");
+    assert!(rows[2]["message"].as_str().unwrap().contains("code"));
+    let csv = world.get(errors).signed().header("accept", "text/csv").send().await;
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+    assert!(csv.text().starts_with("line,column,code,message,row\r\n2,code,"));
+    assert_eq!(csv.text().matches("\r\n").count(), 4);
+}
+
+#[tokio::test]
+async fn the_options_of_an_import_are_heard() {
+    let world = World::new().await;
+    let row = |name: &str| {
+        format!("{{\"identifier\":\"88.999.1/a\",\"values\":[{{\"index\":1,\"type\":\"n\",\"data\":\"{name}\"}}]}}\n")
+    };
+    let dry = world.import("dry_run=1", NDJSON, row("a")).await;
+    assert_eq!((&dry["dry_run"], &dry["state"]), (&json!(true), &json!("done")));
+    assert_eq!(world.get("/v1/records/88.999.1/a").send().await.status, 404);
+    world.import("", NDJSON, row("a")).await;
+    let conflict = world.import("on_conflict=error", NDJSON, row("b")).await;
+    assert_eq!(conflict["rows"]["failed"], 1);
+    let skipped = world.import("on_conflict=skip", NDJSON, row("b")).await;
+    assert_eq!(skipped["rows"]["skipped"], 1);
+    let updated = world.import("on_conflict=update", NDJSON, row("b")).await;
+    assert_eq!(updated["rows"]["updated"], 1);
+    let atomic = world.import("atomic=true", NDJSON, format!("{}bad\n", row("c"))).await;
+    assert_eq!(atomic["state"], "failed", "{atomic}");
+    assert!(atomic["failure"]["code"].is_string());
+    assert_eq!(world.get("/v1/records/88.999.1/a").send().await.json()["version"], 2);
+}
+
+#[tokio::test]
+async fn gzip_is_expanded_and_a_bomb_is_refused() {
+    let world = World::new().await;
+    let gzip = |plain: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    };
+    let send = |encoding: &'static str, body: Vec<u8>| {
+        world
+            .ask(Method::POST, &format!("/v1/imports?{}", mapping()))
+            .signed()
+            .header("content-encoding", encoding)
+            .typed(NDJSON, body)
+            .send()
+    };
+    let begun = send("gzip", gzip(ROWS.as_bytes())).await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let job = world.ended(begun.header("location")).await;
+    assert_eq!(job["rows"]["total"], 4);
+    let bomb = send("gzip", gzip(&vec![b' '; 64 << 20])).await;
+    assert_eq!((bomb.status.as_u16(), bomb.code().as_str()), (413, "body_too_large"));
+    let cut = send("gzip", gzip(ROWS.as_bytes())[..40].to_vec()).await;
+    assert_eq!((cut.status.as_u16(), cut.code().as_str()), (400, "body_broken"));
+    let odd = send("br", Vec::new()).await;
+    assert_eq!(odd.code(), "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_wrong_is_refused_and_leaves_nothing() {
+    let world = World::with(&[("limits.import_bytes", "1048576")]).await;
+    let send = |query: &str, media_type: &str, body: Body| {
+        world.ask(Method::POST, &format!("/v1/imports?{query}")).signed().typed(media_type, body).send()
+    };
+    for query in
+        ["mapping=%7B", "mapping=%7B%22identifier%22%3A1%7D", "on_conflict=replace", "dry_run=perhaps", "dryrun=1"]
+    {
+        let wrong = send(query, NDJSON, Body::from(ROWS)).await;
+        assert_eq!(wrong.status, 400, "{query}: {}", wrong.text());
+    }
+    let typed = send("", "text/csv", Body::from(ROWS)).await;
+    assert_eq!(typed.code(), "unsupported_media_type");
+    let large = send("", NDJSON, Body::from(vec![b' '; 1_048_577])).await;
+    assert_eq!((large.status.as_u16(), large.code().as_str()), (413, "body_too_large"));
+    for (fault, code) in [
+        (BodyFault::Broken, "body_broken"),
+        (BodyFault::Late, "request_timeout"),
+        (BodyFault::TooLarge { limit: 9 }, "body_too_large"),
+    ] {
+        let pieces = [Ok(Bytes::from_static(b"{}\n")), Err(fault)];
+        let broken = send("", NDJSON, Body::from_stream(stream::iter(pieces))).await;
+        assert_eq!(broken.code(), code);
+    }
+    let folder = &world.node.services.settings.imports_folder;
+    let left = std::fs::read_dir(folder).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "an upload that failed leaves no folder");
+    for target in ["/v1/imports/none", "/v1/imports/none/errors", "/v1/imports/..%2f.."] {
+        let unknown = world.get(target).signed().send().await;
+        assert_eq!((unknown.status.as_u16(), unknown.code().as_str()), (404, "import_unknown"));
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_upload_finds_its_job() {
+    let world = World::new().await;
+    let send = || {
+        world
+            .ask(Method::POST, &format!("/v1/imports?{}", mapping()))
+            .signed()
+            .header("idempotency-key", "upload-1")
+            .typed(NDJSON, ROWS)
+            .send()
+    };
+    let first = send().await;
+    let job = world.ended(first.header("location")).await;
+    let second = send().await;
+    assert_eq!(second.status, 202);
+    assert_eq!(second.header("location"), first.header("location"));
+    assert_eq!(second.json()["rows"], job["rows"]);
+}

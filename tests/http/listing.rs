@@ -1,0 +1,102 @@
+//! List: pages and streams of records, and the round trip through an import.
+
+use http::Method;
+use serde_json::{Value as Json, json};
+
+use crate::world::{World, part};
+
+async fn stocked() -> World {
+    let world = World::new().await;
+    for at in 0..150 {
+        world.register(&format!("88.999.1/n{at:03}"), &part("一")).await;
+    }
+    world.register("88.999/own", &part("二")).await;
+    let hidden = json!({"values": [{"index": 1, "type": "成本", "data": 5, "visibility": "owner"}]});
+    world.register("88.999.1/hidden", &hidden).await;
+    world.register("88.999.1/gone", &part("三")).await;
+    world.ask(Method::DELETE, "/v1/records/88.999.1/gone").signed().header("if-match", "*").send().await;
+    world
+}
+
+fn names(records: &[Json]) -> Vec<String> {
+    records.iter().map(|record| record["identifier"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn pages_cover_every_record_once_and_leave_out_what_is_deleted() {
+    let world = stocked().await;
+    let mut found = Vec::new();
+    let mut target = "/v1/records?limit=70".to_owned();
+    loop {
+        let page = world.get(&target).send().await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert_eq!(page.header("cache-control"), "no-cache");
+        let page = page.json();
+        let records = page["records"].as_array().unwrap();
+        assert!(records.len() <= 70);
+        found.extend(names(records));
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        target = format!("/v1/records?limit=70&cursor={cursor}");
+    }
+    assert_eq!(found.len(), 152);
+    let mut sorted = found.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(sorted.len(), 152);
+    assert!(!found.contains(&"88.999.1/gone".to_owned()));
+}
+
+#[tokio::test]
+async fn a_prefix_keeps_to_itself() {
+    let world = stocked().await;
+    let own = world.get("/v1/records?prefix=88.999").send().await.json();
+    assert_eq!(names(own["records"].as_array().unwrap()), ["88.999/own"]);
+    let all = world.get("/v1/records?prefix=88.999.1&limit=1000").send().await.json();
+    assert_eq!(all["records"].as_array().unwrap().len(), 151);
+    assert!(all.get("next_cursor").is_none());
+    let none = world.get("/v1/records?prefix=88.9").send().await.json();
+    assert_eq!(none["records"], json!([]));
+    // A cursor of another prefix's list does not lead out of this one.
+    let page = world.get("/v1/records?limit=1").send().await.json();
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let own = world.get(&format!("/v1/records?prefix=88.999&cursor={cursor}")).send().await.json();
+    assert_eq!(names(own["records"].as_array().unwrap()), ["88.999/own"]);
+    for bad in ["cursor=x", "limit=0", "where=a"] {
+        let answer = world.get(&format!("/v1/records?{bad}")).send().await;
+        assert_eq!(answer.code(), "query_invalid", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_lines_is_what_an_import_takes() {
+    let world = stocked().await;
+    let export = world.get("/v1/records").header("accept", "application/x-ndjson").signed().send().await;
+    assert_eq!(export.header("content-type"), "application/x-ndjson");
+    assert_eq!(export.header("cache-control"), "no-store");
+    assert_eq!(export.text().lines().count(), 152);
+    assert!(export.text().contains("成本"));
+    let public = world.get("/v1/records").header("accept", "application/x-ndjson").send().await;
+    assert!(!public.text().contains("成本"));
+    let limited = world.get("/v1/records?limit=3").header("accept", "application/x-ndjson").send().await;
+    assert_eq!(limited.text().lines().count(), 3);
+
+    let other = World::new().await;
+    let job = other.import("", "application/x-ndjson", export.body.clone()).await;
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(job["rows"]["registered"], 152);
+    let again = other.get("/v1/records").header("accept", "application/x-ndjson").signed().send().await;
+    let content = |text: String| -> Vec<Json> {
+        text.lines()
+            .map(|line| {
+                let mut record: Json = serde_json::from_str(line).unwrap();
+                for told in ["version", "registered", "updated"] {
+                    record.as_object_mut().unwrap().remove(told);
+                }
+                record
+            })
+            .collect()
+    };
+    assert_eq!(content(again.text()), content(export.text()));
+}

@@ -1,0 +1,300 @@
+//! Register: create, change, delete, mint; preconditions; idempotency keys; history.
+
+use http::Method;
+use serde_json::json;
+
+use crate::world::{Answer, World, part};
+
+const NAME: &str = "88.999.1/A-1";
+const RECORD: &str = "/v1/records/88.999.1/A-1";
+
+async fn put(world: &World, headers: &[(&str, &str)], name: &str) -> Answer {
+    let mut ask = world.ask(Method::PUT, RECORD).signed();
+    for (header, value) in headers {
+        ask = ask.header(header, value);
+    }
+    ask.json(&part(name)).send().await
+}
+
+#[tokio::test]
+async fn creating_answers_201_with_location_version_and_leaf() {
+    let world = World::new().await;
+    let done = put(&world, &[], "一").await;
+    assert_eq!(done.status, 201);
+    assert_eq!(done.header("location"), RECORD);
+    assert_eq!(done.header("etag"), "\"1\"");
+    let body = done.json();
+    assert_eq!(body["identifier"], NAME);
+    assert_eq!((&body["version"], &body["effect"]), (&json!(1), &json!("created")));
+    assert!(body["index"].as_u64().unwrap() >= 1, "0 is the genesis");
+    use base64::Engine;
+    let leaf = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body["leaf"].as_str().unwrap()).unwrap();
+    assert_eq!(leaf.len(), 32);
+    let record = world.get(RECORD).send().await;
+    assert_eq!(record.json()["values"][0]["data"]["value"], "一");
+    assert_eq!(record.header("cache-control"), "no-cache");
+}
+
+#[tokio::test]
+async fn the_location_of_a_chinese_suffix_leads_to_the_record() {
+    let world = World::new().await;
+    let done = world.register("88.999.1/%E9%93%AD%20%E7%89%8C%3F%23", &part("一")).await;
+    assert_eq!(done.json()["identifier"], "88.999.1/铭 牌?#");
+    let location = done.header("location").to_owned();
+    assert_eq!(world.get(&location).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn each_precondition_is_kept() {
+    let world = World::new().await;
+    let (none, only) = ("if-none-match", "if-match");
+    let absent = put(&world, &[(only, "\"1\"")], "a").await;
+    assert_eq!((absent.status.as_u16(), absent.code().as_str()), (412, "version_mismatch"));
+    assert_eq!(put(&world, &[(only, "*")], "a").await.status, 412);
+    assert_eq!(put(&world, &[(none, "*")], "a").await.status, 201);
+    let exists = put(&world, &[(none, "*")], "b").await;
+    assert_eq!((exists.status.as_u16(), exists.code().as_str()), (412, "already_exists"));
+    let bare = put(&world, &[], "b").await;
+    assert_eq!((bare.status.as_u16(), bare.code().as_str()), (428, "precondition_required"));
+    let other = put(&world, &[(only, "\"2\"")], "b").await;
+    assert_eq!((other.status.as_u16(), other.code().as_str()), (412, "version_mismatch"));
+    let changed = put(&world, &[(only, "\"1\"")], "b").await;
+    assert_eq!((changed.status.as_u16(), changed.header("etag")), (200, "\"2\""));
+    assert_eq!(changed.json()["effect"], "updated");
+    assert_eq!(put(&world, &[(only, "*")], "c").await.header("etag"), "\"3\"");
+    assert_eq!(put(&world, &[(only, "\"9\", \"3\"")], "d").await.status, 200);
+    for headers in [&[(only, "3")][..], &[(none, "\"3\"")], &[(only, "*"), (none, "*")]] {
+        let wrong = put(&world, headers, "e").await;
+        assert_eq!((wrong.status.as_u16(), wrong.code().as_str()), (400, "header_invalid"));
+    }
+}
+
+#[tokio::test]
+async fn a_patch_merges_and_a_deletion_is_for_ever() {
+    let world = World::new().await;
+    put(&world, &[], "a").await;
+    let patch = json!({"values": [{"index": 2001, "type": "批次", "data": "L1"}]});
+    let bare = world.ask(Method::PATCH, RECORD).signed().json(&patch).send().await;
+    assert_eq!(bare.code(), "precondition_required");
+    let done = world
+        .ask(Method::PATCH, RECORD)
+        .signed()
+        .header("if-match", "\"1\"")
+        .typed("application/merge-patch+json", patch.to_string())
+        .send()
+        .await;
+    assert_eq!(done.status, 200, "{}", done.text());
+    let values = world.get(RECORD).send().await.json()["values"].clone();
+    assert_eq!(values.as_array().unwrap().len(), 2);
+    let delete = |tag: &'static str| world.ask(Method::DELETE, RECORD).signed().header("if-match", tag).send();
+    assert_eq!(delete("\"1\"").await.status, 412);
+    let gone = delete("\"2\"").await;
+    assert_eq!((gone.status.as_u16(), gone.json()["effect"].as_str()), (200, Some("deleted")));
+    for answer in [delete("*").await, put(&world, &[(("if-none-match"), "*")], "a").await, put(&world, &[], "a").await]
+    {
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (410, "identifier_deleted"));
+    }
+    let unknown = world.ask(Method::DELETE, "/v1/records/88.999.1/none").signed().header("if-match", "*").send().await;
+    assert_eq!(unknown.code(), "identifier_unknown");
+}
+
+#[tokio::test]
+async fn everything_wrong_with_a_document_is_told_at_once() {
+    let world = World::new().await;
+    let wrong = json!({"values": [{"index": 0, "type": "", "data": 1}, {"index": 2, "type": "a"}], "vlaues": []});
+    let answer = world.ask(Method::PUT, RECORD).signed().header("accept-language", "en").json(&wrong).send().await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (422, "fields_invalid"));
+    let pointers: Vec<String> = answer.json()["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["pointer"].as_str().unwrap().to_owned())
+        .collect();
+    for pointer in ["/values/0/index", "/values/1/data", "/vlaues"] {
+        assert!(pointers.iter().any(|found| found == pointer), "{pointer} in {pointers:?}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_documents_have_their_own_codes() {
+    let world = World::with(&[("limits.body_bytes", "2000")]).await;
+    let deep = format!("{{\"values\":{}1{}}}", "[".repeat(40), "]".repeat(40));
+    for (media_type, body, status, code) in [
+        ("application/json", "{".to_owned(), 400, "json_syntax"),
+        ("application/json", String::new(), 400, "json_syntax"),
+        ("application/json", deep, 400, "json_too_deep"),
+        ("application/json", "{\"a\":1,\"a\":1}".to_owned(), 400, "json_duplicate_key"),
+        ("application/json", "{\"values\":1e-400}".to_owned(), 400, "json_number_inexact"),
+        ("text/plain", "{}".to_owned(), 415, "unsupported_media_type"),
+        ("application/json", " ".repeat(2001), 413, "body_too_large"),
+    ] {
+        let answer = world.ask(Method::PUT, RECORD).signed().typed(media_type, body).send().await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code));
+    }
+    let packed =
+        world.ask(Method::PUT, RECORD).signed().header("content-encoding", "gzip").json(&part("a")).send().await;
+    assert_eq!(packed.code(), "unsupported_media_type");
+    let charset = world
+        .ask(Method::PUT, RECORD)
+        .signed()
+        .typed("Application/JSON; charset=utf-8", part("a").to_string())
+        .send()
+        .await;
+    assert_eq!(charset.status, 201);
+}
+
+#[tokio::test]
+async fn what_is_not_ours_or_not_free_is_refused() {
+    let world = World::new().await;
+    let alias = json!({"aliases": [{"scheme": "gs1", "identifier": "01/09506000134352"}]});
+    world.register("88.999.1/one", &alias).await;
+    let ask = |name: &str, body: serde_json::Value| {
+        world.ask(Method::PUT, &format!("/v1/records/{name}")).signed().json(&body).send()
+    };
+    let taken = ask("88.999.1/two", alias.clone()).await;
+    assert_eq!((taken.status.as_u16(), taken.code().as_str()), (409, "alias_taken"));
+    let foreign = ask("88.123.4/x", part("a")).await;
+    assert_eq!((foreign.status.as_u16(), foreign.code().as_str()), (404, "not_responsible"));
+    let broken = ask("88.999.1/", part("a")).await;
+    assert_eq!((broken.status.as_u16(), broken.code().as_str()), (400, "identifier_invalid"));
+    let patch = |status: &str| {
+        world
+            .ask(Method::PATCH, "/v1/records/88.999.1/one")
+            .signed()
+            .header("if-match", "*")
+            .json(&json!({ "status": status }))
+            .send()
+    };
+    assert_eq!(patch("recalled").await.status, 200);
+    let step = patch("suspended").await;
+    assert_eq!((step.status.as_u16(), step.code().as_str()), (409, "status_change_refused"));
+    let large: Vec<_> =
+        (1..=30).map(|index| json!({"index": index, "type": "a", "data": "x".repeat(30_000)})).collect();
+    let kept = ask("88.999.1/large", json!({ "values": large })).await;
+    assert!(matches!(kept.status.as_u16(), 201 | 413), "{}", kept.text());
+}
+
+#[tokio::test]
+async fn a_stranger_hears_401_before_anything_that_he_sent_is_judged() {
+    let world = World::new().await;
+    for (method, target) in [
+        (Method::PUT, "/v1/records/88.999.1/A-1"),
+        (Method::PUT, "/v1/records/%zz"),
+        (Method::PATCH, "/v1/records/00012444"),
+        (Method::DELETE, "/v1/records/88.999.1/none?x=1"),
+        (Method::POST, "/v1/records"),
+        (Method::POST, "/v1/imports?mapping={"),
+        (Method::GET, "/v1/imports/none"),
+        (Method::GET, "/v1/imports/none/errors"),
+        (Method::GET, "/v1/requests/none"),
+        (Method::POST, "/v1/keys"),
+        (Method::GET, "/v1/keys"),
+        (Method::GET, "/v1/keys/none"),
+        (Method::DELETE, "/v1/keys/none"),
+    ] {
+        let ask = || world.ask(method.clone(), target).typed("text/odd", "{");
+        let missing = ask().send().await;
+        assert_eq!(
+            (missing.status.as_u16(), missing.code().as_str()),
+            (401, "missing_credentials"),
+            "{method} {target}"
+        );
+        assert_eq!(missing.header("www-authenticate"), "Bearer realm=\"mingpai\"");
+        for credential in ["Bearer mpk_abc_def_00000000", "Bearer x", "Bearer", "Basic YTpi", "Bearer a b"] {
+            let bad = ask().header("authorization", credential).send().await;
+            assert_eq!((bad.status.as_u16(), bad.code().as_str()), (401, "bad_credentials"), "{method} {target}");
+            assert!(!bad.text().contains("mpk_abc"));
+        }
+    }
+    let reader = world.get("/v1/resolve/88.999.1/A-1").header("authorization", "Bearer wrong").send().await;
+    assert_eq!(reader.code(), "bad_credentials");
+    let two = world.get("/v1/keys").signed().signed().send().await;
+    assert_eq!(two.code(), "bad_credentials");
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_its_first_answer_and_another_one_is_refused() {
+    let world = World::new().await;
+    let key = [("idempotency-key", "k-1"), ("if-none-match", "*")];
+    let first = put(&world, &key, "a").await;
+    assert_eq!(first.status, 201);
+    let again = put(&world, &key, "a").await;
+    assert_eq!((again.status, again.json()), (first.status, first.json()));
+    assert_eq!(again.header("location"), RECORD);
+    let other = put(&world, &key, "b").await;
+    assert_eq!((other.status.as_u16(), other.code().as_str()), (422, "idempotency_mismatch"));
+    let other = put(&world, &[("idempotency-key", "k-1")], "a").await;
+    assert_eq!(other.code(), "idempotency_mismatch");
+    let told = world.get("/v1/requests/k-1").signed().send().await;
+    assert_eq!((told.status.as_u16(), told.json()), (200, first.json()));
+    let unknown = world.get("/v1/requests/k-2").signed().send().await;
+    assert_eq!((unknown.status.as_u16(), unknown.code().as_str()), (404, "request_unknown"));
+    for bad in ["", "a b", &"x".repeat(256)] {
+        let wrong = put(&world, &[("idempotency-key", bad)], "a").await;
+        assert_eq!((wrong.status.as_u16(), wrong.code().as_str()), (400, "header_invalid"));
+    }
+    // A failed request leaves the key free.
+    let failed = put(&world, &[("idempotency-key", "k-3")], "a").await;
+    assert_eq!(failed.code(), "precondition_required");
+    let mended = put(&world, &[("idempotency-key", "k-3"), ("if-match", "*")], "b").await;
+    assert_eq!(mended.status, 200);
+}
+
+#[tokio::test]
+async fn a_minted_suffix_is_new_each_time_and_repeats_with_its_key() {
+    let world = World::new().await;
+    let mut body = part("a");
+    body["prefix"] = json!("88.999.1");
+    let mint = |key: &'static str, body: &serde_json::Value| {
+        world.ask(Method::POST, "/v1/records").signed().header("idempotency-key", key).json(body).send()
+    };
+    let one = mint("m-1", &body).await;
+    assert_eq!(one.status, 201, "{}", one.text());
+    let two = mint("m-2", &body).await;
+    assert_ne!(one.json()["identifier"], two.json()["identifier"]);
+    assert_eq!(mint("m-1", &body).await.json(), one.json());
+    let location = one.header("location").to_owned();
+    assert_eq!(world.get(&location).send().await.status, 200);
+    let missing = mint("m-3", &part("a")).await;
+    assert_eq!(missing.json()["errors"][0]["pointer"], "/prefix");
+    body["prefix"] = json!("88.123");
+    assert_eq!(mint("m-4", &body).await.code(), "not_responsible");
+}
+
+#[tokio::test]
+async fn history_is_newest_first_and_pages_by_cursor() {
+    let world = World::new().await;
+    put(&world, &[], "v1").await;
+    for version in 2..=5 {
+        world.change(Method::PUT, NAME, &part(&format!("v{version}"))).await;
+    }
+    world.ask(Method::DELETE, RECORD).signed().header("if-match", "*").send().await;
+    let mut found = Vec::new();
+    let mut target = "/v1/history/88.999.1/A-1?limit=4".to_owned();
+    loop {
+        let page = world.get(&target).send().await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        let page = page.json();
+        for version in page["versions"].as_array().unwrap() {
+            found.push((
+                version["version"].as_u64().unwrap(),
+                version["effect"].as_str().unwrap().to_owned(),
+                version["status"].as_str().unwrap().to_owned(),
+            ));
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        target = format!("/v1/history/88.999.1/A-1?limit=4&cursor={cursor}");
+    }
+    let versions: Vec<u64> = found.iter().map(|(version, ..)| *version).collect();
+    assert_eq!(versions, [6, 5, 4, 3, 2, 1]);
+    assert_eq!((found[0].1.as_str(), found[0].2.as_str()), ("deleted", "deleted"));
+    assert_eq!((found[5].1.as_str(), found[5].2.as_str()), ("created", "active"));
+    for bad in ["cursor=x", "limit=0", "limit=1001", "before=3"] {
+        let answer = world.get(&format!("/v1/history/88.999.1/A-1?{bad}")).send().await;
+        assert_eq!(answer.code(), "query_invalid", "{bad}");
+    }
+    let unknown = world.get("/v1/history/88.999.1/none").send().await;
+    assert_eq!(unknown.code(), "identifier_unknown");
+}

@@ -1,0 +1,185 @@
+//! A node in a temporary folder, and a client that talks to its HTTP surface without a socket.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use mingpai::codec::http::{Desk, Http, Readiness};
+use mingpai::codec::resolution::ResolutionJson;
+use mingpai::config::{Config, Layers};
+use mingpai::node::{EndProcess, Node};
+use serde_json::Value as Json;
+
+pub struct World {
+    pub http: Http,
+    pub node: Node,
+    /// An administrator's key, got with the bootstrap token.
+    pub key: String,
+    _folder: tempfile::TempDir,
+}
+
+/// A store waits for its own threads when it stops, which no thread that runs a runtime may do.
+impl Drop for World {
+    fn drop(&mut self) {
+        let store = &self.node.services.store;
+        std::thread::scope(|scope| scope.spawn(|| store.stop()).join()).ok();
+    }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem's code, after checking that status and body agree.
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16());
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request in the making.
+pub struct Ask<'w> {
+    world: &'w World,
+    request: http::request::Builder,
+    body: Body,
+}
+
+impl Ask<'_> {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    pub fn json(self, body: &Json) -> Self {
+        self.typed("application/json", body.to_string())
+    }
+
+    pub fn typed(self, media_type: &str, body: impl Into<Body>) -> Self {
+        let mut ask = self.header(CONTENT_TYPE.as_str(), media_type);
+        ask.body = body.into();
+        ask
+    }
+
+    /// With the administrator's key.
+    pub fn signed(self) -> Self {
+        let bearer = format!("Bearer {}", self.world.key);
+        self.header(AUTHORIZATION.as_str(), &bearer)
+    }
+
+    /// As accept does: hot first, then the rest.
+    pub async fn send(self) -> Answer {
+        let request = self.request.body(self.body).unwrap();
+        let hot = self.world.http.hot(request.method(), request.uri(), request.headers());
+        match hot {
+            Some(response) => whole(response.map(Body::from)).await,
+            None => whole(self.world.http.answer(request).await).await,
+        }
+    }
+
+    /// Past the hot way.
+    pub async fn send_slowly(self) -> Answer {
+        let request = self.request.body(self.body).unwrap();
+        whole(self.world.http.answer(request).await).await
+    }
+
+    /// By the hot way, or not at all.
+    pub async fn send_hot(self) -> Option<Answer> {
+        let request = self.request.body(self.body).unwrap();
+        let hot = self.world.http.hot(request.method(), request.uri(), request.headers())?;
+        Some(whole(hot.map(Body::from)).await)
+    }
+}
+
+async fn whole(response: Response<Body>) -> Answer {
+    let (parts, body) = response.into_parts();
+    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
+}
+
+impl World {
+    pub async fn new() -> World {
+        World::with(&[]).await
+    }
+
+    /// A world with other settings than the usual ones.
+    pub async fn with(settings: &[(&str, &str)]) -> World {
+        World::ready(settings, Readiness::Ready).await
+    }
+
+    pub async fn ready(settings: &[(&str, &str)], readiness: Readiness) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_string_lossy().into_owned();
+        let mut flags: Vec<(String, String)> = [("node.dev", "true"), ("node.data", &data), ("store.engine", "memory")]
+            .iter()
+            .chain(settings)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        flags.dedup_by(|later, earlier| later.0 == earlier.0);
+        let config = Config::load(&Layers { flags, ..Layers::default() }).unwrap();
+        let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
+        let http = Http::new(Desk {
+            services: Arc::clone(&node.services),
+            metrics: Arc::clone(&node.metrics),
+            limits: config.limits.clone(),
+            readiness: Box::new(move || readiness),
+        });
+        let mut world = World { http, node, key: String::new(), _folder: folder };
+        let token = world.bootstrap_token();
+        let made = world.ask(Method::POST, "/v1/keys").header("authorization", &format!("Bearer {token}")).send().await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        world.key = made.json()["key"].as_str().unwrap().to_owned();
+        world
+    }
+
+    pub fn bootstrap_token(&self) -> String {
+        let path = self.node.services.put_bootstrap_out(self._folder.path()).unwrap().expect("nobody has a key yet");
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
+    pub fn ask(&self, method: Method, target: &str) -> Ask<'_> {
+        Ask { world: self, request: Request::builder().method(method).uri(target), body: Body::empty() }
+    }
+
+    pub fn get(&self, target: &str) -> Ask<'_> {
+        self.ask(Method::GET, target)
+    }
+
+    /// Registers a record, or panics.
+    pub async fn register(&self, identifier: &str, draft: &Json) -> Answer {
+        let target = format!("/v1/records/{identifier}");
+        let done = self.ask(Method::PUT, &target).signed().json(draft).send().await;
+        assert_eq!(done.status, 201, "{}", done.text());
+        done
+    }
+
+    /// Changes whatever stands there.
+    pub async fn change(&self, method: Method, identifier: &str, body: &Json) -> Answer {
+        let target = format!("/v1/records/{identifier}");
+        let done = self.ask(method, &target).signed().header("if-match", "*").json(body).send().await;
+        assert_eq!(done.status, 200, "{}", done.text());
+        done
+    }
+}
+
+/// A draft with one public value.
+pub fn part(name: &str) -> Json {
+    serde_json::json!({"values": [{"index": 2000, "type": "名称", "data": name}]})
+}
