@@ -200,3 +200,17 @@ fn a_token_that_everybody_can_read_is_not_used_and_never_shown() {
         assert!(node.asked_for("POST /v1/imports").is_empty(), "nothing is sent to who refuses the key");
     }
 }
+
+#[test]
+fn a_job_whose_node_stays_away_is_neither_a_yes_nor_a_no() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match asked.what().as_str() {
+        "GET /v1/imports/0a1b" => Reply::Break("{".to_owned()),
+        _ => answer(asked, 0),
+    });
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    let base = ["import", "rows.ndjson", "--server", &url, "--token-file", "token"];
+    let ended = mingpai(folder.path(), base.iter().chain(&["--patience", "1"])).expect(2);
+    assert!(ended.err.contains("0a1b is not known") && ended.err.contains("--on-conflict skip"), "{}", ended.err);
+}

@@ -3,6 +3,8 @@
 //! The other end is a node of paper (`paper_node`), so that it can break off, be busy and lie; the real one is tested with
 //! the node.
 
+#![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
+
 mod clients;
 mod importing;
 mod local;
