@@ -56,6 +56,24 @@ impl NodeArguments {
         Ok(Layers { file: self.file()?, environment: environment(), flags })
     }
 
+    /// The flags that name the same node again, for a command that is shown to a person.
+    pub fn as_flags(&self) -> String {
+        let mut flags = String::new();
+        if let Some(config) = &self.config {
+            flags.push_str(&format!(" --config {}", config.display()));
+        }
+        if self.dev {
+            flags.push_str(" --dev");
+        }
+        if let Some(data) = &self.data {
+            flags.push_str(&format!(" --data {}", data.display()));
+        }
+        for (key, value) in &self.settings {
+            flags.push_str(&format!(" --set {key}={value}"));
+        }
+        flags
+    }
+
     fn file(&self) -> Result<Option<(PathBuf, String)>, CliError> {
         let Some(path) = &self.config else {
             return Ok(None);

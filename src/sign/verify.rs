@@ -115,9 +115,11 @@ fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Che
     let parsed = match Parsed::parse(statement) {
         Ok(parsed) => parsed,
         Err(cause) => {
+            // What has the three parts of an entry and does not read is a damaged entry: not genuine, whoever signed it.
+            let damaged = statement.split('.').count() == 3;
             report.add(
                 "format",
-                Finding::Unknown,
+                if damaged { Finding::Fail } else { Finding::Unknown },
                 format!("不是签名条目：{cause}"),
                 format!("not a signed entry: {cause}"),
             );
@@ -126,6 +128,8 @@ fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Che
     };
     let Ok(payload) = serde_json::from_slice::<Payload>(&parsed.payload) else {
         report.add("format", Finding::Unknown, "签名内容不是条目", "what is signed is no entry");
+        // Its signature tells whether it never was an entry or is an altered one.
+        check_signature(report, &parsed, known);
         return None;
     };
     let typed = parsed.header.typ == ENTRY_TYPE && payload.sd_alg == "sha-256";

@@ -6,12 +6,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Check, Finding};
-use crate::config::{Config, ConfigError};
+use super::{Check, Finding, Known};
+use crate::config::Config;
 
-/// What the node keeps free before it refuses writes; it should have several times as much.
-const RESERVE_BYTES: u64 = 256 << 20;
-const COMFORTABLE_BYTES: u64 = 4 * RESERVE_BYTES;
+/// Free space is called comfortable from so many times what the node keeps in reserve.
+const COMFORTABLE_RESERVES: u64 = 4;
 /// 2026-01-01: this program did not exist before.
 const EARLIEST_SECONDS: u64 = 1_767_225_600;
 /// A file may be so much newer than the clock before the clock is doubted.
@@ -19,10 +18,17 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Files that hold secrets, beside everything in `keys`.
 const SECRET_FILES: [&str; 2] = ["dev-token", "bootstrap-token"];
 
-pub fn configuration(wrong: Option<&ConfigError>) -> Check {
-    match wrong {
-        None => Check::new("config", Finding::Ok, "配置正确", "the configuration is right"),
-        Some(error) => {
+pub fn configuration(known: &Known) -> Check {
+    match known {
+        Known::Given => Check::new("config", Finding::Ok, "配置正确", "the configuration is right"),
+        Known::Defaults => Check::new(
+            "config",
+            Finding::Warning,
+            "没有给出配置，以下检查按默认配置进行",
+            "no configuration was given: the checks below go by the defaults",
+        )
+        .with_repair("mingpai doctor --config FILE"),
+        Known::Wrong(error) => {
             let first = error.faults.first();
             let key = first.map_or("", |fault| fault.key.as_str());
             let count = error.faults.len();
@@ -32,7 +38,7 @@ pub fn configuration(wrong: Option<&ConfigError>) -> Check {
                 format!("配置有 {count} 处错误，第一处：{key}；以下检查按默认配置进行"),
                 format!("{count} faults in the configuration, the first at {key}; the checks below go by the defaults"),
             )
-            .with_repair("mingpai check-config")
+            .with_repair("mingpai check-config --config FILE")
         }
     }
 }
@@ -142,9 +148,10 @@ pub fn disk(config: &Config) -> Check {
         }
     };
     let mebibytes = free >> 20;
-    let (finding, zh, en) = if free < RESERVE_BYTES {
+    let reserve = config.store.reserve_bytes;
+    let (finding, zh, en) = if free < reserve {
         (Finding::Failed, "已不足以写入，写请求会得到 507", "too little to write: writes are answered 507")
-    } else if free < COMFORTABLE_BYTES {
+    } else if free < reserve.saturating_mul(COMFORTABLE_RESERVES) {
         (Finding::Warning, "即将不足", "running out")
     } else {
         (Finding::Ok, "充足", "enough")

@@ -79,38 +79,61 @@ impl Check {
     }
 }
 
+/// What is looked at, and how well it is known.
+pub(super) struct Patient {
+    pub config: Config,
+    pub known: Known,
+    /// The flags that name it.
+    flags: String,
+}
+
+/// Where the configuration is from.
+pub(super) enum Known {
+    /// It was given and is right.
+    Given,
+    /// None was given: the defaults go for the folder that was named.
+    Defaults,
+    /// What was given is wrong: likewise.
+    Wrong(ConfigError),
+}
+
+impl Patient {
+    /// A command for the same node.
+    fn command(&self, rest: &str) -> String {
+        format!("mingpai doctor{} {rest}", self.flags)
+    }
+}
+
 impl Doctor {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let layers = self.node.layers()?;
-        let (config, wrong) = self.config(&layers)?;
+        let patient = self.patient(&self.node.layers()?)?;
         if let Some((segment, offset)) = &self.cut_journal {
-            return store::cut(&config, segment, *offset, screen);
+            return store::cut(&patient, segment, *offset, screen);
         }
         if self.rebuild {
-            return store::rebuild(&config, screen);
+            return store::rebuild(&patient, screen);
         }
-        let mut checks = vec![checks::configuration(wrong.as_ref())];
-        checks.extend(checks::folder(&config));
-        checks.push(checks::disk(&config));
-        checks.push(checks::clock(&config));
-        let (running, stored) = store::examine(&config);
+        let config = &patient.config;
+        let mut checks = vec![checks::configuration(&patient.known)];
+        checks.extend(checks::folder(config));
+        checks.push(checks::disk(config));
+        checks.push(checks::clock(config));
+        let (running, stored) = store::examine(&patient);
         checks.extend(stored);
-        checks.extend(checks::ports(&config, running));
+        checks.extend(checks::ports(config, running));
         print(&checks, screen)?;
         Ok(verdict(&checks))
     }
 
-    /// The configuration; where it is wrong, or where there is none, the defaults for the folder that is looked at.
-    fn config(&self, layers: &Layers) -> Result<(Config, Option<ConfigError>), CliError> {
+    /// The node's configuration; where it is wrong, or where none is given, the defaults for the folder that is named.
+    fn patient(&self, layers: &Layers) -> Result<Patient, CliError> {
+        let flags = self.node.as_flags();
         let wrong = match Config::load(layers) {
-            Ok(config) => return Ok((config, None)),
+            Ok(config) => return Ok(Patient { config, known: Known::Given, flags }),
             Err(wrong) => wrong,
         };
-        let mut flags = vec![("node.iss".to_owned(), "urn:mingpai:doctor".to_owned())];
-        if let Some(data) = &self.node.data {
-            flags.push(("node.data".to_owned(), data.to_string_lossy().into_owned()));
-        } else if layers.file.is_some() || !layers.environment.is_empty() {
-            // Which folder a wrong configuration means cannot be told; a repair must not guess.
+        let Some(data) = &self.node.data else {
+            // Which folder is meant cannot be told; a repair must not guess.
             let told = wrong.to_string();
             return Err(CliError::wrong(
                 format!("配置有误，不知道数据目录在哪里：请改正，或用 --data 指明\n{told}"),
@@ -118,11 +141,18 @@ impl Doctor {
                     "the configuration is wrong, so the data folder is not known: mend it, or name the folder with --data\n{told}"
                 ),
             ));
-        }
-        let bare = Layers { flags, ..Layers::default() };
+        };
+        let bare = Layers {
+            flags: vec![
+                ("node.iss".to_owned(), "urn:mingpai:doctor".to_owned()),
+                ("node.data".to_owned(), data.to_string_lossy().into_owned()),
+            ],
+            ..Layers::default()
+        };
         let config = Config::load(&bare).map_err(|error| CliError::wrong(error.to_string(), error.to_string()))?;
-        let asked_for = layers.file.is_some();
-        Ok((config, asked_for.then_some(wrong)))
+        let given = layers.file.is_some() || self.node.dev || !self.node.settings.is_empty();
+        let known = if given { Known::Wrong(wrong) } else { Known::Defaults };
+        Ok(Patient { config, known, flags })
     }
 }
 

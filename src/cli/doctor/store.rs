@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Check, Finding};
+use super::{Check, Finding, Known, Patient};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::screen::Screen;
-use crate::config::Config;
 use crate::model::prefix::Prefixes;
 use crate::model::text::Text;
 use crate::node::store_options;
@@ -17,7 +16,8 @@ use crate::store::doctor::{self, Examination};
 use crate::store::journal::JournalError;
 
 /// Whether a node runs on the folder, and what was found.
-pub fn examine(config: &Config) -> (bool, Vec<Check>) {
+pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
+    let config = &patient.config;
     let data = config.node.data.display();
     if !doctor::is_store(&config.node.data) {
         let check = Check::new(
@@ -29,7 +29,7 @@ pub fn examine(config: &Config) -> (bool, Vec<Check>) {
         return (false, vec![check]);
     }
     match doctor::examine(&store_options(config)) {
-        Ok(found) => (false, vec![free_lock(), journal(&found), records(config, &found)]),
+        Ok(found) => (false, vec![free_lock(), journal(&found), records(patient, &found)]),
         Err(OpenError::InUse(_)) => {
             let check = Check::new(
                 "lock",
@@ -39,7 +39,7 @@ pub fn examine(config: &Config) -> (bool, Vec<Check>) {
             );
             (true, vec![check])
         }
-        Err(error) => (false, vec![free_lock(), damage(config, &error)]),
+        Err(error) => (false, vec![free_lock(), damage(patient, &error)]),
     }
 }
 
@@ -57,7 +57,7 @@ fn journal(found: &Examination) -> Check {
     )
 }
 
-fn records(config: &Config, found: &Examination) -> Check {
+fn records(patient: &Patient, found: &Examination) -> Check {
     let (records, behind) = (found.records, found.behind);
     match &found.difference {
         Some(difference) => Check::new(
@@ -66,7 +66,7 @@ fn records(config: &Config, found: &Examination) -> Check {
             format!("记录库与其总数不符：{difference}"),
             format!("the record store does not add up: {difference}"),
         )
-        .with_repair(format!("mingpai doctor --data {} --rebuild", config.node.data.display())),
+        .with_repair(patient.command("--rebuild")),
         None => Check::new(
             "records",
             Finding::Ok,
@@ -76,22 +76,30 @@ fn records(config: &Config, found: &Examination) -> Check {
     }
 }
 
-fn damage(config: &Config, error: &OpenError) -> Check {
-    let data = config.node.data.display();
+fn damage(patient: &Patient, error: &OpenError) -> Check {
     let check =
         |finding| Check::new("store", finding, format!("打开失败：{error}"), format!("it does not open: {error}"));
     match error {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
-            check(Finding::Failed).with_repair(format!("mingpai doctor --data {data} --cut-journal {segment}:{offset}"))
+            check(Finding::Failed).with_repair(patient.command(&format!("--cut-journal {segment}:{offset}")))
         }
-        OpenError::Engine(_) => check(Finding::Failed).with_repair(format!("mingpai doctor --data {data} --rebuild")),
+        OpenError::Engine(_) => check(Finding::Failed).with_repair(patient.command("--rebuild")),
         _ => check(Finding::Failed),
     }
 }
 
 /// Makes the record store anew. Yes: it is equal to the old one, or there was none to compare with.
-pub fn rebuild(config: &Config, screen: Screen) -> Result<Verdict, CliError> {
-    stored(config)?;
+///
+/// Not with the defaults: whether a prefix tells capitals apart decides the keys of its records.
+pub fn rebuild(patient: &Patient, screen: Screen) -> Result<Verdict, CliError> {
+    let config = &patient.config;
+    if !matches!(patient.known, Known::Given) {
+        return Err(CliError::wrong(
+            "重建记录库需要节点的配置（前缀的大小写规则在其中）：请加 --config FILE 或 --dev",
+            "the record store is made anew by the node's configuration, which says how its prefixes compare: give --config FILE or --dev",
+        ));
+    }
+    stored(patient)?;
     let prefixes = Prefixes::new(config.prefixes.clone())
         .map_err(|error| CliError::wrong(error.to_string(), error.to_string()))?;
     let statements = Arc::new(StatementReader { prefixes: Arc::new(prefixes) });
@@ -129,9 +137,9 @@ pub fn rebuild(config: &Config, screen: Screen) -> Result<Verdict, CliError> {
 }
 
 /// Cuts a damaged journal. What is cut stays aside as a file.
-pub fn cut(config: &Config, segment: &str, offset: u64, screen: Screen) -> Result<Verdict, CliError> {
-    stored(config)?;
-    doctor::cut_journal(&store_options(config), segment, offset).map_err(|e| failed(&e))?;
+pub fn cut(patient: &Patient, segment: &str, offset: u64, screen: Screen) -> Result<Verdict, CliError> {
+    stored(patient)?;
+    doctor::cut_journal(&store_options(&patient.config), segment, offset).map_err(|e| failed(&e))?;
     if screen.json {
         screen.print_json(&json!({"cut": {"segment": segment, "offset": offset}}))?;
     } else {
@@ -143,7 +151,8 @@ pub fn cut(config: &Config, segment: &str, offset: u64, screen: Screen) -> Resul
     Ok(Verdict::Yes)
 }
 
-fn stored(config: &Config) -> Result<(), CliError> {
+fn stored(patient: &Patient) -> Result<(), CliError> {
+    let config = &patient.config;
     if doctor::is_store(&config.node.data) {
         return Ok(());
     }

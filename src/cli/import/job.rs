@@ -8,6 +8,7 @@ use crate::cli::client::Client;
 use crate::cli::failure::CliError;
 use crate::cli::progress::{Progress, Unit};
 use crate::cli::screen::Screen;
+use crate::model::text::Language;
 
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 const LAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,7 +27,7 @@ pub enum State {
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Rows {
+pub struct RowCounts {
     pub total: u64,
     pub registered: u64,
     pub updated: u64,
@@ -47,7 +48,7 @@ pub struct JobFailure {
 pub struct JobSeen {
     pub id: String,
     pub state: State,
-    pub rows: Rows,
+    pub rows: RowCounts,
     pub bytes: u64,
     pub bytes_done: u64,
     pub failure: Option<JobFailure>,
@@ -71,8 +72,10 @@ pub async fn watch(client: &Client, begun: JobSeen, screen: Screen) -> Result<Jo
             Err(error) => return Err(lost(&id, &error)),
         };
         let rows = &job.rows;
-        let failed = screen.pick("失败", "failed");
-        let remark = format!("{} / {failed} {}", rows.total, rows.failed);
+        let remark = match screen.language {
+            Language::Zh => format!("{} 行，失败 {}", rows.total, rows.failed),
+            Language::En => format!("{} rows, {} failed", rows.total, rows.failed),
+        };
         progress.update(job.bytes_done, job.bytes, remark);
     }
     progress.end();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use self::job::{JobSeen, State};
+use self::job::{JobSeen, RowCounts, State};
 use self::rejects::Rejects;
 use self::source::Source;
 use super::client::{Client, ServerArguments, encode};
@@ -23,6 +23,8 @@ use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::services::import::Mapping;
 
+/// The code of a job that ended with its node.
+const INTERRUPTED: &str = "import_interrupted";
 /// The largest file that is read as a mapping.
 const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
 
@@ -163,24 +165,27 @@ impl Import {
                 format!("the rows that failed are in {file}; mend them and import that file"),
             );
         }
-        let checked = if self.dry_run { ["（仅检查）", " (dry run)"] } else { ["", ""] };
-        screen.say(
-            format!(
-                "共 {} 行：登记 {}，更新 {}，跳过 {}，失败 {}{}",
-                rows.total, rows.registered, rows.updated, rows.skipped, rows.failed, checked[0]
-            ),
-            format!(
-                "{} rows: {} registered, {} updated, {} skipped, {} failed{}",
-                rows.total, rows.registered, rows.updated, rows.skipped, rows.failed, checked[1]
-            ),
-        )?;
+        // A job that a crash cut short has lost count.
+        let interrupted = job.failure.as_ref().is_some_and(|failure| failure.code == INTERRUPTED);
+        if !interrupted {
+            let (zh, en) = if self.dry_run { ("（仅检查）", " (dry run)") } else { ("", "") };
+            let RowCounts { total, registered, updated, skipped, failed } = rows;
+            screen.say(
+                format!("共 {total} 行：登记 {registered}，更新 {updated}，跳过 {skipped}，失败 {failed}{zh}"),
+                format!(
+                    "{total} rows: {registered} registered, {updated} updated, {skipped} skipped, {failed} failed{en}"
+                ),
+            )?;
+        }
         if let Some(failure) = &job.failure {
             let told = format!("{} ({})", failure.detail, failure.code);
             screen.note(format!("任务失败：{told}"), format!("the job failed: {told}"));
+        }
+        if interrupted {
             let again = "mingpai import … --on-conflict skip";
             screen.note(
-                format!("请再次运行 {again}：已登记的行会被跳过"),
-                format!("run `{again}` again: rows that are registered are skipped"),
+                format!("登记了多少行未知。请再次运行 {again}：已登记的行会被跳过"),
+                format!("how many rows were registered is not known. Run `{again}` again: those rows are skipped"),
             );
         }
         Ok(())

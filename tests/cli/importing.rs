@@ -1,0 +1,216 @@
+//! `import`: what is sent, what is watched, what is left behind.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
+
+use crate::paper_node::{Asked, PaperNode, Reply, problem};
+use crate::{SECRET, folder_with_token, mingpai, mingpai_reading, names_in, write_with_mode};
+
+const ROWS: &str = "{\"identifier\":\"88.999.1/A\"}\n{\"identifier\":\"88.999.1/B\"}\n";
+
+fn job(state: &str, failed: u64) -> Reply {
+    Reply::Json(
+        if state == "running" { 202 } else { 200 },
+        json!({"id": "0a1b", "state": state, "bytes": 10, "bytes_done": 10, "dry_run": false, "atomic": false,
+            "rows": {"total": 2, "registered": 2 - failed, "updated": 0, "skipped": 0, "failed": failed}}),
+    )
+}
+
+/// A node whose imports end with so many failed rows, after one look at a running job.
+fn importing(failed: u64) -> PaperNode {
+    PaperNode::start(move |asked| answer(asked, failed))
+}
+
+fn answer(asked: &Asked, failed: u64) -> Reply {
+    match asked.what().as_str() {
+        "GET /v1/imports/0" => problem(404, "import_unknown"),
+        "POST /v1/imports" => job("running", 0),
+        "GET /v1/imports/0a1b" if asked.before == 0 => job("running", 0),
+        "GET /v1/imports/0a1b" => job("done", failed),
+        "GET /v1/imports/0a1b/errors" => Reply::Text(
+            200,
+            "{\"line\":2,\"column\":\"code\",\"code\":\"identifier_bad_check_digit\",\"message\":\"wrong check digit\",\"row\":\"{}\"}\n".to_owned(),
+        ),
+        other => panic!("nobody asks for {other}"),
+    }
+}
+
+#[test]
+fn a_file_is_sent_whole_and_all_rows_registered_is_a_yes() {
+    let (folder, node) = (folder_with_token(), importing(0));
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    let ended = mingpai(folder.path(), ["import", "rows.ndjson", "--server", &url, "--token-file", "token"]).expect(0);
+    assert!(ended.out.contains("2 rows: 2 registered, 0 updated, 0 skipped, 0 failed"), "{}", ended.out);
+    let sent = node.asked_for("POST /v1/imports");
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].body, ROWS.as_bytes());
+    assert_eq!(sent[0].target, "/v1/imports?on_conflict=error");
+    assert_eq!(sent[0].authorization.as_deref(), Some(format!("Bearer {SECRET}").as_str()));
+    assert_eq!(sent[0].accept_language.as_deref(), Some("en"));
+    assert_eq!(names_in(folder.path()), ["rows.ndjson", "token"], "no error file where no row failed");
+}
+
+#[test]
+fn failed_rows_are_a_no_and_lie_in_the_error_file() {
+    let (folder, node) = (folder_with_token(), importing(1));
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    let arguments = ["import", "rows.ndjson", "--server", &url, "--token-file", "token", "--json"];
+    let ended = mingpai(folder.path(), arguments).expect(1);
+    assert_eq!(ended.json()["rows"]["failed"], 1);
+    assert_eq!(ended.json()["errors_file"], "rows.errors.ndjson");
+    let rejected = std::fs::read_to_string(folder.path().join("rows.errors.ndjson")).unwrap();
+    let row: serde_json::Value = serde_json::from_str(&rejected).unwrap();
+    assert_eq!((&row["line"], &row["code"]), (&json!(2), &json!("identifier_bad_check_digit")));
+    assert!(!ended.out.contains(SECRET) && !ended.err.contains(SECRET));
+}
+
+#[test]
+fn a_packed_file_is_unpacked_on_the_way_and_so_is_standard_input() {
+    let (folder, node) = (folder_with_token(), importing(0));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(ROWS.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    let url = node.url();
+    // The name says nothing: the first bytes do.
+    std::fs::write(folder.path().join("rows"), &packed).unwrap();
+    mingpai(folder.path(), ["import", "rows", "--server", &url, "--token-file", "token"]).expect(0);
+    mingpai_reading(folder.path(), ["import", "-", "--server", &url, "--token-file", "token"], &packed).expect(0);
+    for sent in node.asked_for("POST /v1/imports") {
+        assert_eq!(sent.body, ROWS.as_bytes());
+    }
+}
+
+#[test]
+fn options_and_mapping_travel_in_the_query() {
+    let (folder, node) = (folder_with_token(), importing(0));
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let mapping = r#"{"identifier": "88.999.1/{编号}", "values": []}"#;
+    std::fs::write(folder.path().join("map.json"), mapping).unwrap();
+    let url = node.url();
+    let base = ["import", "rows.ndjson", "--server", &url, "--token-file", "token"];
+    let more = ["--mapping", "map.json", "--on-conflict", "update", "--dry-run", "--atomic"];
+    mingpai(folder.path(), base.iter().chain(&more)).expect(0);
+    let target = &node.asked_for("POST /v1/imports")[0].target;
+    assert!(target.starts_with("/v1/imports?on_conflict=update&dry_run=true&atomic=true&mapping=%7B"), "{target}");
+    assert!(target.contains("%E7%BC%96%E5%8F%B7"), "{target}");
+}
+
+#[test]
+fn what_cannot_be_imported_is_said_before_anything_is_sent() {
+    let (folder, node) = (folder_with_token(), importing(0));
+    let url = node.url();
+    std::fs::write(folder.path().join("table.csv"), "code,name\n1,a\n").unwrap();
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    std::fs::write(folder.path().join("map.json"), r#"{"identifier":"x","vlaues":[]}"#).unwrap();
+    let base = ["--server", &url, "--token-file", "token"];
+    for first in [
+        &["import", "table.csv"][..],
+        &["import", "absent.ndjson"],
+        &["import", "rows.ndjson", "--mapping", "map.json"],
+        &["import", "rows.ndjson", "--on-conflict", "overwrite"],
+    ] {
+        mingpai(folder.path(), first.iter().chain(&base)).expect(2);
+    }
+    assert!(node.asked_for("POST /v1/imports").is_empty());
+}
+
+#[test]
+fn a_file_that_unpacks_to_too_much_is_given_up() {
+    let (folder, node) = (folder_with_token(), importing(0));
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(b"{}\n").unwrap();
+    encoder.write_all(&vec![b' '; 8 << 20]).unwrap();
+    std::fs::write(folder.path().join("bomb.gz"), encoder.finish().unwrap()).unwrap();
+    let url = node.url();
+    let arguments = ["import", "bomb.gz", "--server", &url, "--token-file", "token", "--unpacked-limit", "1000000"];
+    let ended = mingpai(folder.path(), arguments).expect(2);
+    assert!(ended.err.contains("unpacked-limit"), "{}", ended.err);
+}
+
+#[test]
+fn an_interrupted_job_is_a_no_that_says_how_to_go_on() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match asked.what().as_str() {
+        "GET /v1/imports/0a1b" => Reply::Json(
+            200,
+            json!({"id": "0a1b", "state": "failed", "rows": {"total": 2, "registered": 1, "updated": 0, "skipped": 0, "failed": 0},
+                "failure": {"code": "import_interrupted", "detail": "the node stopped during the import"}}),
+        ),
+        _ => answer(asked, 0),
+    });
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    let ended = mingpai(folder.path(), ["import", "rows.ndjson", "--server", &url, "--token-file", "token"]).expect(1);
+    assert!(ended.err.contains("import_interrupted") && ended.err.contains("--on-conflict skip"), "{}", ended.err);
+}
+
+#[test]
+fn a_node_that_is_away_for_a_moment_is_waited_for() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match (asked.what().as_str(), asked.before) {
+        ("GET /v1/imports/0a1b", 0) => Reply::Break("{\"id\":".to_owned()),
+        ("GET /v1/imports/0a1b", 1) => problem(503, "draining"),
+        _ => answer(asked, 0),
+    });
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    mingpai(folder.path(), ["import", "rows.ndjson", "--server", &url, "--token-file", "token"]).expect(0);
+    assert!(node.asked_for("GET /v1/imports/0a1b").len() >= 3);
+}
+
+#[test]
+fn a_lost_answer_sends_the_file_again_under_the_same_idempotency_key() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match (asked.what().as_str(), asked.before) {
+        ("POST /v1/imports", 0) => Reply::Break("{".to_owned()),
+        _ => answer(asked, 0),
+    });
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    mingpai(folder.path(), ["import", "rows.ndjson", "--server", &url, "--token-file", "token"]).expect(0);
+    let sent = node.asked_for("POST /v1/imports");
+    assert_eq!(sent.len(), 2);
+    assert!(sent[0].idempotency_key.is_some());
+    assert_eq!(sent[0].idempotency_key, sent[1].idempotency_key);
+    assert_eq!(sent[0].body, sent[1].body);
+}
+
+#[test]
+fn a_token_that_everybody_can_read_is_not_used_and_never_shown() {
+    let (folder, node) = (folder_with_token(), importing(0));
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    write_with_mode(&folder.path().join("open"), SECRET, 0o644);
+    let url = node.url();
+    let ended = mingpai(folder.path(), ["import", "rows.ndjson", "--server", &url, "--token-file", "open"]).expect(2);
+    assert!(ended.err.contains("chmod 600"), "{}", ended.err);
+    assert!(node.asked().is_empty());
+    for code in [401, 403] {
+        let node = PaperNode::start(move |_| problem(code, "credential_refused"));
+        let url = node.url();
+        let ended =
+            mingpai(folder.path(), ["import", "rows.ndjson", "--server", &url, "--token-file", "token"]).expect(2);
+        assert!(ended.err.contains("the title: the detail (credential_refused)"), "{}", ended.err);
+        assert!(ended.err.contains("/a: must be text"), "{}", ended.err);
+        assert!(!ended.err.contains(SECRET) && !ended.out.contains(SECRET));
+        assert!(node.asked_for("POST /v1/imports").is_empty(), "nothing is sent to who refuses the key");
+    }
+}
+
+#[test]
+fn a_job_whose_node_stays_away_is_neither_a_yes_nor_a_no() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match asked.what().as_str() {
+        "GET /v1/imports/0a1b" => Reply::Break("{".to_owned()),
+        _ => answer(asked, 0),
+    });
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let url = node.url();
+    let base = ["import", "rows.ndjson", "--server", &url, "--token-file", "token"];
+    let ended = mingpai(folder.path(), base.iter().chain(&["--patience", "1"])).expect(2);
+    assert!(ended.err.contains("0a1b is not known") && ended.err.contains("--on-conflict skip"), "{}", ended.err);
+}

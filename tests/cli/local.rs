@@ -1,0 +1,100 @@
+//! What works on the node's own machine: keygen, check-config, doctor; and how any command is asked wrongly.
+
+use serde_json::Value as Json;
+
+use crate::{mingpai, mode_of};
+
+#[test]
+fn a_new_key_is_private_and_only_its_id_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = mingpai(folder.path(), ["keygen", "--use", "entry", "--keys", "keys", "--json"]).expect(0);
+    let made = ended.json();
+    let path = folder.path().join(made["path"].as_str().unwrap());
+    let file: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(file["kid"], made["kid"]);
+    assert_eq!(mode_of(&path), 0o600);
+    assert!(!ended.out.contains(file["d"].as_str().unwrap()));
+    let told = mingpai(folder.path(), ["keygen", "--use", "checkpoint", "--keys", "keys"]).expect(0);
+    assert!(told.err.contains("next start"), "{}", told.err);
+}
+
+#[test]
+fn bad_usage_is_a_two() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["no-such-command"][..],
+        &[],
+        &["resolve"],
+        &["resolve", "x", "--server", "node:8080"],
+        &["keygen", "--use", "everything", "--keys", "k"],
+        &["token", "--expires", "soon", "--token-file", "t"],
+        &["doctor", "--cut-journal", "here"],
+        &["verify", "x", "--jwks", "a", "--server", "http://[::1]:1"],
+    ] {
+        mingpai(folder.path(), arguments).expect(2);
+    }
+    mingpai(folder.path(), ["--help"]).expect(0);
+    mingpai(folder.path(), ["--version"]).expect(0);
+}
+
+#[test]
+fn a_configuration_is_explained_and_a_wrong_one_is_a_no_that_names_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let right = ["check-config", "--dev", "--listen", "127.0.0.1:9000", "--set", "log.filter=debug"];
+    let ended = mingpai(folder.path(), right).expect(0);
+    let line = |key: &str| ended.out.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    assert!(line("log.filter").contains("debug") && line("log.filter").ends_with("# flag"));
+    assert!(line("http.listen").contains("127.0.0.1:9000"));
+    assert!(line("limits.json_depth").ends_with("# default"));
+    let json = mingpai(folder.path(), right.iter().chain(&["--json"])).expect(0).json();
+    assert_eq!(json["ok"], true);
+
+    std::fs::write(folder.path().join("wrong.toml"), "[limits]\njson_detph = 3\n").unwrap();
+    let ended = mingpai(folder.path(), ["check-config", "--config", "wrong.toml"]).expect(1);
+    assert!(ended.out.contains("limits.json_detph (wrong.toml:2)"), "{}", ended.out);
+    let json = mingpai(folder.path(), ["check-config", "--config", "wrong.toml", "--json"]).expect(1).json();
+    assert_eq!(json["ok"], false);
+    assert!(json["faults"].as_array().unwrap().iter().any(|fault| fault["key"] == "limits.json_detph"));
+    mingpai(folder.path(), ["check-config", "--config", "absent.toml"]).expect(2);
+}
+
+fn finding(report: &Json, name: &str) -> (String, Option<String>) {
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {report}"));
+    (check["finding"].as_str().unwrap().to_owned(), check["repair"].as_str().map(str::to_owned))
+}
+
+#[test]
+fn a_doctor_numbers_the_checks_and_finds_an_exposed_key_and_a_taken_port() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    mingpai(folder.path(), ["keygen", "--use", "entry", "--keys", "data/keys"]).expect(0);
+    let base = ["doctor", "--dev", "--data", "data", "--json", "--listen"];
+    let report = mingpai(folder.path(), base.iter().chain(&[address.as_str()])).expect(1).json();
+    assert_eq!(finding(&report, "secrets").0, "ok");
+    assert_eq!(finding(&report, "port").0, "failed");
+    assert_eq!(finding(&report, "journal").0, "unknown", "there is none yet");
+    assert_eq!(report["checks"][0]["number"], 1);
+
+    drop(taken);
+    let key = std::fs::read_dir(folder.path().join("data/keys")).unwrap().next().unwrap().unwrap().path();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let report = mingpai(folder.path(), base.iter().chain(&[address.as_str()])).expect(1).json();
+    let (found, repair) = finding(&report, "secrets");
+    assert_eq!(found, "failed");
+    assert!(repair.unwrap().starts_with("chmod 600 "));
+    assert_eq!(finding(&report, "port").0, "ok");
+}
+
+#[test]
+fn a_repair_does_not_guess() {
+    let folder = tempfile::tempdir().unwrap();
+    // No folder, no journal, no configuration: nothing is made and nothing is done.
+    mingpai(folder.path(), ["doctor"]).expect(2);
+    mingpai(folder.path(), ["doctor", "--data", "absent", "--rebuild"]).expect(2);
+    mingpai(folder.path(), ["doctor", "--dev", "--data", "absent", "--rebuild"]).expect(2);
+    mingpai(folder.path(), ["doctor", "--data", "absent", "--cut-journal", "000001.seg:0"]).expect(2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}

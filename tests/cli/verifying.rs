@@ -1,0 +1,151 @@
+//! `verify`: 0 for a genuine entry, 1 for one that is not, 2 where it cannot be told; offline.
+
+use std::path::Path;
+
+use mingpai::model::draft::Draft;
+use mingpai::model::identifier::Identifier;
+use mingpai::model::prefix::LogMode;
+use mingpai::model::record::Record;
+use mingpai::model::time::Timestamp;
+use mingpai::sign::entry::{Blinding, Signer, join, present};
+use mingpai::sign::keys::{KeyFolder, KeyUse, PublicJwk};
+use mingpai::sign::verify::{Finding, Known, verify_document};
+use serde_json::{Value as Json, json};
+
+use crate::paper_node::{PaperNode, Reply};
+use crate::{mingpai, mingpai_reading};
+
+const NAME: &str = "88.999.1/JXDY2106023";
+const ISSUER: &str = "https://id.example.cn";
+
+/// An entry with one value for owners only, and its answer.
+struct Made {
+    folder: tempfile::TempDir,
+    key: PublicJwk,
+    whole: String,
+    with_hidden: String,
+    answer: Json,
+}
+
+fn make() -> Made {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = KeyFolder::open(&folder.path().join("keys"), 1).unwrap();
+    let key = keys.all(KeyUse::Entry)[0];
+    let now = Timestamp::parse("2026-11-23T15:24:37Z").unwrap();
+    let draft = json!({"registrant": "示范企业", "values": [
+        {"index": 2000, "type": "名称", "data": "螺栓"},
+        {"index": 2001, "type": "成本", "data": "12.50", "visibility": "owner"}]});
+    let record = Record::first(Identifier::parse(NAME).unwrap(), Draft::from_json(&draft, now).unwrap(), now);
+    let blinding = Blinding::new(*keys.secret());
+    let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, LogMode::Blinded, None).unwrap();
+    let disclosures = join(&entry.disclosures);
+    let with_hidden =
+        present(&entry.statement, &disclosures, |v| v == mingpai::model::value::Visibility::Public).unwrap();
+    let mut answer = serde_json::to_value(&record).unwrap();
+    answer["values"].as_array_mut().unwrap().pop();
+    answer["entry"] = with_hidden.clone().into();
+    let made =
+        Made { key: key.public(), whole: format!("{}~{disclosures}~", entry.statement), with_hidden, answer, folder };
+    made.write("jwks.json", &json!({"keys": [made.key]}).to_string());
+    made
+}
+
+impl Made {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).unwrap();
+    }
+}
+
+#[test]
+fn a_genuine_entry_passes_with_a_value_shown_and_with_it_hidden() {
+    let made = make();
+    made.write("whole", &made.whole);
+    made.write("hidden", &made.with_hidden);
+    made.write("answer", &made.answer.to_string());
+    for file in ["whole", "hidden", "answer"] {
+        let base = ["verify", file, "--jwks", "jwks.json", "--identifier", NAME, "--issuer", ISSUER];
+        let ended = mingpai(made.path(), base).expect(0);
+        assert!(ended.out.contains("verdict: genuine"), "{}", ended.out);
+        let json = mingpai(made.path(), base.iter().chain(&["--json"])).expect(0).json();
+        assert_eq!(json["genuine"], true);
+        assert!(json["steps"].as_array().unwrap().iter().all(|step| step["finding"] == "pass"));
+    }
+    assert!(!made.with_hidden.contains(made.whole.split('~').rev().nth(1).unwrap()), "the value is hidden");
+    mingpai_reading(made.path(), ["verify", "-", "--jwks", "jwks.json"], made.whole.as_bytes()).expect(0);
+}
+
+#[test]
+fn a_flipped_byte_is_never_genuine_wherever_it_stands() {
+    let made = make();
+    let keys = [made.key.clone()];
+    let known = Known { keys: &keys, identifier: Some(NAME), issuer: Some(ISSUER) };
+    let bytes = made.whole.as_bytes();
+    assert_eq!(verify_document(bytes, known).verdict(), Finding::Pass);
+    for at in 0..bytes.len() - 1 {
+        let mut flipped = bytes.to_vec();
+        // The last letter of a base64url part may hold unused bits: the next letter of the alphabet is another text.
+        flipped[at] ^= 1;
+        assert_ne!(verify_document(&flipped, known).verdict(), Finding::Pass, "byte {at}");
+    }
+    let parts: Vec<usize> = made.whole.match_indices(['.', '~']).map(|(at, _)| at).collect();
+    // In the middle of the header, the payload, the signature and the first disclosure.
+    for at in [parts[0] / 2, (parts[0] + parts[1]) / 2, (parts[1] + parts[2]) / 2, (parts[2] + parts[3]) / 2] {
+        let mut flipped = made.whole.clone();
+        let letter = if &flipped[at..=at] == "A" { "B" } else { "A" };
+        flipped.replace_range(at..=at, letter);
+        made.write("flipped", &flipped);
+        let ended = mingpai(made.path(), ["verify", "flipped", "--jwks", "jwks.json"]);
+        // A header with another key's id names a key that is not known, and that is all that can be told.
+        let in_header = at < parts[0];
+        assert!(ended.code == 1 || (in_header && ended.code == 2), "byte {at}: {}", ended.out);
+    }
+}
+
+#[test]
+fn another_identifier_another_issuer_and_an_altered_answer_are_a_no() {
+    let made = make();
+    made.write("whole", &made.whole);
+    let mut altered = made.answer.clone();
+    altered["values"][0]["data"]["value"] = "螺母".into();
+    made.write("altered", &altered.to_string());
+    for arguments in [
+        ["whole", "--identifier", "88.999.1/OTHER"],
+        ["whole", "--issuer", "https://id.example.com"],
+        ["altered", "--identifier", NAME],
+    ] {
+        let base = ["verify", "--jwks", "jwks.json"];
+        mingpai(made.path(), base.iter().chain(&arguments)).expect(1);
+    }
+}
+
+#[test]
+fn without_the_keys_it_cannot_be_told_and_nobody_is_asked() {
+    let made = make();
+    made.write("whole", &made.whole);
+    let ended = mingpai(made.path(), ["verify", "whole"]).expect(2);
+    assert!(ended.out.contains("cannot tell"), "{}", ended.out);
+    let other = KeyFolder::open(&made.path().join("other"), 1).unwrap().all(KeyUse::Entry)[0].public();
+    made.write("other.json", &json!({"keys": [other]}).to_string());
+    mingpai(made.path(), ["verify", "whole", "--jwks", "other.json"]).expect(2);
+    made.write("empty.json", "{\"keys\":[]}");
+    mingpai(made.path(), ["verify", "whole", "--jwks", "empty.json"]).expect(2);
+    made.write("junk", "no entry at all");
+    mingpai(made.path(), ["verify", "junk", "--jwks", "jwks.json"]).expect(2);
+    mingpai(made.path(), ["verify", "absent", "--jwks", "jwks.json"]).expect(2);
+    mingpai(made.path(), ["verify", "whole", "--jwks", "junk"]).expect(2);
+}
+
+#[test]
+fn keys_come_from_the_node_only_when_it_is_named() {
+    let made = make();
+    made.write("whole", &made.whole);
+    let set = json!({"keys": [made.key]});
+    let node = PaperNode::start(move |_| Reply::Json(200, set.clone()));
+    mingpai(made.path(), ["verify", "whole", "--server", &node.url()]).expect(0);
+    assert_eq!(node.asked()[0].what(), "GET /.well-known/jwks.json");
+    assert_eq!(node.asked().len(), 1);
+}
