@@ -23,7 +23,8 @@ pub struct List {
 }
 
 impl Asks for List {
-    const ACTION: Action = Action::Read;
+    // Whoever could list would have what the blinded log keeps from everybody: which identifiers there are.
+    const ACTION: Action = Action::Register;
 }
 
 /// One record, with what its asker may see.

@@ -181,10 +181,19 @@ pub fn count(mark: &mut Mark, changes: &[Change]) {
         if let Some(new) = &change.new {
             mark.rows = mark.rows.wrapping_add(row_hash(change.table, &change.key, new));
         }
-        if change.table == Table::Record {
-            mark.records = mark.records + u64::from(change.new.is_some()) - u64::from(change.old.is_some());
+        let (added, taken) = (u64::from(change.new.is_some()), u64::from(change.old.is_some()));
+        match change.table {
+            Table::Record => mark.records = mark.records + added - taken,
+            Table::Erased => mark.erased += added,
+            Table::Alias if !is_tagged(&change.key) => mark.untagged_aliases = mark.untagged_aliases + added - taken,
+            _ => {}
         }
     }
+}
+
+/// Whether a key begins with a scheme's tag ("gs1:", "oid:"): identifiers of this node never do.
+pub fn is_tagged(key: &[u8]) -> bool {
+    key.split(|byte| *byte == b'/').next().is_some_and(|first| first.contains(&b':'))
 }
 
 /// The name that a change gives another answer, if any.

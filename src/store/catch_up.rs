@@ -261,11 +261,16 @@ pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), 
             } else {
                 found.rows = found.rows.wrapping_add(hash);
                 found.records += u64::from(table == Table::Record);
+                found.erased += u64::from(table == Table::Erased);
+                found.untagged_aliases += u64::from(table == Table::Alias && !apply::is_tagged(key));
             }
         })
         .map_err(|error| error.to_string())?;
     if found.records != mark.records {
         return Err(format!("{} records are there, {} should be", found.records, mark.records));
+    }
+    if (found.erased, found.untagged_aliases) != (mark.erased, mark.untagged_aliases) {
+        return Err("the counts of aliases and erasures are not those of the rows".to_owned());
     }
     if found.rows != mark.rows {
         return Err("a row is missing, old or damaged".to_owned());

@@ -73,6 +73,10 @@ pub struct Mark {
     pub sequence: u64,
     /// How many records there are, tombstones included.
     pub records: u64,
+    /// How many identifiers were erased: while none was, nobody looks for one.
+    pub erased: u64,
+    /// How many aliases could also be identifiers of this node (VAA, Handle): while none could, nobody looks for one.
+    pub untagged_aliases: u64,
     /// The sum over every table but the requests'.
     pub rows: u128,
     /// The sum over the requests of each hour (epoch seconds / 3600).
@@ -81,9 +85,11 @@ pub struct Mark {
 
 impl Mark {
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(36 + self.requests.len() * 24);
+        let mut out = Vec::with_capacity(48 + self.requests.len() * 24);
         out.extend_from_slice(&self.sequence.to_le_bytes());
-        out.extend_from_slice(&self.records.to_le_bytes());
+        for count in [self.records, self.erased, self.untagged_aliases] {
+            out.extend_from_slice(&count.to_le_bytes());
+        }
         out.extend_from_slice(&self.rows.to_le_bytes());
         for (hour, sum) in &self.requests {
             out.extend_from_slice(&hour.to_le_bytes());
@@ -94,8 +100,14 @@ impl Mark {
 
     pub fn decode(bytes: &[u8]) -> Option<Mark> {
         let mut read = Reader(bytes);
-        let mut mark =
-            Mark { sequence: read.u64()?, records: read.u64()?, rows: read.u128()?, requests: BTreeMap::new() };
+        let mut mark = Mark {
+            sequence: read.u64()?,
+            records: read.u64()?,
+            erased: read.u64()?,
+            untagged_aliases: read.u64()?,
+            rows: read.u128()?,
+            requests: BTreeMap::new(),
+        };
         while !read.0.is_empty() {
             mark.requests.insert(read.u64()?.cast_signed(), read.u128()?);
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::ReadStatement;
-use super::apply::ApplyError;
-use super::engine::{Engine, Table};
+use super::apply::{self, ApplyError};
+use super::engine::{Engine, Mark, Table};
 use super::journal::{FrameContent, FrameKind, Meta, Reader};
 use super::proposal::{EntryProposal, Expect, Outcome, Proposal, StatementProposal};
 use super::rows::{LeafHash, RecordRow, RequestRow, leaf_hash};
@@ -60,6 +60,8 @@ pub(super) struct Committed<'a> {
     pub engine: &'a dyn Engine,
     pub journal: &'a Reader,
     pub statements: &'a dyn ReadStatement,
+    /// What the engine holds by number, so that nobody looks for what is not there.
+    pub mark: &'a Mark,
 }
 
 impl Group {
@@ -88,7 +90,10 @@ impl Group {
             principal: entry.principal,
             idempotency: entry.idempotency,
         };
-        if entry.expect == Expect::Absent && committed.engine.read(Table::Erased, &entry.sid)?.is_some() {
+        if entry.expect == Expect::Absent
+            && committed.mark.erased > 0
+            && committed.engine.read(Table::Erased, &entry.sid)?.is_some()
+        {
             return Ok(Planned::Not(Outcome::Erased));
         }
         let previous_in_group = match self.preceding(&entry.expect, &key, &mut meta, committed)? {
@@ -173,7 +178,9 @@ impl Group {
             if let Some(bearer) = self.bearer(name, committed)?.filter(|bearer| bearer != key) {
                 return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer }));
             }
-            if name != key && (self.heads.contains_key(name) || committed.record_row(name)?.is_some()) {
+            // What carries a scheme's tag is no identifier of this node.
+            let may_be_identifier = name != key && !apply::is_tagged(name.as_bytes());
+            if may_be_identifier && (self.heads.contains_key(name) || committed.record_row(name)?.is_some()) {
                 return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer: name.clone() }));
             }
         }
@@ -186,6 +193,9 @@ impl Group {
     fn bearer(&self, alias: &CanonicalKey, committed: &Committed<'_>) -> Result<Option<CanonicalKey>, ApplyError> {
         if let Some(bearer) = self.aliases.get(alias) {
             return Ok(Some(bearer.clone()));
+        }
+        if committed.mark.untagged_aliases == 0 && !apply::is_tagged(alias.as_bytes()) {
+            return Ok(None);
         }
         let row = committed.engine.read(Table::Alias, alias.as_str().as_bytes())?;
         Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))

@@ -133,8 +133,12 @@ impl Sequencer {
         group: &mut Group,
     ) {
         let reader = self.journal.reader();
-        let reading =
-            Reading { engine: self.engine.as_ref(), journal: &reader, statements: self.applier.statements.as_ref() };
+        let reading = Reading {
+            engine: self.engine.as_ref(),
+            journal: &reader,
+            statements: self.applier.statements.as_ref(),
+            mark: &self.mark,
+        };
         let planned: Vec<Planned> = proposals
             .into_iter()
             .map(|proposal| {

@@ -59,7 +59,6 @@ async fn what_nobody_can_read_is_406() {
     for target in [
         "/v1/resolve/88.999.1/a",
         "/v1/records/88.999.1/a",
-        "/v1/records",
         "/v1/history/88.999.1/a",
         "/.well-known/jwks.json",
         "/",

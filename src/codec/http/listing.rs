@@ -32,7 +32,7 @@ const PAGE_STEPS: usize = 256;
 const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Read)?;
+    let pass = call.admit(&desk, Action::Register)?;
     let form = negotiation::best(&call.headers, &[JSON, NDJSON])?;
     let query = Query::of(&call.uri, &PARAMETERS)?;
     let after = match query.one("cursor")? {
