@@ -1,10 +1,11 @@
 //! The main job on real input: a thousand real products imported with a mapping, resolved three ways, exported, and the export
 //! imported on an empty node. Runs the program itself; the data lies beside the project (../shared/data) and is not copied.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+mod program;
 
+use std::path::Path;
+
+use program::Node;
 use serde_json::Value as Json;
 
 const MAPPING: &str = r#"{
@@ -19,61 +20,6 @@ const MAPPING: &str = r#"{
     ],
     "aliases": [{"scheme": "gs1", "from": "code"}]
 }"#;
-
-/// A node of our own, ended when dropped.
-struct Node {
-    process: Child,
-    url: String,
-    folder: PathBuf,
-}
-
-impl Node {
-    fn start(folder: &Path) -> Node {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_mingpai"))
-            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        let url = loop {
-            line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the node ended before it named its URL");
-            if let Some(at) = line.find("http://127.0.0.1:") {
-                break line[at..].split(['/', ' ', '\n']).take(3).collect::<Vec<_>>().join("/");
-            }
-        };
-        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Node { process, url, folder: folder.to_owned() }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_mingpai")).args(arguments).args(["--server", &self.url]).output().unwrap()
-    }
-
-    fn run_signed_in(&self, arguments: &[&str]) -> Output {
-        let token = self.folder.join("dev-token");
-        let mut all = arguments.to_vec();
-        let token = token.to_string_lossy();
-        all.extend(["--token-file", &token]);
-        self.run(&all)
-    }
-
-    fn resolve(&self, name: &str) -> Json {
-        let output = self.run(&["resolve", name, "--json"]);
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 #[test]
 fn a_thousand_real_products_are_registered_resolved_three_ways_and_moved_to_another_node() {

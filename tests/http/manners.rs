@@ -56,13 +56,9 @@ async fn a_method_that_a_route_lacks_is_405_with_allow() {
 async fn what_nobody_can_read_is_406() {
     let world = World::new().await;
     world.register("88.999.1/a", &part("a")).await;
-    for target in [
-        "/v1/resolve/88.999.1/a",
-        "/v1/records/88.999.1/a",
-        "/v1/history/88.999.1/a",
-        "/.well-known/jwks.json",
-        "/",
-    ] {
+    for target in
+        ["/v1/resolve/88.999.1/a", "/v1/records/88.999.1/a", "/v1/history/88.999.1/a", "/.well-known/jwks.json", "/"]
+    {
         let answer = world.get(target).header("accept", "image/png, application/json;q=0").send().await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (406, "not_acceptable"), "{target}");
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
