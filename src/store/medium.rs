@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ pub struct Disk(PathBuf);
 impl Disk {
     /// Opens the folder, making it where absent; the folder's own name is made durable too.
     pub fn open(folder: &Path) -> io::Result<Disk> {
-        std::fs::create_dir_all(folder)?;
+        // What is hidden from readers is in here in clear.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if let Some(parent) = folder.parent() {
             File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?.sync_all()?;
         }
@@ -68,9 +69,14 @@ impl Medium for Disk {
 
     fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
         let path = self.0.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        if length > 0 {
-            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        if length > 0
+            && let Err(error) = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)
+        {
+            // A reservation that failed may keep what it got: the last blocks of the disk, which the record store needs.
+            drop(file);
+            let _ = std::fs::remove_file(path);
+            return Err(error.into());
         }
         Ok(Arc::new(DiskFile(file)))
     }
