@@ -3,9 +3,10 @@
 //! sled is trusted for nothing that the journal does not have too (docs/decisions.md has the figures):
 //! - `flush` does not survive a power cut by itself, so `persist` fsyncs sled's files after it;
 //! - `apply_batch` locks readers out, so rows go in by `insert`;
-//! - it may panic on damaged files, so opening and checking run under `catch_unwind`.
+//! - it may panic on damaged files, so opening, checking and writing run under `catch_unwind`.
 
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,8 @@ pub struct SledEngine {
 impl SledEngine {
     /// Opens or makes the tree. A panic of sled's comes back as an error.
     pub fn open(folder: &Path, budget_bytes: u64) -> Result<SledEngine, EngineError> {
+        // Readers' hidden values are in here in clear. Where the folder cannot be made, sled says why.
+        let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         remove_half_made_snapshots(folder);
         let open = || {
             sled::Config::new()
@@ -98,24 +101,25 @@ impl Engine for SledEngine {
             }
             Ok(())
         };
-        catch_unwind(AssertUnwindSafe(&mut walk))
-            .unwrap_or_else(|_| Err(EngineError { action: "scan", cause: "sled panicked on its files".to_owned() }))
+        guarded("scan", &mut walk)
     }
 
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
-        for row in rows {
-            let key = tagged(row.table, &row.key);
-            match &row.value {
-                Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
-                None => self.db.remove(key).map_err(failed("remove"))?,
-            };
-        }
-        self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
-        Ok(())
+        guarded("write", || {
+            for row in rows {
+                let key = tagged(row.table, &row.key);
+                match &row.value {
+                    Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
+                    None => self.db.remove(key).map_err(failed("remove"))?,
+                };
+            }
+            self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;
+            Ok(())
+        })
     }
 
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
-        match self.db.get([Table::Mark as u8]).map_err(failed("read"))? {
+        match guarded("read the mark", || self.db.get([Table::Mark as u8]).map_err(failed("read")))? {
             None => Ok(None),
             Some(bytes) => Mark::decode(&bytes)
                 .map(Some)
@@ -124,7 +128,7 @@ impl Engine for SledEngine {
     }
 
     fn persist(&self) -> Result<(), EngineError> {
-        self.db.flush().map_err(failed("flush"))?;
+        guarded("flush", || self.db.flush().map_err(failed("flush")))?;
         sync_tree(&self.folder).map_err(|error| EngineError { action: "fsync", cause: error.to_string() })
     }
 
@@ -148,6 +152,12 @@ fn sync_tree(folder: &Path) -> std::io::Result<()> {
         }
     }
     File::open(folder)?.sync_all()
+}
+
+/// sled panics where its files are damaged, and it may come upon that in any call: the caller can make them anew.
+fn guarded<T>(action: &'static str, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(EngineError { action, cause: "sled panicked on its files".to_owned() }))
 }
 
 fn failed(action: &'static str) -> impl Fn(sled::Error) -> EngineError {
