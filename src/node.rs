@@ -20,8 +20,9 @@ use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
-use crate::sign::keys::{KeyError, KeyFolder};
+use crate::sign::keys::{KeyError, KeyFolder, SECRET_FILE};
 use crate::store::cache::AnswerCache;
+use crate::store::doctor::is_store;
 use crate::store::journal::Tail;
 use crate::store::{Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions};
 
@@ -61,6 +62,10 @@ impl Node {
         let data = &config.node.data;
         make_private_folder(data)?;
         let prefixes = Arc::new(Prefixes::new(config.prefixes.clone())?);
+        let secret = data.join("keys").join(SECRET_FILE);
+        if is_store(data) && !secret.exists() {
+            return Err(KeyError::SecretMissing(secret).into());
+        }
         let mut keys = KeyFolder::open(&data.join("keys"), Timestamp::now().as_seconds())?;
         let cache = Arc::new(AnswerCache::new(
             config.cache.budget_bytes,

@@ -4,7 +4,7 @@ use super::{ServiceError, Services, Standing};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::record::Status;
 use crate::model::time::Timestamp;
-use crate::store::journal::Effect;
+use crate::store::journal::{Effect, Frame, Location};
 use crate::store::rows::{LeafHash, RecordRow, leaf_hash};
 
 /// The versions of one record.
@@ -77,20 +77,20 @@ impl Services {
         Ok(Versions { identifier: standing.record.identifier.spelling().to_owned(), versions, next: None })
     }
 
-    /// The version before a standing one; `None` at version 1 and where it is erased.
-    pub(super) fn before(&self, standing: &Standing) -> Result<Option<Standing>, ServiceError> {
-        let meta = self.store.frame(standing.row.location)?.meta;
-        let Some(location) = meta.previous else {
-            return Ok(None);
-        };
-        let frame = self.store.frame(location)?;
-        let Some(record) = self.store.record_of(&frame)? else {
+    /// The version that a frame states; `None` once it is erased.
+    pub(super) fn version_at(
+        &self,
+        frame: &Frame,
+        location: Location,
+        index: u64,
+    ) -> Result<Option<Standing>, ServiceError> {
+        let Some(record) = self.store.record_of(frame)? else {
             return Ok(None);
         };
         let row = RecordRow {
             version: record.version,
             location,
-            index: meta.previous_index,
+            index,
             leaf: leaf_hash(&frame.statement),
             registered: frame.meta.registered,
             body: None,

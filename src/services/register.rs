@@ -89,7 +89,11 @@ impl Services {
             FirstTime::No(registered) => return Ok(registered),
         };
         for _ in 0..ATTEMPTS {
-            let decided = self.decide(&identifier, &request.change, &request.precondition)?;
+            let decided = match self.decide(&identifier, &request.change, &request.precondition) {
+                Ok(decided) => decided,
+                // What is in the way may be this very request, sent before by a client that went away.
+                Err(error) => return self.done_before(&principal.id, request.idempotency.as_ref())?.ok_or(error),
+            };
             let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
             match self.commit_one(proposal).await? {
                 Attempt::Done(registered) => return Ok(registered),
@@ -236,7 +240,13 @@ impl Services {
 
     async fn commit_one(&self, proposal: EntryProposal) -> Result<Attempt, ServiceError> {
         let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
+        let request = proposal.idempotency.as_ref().map(|idempotency| idempotency.request);
         let outcome = self.store.commit(vec![Proposal::Entry(proposal)], false).await.pop();
+        if let Some(Outcome::Repeated(row)) = &outcome
+            && Some(row.request) != request
+        {
+            return Err(ServiceError::IdempotencyMismatch);
+        }
         self.judge(outcome, &record, effect)
     }
 
@@ -272,9 +282,22 @@ impl Services {
             return Err(ServiceError::IdempotencyRunning);
         }
         let running = Running { services: self, name };
+        let done = self.done_before(principal, Some(idempotency))?;
+        Ok(done.map_or(FirstTime::Yes(Some(running)), FirstTime::No))
+    }
+
+    /// What this request has led to already, if anything.
+    fn done_before(
+        &self,
+        principal: &str,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Registered>, ServiceError> {
+        let Some(idempotency) = idempotency else {
+            return Ok(None);
+        };
         match self.store.request(principal, &idempotency.key, Timestamp::now().as_seconds())? {
-            None => Ok(FirstTime::Yes(Some(running))),
-            Some(row) if row.request == idempotency.request => self.repeated(&row).map(FirstTime::No),
+            None => Ok(None),
+            Some(row) if row.request == idempotency.request => self.repeated(&row).map(Some),
             Some(_) => Err(ServiceError::IdempotencyMismatch),
         }
     }

@@ -95,16 +95,27 @@ impl Services {
 
     /// Walks back to the version that stood at a moment.
     fn at(&self, standing: Standing, at: At) -> Result<Standing, ServiceError> {
-        let identifier = standing.record.identifier.spelling().to_owned();
-        let fits = |record: &Record| match at {
-            At::Version(version) => record.version == version,
-            At::Time(time) => record.updated <= time,
+        let none = || ServiceError::NoSuchVersion { identifier: standing.record.identifier.spelling().to_owned() };
+        let fits = |version: u64, seconds: i64| match at {
+            At::Version(wanted) => version == wanted,
+            At::Time(time) => seconds <= time.as_seconds(),
         };
-        let mut now = standing;
-        while !fits(&now.record) {
-            now = self.before(&now)?.ok_or_else(|| ServiceError::NoSuchVersion { identifier: identifier.clone() })?;
+        if fits(standing.record.version, standing.record.updated.as_seconds()) {
+            return Ok(standing);
         }
-        Ok(now)
+        if matches!(at, At::Version(wanted) if wanted == 0 || wanted > standing.record.version) {
+            return Err(none());
+        }
+        // Many versions may lie between: each is read once, and only the one that is wanted is decoded.
+        let mut meta = self.store.frame(standing.row.location)?.meta;
+        while let Some(location) = meta.previous {
+            let frame = self.store.frame(location)?;
+            if fits(frame.meta.version, frame.meta.time) {
+                return self.version_at(&frame, location, meta.previous_index)?.ok_or_else(none);
+            }
+            meta = frame.meta;
+        }
+        Err(none())
     }
 
     /// The signed entry with what the public may see.

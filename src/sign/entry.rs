@@ -222,7 +222,8 @@ pub fn read(
         claims.take(&name, value).map_err(|error| format!("{name}: {error}"))?;
     }
     let sub = claims.sub.ok_or("no identifier is disclosed")?;
-    let identifier = prefixes.keyed(Identifier::parse(&sub).map_err(|error| error.to_string())?);
+    let identifier = Identifier::parse(&sub).map_err(|error| error.to_string())?;
+    let identifier = as_signed(identifier, claims.sid_key.as_deref(), &payload.sid, prefixes);
     Ok(Record {
         identifier,
         version: payload.ver,
@@ -235,6 +236,21 @@ pub fn read(
         registered,
         updated: Timestamp::from_seconds(payload.iat).map_err(|error| error.to_string())?,
     })
+}
+
+/// The identifier with the key that it was registered under, which the `sid` tells.
+///
+/// Not what the prefix's policy says today: a policy that has changed since would give two records one key, and a store
+/// made anew would lose one of them.
+fn as_signed(identifier: Identifier, sid_key: Option<&str>, sid: &str, prefixes: &Prefixes) -> Identifier {
+    let sid_key = sid_key.and_then(|text| BASE64URL.decode(text).ok()).unwrap_or_default();
+    let fits = |candidate: &Identifier| BASE64URL.encode(sid_of(&sid_key, candidate.key())) == sid;
+    let likely = prefixes.keyed(identifier.clone());
+    if fits(&likely) {
+        return likely;
+    }
+    let exact = identifier.clone().with_case_sensitive_suffix();
+    [identifier, exact].into_iter().find(fits).unwrap_or(likely)
 }
 
 /// The disclosed claims of an entry.

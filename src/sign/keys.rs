@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// The largest file that is read as a key.
 const KEY_FILE_LIMIT_BYTES: u64 = 16 * 1024;
-const SECRET_FILE: &str = "prefix-secret";
+/// The file of the secret that blinds names.
+pub const SECRET_FILE: &str = "prefix-secret";
 
 /// What a key may sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,6 +55,11 @@ pub enum KeyError {
         "no key file for the entry key {0}, which the log says is the one in force: put the file back, or restore it from the backup"
     )]
     Missing(String),
+    #[error(
+        "{0} is missing, but this node has a journal: a new secret would give every identifier another blinded name, and erased ones \
+         could be registered again. Put the file back, or restore it from the backup"
+    )]
+    SecretMissing(PathBuf),
 }
 
 /// A public key as JSON (RFC 8037), without anything private.

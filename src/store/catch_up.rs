@@ -230,9 +230,15 @@ impl Opening {
             (decode(&frames[..half]), second.join())
         });
         let second = second.map_err(|_| ApplyError::Statement { sequence, cause: "decoding panicked".to_owned() })?;
+        let forgotten = RequestRow::forgotten_hour(Timestamp::now().as_seconds());
         let mut all = Vec::with_capacity(frames.len() * 2);
         for changes in first.into_iter().chain(second) {
-            let changes = changes?;
+            let mut changes = changes?;
+            // A request that is past would only be taken away again, and until then weigh down every mark.
+            changes.retain(|change| {
+                let made = change.new.as_deref().filter(|_| change.table == Table::Request);
+                made.is_none_or(|row| RequestRow::hour(row) > forgotten)
+            });
             apply::count(&mut self.mark, &changes);
             all.extend(changes);
         }

@@ -1,7 +1,9 @@
 //! Checkpoints: the file that lets an opening begin near the end of the journal, and the thread that moves it along.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
@@ -38,6 +40,8 @@ pub(super) struct CheckpointKeeper {
     pub saved: Tail,
     pub session: Option<String>,
     pub interval: Duration,
+    /// Set once a `persist` has failed: this process never calls the record store clean again.
+    pub doubted: Arc<AtomicBool>,
 }
 
 impl CheckpointKeeper {
@@ -57,22 +61,32 @@ impl CheckpointKeeper {
             }) {
                 Ok(()) => self.saved = tail,
                 Err(error) => {
-                    tracing::warn!(%error, "no checkpoint: the next start replays from the one before")
+                    tracing::warn!(%error, "no checkpoint: the next start replays from the one before, and checks every row");
+                    // The kernel may have dropped what it could not write, and will not say so again: from now on the
+                    // rows are believed after a check only, even if no power was cut.
+                    self.doubted.store(true, Ordering::Release);
+                    self.session = None;
+                    let doubted = Checkpoint { tail: self.saved, clean: false, session: None };
+                    let _ = save(self.medium.as_ref(), &doubted);
                 }
             }
         }
     }
 }
 
-/// Names the running kernel and the mount that a folder is on, as it will never be named again. While both are the same,
-/// every byte that any process wrote is still in the kernel's hands: there was no power cut. `None` where the kernel
-/// cannot tell (before Linux 6.8).
+/// Names the running kernel, the mount that a folder is on, and the folder, as they will never be named again. While all
+/// are the same, every byte that any process wrote is still in the kernel's hands: there was no power cut. `None` where
+/// the kernel cannot tell (before Linux 6.8).
 pub(super) fn session(folder: &Path) -> Option<String> {
     /// STATX_MNT_ID_UNIQUE, statx(2).
     const UNIQUE_MOUNT: rustix::fs::StatxFlags = rustix::fs::StatxFlags::from_bits_retain(0x4000);
+    let wanted = UNIQUE_MOUNT | rustix::fs::StatxFlags::INO;
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let found = rustix::fs::statx(rustix::fs::CWD, folder, rustix::fs::AtFlags::empty(), UNIQUE_MOUNT).ok()?;
-    (found.stx_mask & UNIQUE_MOUNT.bits() != 0).then(|| format!("{}/{}", boot.trim(), found.stx_mnt_id))
+    let found = rustix::fs::statx(rustix::fs::CWD, folder, rustix::fs::AtFlags::empty(), wanted).ok()?;
+    // A copy that was taken of a running node's folder is another folder: its rows are not what a kill leaves.
+    let journal = std::fs::metadata(folder.join("journal")).map_or(0, |journal| journal.ino());
+    let known = found.stx_mask & UNIQUE_MOUNT.bits() != 0;
+    known.then(|| format!("{}/{}/{}/{journal}", boot.trim(), found.stx_mnt_id, found.stx_ino))
 }
 
 /// The checkpoint, if there is one that reads; without it the whole journal is scanned.

@@ -6,6 +6,7 @@
 //! - it may panic on damaged files, so opening, checking and writing run under `catch_unwind`.
 
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,8 @@ pub struct SledEngine {
 impl SledEngine {
     /// Opens or makes the tree. A panic of sled's comes back as an error.
     pub fn open(folder: &Path, budget_bytes: u64) -> Result<SledEngine, EngineError> {
+        // Readers' hidden values are in here in clear. Where the folder cannot be made, sled says why.
+        let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
         remove_half_made_snapshots(folder);
         let open = || {
             sled::Config::new()
@@ -115,8 +118,7 @@ impl Engine for SledEngine {
     }
 
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
-        let read = guarded("read the mark", || self.db.get([Table::Mark as u8]).map_err(failed("read")));
-        match read? {
+        match guarded("read the mark", || self.db.get([Table::Mark as u8]).map_err(failed("read")))? {
             None => Ok(None),
             Some(bytes) => Mark::decode(&bytes)
                 .map(Some)
@@ -125,19 +127,13 @@ impl Engine for SledEngine {
     }
 
     fn persist(&self) -> Result<(), EngineError> {
-        self.db.flush().map_err(failed("flush"))?;
+        guarded("flush", || self.db.flush().map_err(failed("flush")))?;
         sync_tree(&self.folder).map_err(|error| EngineError { action: "fsync", cause: error.to_string() })
     }
 
     fn disk_bytes(&self) -> u64 {
         self.db.size_on_disk().unwrap_or(0)
     }
-}
-
-/// Makes a panic of sled's an error: on damaged files it may panic wherever it reads a page.
-fn guarded<T>(action: &'static str, work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(EngineError { action, cause: "sled panicked on its files".to_owned() }))
 }
 
 /// fsyncs every file below a folder, then the folder.
@@ -155,6 +151,12 @@ fn sync_tree(folder: &Path) -> std::io::Result<()> {
         }
     }
     File::open(folder)?.sync_all()
+}
+
+/// sled panics where its files are damaged, and it may come upon that in any call: the caller can make them anew.
+fn guarded<T>(action: &'static str, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(EngineError { action, cause: "sled panicked on its files".to_owned() }))
 }
 
 fn failed(action: &'static str) -> impl Fn(sled::Error) -> EngineError {

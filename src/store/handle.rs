@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -27,11 +27,17 @@ pub struct Store {
     pub(super) statements: Arc<dyn ReadStatement>,
     pub(super) settled: Arc<Mutex<Tail>>,
     pub(super) medium: Arc<dyn Medium>,
+    pub(super) room: Room,
     pub(super) keeper: Mutex<Option<Keeper>>,
     pub(super) poisoned: Arc<AtomicBool>,
+    /// Whether the record store's files may differ from what was written.
+    pub(super) doubted: Arc<AtomicBool>,
     /// Held as long as the store is open: no second process may write here.
     pub(super) lock: Option<std::fs::File>,
 }
+
+/// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
+pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 pub(super) struct Keeper {
     pub stop: Sender<()>,
@@ -142,6 +148,11 @@ impl Store {
         self.poisoned.load(Ordering::Acquire)
     }
 
+    /// Whether there is room to write beside the store, on its disk.
+    pub fn room(&self) -> Room {
+        Arc::clone(&self.room)
+    }
+
     /// Bytes of the record store on disk.
     pub fn engine_bytes(&self) -> u64 {
         self.engine.disk_bytes()
@@ -152,12 +163,13 @@ impl Store {
         let Some(keeper) = self.keeper.lock().take() else {
             return;
         };
-        let (done, sealed) = oneshot::channel();
-        let ended = self.jobs.send(Job::Stop { done }).is_ok() && sealed.blocking_recv().is_ok();
+        // Not tokio's channel: a store may be dropped inside a runtime, where that one refuses to block.
+        let (done, sealed) = bounded(1);
+        let ended = self.jobs.send(Job::Stop { done }).is_ok() && sealed.recv().is_ok();
         let _ = keeper.sequencer.join();
         let _ = keeper.stop.send(());
         let _ = keeper.thread.join();
-        if !ended || self.is_poisoned() {
+        if !ended || self.is_poisoned() || self.doubted.load(Ordering::Acquire) {
             return;
         }
         let tail = self.tail();

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -59,10 +59,12 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
     };
-    match std::fs::create_dir(folder) {
+    // What is hidden from readers lies in here in clear.
+    let create = || std::fs::DirBuilder::new().mode(0o700).create(folder);
+    match create() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_folder(parent)?;
-            std::fs::create_dir(folder)?;
+            create()?;
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {
             // Its maker may have been killed before the fsync. A parent that we may not look into is not ours to make durable.
@@ -89,9 +91,14 @@ impl Medium for Disk {
 
     fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
         let path = self.0.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        if length > 0 {
-            rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        if length > 0
+            && let Err(error) = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)
+        {
+            // A reservation that failed may keep what it got: the last blocks of the disk, which the record store needs.
+            drop(file);
+            let _ = std::fs::remove_file(path);
+            return Err(error.into());
         }
         Ok(Arc::new(DiskFile(file)))
     }

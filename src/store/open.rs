@@ -1,6 +1,7 @@
 //! Opening: from a folder to a running store. The order is the argument: prove and mend the journal, catch the record store
 //! up, finish what a crash cut short, and only then take the first commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use super::apply::{Applier, ApplyError, ReadStatement};
 use super::catch_up::{Home, Opening};
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::engine::EngineError;
-use super::handle::{Keeper, Store};
+use super::handle::{Keeper, Room, Store};
 use super::journal::{Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
 use super::sequencer::{GroupLimits, Sequencer};
@@ -148,21 +149,29 @@ impl Store {
         let reader = journal.reader();
         let settled = Arc::new(Mutex::new(journal.tail()));
         let poisoned = Arc::new(AtomicBool::new(false));
+        let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
         let (jobs, queue) = bounded(options.queue_entries);
+        let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let sequencer = Sequencer {
             journal,
             engine: Arc::clone(&opening.engine),
             applier,
             observer: hooks.observer,
-            fatal: Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) }),
+            fatal: Arc::clone(&fatal),
             limits: options.group,
             mark: opening.mark,
             settled: Arc::clone(&settled),
-            short_of: Box::new(room(Arc::clone(&medium), options.reserve_bytes)),
+            short_of: Arc::clone(&room),
             poisoned: None,
             forgotten_to: None,
         };
-        let sequencer = spawn(options, "sequencer", move || sequencer.run(&queue))?;
+        let sequencer = spawn(options, "sequencer", move || {
+            // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
+            if catch_unwind(AssertUnwindSafe(|| sequencer.run(&queue))).is_err() {
+                fatal.failed("the sequencer panicked");
+            }
+        })?;
+        let doubted = Arc::new(AtomicBool::new(false));
         let (stop, stopped) = bounded(1);
         let keeper = CheckpointKeeper {
             engine: Arc::clone(&opening.engine),
@@ -172,6 +181,7 @@ impl Store {
             saved: checkpoint.tail,
             session: checkpoint.session,
             interval: options.checkpoint_interval,
+            doubted: Arc::clone(&doubted),
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
         Ok(Store {
@@ -181,8 +191,10 @@ impl Store {
             statements: hooks.statements,
             settled,
             medium,
+            room,
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer })),
             poisoned,
+            doubted,
             lock: None,
         })
     }
@@ -228,7 +240,7 @@ impl Fatal for Poison {
 }
 
 /// Says how many bytes are missing to the reserve; asks the disk a few times a second at most.
-fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64> + Send {
+fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64> + Send + Sync {
     const ASK_AGAIN: Duration = Duration::from_millis(200);
     let last: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
     move || {

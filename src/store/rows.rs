@@ -109,6 +109,11 @@ impl RequestRow {
         now < self.time + REQUEST_SECONDS
     }
 
+    /// The last hour whose rows are taken away, and not made anew by a replay. Two hours before what is compared.
+    pub fn forgotten_hour(now: i64) -> i64 {
+        (now - REQUEST_SECONDS).div_euclid(3600) - 1
+    }
+
     /// The hour that a row's bytes are summed under.
     pub fn hour(bytes: &[u8]) -> i64 {
         Reader(bytes).u64().map_or(0, |time| time.cast_signed().div_euclid(3600))

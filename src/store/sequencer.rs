@@ -13,16 +13,17 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::apply::{self, Applier, Change};
 use super::engine::{Engine, Mark, Table, Write};
 use super::group::{Committed as Reading, Group, Pending, Planned, Waiting, proposal_bytes};
+use super::handle::Room;
 use super::journal::{Appended, Frame, FrameContent, FrameKind, Journal, Location, Meta, Tail};
 use super::proposal::{Committed, Outcome, Proposal, Refusal};
-use super::rows::{REQUEST_SECONDS, RequestRow};
+use super::rows::RequestRow;
 use super::{Commit, Fatal, Observer};
 use crate::model::time::Timestamp;
 
@@ -45,7 +46,7 @@ pub(super) enum Job {
     },
     /// Seal the journal and end.
     Stop {
-        done: oneshot::Sender<()>,
+        done: Sender<()>,
     },
 }
 
@@ -61,7 +62,7 @@ pub(super) struct Sequencer {
     /// Where the journal and the record store stand together, for checkpoints and for those who follow the log.
     pub settled: Arc<Mutex<Tail>>,
     /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
-    pub short_of: Box<dyn Fn() -> Option<u64> + Send>,
+    pub short_of: Room,
     pub poisoned: Option<String>,
     /// How far the pass that takes old request rows away has come.
     pub forgotten_to: Option<Vec<u8>>,
@@ -79,18 +80,14 @@ impl Sequencer {
             self.commit(group);
             if let Some(done) = stop {
                 self.seal();
-                while let Ok(job) = jobs.try_recv() {
-                    if let Job::Commit { proposals, answer, .. } = job {
-                        let _ = answer.send(vec![Outcome::Refused(Refusal::Stopping); proposals.len()]);
-                    }
-                }
+                turn_away(jobs);
                 let _ = done.send(());
                 return;
             }
         }
     }
 
-    fn take(&mut self, job: Job, group: &mut Group) -> Option<oneshot::Sender<()>> {
+    fn take(&mut self, job: Job, group: &mut Group) -> Option<Sender<()>> {
         match job {
             Job::Stop { done } => return Some(done),
             Job::Forget { now } => self.forget(now),
@@ -260,7 +257,7 @@ impl Sequencer {
 
     /// Takes away a bounded number of request rows that are past, so that nobody waits for it.
     fn forget(&mut self, now: i64) {
-        let oldest = (now - REQUEST_SECONDS).div_euclid(3600) - 1;
+        let oldest = RequestRow::forgotten_hour(now);
         let due = self.mark.requests.first_key_value().is_some_and(|(hour, _)| *hour <= oldest);
         if due
             && self.poisoned.is_none()
@@ -325,6 +322,15 @@ struct Applied {
 impl Applied {
     fn split(pending: Pending) -> (FrameContent, Applied) {
         (pending.content, Applied { meta: pending.meta, record: pending.record, leaf: pending.leaf })
+    }
+}
+
+/// Who came after the stop is told so: nothing of theirs was written.
+fn turn_away(jobs: &Receiver<Job>) {
+    while let Ok(job) = jobs.try_recv() {
+        if let Job::Commit { proposals, answer, .. } = job {
+            let _ = answer.send(vec![Outcome::Refused(Refusal::Stopping); proposals.len()]);
+        }
     }
 }
 

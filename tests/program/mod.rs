@@ -1,5 +1,6 @@
 //! The program itself, started and asked by its own command line, as the tests of whole nodes need it.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test fails where it finds something")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};

@@ -14,6 +14,8 @@ use crate::store::{Outcome, Proposal};
 
 /// The most rows, so that they fit into memory; the group's bytes are checked too.
 const ATOMIC_ROWS: usize = 100_000;
+/// The most bytes of all rows: more than a group of the journal takes.
+const ATOMIC_BYTES: usize = 128 << 20;
 
 /// Registers every row of the file, or leaves all as it was.
 pub(super) fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
@@ -56,19 +58,23 @@ pub(super) fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Fai
 fn all_lines(services: &Services, job: &Job) -> Result<Vec<Line>, Failed> {
     let mut lines = Lines::open(job, services.settings.line_bytes)?;
     let mut rows = Vec::new();
+    let mut bytes = 0;
     loop {
         let window = lines.window()?;
         if window.is_empty() {
             return Ok(rows);
         }
         job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
+        bytes += window.iter().map(|line| line.bytes.len()).sum::<usize>();
         rows.extend(window);
-        if rows.len() > ATOMIC_ROWS {
+        if rows.len() > ATOMIC_ROWS || bytes > ATOMIC_BYTES {
             return Err(failed(
                 "import_too_large",
                 Text::new(
-                    format!("原子导入最多 {ATOMIC_ROWS} 行：请拆分或不用 atomic"),
-                    format!("an atomic import takes {ATOMIC_ROWS} rows: split it, or import row by row"),
+                    format!("原子导入最多 {ATOMIC_ROWS} 行、{ATOMIC_BYTES} 字节：请拆分或不用 atomic"),
+                    format!(
+                        "an atomic import takes {ATOMIC_ROWS} rows of {ATOMIC_BYTES} bytes: split it, or import row by row"
+                    ),
                 ),
             ));
         }

@@ -11,10 +11,12 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
+use super::claim::Claim;
 use super::{ReadJob, StartImport};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
+use crate::store::Refusal;
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +75,10 @@ pub struct ErrorRow {
     pub row: String,
 }
 
-/// All jobs that this process knows, and a bound on how many run.
+/// Jobs that may wait for their turn: each has a thread and a spooled file.
+const MOST_JOBS: usize = 256;
+
+/// The jobs that wait or run, and a bound on how many run. The others are read from their files.
 pub struct Jobs {
     known: Mutex<HashMap<String, Arc<Job>>>,
     /// As many places as jobs may run: who sends into it has one, who takes out gives it back.
@@ -110,12 +115,20 @@ impl Jobs {
     pub fn new(parallel: usize) -> Jobs {
         Jobs { known: Mutex::new(HashMap::new()), turns: crossbeam_channel::bounded(parallel.max(1)) }
     }
+
+    /// Its file tells from now on.
+    pub(super) fn forget(&self, id: &str) {
+        self.known.lock().remove(id);
+    }
 }
 
 /// An upload that is being received.
 pub struct Upload {
     id: String,
     folder: PathBuf,
+    claim: Claim,
+    /// Says how many bytes are missing to the reserve that the record store needs.
+    short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     file: tokio::fs::File,
     bytes: u64,
     limit: u64,
@@ -140,10 +153,18 @@ impl Services {
         if let Some(view) = self.job_view(&id)? {
             return Ok(Begun::Known(view));
         }
-        tokio::fs::create_dir_all(&folder).await.map_err(|error| spool_failed(&error))?;
+        if self.imports.known.lock().len() >= MOST_JOBS {
+            return Err(ServiceError::Refused(Refusal::Busy));
+        }
+        let claim = Claim::make(&folder).map_err(|error| match error.kind() {
+            // The same key, whose upload is still on its way.
+            std::io::ErrorKind::AlreadyExists => ServiceError::IdempotencyRunning,
+            _ => spool_failed(&error),
+        })?;
         let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
-        let limit = self.settings.import_bytes;
-        Ok(Begun::Upload(Box::new(Upload { id, folder, file, bytes: 0, limit, start, principal: principal.id })))
+        let (limit, short_of, principal) = (self.settings.import_bytes, self.store.room(), principal.id);
+        let upload = Upload { id, folder, claim, short_of, file, bytes: 0, limit, start, principal };
+        Ok(Begun::Upload(Box::new(upload)))
     }
 
     /// Ends an upload and starts its job.
@@ -173,10 +194,11 @@ impl Services {
         let view = job.view();
         let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
         let work = move || super::run::run(&services, &turns, &job);
-        std::thread::Builder::new()
-            .name("import".to_owned())
-            .spawn(work)
-            .map_err(|error| ServiceError::Internal(error.to_string()))?;
+        std::thread::Builder::new().name("import".to_owned()).spawn(work).map_err(|error| {
+            self.imports.forget(&view.id);
+            ServiceError::Internal(error.to_string())
+        })?;
+        upload.claim.keep();
         Ok(view)
     }
 
@@ -213,15 +235,20 @@ impl Services {
         }
     }
 
-    /// Says of every job that a crash cut short that it failed. Called once, before the node serves.
+    /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job.
+    /// Called once, before the node serves.
     pub fn close_interrupted_imports(&self) -> std::io::Result<usize> {
         let mut closed = 0;
         let Ok(listing) = std::fs::read_dir(&self.settings.imports_folder) else {
             return Ok(0);
         };
         for entry in listing {
-            let path = entry?.path().join("job.json");
+            let folder = entry?.path();
+            let path = folder.join("job.json");
             let Ok(bytes) = std::fs::read(&path) else {
+                if folder.is_dir() && !path.exists() {
+                    std::fs::remove_dir_all(&folder)?;
+                }
                 continue;
             };
             let Ok(mut view) = serde_json::from_slice::<JobView>(&bytes) else {
@@ -237,6 +264,7 @@ impl Services {
                         .to_owned(),
                 });
                 write_replacing(&path, &serde_json::to_vec(&view)?)?;
+                let _ = std::fs::remove_file(folder.join("input"));
                 closed += 1;
             }
         }
@@ -251,12 +279,15 @@ impl Upload {
         if self.bytes > self.limit {
             return Err(ServiceError::UploadTooLarge { limit: self.limit });
         }
+        if let Some(needed_bytes) = (self.short_of)() {
+            return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
+        }
         self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))
     }
 
     /// Forgets an upload that did not come to its end.
     pub async fn abandon(self) {
-        if let Err(error) = tokio::fs::remove_dir_all(&self.folder).await {
+        if let Err(error) = self.claim.give_up().await {
             tracing::warn!(%error, "an abandoned upload could not be removed");
         }
     }
@@ -304,8 +335,8 @@ impl Job {
         }
     }
 
-    /// Ends the job. The uploaded bytes are not needed any more.
-    pub fn finish(&self, failure: Option<Failure>) {
+    /// Ends the job, and says whether its file tells so. The uploaded bytes are not needed any more.
+    pub fn finish(&self, failure: Option<Failure>) -> bool {
         if let Some(mut errors) = self.errors.lock().take()
             && let Err(error) = errors.flush()
         {
@@ -313,16 +344,20 @@ impl Job {
         }
         let state = if failure.is_some() { JobState::Failed } else { JobState::Done };
         *self.end.lock() = Some(End { state, at: Timestamp::now(), failure });
-        if let Err(error) = self.save() {
+        let saved = self.save();
+        if let Err(error) = &saved {
             tracing::warn!(%error, job = self.id, "the job's end could not be written");
         }
         let _ = std::fs::remove_file(self.folder.join("input"));
+        saved.is_ok()
     }
 }
 
 fn write_replacing(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
-    std::fs::write(&temporary, bytes)?;
+    let mut file = std::fs::File::create(&temporary)?;
+    // Durable before it has its name: an empty file would be a job that nobody can read.
+    file.write_all(bytes).and_then(|()| file.sync_data())?;
     std::fs::rename(temporary, path)
 }
 
@@ -343,7 +378,7 @@ fn job_id(principal: &str, key: Option<&str>) -> Result<String, ServiceError> {
 fn spool_failed(error: &std::io::Error) -> ServiceError {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            ServiceError::Refused(crate::store::Refusal::Full { needed_bytes: 0 })
+            ServiceError::Refused(Refusal::Full { needed_bytes: 0 })
         }
         _ => ServiceError::Internal(format!("the upload could not be kept: {error}")),
     }

@@ -8,6 +8,8 @@ use super::job::Job;
 /// Rows that are committed together: enough for one fdatasync to be cheap, few enough that a single registration which
 /// comes between two windows hardly waits.
 const WINDOW_ROWS: usize = 1024;
+/// Bytes of a window's rows, so that long lines fill neither the memory nor a group of the journal.
+const WINDOW_BYTES: usize = 4 << 20;
 
 /// A line as it came.
 pub(super) struct Line {
@@ -32,9 +34,11 @@ impl Lines {
     /// The next lines that are not blank; none at the end.
     pub fn window(&mut self) -> std::io::Result<Vec<Line>> {
         let mut window = Vec::with_capacity(WINDOW_ROWS);
-        while window.len() < WINDOW_ROWS {
+        let mut bytes = 0;
+        while window.len() < WINDOW_ROWS && bytes < WINDOW_BYTES {
             let Some(line) = self.line()? else { break };
             if line.cut || !line.bytes.trim_ascii().is_empty() {
+                bytes += line.bytes.len();
                 window.push(line);
             }
         }

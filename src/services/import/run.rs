@@ -4,6 +4,7 @@
 //! occurs twice in a window is decided the second time after the first is committed.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +25,8 @@ use crate::store::{EntryProposal, Outcome, Proposal, Refusal};
 
 /// How often a row is decided anew when others change the same record.
 const ATTEMPTS: usize = 8;
+/// Signed bytes that are committed at once, about: a mapping can make much of a short row.
+const COMMIT_BYTES: usize = 8 << 20;
 
 /// A row on its way.
 pub(super) struct Prepared {
@@ -45,11 +48,15 @@ pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), 
     if turns.0.send(()).is_err() {
         return;
     }
-    let failure = if job.start.atomic { atomic(services, job) } else { row_by_row(services, job) };
+    let work = || if job.start.atomic { atomic(services, job) } else { row_by_row(services, job) };
+    // A row that makes a thread panic must not leave a job that never ends, nor keep its turn.
+    let failure = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(internal("a job panicked")));
     if let Err(Failed(failure)) = &failure {
         tracing::warn!(job = job.id, code = failure.code, "an import ended before its last row");
     }
-    job.finish(failure.err().map(|Failed(failure)| failure));
+    if job.finish(failure.err().map(|Failed(failure)| failure)) {
+        services.imports.forget(&job.id);
+    }
     let _ = turns.1.try_recv();
 }
 
@@ -81,6 +88,11 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
     };
     let mut read = Ok(());
     while !stopped.load(Ordering::Acquire) {
+        if let Some(needed_bytes) = (services.store.room())() {
+            // Also rows that are only noted as wrong take room.
+            read = Err(stopped_by(&Refusal::Full { needed_bytes }));
+            break;
+        }
         match lines.window() {
             Ok(window) if window.is_empty() => break,
             Ok(window) => {
@@ -90,7 +102,7 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
                 }
             }
             Err(error) => {
-                read = Err(error);
+                read = Err(Failed::from(error));
                 break;
             }
         }
@@ -100,6 +112,9 @@ fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
     read?;
     committed
 }
+
+/// A line, and what was read from it.
+type Read = (Result<Wanted, Fault>, Line);
 
 /// Reads, decides and signs a window's rows, half of them on another thread.
 pub(super) fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
@@ -116,7 +131,7 @@ pub(super) fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<
         rows.iter().map(|(wanted, _)| wanted.as_ref().is_ok_and(|wanted| names.insert(wanted.key().clone()))).collect();
     let mut rows: Vec<_> = rows.drain(..).zip(first_time).collect();
     let second = rows.split_off(rows.len() / 2);
-    let decide = |rows: Vec<((Result<Wanted, Fault>, Line), bool)>| {
+    let decide = |rows: Vec<(Read, bool)>| {
         rows.into_iter()
             .map(|((wanted, line), first_time)| {
                 let fate = match wanted {
@@ -165,13 +180,20 @@ fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), F
     let mut proposals = Vec::with_capacity(window.len());
     let mut waiting = Vec::with_capacity(window.len());
     let mut again = Vec::new();
-    let mut bytes = 0;
+    let mut moved = Vec::new();
+    let (mut bytes, mut signed_bytes) = (0, 0);
     for Prepared { line, fate } in window {
         bytes += line.bytes.len() as u64 + 1;
         match fate {
             Fate::Commit(wanted, proposal) => {
+                signed_bytes += proposal.statement.len() + proposal.disclosures.len();
                 waiting.push((line, wanted, proposal.effect));
                 proposals.push(Proposal::Entry(*proposal));
+                if signed_bytes >= COMMIT_BYTES {
+                    signed_bytes = 0;
+                    let (proposals, waiting) = (std::mem::take(&mut proposals), std::mem::take(&mut waiting));
+                    moved.append(&mut commit_some(services, job, proposals, waiting)?);
+                }
             }
             Fate::Later(wanted) => again.push((line, wanted)),
             Fate::Skipped => {
@@ -181,24 +203,34 @@ fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), F
         }
     }
     if !proposals.is_empty() {
-        let outcomes = services.store.commit_blocking(proposals, false);
-        let mut moved = Vec::new();
-        for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
-            match outcome {
-                Outcome::Committed(_) => count(job, effect),
-                Outcome::Moved(_) => moved.push((line, wanted)),
-                Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
-                other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
-            }
-        }
-        moved.append(&mut again);
-        again = moved;
+        moved.append(&mut commit_some(services, job, proposals, waiting)?);
     }
-    for (line, wanted) in again {
+    for (line, wanted) in moved.into_iter().chain(again) {
         one(services, job, &line, wanted)?;
     }
     job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     Ok(())
+}
+
+/// Commits rows together; gives those that are to be decided anew, one by one.
+fn commit_some(
+    services: &Services,
+    job: &Job,
+    proposals: Vec<Proposal>,
+    waiting: Vec<(Line, Wanted, Effect)>,
+) -> Result<Vec<(Line, Wanted)>, Failed> {
+    let mut again = Vec::new();
+    let outcomes = services.store.commit_blocking(proposals, false);
+    for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
+        match outcome {
+            Outcome::Committed(_) => count(job, effect),
+            // Too large together, perhaps not alone.
+            Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. }) => again.push((line, wanted)),
+            Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
+            other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
+        }
+    }
+    Ok(again)
 }
 
 /// Decides and commits one row, anew where others got in between.
@@ -215,7 +247,9 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
                         return Ok(());
                     }
                     Ok(Attempt::Moved) => {}
-                    Err(ServiceError::Refused(refusal)) => return Err(stopped_by(&refusal)),
+                    Err(ServiceError::Refused(refusal)) if !matches!(refusal, Refusal::TooLarge { .. }) => {
+                        return Err(stopped_by(&refusal));
+                    }
                     Err(error) => {
                         reject(job, line, of_service(&error, &job.start));
                         return Ok(());

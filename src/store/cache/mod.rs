@@ -104,10 +104,14 @@ impl AnswerCache {
     /// The answer for a name, if a true one is here.
     pub fn find(&self, class: ViewClass, name: &str, now: i64) -> Option<Answer> {
         let key = Borrowed(class, name);
-        let shelved = self.shelf.get(&key).or_else(|| self.negative.get(&key))?;
-        let fresh = shelved.answer.until == 0 || now < shelved.answer.until;
-        // GENERATION
-        (fresh && shelved.generation == self.generation(name).load(Ordering::Acquire)).then_some(shelved.answer)
+        let holds = |shelved: &Shelved| {
+            let fresh = shelved.answer.until == 0 || now < shelved.answer.until;
+            // GENERATION
+            fresh && shelved.generation == self.generation(name).load(Ordering::Acquire)
+        };
+        // What is stale on the first shelf (a record that was deleted) must not hide what holds on the other.
+        let shelved = self.shelf.get(&key).filter(holds).or_else(|| self.negative.get(&key).filter(holds))?;
+        Some(shelved.answer)
     }
 
     /// Call before reading the record store.
@@ -186,6 +190,17 @@ mod tests {
         cache.fill(fill, ViewClass::Public, "a/2", Answer { until: 105, ..answer("none") });
         assert!(cache.find(ViewClass::Public, "a/2", 104).is_some());
         assert!(cache.find(ViewClass::Public, "a/2", 105).is_none());
+    }
+
+    #[test]
+    fn a_stale_answer_does_not_hide_the_negative_one_that_holds() {
+        let cache = AnswerCache::new(1 << 20, 10, 500);
+        let fill = cache.begin("a/3");
+        cache.fill(fill, ViewClass::Public, "a/3", answer("before it was deleted"));
+        cache.changed("a/3");
+        let fill = cache.begin("a/3");
+        cache.fill(fill, ViewClass::Public, "a/3", Answer { status: 410, until: 105, ..answer("") });
+        assert_eq!(cache.find(ViewClass::Public, "a/3", 100).map(|found| found.status), Some(410));
     }
 
     #[test]

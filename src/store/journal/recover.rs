@@ -46,6 +46,8 @@ pub struct Recovered {
 impl Journal {
     /// Opens the journal in this folder, making it where there is none.
     pub fn open(medium: Arc<dyn Medium>, segment_bytes: u64, start: Start) -> Result<Recovered, JournalError> {
+        // A segment's head counts whole kibibytes: another length would not read back.
+        let segment_bytes = segment_bytes / 1024 * 1024;
         let segments = open_segments(medium.as_ref())?;
         let reader = Arc::new(Reader { segments: RwLock::new(segments.clone()) });
         let from = start.tail.unwrap_or_else(|| reader.start());

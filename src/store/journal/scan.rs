@@ -127,7 +127,8 @@ impl Scan {
 /// Whether a later group of the segment says that this one was durable.
 fn shown_durable(bytes: &[u8], seed: u32, place: &Tail, group: &GroupHeader) -> bool {
     let next = group.first_sequence + u64::from(group.frames);
-    later_watermark(bytes, place.offset as usize + group.whole_bytes(), seed) >= next
+    // The next group shows it as a rule, so this ends at once: an erased frame must not cost a walk over the segment.
+    watermarks(bytes, place.offset as usize + group.whole_bytes(), seed).any(|watermark| watermark >= next)
 }
 
 /// Whether anything was ever written behind a group. After a torn write there are zeros; behind a blanked frame stands its
@@ -138,12 +139,14 @@ fn written_after(bytes: &[u8], place: &Tail, group: &GroupHeader) -> bool {
 
 /// The highest watermark of any group head at or after an offset: the proof that something before it was durable.
 fn later_watermark(bytes: &[u8], from: usize, seed: u32) -> u64 {
+    watermarks(bytes, from, seed).max().unwrap_or(0)
+}
+
+fn watermarks(bytes: &[u8], from: usize, seed: u32) -> impl Iterator<Item = u64> {
     (from..bytes.len())
         .step_by(GROUP_ALIGNMENT)
-        .filter_map(|at| GroupHeader::decode(bytes.get(at..)?, seed))
+        .filter_map(move |at| GroupHeader::decode(bytes.get(at..)?, seed))
         .map(|group| group.durable_sequence)
-        .max()
-        .unwrap_or(0)
 }
 
 /// The group at a place, if all that must be kept of it passes and it continues the chain.

@@ -1,0 +1,131 @@
+//! What goes wrong inside the program or its configuration, and not on the disk: a panic, a drop in a runtime, a policy that
+//! was changed between two starts.
+
+mod seam;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mingpai::model::identifier::{CanonicalKey, Identifier};
+use mingpai::model::prefix::{PrefixPolicy, Prefixes, SuffixCase};
+use mingpai::model::record::Record;
+use mingpai::model::time::Timestamp;
+use mingpai::sign::StatementReader;
+use mingpai::sign::entry;
+use mingpai::store::journal::{Effect, Meta, Tail};
+use mingpai::store::{Commit, EngineChoice, Expect, GroupLimits, Observer, Outcome, Store, StoreOptions};
+use seam::disk::TestDisk;
+use seam::registry::{BLINDED, Ear, Registry, draft};
+
+fn options(segment_bytes: u64) -> StoreOptions {
+    StoreOptions {
+        folder: PathBuf::new(),
+        engine: EngineChoice::Memory,
+        segment_bytes,
+        group: GroupLimits { frames: 64, bytes: 1 << 20 },
+        queue_entries: 16,
+        checkpoint_interval: Duration::from_secs(3600),
+        reserve_bytes: 0,
+    }
+}
+
+/// An observer with a bug.
+#[derive(Default)]
+struct Panics(AtomicBool);
+
+impl Observer for Panics {
+    fn changed(&self, _name: &CanonicalKey) {}
+    fn committed(&self, _commit: &Commit, _tail: Tail) {
+        self.0.store(true, Ordering::Release);
+        panic!("a bug behind the sequencer");
+    }
+}
+
+#[test]
+fn a_panic_of_the_sequencer_is_fatal_like_a_failed_disk() {
+    let (registry, disk, ear) = (Registry::new(), TestDisk::new(1), Arc::new(Ear::default()));
+    let panics = Arc::new(Panics::default());
+    let store = Store::open_in_memory_on(
+        &options(64 * 1024),
+        disk.medium(),
+        registry.reader(),
+        Arc::<Panics>::clone(&panics),
+        Arc::<Ear>::clone(&ear),
+    );
+    let (store, _) = store.unwrap();
+    let now = Timestamp::now();
+    let first = registry.first(&format!("{BLINDED}/A"), draft("a", 10, &[], now), now);
+    let outcomes = store.commit_blocking(vec![first.propose(Expect::Absent, None)], false);
+    assert!(matches!(outcomes.as_slice(), [Outcome::Refused(_)]), "{outcomes:?}");
+    assert!(panics.0.load(Ordering::Acquire));
+    store.stop();
+    assert!(store.is_poisoned());
+    assert_eq!(ear.fatal.lock().len(), 1);
+}
+
+#[test]
+fn a_store_may_be_dropped_inside_a_runtime() {
+    let (registry, disk, ear) = (Registry::new(), TestDisk::new(2), Arc::new(Ear::default()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let opened = Store::open_in_memory_on(
+            &options(64 * 1024),
+            disk.medium(),
+            registry.reader(),
+            Arc::<Ear>::clone(&ear),
+            Arc::<Ear>::clone(&ear),
+        );
+        drop(opened.unwrap());
+    });
+    assert!(ear.fatal.lock().is_empty());
+}
+
+#[test]
+fn a_segment_length_that_is_no_whole_kibibyte_opens_again() {
+    let (registry, disk, ear) = (Registry::new(), TestDisk::new(3), Arc::new(Ear::default()));
+    let now = Timestamp::now();
+    let first = registry.first(&format!("{BLINDED}/A"), draft("a", 10, &[], now), now);
+    for turn in 0..2 {
+        let opened = Store::open_in_memory_on(
+            &options(64 * 1024 + 7),
+            disk.medium(),
+            registry.reader(),
+            Arc::<Ear>::clone(&ear),
+            Arc::<Ear>::clone(&ear),
+        );
+        let (store, _) = opened.unwrap();
+        if turn == 0 {
+            let outcomes = store.commit_blocking(vec![first.propose(Expect::Absent, None)], false);
+            assert!(matches!(outcomes.as_slice(), [Outcome::Committed(_)]), "{outcomes:?}");
+        }
+        assert!(store.row(first.key()).unwrap().is_some());
+        store.stop();
+    }
+}
+
+/// Two names that differ by a capital stay two when the prefix's policy changes, or the prefix goes.
+#[test]
+fn an_entry_reads_back_under_the_key_that_it_was_signed_with() {
+    let registry = Registry::new();
+    let policy = |suffix_case| vec![PrefixPolicy { suffix_case, ..PrefixPolicy::new(BLINDED) }];
+    let now = Timestamp::now();
+    for spelling in ["Ab", "aB"] {
+        let text = format!("{BLINDED}/{spelling}");
+        let exact = Identifier::parse(&text).unwrap().with_case_sensitive_suffix();
+        let record = Record::first(exact.clone(), draft("a", 10, &[], now), now);
+        let version = registry.version(record, Effect::Created, None);
+        for prefixes in [vec![], policy(SuffixCase::Insensitive), policy(SuffixCase::Sensitive)] {
+            let prefixes = Prefixes::new(prefixes).unwrap();
+            let read = entry::read(&version.statement, &version.disclosures, now, &prefixes).unwrap();
+            assert_eq!(read.identifier.key(), exact.key());
+        }
+    }
+    let plain = registry.first(&format!("{BLINDED}/Ab"), draft("a", 10, &[], now), now);
+    let reader = StatementReader { prefixes: Arc::new(Prefixes::new(policy(SuffixCase::Sensitive)).unwrap()) };
+    let meta = Meta::plain(now.as_seconds(), "key:test");
+    use mingpai::store::ReadStatement as _;
+    let read = reader.record(&plain.statement, &plain.disclosures, &meta).unwrap();
+    assert_eq!(read.identifier.key(), plain.key());
+}
