@@ -1,6 +1,8 @@
 //! What goes wrong inside the program or its configuration, and not on the disk: a panic, a drop in a runtime, a policy that
 //! was changed between two starts.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
+
 mod seam;
 
 use std::path::PathBuf;

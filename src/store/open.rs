@@ -18,7 +18,7 @@ use super::engine::EngineError;
 use super::handle::{Keeper, Room, Store};
 use super::journal::{Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
-use super::sequencer::{GroupLimits, Sequencer};
+use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -169,6 +169,7 @@ impl Store {
             // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
             if catch_unwind(AssertUnwindSafe(|| sequencer.run(&queue))).is_err() {
                 fatal.failed("the sequencer panicked");
+                refuse_until_stopped(&queue);
             }
         })?;
         let doubted = Arc::new(AtomicBool::new(false));
