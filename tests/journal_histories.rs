@@ -149,7 +149,7 @@ impl History<'_> {
             assert_eq!(outcomes.len(), steps.len());
             let poisoned = |outcome: &Outcome| matches!(outcome, Outcome::Refused(Refusal::Poisoned(_)));
             if outcomes.iter().any(poisoned) {
-                if !outcomes.iter().all(poisoned) {
+                if !outcomes.iter().all(poisoned) || ear.fatal.lock().is_empty() {
                     // The checkpoint thread died between: a proposal could not even be checked, and nothing was written.
                     assert!(self.disk.is_dead(), "{outcomes:?}");
                     return false;
