@@ -61,6 +61,7 @@ impl Answerer for Toy {
         let mut response = Response::new(Outbound::whole(refusal.word()));
         *response.status_mut() = match refusal {
             Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::NoSingleHost => StatusCode::BAD_REQUEST,
             Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::TooManyRequests | Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::HeadLate => StatusCode::REQUEST_TIMEOUT,
@@ -237,6 +238,16 @@ fn headers_beyond_their_limits_are_431() {
     // So large that it is not read to its end: hyper's own answer, without a body.
     let answer = talk(&stage.connect(), &large(9000));
     assert!(answer.starts_with("HTTP/1.1 431") && answer.ends_with("\r\n\r\n"), "{answer}");
+    stage.end();
+}
+
+#[test]
+fn a_request_without_exactly_one_host_is_refused() {
+    let stage = Stage1::start(patient());
+    for hosts in ["", "host: x\r\nhost: y\r\n"] {
+        let answer = talk(&stage.connect(), &format!("GET /hot HTTP/1.1\r\n{hosts}connection: close\r\n\r\n"));
+        assert!(answer.ends_with("host"), "{answer}");
+    }
     stage.end();
 }
 

@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use http::{HeaderMap, Request, Response, Uri};
+use http::header::HOST;
+use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
 
 use super::body::{Carried, Hold, Inbound, Outbound};
@@ -43,7 +44,8 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
         self.pulse.head_complete();
         let shared = &self.shared;
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        if let Some(refusal) = oversize(uri, headers, &shared.limits) {
+        let refusal = oversize(uri, headers, &shared.limits).or_else(|| without_one_host(request.version(), headers));
+        if let Some(refusal) = refusal {
             return self.refuse(refusal, &request, started);
         }
         if let Some(response) = shared.answerer.hot(method, uri, headers) {
@@ -93,6 +95,12 @@ impl<A: Answerer> Entry<A> {
             response.map(|body| Carried::held(body, hold))
         }))
     }
+}
+
+/// HTTP/1.1 needs exactly one Host (RFC 9112, section 3.2): with none or two, two servers may see two addresses.
+fn without_one_host(version: Version, headers: &HeaderMap) -> Option<Refusal> {
+    let one = version != Version::HTTP_11 || headers.get_all(HOST).iter().count() == 1;
+    (!one).then_some(Refusal::NoSingleHost)
 }
 
 /// hyper's own limits lie higher, so that these can be answered with a body.

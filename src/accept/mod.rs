@@ -57,6 +57,8 @@ pub trait Answerer: Send + Sync + 'static {
 pub enum Refusal {
     /// The request target is longer than `limits.uri_bytes`.
     UriTooLong,
+    /// An HTTP/1.1 request with no Host header, or with several.
+    NoSingleHost,
     /// More headers than `limits.header_count` or more bytes than `limits.header_bytes`.
     HeadersTooLarge,
     /// `limits.requests_in_flight` are being answered.
@@ -75,6 +77,7 @@ impl Refusal {
     pub fn word(self) -> &'static str {
         match self {
             Self::UriTooLong => "uri_too_long",
+            Self::NoSingleHost => "host",
             Self::HeadersTooLarge => "headers_too_large",
             Self::TooManyRequests => "requests_in_flight",
             Self::TooManyConnections => "connections",
