@@ -61,7 +61,7 @@ impl Answerer for Toy {
         let mut response = Response::new(Outbound::whole(refusal.word()));
         *response.status_mut() = match refusal {
             Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
-            Refusal::NoSingleHost => StatusCode::BAD_REQUEST,
+            Refusal::NoSingleHost | Refusal::OddFraming => StatusCode::BAD_REQUEST,
             Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::TooManyRequests | Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::HeadLate => StatusCode::REQUEST_TIMEOUT,
@@ -247,6 +247,21 @@ fn a_request_without_exactly_one_host_is_refused() {
     for hosts in ["", "host: x\r\nhost: y\r\n"] {
         let answer = talk(&stage.connect(), &format!("GET /hot HTTP/1.1\r\n{hosts}connection: close\r\n\r\n"));
         assert!(answer.ends_with("host"), "{answer}");
+    }
+    stage.end();
+}
+
+#[test]
+fn a_body_whose_end_is_in_doubt_is_refused_and_nothing_after_it_is_answered() {
+    let stage = Stage1::start(patient());
+    for codings in
+        ["transfer-encoding: identity\r\ntransfer-encoding: chunked\r\n", "transfer-encoding: identity, chunked\r\n"]
+    {
+        let answer = talk(
+            &stage.connect(),
+            &format!("POST /echo HTTP/1.1\r\nhost: x\r\n{codings}\r\n0\r\n\r\nGET /hot HTTP/1.1\r\nhost: x\r\n\r\n"),
+        );
+        assert!(answer.ends_with("framing"), "{answer}");
     }
     stage.end();
 }

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use http::header::HOST;
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
 
 use super::body::{Carried, Hold, Inbound, Outbound};
@@ -44,7 +44,9 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
         self.pulse.head_complete();
         let shared = &self.shared;
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let refusal = oversize(uri, headers, &shared.limits).or_else(|| without_one_host(request.version(), headers));
+        let refusal = oversize(uri, headers, &shared.limits)
+            .or_else(|| without_one_host(request.version(), headers))
+            .or_else(|| oddly_framed(headers));
         if let Some(refusal) = refusal {
             return self.refuse(refusal, &request, started);
         }
@@ -72,7 +74,11 @@ impl<A: Answerer> Entry<A> {
             self.pulse.left_unread();
         }
         self.shared.metrics.accept.refused(refusal.word());
-        let response = self.shared.answerer.refuse(refusal, request.headers());
+        let mut response = self.shared.answerer.refuse(refusal, request.headers());
+        if refusal == Refusal::OddFraming {
+            // Where its body ends is in doubt, so nothing after it may be taken for a request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let outcome = Outcome::of_status(response.status().as_u16());
         self.at_once(response, outcome, started)
     }
@@ -101,6 +107,15 @@ impl<A: Answerer> Entry<A> {
 fn without_one_host(version: Version, headers: &HeaderMap) -> Option<Refusal> {
     let one = version != Version::HTTP_11 || headers.get_all(HOST).iter().count() == 1;
     (!one).then_some(Refusal::NoSingleHost)
+}
+
+/// The only transfer coding is `chunked`, said once and without a length beside it. hyper overlooks codings before the
+/// last; a proxy in front may not, and then the two see different requests (RFC 9112, section 11.2).
+fn oddly_framed(headers: &HeaderMap) -> Option<Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next()?;
+    let plain = first.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    (!plain || headers.contains_key(CONTENT_LENGTH)).then_some(Refusal::OddFraming)
 }
 
 /// hyper's own limits lie higher, so that these can be answered with a body.

@@ -59,6 +59,8 @@ pub enum Refusal {
     UriTooLong,
     /// An HTTP/1.1 request with no Host header, or with several.
     NoSingleHost,
+    /// A transfer coding other than one `chunked`, or one beside a length. The connection is closed.
+    OddFraming,
     /// More headers than `limits.header_count` or more bytes than `limits.header_bytes`.
     HeadersTooLarge,
     /// `limits.requests_in_flight` are being answered.
@@ -78,6 +80,7 @@ impl Refusal {
         match self {
             Self::UriTooLong => "uri_too_long",
             Self::NoSingleHost => "host",
+            Self::OddFraming => "framing",
             Self::HeadersTooLarge => "headers_too_large",
             Self::TooManyRequests => "requests_in_flight",
             Self::TooManyConnections => "connections",

@@ -158,7 +158,7 @@ impl Answerer for Front {
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Outbound> {
         let code = match refusal {
             Refusal::UriTooLong => Code::UriTooLong,
-            Refusal::NoSingleHost => Code::HeaderInvalid,
+            Refusal::NoSingleHost | Refusal::OddFraming => Code::HeaderInvalid,
             Refusal::HeadersTooLarge => Code::HeadersTooLarge,
             Refusal::TooManyRequests | Refusal::TooManyConnections => Code::Overloaded,
             Refusal::HeadLate => Code::RequestTimeout,
