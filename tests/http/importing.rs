@@ -165,18 +165,18 @@ async fn an_upload_that_is_wrong_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn a_repeated_upload_finds_its_job() {
     let world = World::new().await;
-    let send = || {
-        world
-            .ask(Method::POST, &format!("/v1/imports?{}", mapping()))
-            .signed()
-            .header("idempotency-key", "upload-1")
-            .typed(NDJSON, ROWS)
-            .send()
+    let target = format!("/v1/imports?{}", mapping());
+    let send = |target: &str, rows: &'static str| {
+        world.ask(Method::POST, target).signed().header("idempotency-key", "upload-1").typed(NDJSON, rows).send()
     };
-    let first = send().await;
+    let first = send(&target, ROWS).await;
     let job = world.ended(first.header("location")).await;
-    let second = send().await;
+    let second = send(&target, ROWS).await;
     assert_eq!(second.status, 202);
     assert_eq!(second.header("location"), first.header("location"));
     assert_eq!(second.json()["rows"], job["rows"]);
+    for (target, rows) in [(target.as_str(), "{}\n"), (&format!("{target}&on_conflict=skip"), ROWS)] {
+        let other = send(target, rows).await;
+        assert_eq!((other.status.as_u16(), other.code().as_str()), (422, "idempotency_mismatch"), "{target}");
+    }
 }

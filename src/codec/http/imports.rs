@@ -35,16 +35,21 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let mut start = question(&Query::of(&call.uri, &PARAMETERS)?, desk.limits.json_depth)?;
     start.idempotency_key = idempotency_key(&call.headers)?;
     body::expect_type(&call.headers, &LINES)?;
-    let expansion = Expansion::of(&call.headers)?;
+    let mut expansion = Expansion::of(&call.headers)?;
     let asked = call.permit(&pass, start)?;
     let begun = desk.services.begin_import(asked).await?;
     call.laps.end(Stage::Service);
     let mut pieces = Pieces::of(call.body);
     let view = match begun {
-        Begun::Known(view) => {
-            // The same upload once more: it is taken off the wire, and the job that it became is told.
-            while pieces.next().await.transpose()?.is_some() {}
-            view
+        // The same upload once more: it is taken off the wire, and the job that it became is told.
+        Begun::Known(mut repeat) => {
+            while let Some(mut piece) = pieces.next().await.transpose()? {
+                while !piece.is_empty() {
+                    repeat.take(&expansion.take(&mut piece)?);
+                }
+            }
+            repeat.take(&expansion.end()?);
+            repeat.end()?
         }
         Begun::Upload(upload) => {
             let received = receive(pieces, expansion, *upload).await?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use super::claim::Claim;
+use super::repeat::{Repeat, Seal};
 use super::{ReadJob, StartImport};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
@@ -52,6 +53,9 @@ pub struct JobView {
     pub ended: Option<Timestamp>,
     /// Why it failed as a whole; a stable code and a sentence.
     pub failure: Option<Failure>,
+    /// What was uploaded, as one digest; absent without an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<String>,
 }
 
 /// Why a job failed as a whole.
@@ -92,6 +96,7 @@ pub(super) struct Job {
     pub start: StartImport,
     pub principal: String,
     pub bytes: u64,
+    pub upload: Option<String>,
     pub bytes_done: AtomicU64,
     pub total: AtomicU64,
     pub registered: AtomicU64,
@@ -130,6 +135,7 @@ pub struct Upload {
     /// Says how many bytes are missing to the reserve that the record store needs.
     short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     file: tokio::fs::File,
+    seal: Option<Seal>,
     bytes: u64,
     limit: u64,
     start: StartImport,
@@ -140,8 +146,8 @@ pub struct Upload {
 pub enum Begun {
     /// Send the bytes.
     Upload(Box<Upload>),
-    /// The same idempotency key has this job already.
-    Known(JobView),
+    /// The same idempotency key has a job already: send the bytes, to see whether it is the same upload.
+    Known(Box<Repeat>),
 }
 
 impl Services {
@@ -151,7 +157,7 @@ impl Services {
         let id = job_id(&principal.id, start.idempotency_key.as_deref())?;
         let folder = self.settings.imports_folder.join(&id);
         if let Some(view) = self.job_view(&id)? {
-            return Ok(Begun::Known(view));
+            return Ok(Begun::Known(Box::new(Repeat { seal: Seal::of(&start)?, view })));
         }
         if self.imports.known.lock().len() >= MOST_JOBS {
             return Err(ServiceError::Refused(Refusal::Busy));
@@ -163,7 +169,8 @@ impl Services {
         })?;
         let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
         let (limit, short_of, principal) = (self.settings.import_bytes, self.store.room(), principal.id);
-        let upload = Upload { id, folder, claim, short_of, file, bytes: 0, limit, start, principal };
+        let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
+        let upload = Upload { id, folder, claim, short_of, file, seal, bytes: 0, limit, start, principal };
         Ok(Begun::Upload(Box::new(upload)))
     }
 
@@ -179,6 +186,7 @@ impl Services {
             start: upload.start,
             principal: upload.principal,
             bytes: upload.bytes,
+            upload: upload.seal.map(Seal::hex),
             bytes_done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             registered: AtomicU64::new(0),
@@ -282,6 +290,9 @@ impl Upload {
         if let Some(needed_bytes) = (self.short_of)() {
             return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
         }
+        if let Some(seal) = &mut self.seal {
+            seal.take(bytes);
+        }
         self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))
     }
 
@@ -314,6 +325,7 @@ impl Job {
             started: self.started,
             ended: end.as_ref().map(|end| end.at),
             failure: end.and_then(|end| end.failure),
+            upload: self.upload.clone(),
         }
     }
 

@@ -10,6 +10,7 @@ mod claim;
 mod job;
 mod lines;
 mod mapping;
+mod repeat;
 mod row;
 mod run;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use job::{Begun, ErrorRow, Failure, JobState, JobView, Jobs, RowCounts, Upload};
 pub use mapping::{Mapping, MappingError};
+pub use repeat::Repeat;
 pub use row::ReadRow;
 
 use crate::model::permitted::{Action, Asks};
