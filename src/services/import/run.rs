@@ -302,13 +302,18 @@ pub(super) fn count(job: &Job, effect: Effect) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What is told of a line over the limit: enough to find it. It could not be given back whole, and files of such lines
+/// would double what an upload takes of the disk.
+const TOLD_OF_CUT: usize = 1024;
+
 pub(super) fn reject(job: &Job, line: &Line, fault: Fault) {
+    let told = if line.cut { line.bytes.get(..TOLD_OF_CUT) } else { None };
     job.reject(&ErrorRow {
         line: line.number,
         column: fault.column,
         code: fault.code,
         zh: fault.text.zh,
         en: fault.text.en,
-        row: String::from_utf8_lossy(&line.bytes).into_owned(),
+        row: String::from_utf8_lossy(told.unwrap_or(&line.bytes)).into_owned(),
     });
 }
