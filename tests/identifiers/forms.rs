@@ -178,5 +178,8 @@ fn a_name_read_as_one_of_a_scheme_may_leave_out_the_tag() {
     }
     let wrong = Identifier::parse_as(Scheme::Gs1, "88.118.8/x").unwrap_err();
     assert_eq!(wrong, IdentifierError::WrongScheme { wanted: Scheme::Gs1, found: Scheme::Vaa });
-    assert_eq!(Identifier::parse_as(Scheme::Gs1, "00002220").unwrap_err().code(), "identifier_bad_check_digit");
+    for text in ["00002220", "414/5412345000014", "gs1:414/5412345000014", "https://id.example/414/5412345000014"] {
+        let code = Identifier::parse_as(Scheme::Gs1, text).unwrap_err().code();
+        assert_eq!(code, "identifier_bad_check_digit", "{text}");
+    }
 }

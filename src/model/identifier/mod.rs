@@ -70,11 +70,17 @@ impl Identifier {
         };
         if scheme.is_tagged() && text.len() <= MAX_IDENTIFIER_BYTES {
             let tagged = Self::parse(&format!("{scheme}:{text}"));
-            // A name that is whole in another scheme is told so, rather than why it is none of this one.
-            return if matches!(found, IdentifierError::WrongScheme { .. }) {
-                tagged.map_err(|_| found)
-            } else {
-                tagged
+            let is_whole_elsewhere = matches!(found, IdentifierError::WrongScheme { .. });
+            // `gs1:414/…` and `https://…` say their scheme, so a second tag in front would hide what is wrong with them.
+            let is_tagged =
+                text.contains("://") || text.strip_prefix(scheme.as_str()).is_some_and(|rest| rest.starts_with(':'));
+            return match tagged {
+                Ok(identifier) => Ok(identifier),
+                // Only its last digit is wrong: `414/…` with it is a GLN, though a Handle may look like that too.
+                Err(error @ IdentifierError::BadCheckDigit { .. }) => Err(error),
+                // A name that is whole in another scheme is told so, rather than why it is none of this one.
+                Err(_) if is_whole_elsewhere || is_tagged => Err(found),
+                Err(error) => Err(error),
             };
         }
         Err(found)
