@@ -14,8 +14,9 @@ use crate::store::{Outcome, Proposal};
 
 /// The most rows, so that they fit into memory; the group's bytes are checked too.
 const ATOMIC_ROWS: usize = 100_000;
-/// The most bytes of all rows: more than a group of the journal takes.
-const ATOMIC_BYTES: usize = 128 << 20;
+/// The most bytes of all rows. Signed they grow by a third and more, and a group of the journal takes 64 MiB as it comes: what
+/// is over this would be read and signed, many times its size in memory, only to be refused.
+const ATOMIC_BYTES: usize = 48 << 20;
 
 /// Registers every row of the file, or leaves all as it was.
 pub(super) fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
