@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, LabelValueEncoder,
-};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -54,9 +52,6 @@ pub struct CacheMetrics {
     /// "No such identifier", answered from the cache.
     pub negative_hits: Arc<ShardedCounter>,
     pub misses: Arc<ShardedCounter>,
-    /// Fills that lost against a commit.
-    pub raced_fills: Counter,
-    pub evictions: Counter,
     pub bytes: Level,
     pub entries: Level,
 }
@@ -66,15 +61,12 @@ pub struct CacheMetrics {
 pub struct JournalMetrics {
     /// The last durable sequence.
     pub sequence: Level,
-    pub bytes: Level,
     pub queue_entries: Level,
     pub group_entries: Histogram,
     pub group_bytes: Histogram,
     /// Of each fdatasync.
     pub sync_seconds: Histogram,
-    /// Entries built and signed again because their record had moved.
-    pub resigned: Counter,
-    /// 1 after a failed sync or a full disk.
+    /// 1 after a failure that needs a restart.
     pub poisoned: Level,
 }
 
@@ -82,12 +74,10 @@ impl Default for JournalMetrics {
     fn default() -> Self {
         Self {
             sequence: Level::default(),
-            bytes: Level::default(),
             queue_entries: Level::default(),
             group_entries: Histogram::new(exponential_buckets(1.0, 2.0, 13)),
             group_bytes: Histogram::new(exponential_buckets(1024.0, 4.0, 9)),
             sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 15)),
-            resigned: Counter::default(),
             poisoned: Level::default(),
         }
     }
@@ -98,46 +88,12 @@ impl Default for JournalMetrics {
 pub struct RecordMetrics {
     pub applied_sequence: Level,
     pub disk_bytes: Level,
-    pub checkpoints: Counter,
 }
 
 /// Counted by imports.
 #[derive(Clone, Debug, Default)]
 pub struct ImportMetrics {
     pub running: Level,
-    rows: Family<RowLabels, Counter>,
-}
-
-impl ImportMetrics {
-    pub fn rows(&self, outcome: RowOutcome, count: u64) {
-        self.rows.get_or_create(&RowLabels { outcome }).inc_by(count);
-    }
-}
-
-/// What became of an imported row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RowOutcome {
-    Registered,
-    Updated,
-    Skipped,
-    Failed,
-}
-
-impl EncodeLabelValue for RowOutcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        match self {
-            Self::Registered => "registered",
-            Self::Updated => "updated",
-            Self::Skipped => "skipped",
-            Self::Failed => "failed",
-        }
-        .encode(encoder)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RowLabels {
-    outcome: RowOutcome,
 }
 
 impl AcceptMetrics {
@@ -164,8 +120,6 @@ impl CacheMetrics {
             ("cache_negative_hits", "Unknown identifiers answered from the cache", Arc::clone(&self.negative_hits)),
             ("cache_misses", "Resolutions that had to read the record store", Arc::clone(&self.misses)),
         ])));
-        registry.register("cache_raced_fills", "Fills that lost against a commit", self.raced_fills.clone());
-        registry.register("cache_evictions", "Answers dropped to make room", self.evictions.clone());
         registry.register("cache_bytes", "Bytes of cached answers", self.bytes.clone());
         registry.register("cache_entries", "Cached answers", self.entries.clone());
     }
@@ -174,16 +128,10 @@ impl CacheMetrics {
 impl JournalMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("journal_sequence", "Sequence of the last durable frame", self.sequence.clone());
-        registry.register("journal_bytes", "Bytes of the journal on disk", self.bytes.clone());
         registry.register("journal_queue_entries", "Writes that wait for the sequencer", self.queue_entries.clone());
         registry.register("journal_group_entries", "Entries made durable by one sync", self.group_entries.clone());
         registry.register("journal_group_bytes", "Bytes made durable by one sync", self.group_bytes.clone());
         registry.register("journal_sync_seconds", "Duration of a sync", self.sync_seconds.clone());
-        registry.register(
-            "journal_resigned",
-            "Entries signed again because their record had moved",
-            self.resigned.clone(),
-        );
         registry.register("journal_poisoned", "1 when writes have stopped after a failure", self.poisoned.clone());
     }
 }
@@ -196,14 +144,12 @@ impl RecordMetrics {
             self.applied_sequence.clone(),
         );
         registry.register("records_disk_bytes", "Bytes of the record store on disk", self.disk_bytes.clone());
-        registry.register("records_checkpoints", "Checkpoints of the record store", self.checkpoints.clone());
     }
 }
 
 impl ImportMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("imports_running", "Imports running now", self.running.clone());
-        registry.register("import_rows", "Rows of imports by what became of them", self.rows.clone());
     }
 }
 

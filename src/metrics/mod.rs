@@ -9,15 +9,11 @@ mod histogram;
 mod request;
 mod shard;
 
-use std::fmt;
 use std::sync::Arc;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-pub use groups::{AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics, RowOutcome};
+pub use groups::{AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics};
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
@@ -72,32 +68,6 @@ impl Metrics {
     }
 }
 
-impl Metrics {
-    /// Adds a number that is read when the metrics are rendered, such as a size that its owner keeps anyway.
-    pub fn watch(&mut self, name: &'static str, help: &'static str, read: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.registry.register_collector(Box::new(Watched { name, help, read: Box::new(read) }));
-    }
-}
-
-struct Watched {
-    name: &'static str,
-    help: &'static str,
-    read: Box<dyn Fn() -> u64 + Send + Sync>,
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
-    }
-}
-
-impl Collector for Watched {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let value = ConstGauge::new((self.read)());
-        value.encode(encoder.encode_descriptor(self.name, self.help, None, value.metric_type())?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -106,15 +76,13 @@ mod tests {
 
     #[test]
     fn everything_counted_is_rendered_under_its_name() {
-        let mut metrics = Metrics::new();
-        metrics.watch("process_threads", "Threads", || 7);
+        let metrics = Metrics::new();
         metrics.requests.record(Stage::Total, Transport::Http1, Outcome::Hit, Duration::from_micros(3));
         metrics.accept.refused("connections");
         metrics.accept.connections.set(5);
         metrics.cache.hits.add(2);
         metrics.journal.sequence.set(99);
         metrics.journal.sync_seconds.observe(0.002);
-        metrics.import.rows(RowOutcome::Failed, 1);
         let text = metrics.render();
         for line in [
             "mingpai_request_seconds_bucket{le=\"0.000005\",stage=\"total\",transport=\"http1\",outcome=\"hit\"} 1",
@@ -124,8 +92,6 @@ mod tests {
             "mingpai_cache_hits_total 2",
             "mingpai_journal_sequence 99",
             "mingpai_journal_sync_seconds_count 1",
-            "mingpai_import_rows_total{outcome=\"failed\"} 1",
-            "mingpai_process_threads 7",
         ] {
             assert!(text.contains(line), "{line} is missing from\n{text}");
         }

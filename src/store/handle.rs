@@ -153,6 +153,11 @@ impl Store {
         Arc::clone(&self.room)
     }
 
+    /// Commits that wait for the sequencer.
+    pub fn queue_entries(&self) -> usize {
+        self.jobs.len()
+    }
+
     /// Bytes of the record store on disk.
     pub fn engine_bytes(&self) -> u64 {
         self.engine.disk_bytes()

@@ -200,3 +200,20 @@ async fn only_streams_may_be_longer_than_documents() {
     assert!(limit(Method::POST, "/v1/resolve", "application/x-ndjson") > document);
     assert!(limit(Method::POST, "/v1/imports?atomic=1", "application/x-ndjson") > document);
 }
+
+#[tokio::test]
+async fn sizes_in_the_metrics_are_those_of_now() {
+    let world = World::new().await;
+    world.register("88.999.1/a", &part("a")).await;
+    world.get("/v1/resolve/88.999.1/a").send().await;
+    let text = world.get("/metrics").send().await.text();
+    let value = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{name} is missing from\n{text}")).parse().unwrap()
+    };
+    assert_eq!(value("mingpai_cache_entries"), 1);
+    assert!(value("mingpai_cache_bytes") > 0);
+    assert_eq!(value("mingpai_journal_poisoned"), 0);
+    assert_eq!(value("mingpai_imports_running"), 0);
+    assert_eq!(value("mingpai_journal_queue_entries"), 0);
+}

@@ -41,8 +41,20 @@ pub(super) async fn readyz(desk: Arc<Desk>, _call: Call) -> Reply {
 }
 
 pub(super) async fn metrics(desk: Arc<Desk>, _call: Call) -> Reply {
+    gauge(&desk);
     let body = Body::from(desk.metrics.render());
     Ok(reply::of_type(MEDIA_TYPE, StatusCode::OK, Keep::Never, body))
+}
+
+/// Reads the sizes that their owners keep anyway.
+fn gauge(desk: &Desk) {
+    let (services, metrics) = (&desk.services, &desk.metrics);
+    metrics.cache.bytes.set(services.cache.bytes());
+    metrics.cache.entries.set(services.cache.len() as u64);
+    metrics.journal.queue_entries.set(services.store.queue_entries() as u64);
+    metrics.journal.poisoned.set(u64::from(services.store.is_poisoned()));
+    metrics.records.disk_bytes.set(services.store.engine_bytes());
+    metrics.import.running.set(services.imports.running() as u64);
 }
 
 /// The public halves of the keys that sign entries, each with the registry indexes that it may sign.

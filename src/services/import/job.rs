@@ -121,6 +121,11 @@ impl Jobs {
         Jobs { known: Mutex::new(HashMap::new()), turns: crossbeam_channel::bounded(parallel.max(1)) }
     }
 
+    /// Jobs that have not ended; those that wait for their turn too.
+    pub fn running(&self) -> usize {
+        self.known.lock().len()
+    }
+
     /// Its file tells from now on.
     pub(super) fn forget(&self, id: &str) {
         self.known.lock().remove(id);

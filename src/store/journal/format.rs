@@ -19,10 +19,6 @@ pub const GROUP_HEADER_BYTES: usize = 88;
 pub const FRAME_HEADER_BYTES: usize = 24;
 /// Groups begin at multiples of this, so that the search for a later group after damage is cheap and complete.
 pub const GROUP_ALIGNMENT: usize = 8;
-/// The most bytes of one frame's part: a statement is a leaf of the tree (C2SP tlog-tiles: a u16 length).
-pub const MAX_STATEMENT_BYTES: usize = 65_535;
-/// The most bytes of a frame's disclosures; a group must fit into a segment.
-pub const MAX_DISCLOSURES_BYTES: usize = 4 << 20;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"MPJSEG01";
 const GROUP_MAGIC: u32 = u32::from_le_bytes(*b"MPJG");
