@@ -180,3 +180,44 @@ async fn a_repeated_upload_finds_its_job() {
         assert_eq!((other.status.as_u16(), other.code().as_str()), (422, "idempotency_mismatch"), "{target}");
     }
 }
+
+/// Rows enough for several windows (1,024 rows each) that are prepared beside one another.
+const NAMES: usize = 1_500;
+
+fn rows_twice(second: &str) -> String {
+    let row = |at: usize, name: &str| {
+        format!(
+            "{{\"identifier\":\"88.999.1/{at}\",\"values\":[{{\"index\":1,\"type\":\"n\",\"data\":\"{name}\"}}]}}\n"
+        )
+    };
+    let first = (0..NAMES).map(|at| row(at, "first"));
+    first.chain((0..NAMES).map(|at| row(at, second))).collect()
+}
+
+#[tokio::test]
+async fn the_last_row_of_a_name_wins_however_far_from_the_first() {
+    let world = World::new().await;
+    let job = world.import("on_conflict=update", NDJSON, rows_twice("second")).await;
+    let each = NAMES as u64;
+    assert_eq!(job["rows"], json!({"total": 2 * each, "registered": each, "updated": each, "skipped": 0, "failed": 0}));
+    for at in 0..NAMES {
+        let record = world.get(&format!("/v1/records/88.999.1/{at}")).send().await.json();
+        assert_eq!((&record["version"], &record["values"][0]["data"]["value"]), (&json!(2), &json!("second")), "{at}");
+    }
+    let again = world.import("on_conflict=error", NDJSON, rows_twice("second")).await;
+    assert_eq!((&again["rows"]["failed"], &again["rows"]["skipped"]), (&json!(each), &json!(each)));
+}
+
+#[tokio::test]
+async fn an_atomic_import_with_a_name_twice_registers_nothing_however_far_apart() {
+    let world = World::new().await;
+    let job = world.import("atomic=1&on_conflict=update", NDJSON, rows_twice("second")).await;
+    assert_eq!((&job["state"], &job["rows"]["registered"]), (&json!("failed"), &json!(0)), "{job}");
+    let lines = world.get(job["errors"].as_str().unwrap()).signed().send().await.text();
+    let rows: Vec<Json> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), NAMES);
+    for (at, row) in rows.iter().enumerate() {
+        assert_eq!((&row["line"], &row["code"]), (&json!(NAMES + at + 1), &json!("duplicate_in_file")));
+    }
+    assert_eq!(world.get("/v1/records/88.999.1/0").send().await.status, 404);
+}

@@ -1,12 +1,13 @@
 //! An atomic import: all rows in one group, or none.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::job::Job;
-use super::lines::{Line, Lines};
+use super::lines::Line;
 use super::row::{Fault, Wanted, of_service};
-use super::run::{Failed, Fate, Prepared, complaint, count, failed, prepare, reject, stopped_by};
+use super::run::{Failed, Fate, Prepared, complaint, count, failed, in_lanes, reject, stopped_by};
+use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
 use crate::services::Services;
 use crate::store::journal::Effect;
@@ -16,30 +17,40 @@ use crate::store::{Outcome, Proposal};
 const ATOMIC_ROWS: usize = 100_000;
 /// The most bytes of all rows. Signed they grow by a third and more, and a group of the journal takes 64 MiB as it comes: what
 /// is over this would be read and signed, many times its size in memory, only to be refused.
-const ATOMIC_BYTES: usize = 48 << 20;
+const ATOMIC_BYTES: u64 = 48 << 20;
 
 /// Registers every row of the file, or leaves all as it was.
-pub(super) fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
-    let rows = all_lines(services, job)?;
-    let (mut proposals, mut waiting) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    let (mut skipped, mut rejected) = (0, 0);
-    for Prepared { line, fate } in prepare(services, job, rows) {
-        match fate {
-            Fate::Commit(wanted, proposal) => {
-                waiting.push((line, proposal.effect, wanted));
-                proposals.push(Proposal::Entry(*proposal));
-            }
-            Fate::Skipped => skipped += 1,
-            Fate::Later(_) => {
-                reject(job, &line, twice());
-                rejected += 1;
-            }
-            Fate::Failed(fault) => {
-                reject(job, &line, fault);
-                rejected += 1;
+pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
+    if job.bytes > ATOMIC_BYTES {
+        return Err(too_large());
+    }
+    let (mut proposals, mut waiting) = (Vec::new(), Vec::new());
+    let mut names: HashSet<CanonicalKey> = HashSet::new();
+    let (mut rows, mut skipped, mut rejected) = (0, 0, 0);
+    in_lanes(services, job, |window| {
+        rows += window.len();
+        if rows > ATOMIC_ROWS {
+            return Err(too_large());
+        }
+        for Prepared { line, fate } in window {
+            match fate {
+                Fate::Commit(wanted, proposal) if names.insert(wanted.key().clone()) => {
+                    waiting.push((line, proposal.effect, wanted));
+                    proposals.push(Proposal::Entry(*proposal));
+                }
+                Fate::Skipped => skipped += 1,
+                Fate::Commit(..) | Fate::Later(_) => {
+                    reject(job, &line, twice());
+                    rejected += 1;
+                }
+                Fate::Failed(fault) => {
+                    reject(job, &line, fault);
+                    rejected += 1;
+                }
             }
         }
-    }
+        Ok(())
+    })?;
     if rejected == 0 && !proposals.is_empty() {
         rejected = commit(services, job, proposals, waiting)?;
     }
@@ -56,30 +67,16 @@ pub(super) fn atomic(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Fai
     Ok(())
 }
 
-fn all_lines(services: &Services, job: &Job) -> Result<Vec<Line>, Failed> {
-    let mut lines = Lines::open(job, services.settings.line_bytes)?;
-    let mut rows = Vec::new();
-    let mut bytes = 0;
-    loop {
-        let window = lines.window()?;
-        if window.is_empty() {
-            return Ok(rows);
-        }
-        job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
-        bytes += window.iter().map(|line| line.bytes.len()).sum::<usize>();
-        rows.extend(window);
-        if rows.len() > ATOMIC_ROWS || bytes > ATOMIC_BYTES {
-            return Err(failed(
-                "import_too_large",
-                Text::new(
-                    format!("原子导入最多 {ATOMIC_ROWS} 行、{ATOMIC_BYTES} 字节：请拆分或不用 atomic"),
-                    format!(
-                        "an atomic import takes {ATOMIC_ROWS} rows of {ATOMIC_BYTES} bytes: split it, or import row by row"
-                    ),
-                ),
-            ));
-        }
-    }
+fn too_large() -> Failed {
+    failed(
+        "import_too_large",
+        Text::new(
+            format!("原子导入最多 {ATOMIC_ROWS} 行、{ATOMIC_BYTES} 字节：请拆分或不用 atomic"),
+            format!(
+                "an atomic import takes {ATOMIC_ROWS} rows of {ATOMIC_BYTES} bytes: split it, or import row by row"
+            ),
+        ),
+    )
 }
 
 /// Commits all proposals as one; gives how many rows were in the way.

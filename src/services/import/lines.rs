@@ -9,7 +9,7 @@ use super::job::Job;
 /// comes between two windows hardly waits.
 const WINDOW_ROWS: usize = 1024;
 /// Bytes of a window's rows, so that long lines fill neither the memory nor a group of the journal.
-const WINDOW_BYTES: usize = 4 << 20;
+const WINDOW_BYTES: usize = 2 << 20;
 
 /// A line as it came.
 pub(super) struct Line {

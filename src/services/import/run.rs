@@ -1,12 +1,13 @@
-//! The work of a job: read lines, decide and sign them on two threads, commit them window by window.
+//! The work of a job: read lines, decide and sign them in lanes beside one another, commit them window by window.
 //!
-//! While one window is being committed the next is being prepared. Rows keep their order where it matters: a name that
-//! occurs twice in a window is decided the second time after the first is committed.
+//! While one window is being committed the next ones are being prepared. Rows keep their order where it matters: windows
+//! are committed in the order of the file; a name that occurs twice in a window is decided the second time after the
+//! first is committed, and one that a window before has changed meanwhile is decided anew.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -74,88 +75,87 @@ pub(super) fn failed(code: &str, text: Text) -> Failed {
     Failed(Failure { code: code.to_owned(), zh: text.zh, en: text.en })
 }
 
-fn row_by_row(services: &Arc<Services>, job: &Arc<Job>) -> Result<(), Failed> {
+fn row_by_row(services: &Services, job: &Job) -> Result<(), Failed> {
+    in_lanes(services, job, |window| commit(services, job, window))
+}
+
+/// Threads that decide and sign: as many as there are cores, no more than the committing thread can keep up with.
+const MOST_LANES: usize = 4;
+
+/// Reads the file window by window, prepares the windows in lanes beside one another, and hands them on in their order.
+///
+/// ```text
+/// reader -> lane 0: windows 0, 2, 4, ... \
+///        -> lane 1: windows 1, 3, 5, ... -> take: 0, 1, 2, 3, ...
+/// ```
+///
+/// Each channel holds one window, so memory is bounded by three windows a lane. Who ends early drops its channels, and
+/// all others end with it.
+pub(super) fn in_lanes(
+    services: &Services,
+    job: &Job,
+    mut take: impl FnMut(Vec<Prepared>) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_LANES);
     let mut lines = Lines::open(job, services.settings.line_bytes)?;
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (prepared, to_commit) = bounded::<Vec<Prepared>>(1);
-    let committer = {
-        let (services, job, stopped) = (Arc::clone(services), Arc::clone(job), Arc::clone(&stopped));
-        std::thread::Builder::new().name("import-commit".to_owned()).spawn(move || {
-            let outcome = to_commit.iter().try_for_each(|window| commit(&services, &job, window));
-            stopped.store(true, Ordering::Release);
-            outcome
-        })?
-    };
-    let mut read = Ok(());
-    while !stopped.load(Ordering::Acquire) {
+    std::thread::scope(|scope| {
+        let (mut entries, mut exits) = (Vec::with_capacity(lanes), Vec::with_capacity(lanes));
+        for _ in 0..lanes {
+            let (entry, windows) = bounded::<Vec<Line>>(1);
+            let (prepared, exit) = bounded::<Vec<Prepared>>(1);
+            entries.push(entry);
+            exits.push(exit);
+            let lane = move || {
+                for window in windows {
+                    if prepared.send(prepare(services, job, window)).is_err() {
+                        break;
+                    }
+                }
+            };
+            std::thread::Builder::new().name("import-sign".to_owned()).spawn_scoped(scope, lane)?;
+        }
+        let reader = move || read_windows(services, job, &mut lines, &entries);
+        let reader = std::thread::Builder::new().name("import-read".to_owned()).spawn_scoped(scope, reader)?;
+        let taken = exits.iter().cycle().map_while(|exit| exit.recv().ok()).try_for_each(&mut take);
+        drop(exits);
+        let read = reader.join().unwrap_or_else(|_| Err(internal("the reading thread panicked")));
+        taken.and(read)
+    })
+}
+
+fn read_windows(
+    services: &Services,
+    job: &Job,
+    lines: &mut Lines,
+    entries: &[Sender<Vec<Line>>],
+) -> Result<(), Failed> {
+    for entry in entries.iter().cycle() {
         if let Some(needed_bytes) = (services.store.room())() {
             // Also rows that are only noted as wrong take room.
-            read = Err(stopped_by(&Refusal::Full { needed_bytes }));
+            return Err(stopped_by(&Refusal::Full { needed_bytes }));
+        }
+        let window = lines.window()?;
+        job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
+        if window.is_empty() || entry.send(window).is_err() {
             break;
         }
-        match lines.window() {
-            Ok(window) if window.is_empty() => break,
-            Ok(window) => {
-                job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
-                if prepared.send(prepare(services, job, window)).is_err() {
-                    break;
-                }
-            }
-            Err(error) => {
-                read = Err(Failed::from(error));
-                break;
-            }
-        }
     }
-    drop(prepared);
-    let committed = committer.join().map_err(|_| internal("the committing thread panicked"))?;
-    read?;
-    committed
+    Ok(())
 }
 
-/// A line, and what was read from it.
-type Read = (Result<Wanted, Fault>, Line);
-
-/// Reads, decides and signs a window's rows, half of them on another thread.
-pub(super) fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
+/// Reads, decides and signs a window's rows.
+fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
     let now = Timestamp::now();
-    let mut first = window;
-    let second = first.split_off(first.len() / 2);
-    let wanted = |lines: Vec<Line>| {
-        lines.into_iter().map(|line| (read(services, &job.start, &line, now), line)).collect::<Vec<_>>()
+    let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(window.len());
+    let prepare_row = |line: Line| {
+        let fate = match read(services, &job.start, &line, now) {
+            Err(fault) => Fate::Failed(fault),
+            Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
+            Ok(wanted) => decided(services, job, wanted),
+        };
+        Prepared { line, fate }
     };
-    let mut rows = both(first, second, &wanted);
-    // Names that occur twice are found in the order of the file, before anything is decided.
-    let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(rows.len());
-    let first_time: Vec<bool> =
-        rows.iter().map(|(wanted, _)| wanted.as_ref().is_ok_and(|wanted| names.insert(wanted.key().clone()))).collect();
-    let mut rows: Vec<_> = rows.drain(..).zip(first_time).collect();
-    let second = rows.split_off(rows.len() / 2);
-    let decide = |rows: Vec<(Read, bool)>| {
-        rows.into_iter()
-            .map(|((wanted, line), first_time)| {
-                let fate = match wanted {
-                    Err(fault) => Fate::Failed(fault),
-                    Ok(wanted) if !first_time => Fate::Later(wanted),
-                    Ok(wanted) => decided(services, job, wanted),
-                };
-                Prepared { line, fate }
-            })
-            .collect::<Vec<_>>()
-    };
-    both(rows, second, &decide)
-}
-
-fn both<T: Send, U: Send>(first: Vec<T>, second: Vec<T>, work: &(impl Fn(Vec<T>) -> Vec<U> + Sync)) -> Vec<U> {
-    std::thread::scope(|scope| {
-        let second = scope.spawn(|| work(second));
-        let mut done = work(first);
-        match second.join() {
-            Ok(rest) => done.extend(rest),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-        done
-    })
+    window.into_iter().map(prepare_row).collect()
 }
 
 fn read(services: &Services, start: &StartImport, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
