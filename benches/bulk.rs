@@ -1,11 +1,14 @@
-//! Bulk registration, reopening and memory of one node, in process: `cargo bench --bench bulk -- RECORDS [FOLDER]`.
+//! Bulk registration, reopening and memory of one node, in process: `cargo bench --bench bulk -- all RECORDS [FOLDER]`.
 //!
 //! Prints one line a figure: rows a second, bytes on disk against bytes of entries, resident memory, and the seconds that
-//! opening takes after a clean stop, after a kill, and with the record store gone. Not a test: figures only.
+//! opening takes after a clean stop, after a kill, and with the record store gone. `import` stops after the import;
+//! `peer` is sled alone, unsigned, with values of 540 bytes (`benches/peers/run` sets the two against one another).
+//! Not a test: figures only.
 
 #![expect(clippy::expect_used, reason = "a measurement that fails has nothing to tell")]
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,31 +32,58 @@ impl EncodeResolution for NoEncoder {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if let [mode, folder] = arguments.as_slice()
-        && mode == "reopen"
-    {
-        reopen(Path::new(folder));
-        return;
-    }
-    let records: u64 = arguments.first().and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let throwaway = tempfile::tempdir().expect("a temporary folder");
-    let folder = arguments.get(1).map_or_else(|| throwaway.path().to_owned(), PathBuf::from);
-    import(records, &folder);
-    for what in ["after a clean stop", "after a clean stop"] {
-        println!("reopen {what}");
-        child(&["reopen", &folder.to_string_lossy()], false);
+    let folder = arguments.get(2).map_or_else(|| throwaway.path().to_owned(), PathBuf::from);
+    let records: u64 = arguments.get(1).and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    match arguments.first() {
+        None | Some(&"all") => all(records, &folder),
+        Some(&"import") => import(0..records, &folder),
+        Some(&"more") => import(records..2 * records, &folder),
+        Some(&"peer") => peer(records, &folder),
+        Some(&"reopen") => reopen(&folder),
+        Some(other) => println!("{other}: one of all, import, more, peer, reopen is expected"),
     }
-    println!("killed right after opening; then reopen");
-    child(&["reopen", &folder.to_string_lossy()], true);
-    child(&["reopen", &folder.to_string_lossy()], false);
-    println!("record store gone; then reopen");
-    std::fs::remove_dir_all(folder.join("records")).expect("remove the record store");
-    child(&["reopen", &folder.to_string_lossy()], false);
 }
 
-fn child(arguments: &[&str], kill: bool) {
+fn all(records: u64, folder: &Path) {
+    import(0..records, folder);
+    for what in ["after a clean stop", "after a clean stop"] {
+        println!("reopen {what}");
+        child("reopen", records, folder, false);
+    }
+    println!("killed right after opening; then reopen");
+    child("reopen", records, folder, true);
+    child("reopen", records, folder, false);
+    println!("killed while importing more; then reopen");
+    child("more", records, folder, true);
+    child("reopen", records, folder, false);
+    println!("checkpoint gone, so that all is scanned and checked as after a power cut; then reopen");
+    std::fs::remove_file(folder.join("journal/checkpoint")).expect("remove the checkpoint");
+    child("reopen", records, folder, false);
+    println!("record store gone, as after a power cut that it did not survive; then reopen");
+    std::fs::remove_dir_all(folder.join("records")).expect("remove the record store");
+    child("reopen", records, folder, false);
+}
+
+/// sled alone: keys of 24 bytes spread as the rows are, values of 540 bytes, no signature, no fsync but the last flush.
+fn peer(records: u64, folder: &Path) {
+    let db = sled::Config::new().path(folder.join("peer")).open().expect("sled");
+    let started = Instant::now();
+    let mut value = vec![0; 540];
+    for at in 0..records {
+        value[..8].copy_from_slice(&at.to_le_bytes());
+        db.insert(format!("88.999.1/SN{:013}", serial(at)), value.as_slice()).expect("insert");
+    }
+    db.flush().expect("flush");
+    let seconds = started.elapsed().as_secs_f64();
+    println!("sled alone: {:.0} rows/s ({seconds:.1} s)", records as f64 / seconds);
+}
+
+fn child(what: &str, records: u64, folder: &Path, kill: bool) {
     let mut command = std::process::Command::new(std::env::current_exe().expect("own path"));
-    let mut child = command.args(arguments).stdin(std::process::Stdio::piped()).spawn().expect("start");
+    command.args([what, &records.to_string()]).arg(folder);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().expect("start");
     if kill {
         std::thread::sleep(Duration::from_secs(8));
         child.kill().expect("kill");
@@ -87,10 +117,11 @@ fn reopen(folder: &Path) {
     node.services.store.stop();
 }
 
-fn import(records: u64, folder: &Path) {
+fn import(rows: Range<u64>, folder: &Path) {
     let (runtime, node) = open(folder);
     let input = folder.join("bulk.ndjson");
-    write_rows(&input, records);
+    let records = rows.end - rows.start;
+    write_rows(&input, rows);
     let started = Instant::now();
     let view = runtime.block_on(async {
         let asked = Permitted::bypassing_the_guard("bench", StartImport::default());
@@ -144,11 +175,16 @@ fn import(records: u64, folder: &Path) {
     );
 }
 
-fn write_rows(path: &Path, records: u64) {
+/// Spread over the key space, as production dates and serials are.
+fn serial(at: u64) -> u64 {
+    at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
+}
+
+/// Rows whose records have about 500 bytes.
+fn write_rows(path: &Path, rows: Range<u64>) {
     let mut out = std::io::BufWriter::new(std::fs::File::create(path).expect("input"));
-    for at in 0..records {
-        // Spread over the key space, as production dates and serials are, and about 500 bytes a record.
-        let serial = at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    for at in rows {
+        let serial = serial(at);
         writeln!(
             out,
             "{{\"identifier\":\"88.999.1/SN{serial:013}\",\"values\":[\

@@ -258,10 +258,15 @@ pub fn decode_frame(bytes: &[u8], seed: u32) -> Option<FrameView<'_>> {
     })
 }
 
-/// Encodes a whole group, padding included, and gives its hash.
-pub fn encode_group(header: &GroupHeader, frames: &[u8], seed: u32, out: &mut Vec<u8>) {
+/// Begins a group in an emptied buffer; its frames follow by [`encode_frame`].
+pub fn begin_group(header: &GroupHeader, seed: u32, out: &mut Vec<u8>) {
+    out.clear();
+    out.reserve(header.whole_bytes());
     out.extend_from_slice(&header.encode(seed));
-    out.extend_from_slice(frames);
+}
+
+/// Pads a group that has all its frames.
+pub fn end_group(out: &mut Vec<u8>) {
     out.resize(padded(out.len()), 0);
 }
 
@@ -378,8 +383,10 @@ mod tests {
             audit_size: 1,
             previous: [5; 32],
         };
-        let mut bytes = Vec::new();
-        encode_group(&group, &[0; 9], 3, &mut bytes);
+        let mut bytes = b"what the group before has left".to_vec();
+        begin_group(&group, 3, &mut bytes);
+        bytes.extend_from_slice(&[0; 9]);
+        end_group(&mut bytes);
         assert_eq!(bytes.len(), group.whole_bytes());
         assert_eq!(GroupHeader::decode(&bytes, 3), Some(group));
         for at in 0..GROUP_HEADER_BYTES {

@@ -12,6 +12,7 @@ pub mod meta;
 mod recover;
 mod scan;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -165,26 +166,25 @@ impl Journal {
     fn lay_out(&mut self, header: &GroupHeader, frames: &[FrameContent], seed: u32) -> (Vec<Appended>, Tail) {
         let mut next = self.tail;
         let mut hasher = GroupHasher::new(&self.tail.previous);
-        let mut body = Vec::with_capacity(header.frame_bytes as usize);
+        format::begin_group(header, seed, &mut self.buffer);
         let mut appended: Vec<Appended> = Vec::with_capacity(frames.len());
         for frame in frames {
             let index = if frame.kind.in_audit() { next.audit_size } else { next.registry_size };
             let location = Location {
                 segment: self.tail.segment,
-                offset: self.tail.offset + (GROUP_HEADER_BYTES + body.len()) as u32,
+                offset: self.tail.offset + self.buffer.len() as u32,
                 length: frame.whole_bytes() as u32,
             };
-            let mut meta = frame.meta.clone();
+            let mut meta = Cow::Borrowed(&frame.meta);
             if let Some(earlier) = frame.previous_in_group.and_then(|at| appended.get(at)) {
-                Meta::set_previous(&mut meta, earlier.location, earlier.index);
+                Meta::set_previous(meta.to_mut(), earlier.location, earlier.index);
             }
             appended.push(Appended { sequence: next.sequence, location, index });
-            format::encode_frame(frame, &meta, seed, &mut body);
+            format::encode_frame(frame, &meta, seed, &mut self.buffer);
             hasher.add(frame.kind, &meta, &frame.statement);
             next.count(frame.kind);
         }
-        self.buffer.clear();
-        format::encode_group(header, &body, seed, &mut self.buffer);
+        format::end_group(&mut self.buffer);
         next.offset += self.buffer.len() as u32;
         next.previous = hasher.finish();
         (appended, next)
