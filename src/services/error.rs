@@ -52,6 +52,8 @@ pub enum ServiceError {
     BadCredential,
 
     // The node's.
+    /// What the journal holds of it cannot be read; the cause goes to the log.
+    RecordDamaged { identifier: String, cause: String },
     /// The store takes no writes.
     Refused(Refusal),
     /// Something that should not happen; the cause goes to the log, not to the caller.
@@ -81,6 +83,7 @@ impl ServiceError {
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
             ServiceError::BadCredential => "bad_credentials",
+            ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
             ServiceError::Refused(Refusal::Poisoned(_)) => "storage_poisoned",
@@ -149,6 +152,12 @@ impl ServiceError {
             ServiceError::UploadTooLarge { limit } => {
                 Text::new(format!("上传超过 {limit} 字节"), format!("the upload has more than {limit} bytes"))
             }
+            ServiceError::RecordDamaged { identifier, .. } => Text::new(
+                format!("{identifier} 在日志中的数据无法读出，未作任何改动；其他标识不受影响"),
+                format!(
+                    "what the journal holds of {identifier} cannot be read; nothing was changed, other identifiers are not affected"
+                ),
+            ),
             ServiceError::Refused(refusal) => refused(refusal),
             ServiceError::IdempotencyMismatch => {
                 Text::new("此 Idempotency-Key 已用于另一请求", "this Idempotency-Key was used for another request")

@@ -71,6 +71,9 @@ pub enum Outcome {
     Exists,
     /// The identifier was erased and is never given out again.
     Erased,
+    /// What stands in the journal under this identifier cannot be read, so nothing can follow it: the cause. Nothing was
+    /// written, and nobody else is concerned.
+    Damaged(String),
     /// Another proposal of the same atomic commit failed.
     Withdrawn,
     /// The group that holds it was refused as a whole; nothing was written.

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::apply::{self, Applier, Change};
+use super::apply::{self, Applier, Before, Change, Known};
 use super::engine::{Engine, Mark, Table, Write};
 use super::group::{Committed as Reading, Group, Pending, Planned, Waiting, proposal_bytes};
 use super::handle::Room;
@@ -224,7 +224,8 @@ impl Sequencer {
                 disclosures: Some(content.disclosures),
                 index: place.index,
             };
-            let changes = self.applier.changes(&frame, applied.record.as_deref())?;
+            let known = Known { record: applied.record.as_deref(), before: applied.before.as_deref() };
+            let changes = self.applier.changes(&frame, known)?;
             apply::count(&mut mark, &changes);
             // A record that changed changes what its aliases answer, also those that it keeps.
             let kept = applied.record.iter().flat_map(|record| &record.aliases).map(|alias| alias.key().clone());
@@ -316,12 +317,14 @@ impl Sequencer {
 struct Applied {
     meta: Meta,
     record: Option<Arc<crate::model::record::Record>>,
+    before: Option<Box<Before>>,
     leaf: super::rows::LeafHash,
 }
 
 impl Applied {
     fn split(pending: Pending) -> (FrameContent, Applied) {
-        (pending.content, Applied { meta: pending.meta, record: pending.record, leaf: pending.leaf })
+        let Pending { content, meta, record, before, leaf } = pending;
+        (content, Applied { meta, record, before, leaf })
     }
 }
 

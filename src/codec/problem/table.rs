@@ -227,6 +227,10 @@ problems! {
         "内部错误", "Internal error";
         "请把 request_id 告诉管理员", "Give the request_id to the operator"
     }
+    RecordDamaged "record_damaged" 500 {
+        "记录在磁盘上的数据已损坏", "The record's data on the disk is damaged";
+        "其他记录不受影响; 请管理员按日志由备份放回日志段, 再运行 mingpai doctor", "Other records are not affected; the operator should put the segment that the log names back from a backup and run mingpai doctor"
+    }
     NotBuilt "not_built" 501 {
         "此功能尚未提供", "This is not built yet";
         "去掉 detail 所指的参数", "Leave out the parameter that detail names"
