@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mingpai::model::time::Timestamp;
 use mingpai::store::journal::Location;
-use mingpai::store::{EngineChoice, Expect, GroupLimits, Outcome, Proposal, Store, StoreOptions};
+use mingpai::store::{EngineChoice, Expect, GroupLimits, Outcome, Proposal, Refusal, Store, StoreOptions};
 use seam::disk::{End, TestDisk};
 use seam::history::compare_record;
 use seam::registry::{BLINDED, Ear, Registry, Version, draft};
@@ -165,4 +165,23 @@ fn an_erasure_that_meets_rot_in_any_version_erases_none() {
         assert!(stand.store.row(versions[0].key()).unwrap().is_none());
         stand.is_healthy();
     }
+}
+
+#[test]
+fn a_read_that_fails_while_a_proposal_is_checked_poisons_nothing_and_may_be_tried_again() {
+    let stand = Stand::new();
+    let versions = [stand.first("A", 40, &[1])];
+    let change = stand.after(&versions[0]).1;
+    let frames = stand.store.tail().sequence;
+    for proposal in [change.clone(), stand.registry.erasure(&versions, Timestamp::now())] {
+        stand.disk.set_reads_fail(true);
+        let outcomes = stand.commit(vec![proposal]);
+        assert!(matches!(outcomes[0], Outcome::Refused(Refusal::ReadFailed(_))), "nothing was written: {outcomes:?}");
+        stand.is_healthy();
+        stand.first(&format!("B-{}", stand.store.tail().sequence), 40, &[]);
+        stand.disk.set_reads_fail(false);
+    }
+    assert_eq!(stand.store.tail().sequence, frames + 2, "what was refused is not in the journal");
+    assert!(is_committed(&stand.commit(vec![change])));
+    stand.is_healthy();
 }

@@ -86,6 +86,7 @@ impl ServiceError {
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
+            ServiceError::Refused(Refusal::ReadFailed(_)) => "storage_read_failed",
             ServiceError::Refused(Refusal::Poisoned(_)) => "storage_poisoned",
             ServiceError::Refused(Refusal::Stopping) => "draining",
             ServiceError::Internal(_) => "internal",
@@ -183,6 +184,10 @@ fn refused(refusal: &Refusal) -> Text {
         Refusal::TooLarge { bytes, limit } => Text::new(
             format!("共 {bytes} 字节，一次提交最多 {limit} 字节：请拆分"),
             format!("{bytes} bytes, one commit takes {limit}: split it"),
+        ),
+        Refusal::ReadFailed(_) => Text::new(
+            "读取存储时出错，未作任何改动，可以重试；若一直如此，请管理员检查磁盘",
+            "a read of the storage failed and nothing was changed: try again; if it stays so, the operator should look at the disk",
         ),
         Refusal::Poisoned(_) => Text::new(
             "存储失效，须重启节点；重启后凭 Idempotency-Key 查询结果",

@@ -74,13 +74,20 @@ pub(super) struct Committed<'a> {
 }
 
 impl Group {
-    /// Checks one proposal and takes it in, or says why not. An error is the store's own failure.
-    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
-        match proposal {
+    /// Checks one proposal and takes it in, or says why not.
+    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Planned {
+        let planned = match proposal {
             Proposal::Entry(entry) => self.entry(entry, committed),
             Proposal::Statement(statement) => self.statement(statement, committed),
             Proposal::Erase { key, statements } => self.erase(&key, statements, committed),
+        };
+        // Nothing was written yet, so nothing is in doubt: only this proposal goes without an answer to its question.
+        let planned =
+            planned.unwrap_or_else(|error| Planned::Not(Outcome::Refused(Refusal::ReadFailed(error.to_string()))));
+        if let Planned::Not(Outcome::Damaged(cause) | Outcome::Refused(Refusal::ReadFailed(cause))) = &planned {
+            tracing::error!(cause, "a proposal could not be checked, and is refused");
         }
+        planned
     }
 
     fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
@@ -322,7 +329,7 @@ impl Committed<'_> {
 /// A disk that does not answer is another matter than bytes that are wrong.
 fn unread(row: &RecordRow, error: ApplyError) -> Outcome {
     match error {
-        ApplyError::Journal(JournalError::Io { .. }) => Outcome::Refused(Refusal::Poisoned(error.to_string())),
+        ApplyError::Journal(JournalError::Io { .. }) => Outcome::Refused(Refusal::ReadFailed(error.to_string())),
         _ => damaged(row, &error),
     }
 }
@@ -342,6 +349,92 @@ pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
         Proposal::Erase { statements, .. } => {
             statements.iter().map(|proposal| 256 + proposal.statement.len() + proposal.principal.len()).sum()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::{EngineError, RowBytes, Visit, Write};
+    use super::super::journal::{Effect, Journal, Start};
+    use super::super::medium::Disk;
+    use super::*;
+    use crate::model::draft::Draft;
+    use crate::model::identifier::Identifier;
+    use crate::model::time::Timestamp;
+
+    /// An engine whose disk does not answer.
+    struct Silent;
+
+    fn silence<T>() -> Result<T, EngineError> {
+        Err(EngineError { action: "read", cause: "input/output error".to_owned() })
+    }
+
+    impl Engine for Silent {
+        fn read(&self, _: Table, _: &[u8]) -> Result<Option<RowBytes>, EngineError> {
+            silence()
+        }
+        fn scan(&self, _: Table, _: Option<&[u8]>, _: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+            silence()
+        }
+        fn each(&self, _: &mut Visit<'_>) -> Result<(), EngineError> {
+            silence()
+        }
+        fn write(&self, _: &[Write], _: &Mark) -> Result<(), EngineError> {
+            silence()
+        }
+        fn mark(&self) -> Result<Option<Mark>, EngineError> {
+            silence()
+        }
+        fn persist(&self) -> Result<(), EngineError> {
+            silence()
+        }
+        fn disk_bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    struct NoStatements;
+
+    impl ReadStatement for NoStatements {
+        fn record(&self, _: &[u8], _: &[u8], _: &Meta) -> Result<Record, String> {
+            Err("none".to_owned())
+        }
+        fn rows(&self, _: FrameKind, _: &[u8], _: u64) -> Result<Vec<Write>, String> {
+            Ok(vec![Write { table: Table::Key, key: vec![1], value: Some(Vec::new()) }])
+        }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_refuses_the_proposal_and_says_that_nothing_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let medium = Arc::new(Disk::open(folder.path()).unwrap());
+        let journal = Journal::open(medium, 64 * 1024, Start::default()).unwrap().journal.reader();
+        let mark = Mark::default();
+        let committed = Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark };
+        let now = Timestamp::now();
+        let record = Record::first(Identifier::parse("88.999.1/A").unwrap(), Draft::default(), now);
+        let key = record.identifier.key().clone();
+        let entry = Proposal::Entry(EntryProposal {
+            record: Arc::new(record),
+            expect: Expect::Absent,
+            sid: [0; 32],
+            statement: Vec::new(),
+            disclosures: Vec::new(),
+            time: now.as_seconds(),
+            registered: now.as_seconds(),
+            effect: Effect::Created,
+            principal: String::new(),
+            idempotency: None,
+        });
+        let statement =
+            StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() };
+        let erasure = Proposal::Erase { key, statements: vec![statement.clone()] };
+        for proposal in [entry, Proposal::Statement(statement), erasure] {
+            let mut group = Group::default();
+            let planned = group.plan(proposal, &committed);
+            assert!(matches!(planned, Planned::Not(Outcome::Refused(Refusal::ReadFailed(_)))));
+            assert!(group.frames.is_empty());
         }
     }
 }

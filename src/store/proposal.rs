@@ -97,6 +97,8 @@ pub enum Refusal {
     Busy,
     /// The disk is full: free some space, then write again.
     Full { needed_bytes: u64 },
+    /// A read failed while the proposal was checked. Nothing of it was written, and it may be tried again.
+    ReadFailed(String),
     /// The entries do not fit into one group.
     TooLarge { bytes: usize, limit: usize },
     /// A disk or a record store failed. The node must be restarted; what was asked may or may not be durable.

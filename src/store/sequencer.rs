@@ -136,15 +136,7 @@ impl Sequencer {
             statements: self.applier.statements.as_ref(),
             mark: &self.mark,
         };
-        let planned: Vec<Planned> = proposals
-            .into_iter()
-            .map(|proposal| {
-                group.plan(proposal, &reading).unwrap_or_else(|error| {
-                    tracing::error!(%error, "a proposal could not be checked");
-                    Planned::Not(Outcome::Refused(Refusal::Poisoned(error.to_string())))
-                })
-            })
-            .collect();
+        let planned: Vec<Planned> = proposals.into_iter().map(|proposal| group.plan(proposal, &reading)).collect();
         if atomic && planned.iter().any(|fate| matches!(fate, Planned::Not(_))) {
             *group = Group::default();
             let outcomes = planned.into_iter().map(|fate| match fate {

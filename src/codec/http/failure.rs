@@ -55,7 +55,7 @@ impl Failure {
             Self::Service(error) => {
                 if let ServiceError::Internal(cause)
                 | ServiceError::RecordDamaged { cause, .. }
-                | ServiceError::Refused(Refusal::Poisoned(cause)) = &error
+                | ServiceError::Refused(Refusal::Poisoned(cause) | Refusal::ReadFailed(cause)) = &error
                 {
                     tracing::error!(request_id, cause, "a request failed inside the node");
                 }
@@ -103,6 +103,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::RecordDamaged { .. } => Code::RecordDamaged,
         ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
+        ServiceError::Refused(Refusal::ReadFailed(_)) => Code::StorageReadFailed,
         ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
@@ -143,6 +144,7 @@ mod tests {
             refused(Refusal::Busy),
             refused(Refusal::Full { needed_bytes: 1 }),
             refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
+            refused(Refusal::ReadFailed(String::new())),
             refused(Refusal::Poisoned(String::new())),
             refused(Refusal::Stopping),
             ServiceError::Internal(String::new()),

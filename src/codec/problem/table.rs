@@ -247,6 +247,10 @@ problems! {
         "节点尚未就绪", "The node is not ready yet";
         "等待 /readyz 返回 200", "Wait until /readyz answers 200"
     }
+    StorageReadFailed "storage_read_failed" 503 retry 1 {
+        "读取存储时出错", "A read of the storage failed";
+        "未作改动, 可以重发; 若一直如此, 请管理员检查磁盘并运行 mingpai doctor", "Nothing was changed: repeat it; if it stays so, the operator should look at the disk and run mingpai doctor"
+    }
     StoragePoisoned "storage_poisoned" 503 {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";
         "读取仍可用; 请管理员运行 mingpai doctor", "Reads go on; the operator should run mingpai doctor"
