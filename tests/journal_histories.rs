@@ -147,13 +147,14 @@ impl History<'_> {
             let proposals = steps.iter().map(Step::proposal).collect();
             let outcomes = store.commit_blocking(proposals, atomic);
             assert_eq!(outcomes.len(), steps.len());
+            if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Refused(Refusal::ReadFailed(_)))) {
+                // The checkpoint thread died between: a proposal could not even be checked, and nothing was written.
+                assert!(self.disk.is_dead(), "{outcomes:?}");
+                return false;
+            }
             let poisoned = |outcome: &Outcome| matches!(outcome, Outcome::Refused(Refusal::Poisoned(_)));
             if outcomes.iter().any(poisoned) {
-                if !outcomes.iter().all(poisoned) || ear.fatal.lock().is_empty() {
-                    // The checkpoint thread died between: a proposal could not even be checked, and nothing was written.
-                    assert!(self.disk.is_dead(), "{outcomes:?}");
-                    return false;
-                }
+                assert!(outcomes.iter().all(poisoned), "{outcomes:?}");
                 assert!(
                     self.disk.is_dead() || self.disk.has_failed_sync(),
                     "poisoned without a cause: {:?}",

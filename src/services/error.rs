@@ -52,6 +52,8 @@ pub enum ServiceError {
     BadCredential,
 
     // The node's.
+    /// What the journal holds of it cannot be read; the cause goes to the log.
+    RecordDamaged { identifier: String, cause: String },
     /// The store takes no writes.
     Refused(Refusal),
     /// Something that should not happen; the cause goes to the log, not to the caller.
@@ -81,8 +83,10 @@ impl ServiceError {
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
             ServiceError::BadCredential => "bad_credentials",
+            ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
+            ServiceError::Refused(Refusal::ReadFailed(_)) => "storage_read_failed",
             ServiceError::Refused(Refusal::Poisoned(_)) => "storage_poisoned",
             ServiceError::Refused(Refusal::Stopping) => "draining",
             ServiceError::Internal(_) => "internal",
@@ -149,6 +153,12 @@ impl ServiceError {
             ServiceError::UploadTooLarge { limit } => {
                 Text::new(format!("上传超过 {limit} 字节"), format!("the upload has more than {limit} bytes"))
             }
+            ServiceError::RecordDamaged { identifier, .. } => Text::new(
+                format!("{identifier} 在日志中的数据无法读出，未作任何改动；其他标识不受影响"),
+                format!(
+                    "what the journal holds of {identifier} cannot be read; nothing was changed, other identifiers are not affected"
+                ),
+            ),
             ServiceError::Refused(refusal) => refused(refusal),
             ServiceError::IdempotencyMismatch => {
                 Text::new("此 Idempotency-Key 已用于另一请求", "this Idempotency-Key was used for another request")
@@ -174,6 +184,10 @@ fn refused(refusal: &Refusal) -> Text {
         Refusal::TooLarge { bytes, limit } => Text::new(
             format!("共 {bytes} 字节，一次提交最多 {limit} 字节：请拆分"),
             format!("{bytes} bytes, one commit takes {limit}: split it"),
+        ),
+        Refusal::ReadFailed(_) => Text::new(
+            "读取存储时出错，未作任何改动，可以重试；若一直如此，请管理员检查磁盘",
+            "a read of the storage failed and nothing was changed: try again; if it stays so, the operator should look at the disk",
         ),
         Refusal::Poisoned(_) => Text::new(
             "存储失效，须重启节点；重启后凭 Idempotency-Key 查询结果",

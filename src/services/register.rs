@@ -264,6 +264,9 @@ impl Services {
             Some(Outcome::Repeated(row)) => self.repeated(&row).map(Attempt::Done),
             Some(Outcome::Exists) => Err(ServiceError::IdempotencyRunning),
             Some(Outcome::Erased) => Err(ServiceError::Gone { identifier: record.identifier.spelling().to_owned() }),
+            Some(Outcome::Damaged(cause)) => {
+                Err(ServiceError::RecordDamaged { identifier: record.identifier.spelling().to_owned(), cause })
+            }
             Some(Outcome::Withdrawn) => {
                 Err(ServiceError::Conflict { identifier: record.identifier.spelling().to_owned() })
             }

@@ -3,10 +3,11 @@
 //! Everything comes from the frame and the frame before it, never from the rows that happen to be there. So a replay
 //! gives the same rows as the run, whatever sled kept, and the totals in the mark can be checked against a scan.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::engine::{Mark, Table, Write};
-use super::journal::{Frame, FrameKind, JournalError, Meta, Reader};
+use super::journal::{Frame, FrameKind, JournalError, Location, Meta, Reader};
 use super::rows::{INLINE_BYTES, RecordRow, RequestRow, leaf_hash, row_hash};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
@@ -42,6 +43,43 @@ pub enum ApplyError {
     Statement { sequence: u64, cause: String },
 }
 
+/// The version before, as its own frame states it: what a later frame of the identifier takes away.
+#[derive(Clone, Debug)]
+pub struct Before {
+    pub row: RecordRow,
+    key: CanonicalKey,
+    aliases: Vec<CanonicalKey>,
+}
+
+impl Before {
+    /// Reads the version in this frame; `None` once it is erased. The index is not in the frame.
+    pub fn read(
+        journal: &Reader,
+        statements: &dyn ReadStatement,
+        location: Location,
+        index: u64,
+    ) -> Result<Option<Before>, ApplyError> {
+        let mut frame = journal.frame(location)?;
+        frame.index = index;
+        let Some(disclosures) = &frame.disclosures else {
+            return Ok(None);
+        };
+        let record = decode(statements, &frame, disclosures)?;
+        Ok(Some(Before {
+            row: record_row(&frame, &record),
+            key: record.identifier.key().clone(),
+            aliases: record.aliases.iter().map(|alias| alias.key().clone()).collect(),
+        }))
+    }
+}
+
+/// What a running store knows already of a frame that it applies. A replay knows nothing and reads it all.
+#[derive(Clone, Copy, Default)]
+pub struct Known<'a> {
+    pub record: Option<&'a Record>,
+    pub before: Option<&'a Before>,
+}
+
 /// Turns frames into changes.
 pub struct Applier {
     pub statements: Arc<dyn ReadStatement>,
@@ -49,11 +87,11 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// The changes that a frame makes. `record` spares the decoding where the caller has it.
-    pub fn changes(&self, frame: &Frame, record: Option<&Record>) -> Result<Vec<Change>, ApplyError> {
+    /// The changes that a frame makes. What is known spares the reading, and changes nothing of the result.
+    pub fn changes(&self, frame: &Frame, known: Known<'_>) -> Result<Vec<Change>, ApplyError> {
         match frame.kind {
-            FrameKind::Entry => self.entry(frame, record),
-            FrameKind::Erasure => self.erasure(frame),
+            FrameKind::Entry => self.entry(frame, known),
+            FrameKind::Erasure => self.erasure(frame, known),
             FrameKind::Statement | FrameKind::Audit => {
                 let rows = self
                     .statements
@@ -68,7 +106,7 @@ impl Applier {
         }
     }
 
-    fn entry(&self, frame: &Frame, record: Option<&Record>) -> Result<Vec<Change>, ApplyError> {
+    fn entry(&self, frame: &Frame, known: Known<'_>) -> Result<Vec<Change>, ApplyError> {
         let mut changes = Vec::with_capacity(2);
         if let Some(idempotency) = &frame.meta.idempotency {
             let row = RequestRow {
@@ -84,20 +122,20 @@ impl Applier {
             changes.push(Change { table: Table::Request, key, old: None, new: Some(row.encode()) });
         }
         let decoded;
-        let record = match (record, &frame.disclosures) {
+        let record = match (known.record, &frame.disclosures) {
             (Some(record), _) => record,
             (None, Some(disclosures)) => {
-                decoded = self.decode(frame, disclosures)?;
+                decoded = decode(self.statements.as_ref(), frame, disclosures)?;
                 &decoded
             }
             // Erased: what it said is gone, and the erasure's own frame keeps the identifier from being given out again.
             (None, None) => return Ok(changes),
         };
-        let before = self.before(frame)?;
+        let before = self.before(frame, known)?;
         let key = record.identifier.key().as_str().as_bytes().to_vec();
         let mut held: Vec<&str> = Vec::new();
-        if let Some((before, _)) = &before {
-            held.extend(before.aliases.iter().map(|alias| alias.key().as_str()));
+        if let Some(before) = before.as_deref() {
+            held.extend(before.aliases.iter().map(CanonicalKey::as_str));
         }
         let wanted: Vec<&str> = record.aliases.iter().map(|alias| alias.key().as_str()).collect();
         for alias in held.iter().filter(|alias| !wanted.contains(alias)) {
@@ -106,49 +144,46 @@ impl Applier {
         for alias in wanted.iter().filter(|alias| !held.contains(alias)) {
             changes.push(alias_change(alias, None, Some(key.clone())));
         }
-        let old = before.as_ref().map(|(_, row)| row.encode());
+        let old = before.as_deref().map(|before| before.row.encode());
         changes.push(Change { table: Table::Record, key, old, new: Some(record_row(frame, record).encode()) });
         Ok(changes)
     }
 
     /// The version before, made from its own frame.
-    fn before(&self, frame: &Frame) -> Result<Option<(Record, RecordRow)>, ApplyError> {
-        let Some(location) = frame.meta.previous else {
-            return Ok(None);
-        };
-        let mut before = self.journal.frame(location)?;
-        // The index is not in the frame; the chain of statements gives it only by counting, so it stands in the next
-        // version's meta.
-        before.index = frame.meta.previous_index;
-        let Some(disclosures) = &before.disclosures else {
-            return Ok(None);
-        };
-        let record = self.decode(&before, disclosures)?;
-        let row = record_row(&before, &record);
-        Ok(Some((record, row)))
+    fn before<'a>(&self, frame: &Frame, known: Known<'a>) -> Result<Option<Cow<'a, Before>>, ApplyError> {
+        match (known.before, frame.meta.previous) {
+            (Some(before), _) => Ok(Some(Cow::Borrowed(before))),
+            (None, None) => Ok(None),
+            // The index is not in the frame; the chain of statements gives it only by counting, so it stands in the next
+            // version's meta.
+            (None, Some(location)) => {
+                let index = frame.meta.previous_index;
+                Ok(Before::read(&self.journal, self.statements.as_ref(), location, index)?.map(Cow::Owned))
+            }
+        }
     }
 
-    fn erasure(&self, frame: &Frame) -> Result<Vec<Change>, ApplyError> {
+    fn erasure(&self, frame: &Frame, known: Known<'_>) -> Result<Vec<Change>, ApplyError> {
         let rows =
             self.statements.rows(frame.kind, &frame.statement, frame.index).map_err(|cause| unread(frame, cause))?;
         let mut changes: Vec<Change> =
             rows.into_iter().map(|row| Change { table: row.table, key: row.key, old: None, new: row.value }).collect();
         // Only the statement about the newest version asks for a row; the others blank, and change no row.
         if !changes.is_empty()
-            && let Some((record, row)) = self.before(frame)?
+            && let Some(before) = self.before(frame, known)?
         {
-            let key = record.identifier.key().as_str().as_bytes().to_vec();
-            for alias in &record.aliases {
-                changes.push(alias_change(alias.key().as_str(), Some(key.clone()), None));
+            let key = before.key.as_str().as_bytes().to_vec();
+            for alias in &before.aliases {
+                changes.push(alias_change(alias.as_str(), Some(key.clone()), None));
             }
-            changes.push(Change { table: Table::Record, key, old: Some(row.encode()), new: None });
+            changes.push(Change { table: Table::Record, key, old: Some(before.row.encode()), new: None });
         }
         Ok(changes)
     }
+}
 
-    fn decode(&self, frame: &Frame, disclosures: &[u8]) -> Result<Record, ApplyError> {
-        self.statements.record(&frame.statement, disclosures, &frame.meta).map_err(|cause| unread(frame, cause))
-    }
+fn decode(statements: &dyn ReadStatement, frame: &Frame, disclosures: &[u8]) -> Result<Record, ApplyError> {
+    statements.record(&frame.statement, disclosures, &frame.meta).map_err(|cause| unread(frame, cause))
 }
 
 /// The row of a record's version: a function of its frame alone.

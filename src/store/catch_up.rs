@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::apply::{self, Applier, ApplyError};
+use super::apply::{self, Applier, ApplyError, Known};
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, EngineError, Mark, Table};
 use super::engine_memory::MemoryEngine;
@@ -224,7 +224,8 @@ impl Opening {
         let sequence = last.sequence + 1;
         // Decoding is most of the work and needs no order; the rows go in one after the other.
         let half = frames.len() / 2;
-        let decode = |frames: &[Frame]| frames.iter().map(|frame| applier.changes(frame, None)).collect::<Vec<_>>();
+        let decode =
+            |frames: &[Frame]| frames.iter().map(|frame| applier.changes(frame, Known::default())).collect::<Vec<_>>();
         let (first, second) = std::thread::scope(|scope| {
             let second = scope.spawn(|| decode(&frames[half..]));
             (decode(&frames[..half]), second.join())

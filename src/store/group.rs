@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::ReadStatement;
-use super::apply::{self, ApplyError};
+use super::apply::{self, ApplyError, Before};
 use super::engine::{Engine, Mark, Table};
-use super::journal::{FrameContent, FrameKind, Meta, Reader};
-use super::proposal::{EntryProposal, Expect, Outcome, Proposal, StatementProposal};
+use super::journal::{FrameContent, FrameKind, JournalError, Location, Meta, Reader};
+use super::proposal::{EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
 use super::rows::{LeafHash, RecordRow, RequestRow, leaf_hash};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
@@ -19,6 +19,8 @@ pub(super) struct Pending {
     pub content: FrameContent,
     pub meta: Meta,
     pub record: Option<Arc<Record>>,
+    /// The version before, where it is committed: read while the proposal could still be refused.
+    pub before: Option<Box<Before>>,
     pub leaf: LeafHash,
 }
 
@@ -55,6 +57,13 @@ struct Head {
     frame: usize,
 }
 
+/// Where the version before is: in this group, or committed and read.
+#[derive(Default)]
+struct Preceding {
+    frame: Option<usize>,
+    before: Option<Box<Before>>,
+}
+
 /// Where the planner reads what is committed.
 pub(super) struct Committed<'a> {
     pub engine: &'a dyn Engine,
@@ -65,13 +74,20 @@ pub(super) struct Committed<'a> {
 }
 
 impl Group {
-    /// Checks one proposal and takes it in, or says why not. An error is the store's own failure.
-    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
-        match proposal {
+    /// Checks one proposal and takes it in, or says why not.
+    pub fn plan(&mut self, proposal: Proposal, committed: &Committed<'_>) -> Planned {
+        let planned = match proposal {
             Proposal::Entry(entry) => self.entry(entry, committed),
             Proposal::Statement(statement) => self.statement(statement, committed),
             Proposal::Erase { key, statements } => self.erase(&key, statements, committed),
+        };
+        // Nothing was written yet, so nothing is in doubt: only this proposal goes without an answer to its question.
+        let planned =
+            planned.unwrap_or_else(|error| Planned::Not(Outcome::Refused(Refusal::ReadFailed(error.to_string()))));
+        if let Planned::Not(Outcome::Damaged(cause) | Outcome::Refused(Refusal::ReadFailed(cause))) = &planned {
+            tracing::error!(cause, "a proposal could not be checked, and is refused");
         }
+        planned
     }
 
     fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
@@ -96,9 +112,9 @@ impl Group {
         {
             return Ok(Planned::Not(Outcome::Erased));
         }
-        let previous_in_group = match self.preceding(&entry.expect, &key, &mut meta, committed)? {
-            Ok(frame) => frame,
-            Err(moved) => return Ok(Planned::Not(moved)),
+        let preceding = match self.preceding(&entry.expect, &key, &mut meta, committed)? {
+            Ok(preceding) => preceding,
+            Err(outcome) => return Ok(Planned::Not(outcome)),
         };
         if let Some(outcome) = self.names(&entry.record, committed)? {
             return Ok(Planned::Not(outcome));
@@ -114,10 +130,11 @@ impl Group {
                 meta: meta.encode(),
                 statement: entry.statement,
                 disclosures: entry.disclosures,
-                previous_in_group,
+                previous_in_group: preceding.frame,
             },
             meta,
             record: Some(entry.record),
+            before: preceding.before,
             leaf,
         });
         Ok(Planned::Frame(frame))
@@ -140,28 +157,30 @@ impl Group {
         Ok(self.requests.contains(request).then_some(Outcome::Exists))
     }
 
-    /// The version before: noted in the meta, or a frame of this group. The inner error says that it has moved on.
+    /// The version before: noted in the meta, or a frame of this group. The inner error says that it has moved on, or
+    /// cannot be read.
     fn preceding(
         &self,
         expect: &Expect,
         key: &CanonicalKey,
         meta: &mut Meta,
         committed: &Committed<'_>,
-    ) -> Result<Result<Option<usize>, Outcome>, ApplyError> {
+    ) -> Result<Result<Preceding, Outcome>, ApplyError> {
         if self.erased.contains(key) {
             return Ok(Err(Outcome::Moved(None)));
         }
         if let Some(head) = self.heads.get(key) {
             let there = Expect::At { version: head.version, leaf: head.leaf };
-            return Ok(if *expect == there { Ok(Some(head.frame)) } else { Err(Outcome::Moved(None)) });
+            let preceding = Preceding { frame: Some(head.frame), before: None };
+            return Ok(if *expect == there { Ok(preceding) } else { Err(Outcome::Moved(None)) });
         }
         let row = committed.record_row(key)?;
         Ok(match (expect, &row) {
-            (Expect::Absent, None) => Ok(None),
+            (Expect::Absent, None) => Ok(Preceding::default()),
             (Expect::At { version, leaf }, Some(row)) if row.version == *version && row.leaf == *leaf => {
                 meta.previous = Some(row.location);
                 meta.previous_index = row.index;
-                Ok(None)
+                committed.proved(row).map(|before| Preceding { frame: None, before: Some(before) })
             }
             _ => Err(Outcome::Moved(row)),
         })
@@ -214,7 +233,7 @@ impl Group {
         }
         self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
         let meta = Meta::plain(proposal.time, &proposal.principal);
-        Ok(Planned::Frame(self.push_statement(proposal, meta)))
+        Ok(Planned::Frame(self.push_statement(proposal, meta, None)))
     }
 
     /// One erasure frame a version, the newest first: the first takes the rows away, each names what it blanks.
@@ -232,30 +251,25 @@ impl Group {
             return Ok(Planned::Not(Outcome::Moved(row)));
         }
         // All places first: what cannot be read must not leave half an erasure in the group.
-        let mut places = vec![(newest.location, newest.index)];
-        while let Some((location, _)) = places.last().copied()
-            && places.len() < statements.len()
+        let (before, places) = match committed.proved(newest).and_then(|before| Ok((before, committed.places(newest)?)))
         {
-            let frame = committed.journal.frame(location)?;
-            let Some(previous) = frame.meta.previous else {
-                return Ok(Planned::Not(Outcome::Moved(row)));
-            };
-            places.push((previous, frame.meta.previous_index));
-        }
+            Ok(read) => read,
+            Err(damaged) => return Ok(Planned::Not(damaged)),
+        };
         self.erased.insert(key.clone());
-        let mut last = 0;
+        let (mut last, mut before) = (0, Some(before));
         for (statement, (location, index)) in statements.into_iter().zip(places) {
             let meta = Meta {
                 previous: Some(location),
                 previous_index: index,
                 ..Meta::plain(statement.time, &statement.principal)
             };
-            last = self.push_statement(statement, meta);
+            last = self.push_statement(statement, meta, before.take());
         }
         Ok(Planned::Frame(last))
     }
 
-    fn push_statement(&mut self, proposal: StatementProposal, meta: Meta) -> usize {
+    fn push_statement(&mut self, proposal: StatementProposal, meta: Meta, before: Option<Box<Before>>) -> usize {
         let leaf = leaf_hash(&proposal.statement);
         let content = FrameContent {
             kind: proposal.kind,
@@ -264,7 +278,7 @@ impl Group {
             disclosures: Vec::new(),
             previous_in_group: None,
         };
-        self.push(Pending { content, meta, record: None, leaf })
+        self.push(Pending { content, meta, record: None, before, leaf })
     }
 
     fn push(&mut self, pending: Pending) -> usize {
@@ -279,6 +293,50 @@ impl Committed<'_> {
         let row = self.engine.read(Table::Record, key.as_str().as_bytes())?;
         Ok(row.and_then(|bytes| RecordRow::decode(&bytes)))
     }
+
+    /// The version at a row, as applying will need it. A group that is durable and cannot be applied would stop this
+    /// start and every later one, so what rotted is found here.
+    fn proved(&self, row: &RecordRow) -> Result<Box<Before>, Outcome> {
+        match Before::read(self.journal, self.statements, row.location, row.index) {
+            Ok(Some(before)) if before.row.leaf == row.leaf => Ok(Box::new(before)),
+            Ok(Some(_)) => Err(damaged(row, &"another version stands there")),
+            // An erasure would have taken the row away.
+            Ok(None) => Err(damaged(row, &"its disclosures are blank, and no erasure blanked them")),
+            Err(error) => Err(unread(row, error)),
+        }
+    }
+
+    /// The frames of all versions that lead to a row, the newest first: each reads, as blanking it will need.
+    fn places(&self, newest: &RecordRow) -> Result<Vec<(Location, u64)>, Outcome> {
+        let mut places = Vec::new();
+        let mut next = Some((newest.location, newest.index));
+        while let Some((location, index)) = next {
+            let frame = self.journal.frame(location).map_err(|error| unread(newest, error.into()))?;
+            if frame.meta.version + places.len() as u64 != newest.version {
+                return Err(damaged(newest, &"its versions do not follow one another"));
+            }
+            places.push((location, index));
+            next = frame.meta.previous.map(|previous| (previous, frame.meta.previous_index));
+        }
+        if places.len() as u64 == newest.version {
+            Ok(places)
+        } else {
+            Err(damaged(newest, &"its first version is missing"))
+        }
+    }
+}
+
+/// A disk that does not answer is another matter than bytes that are wrong.
+fn unread(row: &RecordRow, error: ApplyError) -> Outcome {
+    match error {
+        ApplyError::Journal(JournalError::Io { .. }) => Outcome::Refused(Refusal::ReadFailed(error.to_string())),
+        _ => damaged(row, &error),
+    }
+}
+
+fn damaged(row: &RecordRow, cause: &dyn std::fmt::Display) -> Outcome {
+    let place = row.location;
+    Outcome::Damaged(format!("version {} at segment {}, byte {}: {cause}", row.version, place.segment, place.offset))
 }
 
 /// Bytes that a proposal will take in the journal, at most.
@@ -291,6 +349,92 @@ pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
         Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
         Proposal::Erase { statements, .. } => {
             statements.iter().map(|proposal| 256 + proposal.statement.len() + proposal.principal.len()).sum()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::{EngineError, RowBytes, Visit, Write};
+    use super::super::journal::{Effect, Journal, Start};
+    use super::super::medium::Disk;
+    use super::*;
+    use crate::model::draft::Draft;
+    use crate::model::identifier::Identifier;
+    use crate::model::time::Timestamp;
+
+    /// An engine whose disk does not answer.
+    struct Silent;
+
+    fn silence<T>() -> Result<T, EngineError> {
+        Err(EngineError { action: "read", cause: "input/output error".to_owned() })
+    }
+
+    impl Engine for Silent {
+        fn read(&self, _: Table, _: &[u8]) -> Result<Option<RowBytes>, EngineError> {
+            silence()
+        }
+        fn scan(&self, _: Table, _: Option<&[u8]>, _: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+            silence()
+        }
+        fn each(&self, _: &mut Visit<'_>) -> Result<(), EngineError> {
+            silence()
+        }
+        fn write(&self, _: &[Write], _: &Mark) -> Result<(), EngineError> {
+            silence()
+        }
+        fn mark(&self) -> Result<Option<Mark>, EngineError> {
+            silence()
+        }
+        fn persist(&self) -> Result<(), EngineError> {
+            silence()
+        }
+        fn disk_bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    struct NoStatements;
+
+    impl ReadStatement for NoStatements {
+        fn record(&self, _: &[u8], _: &[u8], _: &Meta) -> Result<Record, String> {
+            Err("none".to_owned())
+        }
+        fn rows(&self, _: FrameKind, _: &[u8], _: u64) -> Result<Vec<Write>, String> {
+            Ok(vec![Write { table: Table::Key, key: vec![1], value: Some(Vec::new()) }])
+        }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_refuses_the_proposal_and_says_that_nothing_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let medium = Arc::new(Disk::open(folder.path()).unwrap());
+        let journal = Journal::open(medium, 64 * 1024, Start::default()).unwrap().journal.reader();
+        let mark = Mark::default();
+        let committed = Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark };
+        let now = Timestamp::now();
+        let record = Record::first(Identifier::parse("88.999.1/A").unwrap(), Draft::default(), now);
+        let key = record.identifier.key().clone();
+        let entry = Proposal::Entry(EntryProposal {
+            record: Arc::new(record),
+            expect: Expect::Absent,
+            sid: [0; 32],
+            statement: Vec::new(),
+            disclosures: Vec::new(),
+            time: now.as_seconds(),
+            registered: now.as_seconds(),
+            effect: Effect::Created,
+            principal: String::new(),
+            idempotency: None,
+        });
+        let statement =
+            StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() };
+        let erasure = Proposal::Erase { key, statements: vec![statement.clone()] };
+        for proposal in [entry, Proposal::Statement(statement), erasure] {
+            let mut group = Group::default();
+            let planned = group.plan(proposal, &committed);
+            assert!(matches!(planned, Planned::Not(Outcome::Refused(Refusal::ReadFailed(_)))));
+            assert!(group.frames.is_empty());
         }
     }
 }

@@ -71,6 +71,9 @@ pub enum Outcome {
     Exists,
     /// The identifier was erased and is never given out again.
     Erased,
+    /// What stands in the journal under this identifier cannot be read, so nothing can follow it: the cause. Nothing was
+    /// written, and nobody else is concerned.
+    Damaged(String),
     /// Another proposal of the same atomic commit failed.
     Withdrawn,
     /// The group that holds it was refused as a whole; nothing was written.
@@ -94,6 +97,8 @@ pub enum Refusal {
     Busy,
     /// The disk is full: free some space, then write again.
     Full { needed_bytes: u64 },
+    /// A read failed while the proposal was checked. Nothing of it was written, and it may be tried again.
+    ReadFailed(String),
     /// The entries do not fit into one group.
     TooLarge { bytes: usize, limit: usize },
     /// A disk or a record store failed. The node must be restarted; what was asked may or may not be durable.

@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::apply::{self, Applier, Change};
+use super::apply::{self, Applier, Before, Change, Known};
 use super::engine::{Engine, Mark, Table, Write};
 use super::group::{Committed as Reading, Group, Pending, Planned, Waiting, proposal_bytes};
 use super::handle::Room;
@@ -136,15 +136,7 @@ impl Sequencer {
             statements: self.applier.statements.as_ref(),
             mark: &self.mark,
         };
-        let planned: Vec<Planned> = proposals
-            .into_iter()
-            .map(|proposal| {
-                group.plan(proposal, &reading).unwrap_or_else(|error| {
-                    tracing::error!(%error, "a proposal could not be checked");
-                    Planned::Not(Outcome::Refused(Refusal::Poisoned(error.to_string())))
-                })
-            })
-            .collect();
+        let planned: Vec<Planned> = proposals.into_iter().map(|proposal| group.plan(proposal, &reading)).collect();
         if atomic && planned.iter().any(|fate| matches!(fate, Planned::Not(_))) {
             *group = Group::default();
             let outcomes = planned.into_iter().map(|fate| match fate {
@@ -224,7 +216,8 @@ impl Sequencer {
                 disclosures: Some(content.disclosures),
                 index: place.index,
             };
-            let changes = self.applier.changes(&frame, applied.record.as_deref())?;
+            let known = Known { record: applied.record.as_deref(), before: applied.before.as_deref() };
+            let changes = self.applier.changes(&frame, known)?;
             apply::count(&mut mark, &changes);
             // A record that changed changes what its aliases answer, also those that it keeps.
             let kept = applied.record.iter().flat_map(|record| &record.aliases).map(|alias| alias.key().clone());
@@ -316,12 +309,14 @@ impl Sequencer {
 struct Applied {
     meta: Meta,
     record: Option<Arc<crate::model::record::Record>>,
+    before: Option<Box<Before>>,
     leaf: super::rows::LeafHash,
 }
 
 impl Applied {
     fn split(pending: Pending) -> (FrameContent, Applied) {
-        (pending.content, Applied { meta: pending.meta, record: pending.record, leaf: pending.leaf })
+        let Pending { content, meta, record, before, leaf } = pending;
+        (content, Applied { meta, record, before, leaf })
     }
 }
 

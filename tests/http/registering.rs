@@ -261,6 +261,36 @@ async fn a_minted_suffix_is_new_each_time_and_repeats_with_its_key() {
     assert_eq!(mint("m-4", &body).await.code(), "not_responsible");
 }
 
+/// The journal's bytes changed on the disk under a running node.
+#[tokio::test]
+async fn a_record_that_rotted_is_answered_500_by_its_own_code_and_all_others_as_ever() {
+    let world = World::new().await;
+    let long = "长".repeat(500);
+    for (name, text) in [("SHORT", "短"), ("LONG", &long), ("WELL", "好")] {
+        world.register(&format!("88.999.1/{name}"), &part(text)).await;
+    }
+    for name in ["SHORT", "LONG"] {
+        let (identifier, target) = (format!("88.999.1/{name}"), format!("/v1/records/88.999.1/{name}"));
+        world.rot(&identifier);
+        for (language, word) in [("zh", "无法读出"), ("en", "cannot be read")] {
+            let change = world.ask(Method::PUT, &target).signed().header("if-match", "*");
+            let refused = change.header("accept-language", language).json(&part("新")).send().await;
+            assert_eq!((refused.status.as_u16(), refused.code().as_str()), (500, "record_damaged"));
+            let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.to_uppercase().contains(&identifier) && detail.contains(word), "{detail}");
+            assert!(refused.json()["remedy"].as_str().unwrap().contains("mingpai doctor"));
+        }
+        let read = world.get(&target).send().await;
+        // A short record is served from its row, which is whole; a long one lies in the journal alone.
+        assert_eq!(read.status, if name == "SHORT" { 200 } else { 500 });
+        world.change(Method::PUT, "88.999.1/WELL", &part(name)).await;
+        assert_eq!(world.get("/readyz").send().await.status, 200);
+        world.rot(&identifier);
+        let put_back = world.change(Method::PUT, &identifier, &part("新")).await;
+        assert_eq!(put_back.json()["version"], 2);
+    }
+}
+
 #[tokio::test]
 async fn history_is_newest_first_and_pages_by_cursor() {
     let world = World::new().await;

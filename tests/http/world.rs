@@ -154,6 +154,19 @@ impl World {
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
+    /// Flips a bit of what the journal discloses of a record; done again, it mends it.
+    pub fn rot(&self, identifier: &str) {
+        use std::os::unix::fs::FileExt;
+        let services = &self.node.services;
+        let key = services.identifier(identifier).unwrap();
+        let place = services.store.row(key.key()).unwrap().unwrap().location;
+        let path = self._folder.path().join(format!("journal/{:010}.journal", place.segment));
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let (mut byte, at) = ([0], u64::from(place.offset + place.length) - 5);
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+
     pub fn ask(&self, method: Method, target: &str) -> Ask<'_> {
         Ask { world: self, request: Request::builder().method(method).uri(target), body: Body::empty() }
     }

@@ -36,6 +36,7 @@ struct State {
     /// A sync has failed in this process.
     sync_failed: bool,
     full: bool,
+    reads_fail: bool,
     operations: u64,
     dice: Dice,
 }
@@ -79,6 +80,7 @@ impl TestDisk {
             sync_fails_in: None,
             sync_failed: false,
             full: false,
+            reads_fail: false,
             operations: 0,
             dice: Dice::new(seed),
         })))
@@ -100,6 +102,11 @@ impl TestDisk {
         self.0.lock().sync_fails_in = Some(syncs);
     }
 
+    /// Reads of files' bytes fail as those of a bad sector, and writes do not.
+    pub fn set_reads_fail(&self, fail: bool) {
+        self.0.lock().reads_fail = fail;
+    }
+
     pub fn set_full(&self, full: bool) {
         self.0.lock().full = full;
     }
@@ -110,6 +117,7 @@ impl TestDisk {
         state.dies_in = None;
         state.sync_fails_in = None;
         state.full = false;
+        state.reads_fail = false;
     }
 
     pub fn is_dead(&self) -> bool {
@@ -134,6 +142,7 @@ impl TestDisk {
         state.sync_fails_in = None;
         state.sync_failed = false;
         state.full = false;
+        state.reads_fail = false;
         if end == End::PowerCut {
             state.cut();
         }
@@ -443,6 +452,9 @@ impl MediumFile for SeenFile {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         state.step(self.process)?;
+        if state.reads_fail {
+            return Err(io::Error::other("input/output error (the test's)"));
+        }
         let inode = &state.files[&self.file];
         let from = offset as usize;
         let bytes =

@@ -53,7 +53,10 @@ impl Failure {
         match self {
             Self::Problem(problem) => *problem,
             Self::Service(error) => {
-                if let ServiceError::Internal(cause) | ServiceError::Refused(Refusal::Poisoned(cause)) = &error {
+                if let ServiceError::Internal(cause)
+                | ServiceError::RecordDamaged { cause, .. }
+                | ServiceError::Refused(Refusal::Poisoned(cause) | Refusal::ReadFailed(cause)) = &error
+                {
                     tracing::error!(request_id, cause, "a request failed inside the node");
                 }
                 of_service(&error)
@@ -97,8 +100,10 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::NotFound { .. } => Code::KeyUnknown,
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
         ServiceError::BadCredential => Code::BadCredentials,
+        ServiceError::RecordDamaged { .. } => Code::RecordDamaged,
         ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
+        ServiceError::Refused(Refusal::ReadFailed(_)) => Code::StorageReadFailed,
         ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
@@ -135,9 +140,11 @@ mod tests {
             ServiceError::NotFound { what: "key", name: String::new() },
             ServiceError::UploadTooLarge { limit: 1 },
             ServiceError::BadCredential,
+            ServiceError::RecordDamaged { identifier: identifier(), cause: String::new() },
             refused(Refusal::Busy),
             refused(Refusal::Full { needed_bytes: 1 }),
             refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
+            refused(Refusal::ReadFailed(String::new())),
             refused(Refusal::Poisoned(String::new())),
             refused(Refusal::Stopping),
             ServiceError::Internal(String::new()),

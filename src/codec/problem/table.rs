@@ -227,6 +227,10 @@ problems! {
         "内部错误", "Internal error";
         "请把 request_id 告诉管理员", "Give the request_id to the operator"
     }
+    RecordDamaged "record_damaged" 500 {
+        "记录在磁盘上的数据已损坏", "The record's data on the disk is damaged";
+        "其他记录不受影响; 请管理员按日志由备份放回日志段, 再运行 mingpai doctor", "Other records are not affected; the operator should put the segment that the log names back from a backup and run mingpai doctor"
+    }
     NotBuilt "not_built" 501 {
         "此功能尚未提供", "This is not built yet";
         "去掉 detail 所指的参数", "Leave out the parameter that detail names"
@@ -242,6 +246,10 @@ problems! {
     NotReady "not_ready" 503 retry 1 {
         "节点尚未就绪", "The node is not ready yet";
         "等待 /readyz 返回 200", "Wait until /readyz answers 200"
+    }
+    StorageReadFailed "storage_read_failed" 503 retry 1 {
+        "读取存储时出错", "A read of the storage failed";
+        "未作改动, 可以重发; 若一直如此, 请管理员检查磁盘并运行 mingpai doctor", "Nothing was changed: repeat it; if it stays so, the operator should look at the disk and run mingpai doctor"
     }
     StoragePoisoned "storage_poisoned" 503 {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";

@@ -45,13 +45,20 @@ pub enum JournalError {
     /// There is no room for another segment; nothing was written.
     #[error("journal: no room for another segment of {needed} bytes: free disk space, then write again")]
     Full { needed: u64 },
-    /// Bytes that were durable are not what was written.
+    /// A scan found that bytes which were durable are not what was written: where the chain of groups ends.
     #[error(
         "journal damaged at {segment}, byte {offset} (sequence {sequence}): {what}; frames up to sequence {durable} had been \
          acknowledged, so nothing is cut. Repair: put back {segment} from a backup or a mirror, or, where there is none, \
          `mingpai doctor --cut-journal {segment}:{offset}` keeps all before this place, moves the rest aside and says what is lost"
     )]
     Damaged { segment: String, offset: u64, sequence: u64, durable: u64, what: &'static str },
+    /// One frame, read by its place, is not what was written. What stands before and behind it is not in doubt.
+    #[error(
+        "journal: the frame at {segment}, byte {offset} cannot be read: {what}. Only this frame is affected: do not cut the \
+         journal, that would lose all that stands behind it. Repair: stop the node, put back {segment} from a backup or a \
+         mirror, and have `mingpai doctor` check it"
+    )]
+    Unreadable { segment: String, offset: u64, what: &'static str },
     /// A group larger than a segment.
     #[error("a group of {bytes} bytes does not fit into a segment of {segment_bytes}")]
     GroupTooLarge { bytes: usize, segment_bytes: u64 },
@@ -259,9 +266,9 @@ impl Reader {
         let bytes = segment.read(location)?;
         let view = segment.view(&bytes, location)?;
         if !view.disclosures_whole && view.disclosures.iter().any(|byte| *byte != 0) {
-            return Err(segment.damaged(location, "the checksum of the disclosures is wrong"));
+            return Err(segment.unreadable(location, "the checksum of the disclosures is wrong"));
         }
-        own(&view, location, 0, 0).ok_or_else(|| segment.damaged(location, "the frame's meta is not readable"))
+        own(&view, location, 0, 0).ok_or_else(|| segment.unreadable(location, "the frame's meta is not readable"))
     }
 
     /// Whether a frame still has the disclosures that it was written with.
@@ -288,7 +295,7 @@ impl Reader {
 impl Segment {
     fn read(&self, location: Location) -> Result<Vec<u8>, JournalError> {
         if u64::from(location.offset) + u64::from(location.length) > self.header.length {
-            return Err(self.damaged(location, "the frame would end after its segment"));
+            return Err(self.unreadable(location, "the frame would end after its segment"));
         }
         let mut bytes = vec![0; location.length as usize];
         self.file
@@ -299,17 +306,12 @@ impl Segment {
 
     fn view<'a>(&self, bytes: &'a [u8], location: Location) -> Result<FrameView<'a>, JournalError> {
         format::decode_frame(bytes, self.header.seed)
-            .ok_or_else(|| self.damaged(location, "the frame's checksum is wrong"))
+            .ok_or_else(|| self.unreadable(location, "the frame's checksum is wrong"))
     }
 
-    fn damaged(&self, location: Location, what: &'static str) -> JournalError {
-        JournalError::Damaged {
-            segment: segment_name(self.header.number),
-            offset: u64::from(location.offset),
-            sequence: self.header.first_sequence,
-            durable: self.header.first_sequence,
-            what,
-        }
+    fn unreadable(&self, location: Location, what: &'static str) -> JournalError {
+        let segment = segment_name(self.header.number);
+        JournalError::Unreadable { segment, offset: u64::from(location.offset), what }
     }
 }
 

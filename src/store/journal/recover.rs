@@ -112,7 +112,7 @@ impl Reader {
                     let erased = view.disclosures.iter().all(|byte| *byte == 0);
                     let frame = own(&view, location, sequence, index)
                         .filter(|_| view.disclosures_whole || erased)
-                        .ok_or_else(|| segment.damaged(location, "the frame does not read"))?;
+                        .ok_or_else(|| segment.unreadable(location, "the frame does not read"))?;
                     each(frame)?;
                 }
                 place = after(&bytes, &place, &group, segment.header.seed);
