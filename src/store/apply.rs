@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::engine::{Mark, Table, Write};
 use super::journal::{Frame, FrameKind, JournalError, Location, Meta, Reader};
-use super::rows::{INLINE_BYTES, RecordRow, RequestRow, leaf_hash, row_hash};
+use super::rows::{INLINE_BYTES, LeafHash, RecordRow, RequestRow, leaf_hash, row_hash};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
 
@@ -66,7 +66,7 @@ impl Before {
         };
         let record = decode(statements, &frame, disclosures)?;
         Ok(Some(Before {
-            row: record_row(&frame, &record),
+            row: record_row(&frame, &record, leaf_hash(&frame.statement)),
             key: record.identifier.key().clone(),
             aliases: record.aliases.iter().map(|alias| alias.key().clone()).collect(),
         }))
@@ -78,6 +78,7 @@ impl Before {
 pub struct Known<'a> {
     pub record: Option<&'a Record>,
     pub before: Option<&'a Before>,
+    pub leaf: Option<LeafHash>,
 }
 
 /// Turns frames into changes.
@@ -108,6 +109,7 @@ impl Applier {
 
     fn entry(&self, frame: &Frame, known: Known<'_>) -> Result<Vec<Change>, ApplyError> {
         let mut changes = Vec::with_capacity(2);
+        let leaf = known.leaf.unwrap_or_else(|| leaf_hash(&frame.statement));
         if let Some(idempotency) = &frame.meta.idempotency {
             let row = RequestRow {
                 request: idempotency.request,
@@ -116,7 +118,7 @@ impl Applier {
                 version: frame.meta.version,
                 location: frame.location,
                 index: frame.index,
-                leaf: leaf_hash(&frame.statement),
+                leaf,
             };
             let key = RequestRow::key(&frame.meta.principal, &idempotency.key);
             changes.push(Change { table: Table::Request, key, old: None, new: Some(row.encode()) });
@@ -145,7 +147,7 @@ impl Applier {
             changes.push(alias_change(alias, None, Some(key.clone())));
         }
         let old = before.as_deref().map(|before| before.row.encode());
-        changes.push(Change { table: Table::Record, key, old, new: Some(record_row(frame, record).encode()) });
+        changes.push(Change { table: Table::Record, key, old, new: Some(record_row(frame, record, leaf).encode()) });
         Ok(changes)
     }
 
@@ -186,14 +188,14 @@ fn decode(statements: &dyn ReadStatement, frame: &Frame, disclosures: &[u8]) -> 
     statements.record(&frame.statement, disclosures, &frame.meta).map_err(|cause| unread(frame, cause))
 }
 
-/// The row of a record's version: a function of its frame alone.
-pub fn record_row(frame: &Frame, record: &Record) -> RecordRow {
+/// The row of a record's version: a function of its frame alone (`leaf` is the hash of its statement).
+pub fn record_row(frame: &Frame, record: &Record, leaf: LeafHash) -> RecordRow {
     let body = record.to_row();
     RecordRow {
         version: frame.meta.version,
         location: frame.location,
         index: frame.index,
-        leaf: leaf_hash(&frame.statement),
+        leaf,
         registered: frame.meta.registered,
         body: (body.len() <= INLINE_BYTES).then_some(body),
     }

@@ -216,7 +216,11 @@ impl Sequencer {
                 disclosures: Some(content.disclosures),
                 index: place.index,
             };
-            let known = Known { record: applied.record.as_deref(), before: applied.before.as_deref() };
+            let known = Known {
+                record: applied.record.as_deref(),
+                before: applied.before.as_deref(),
+                leaf: Some(applied.leaf),
+            };
             let changes = self.applier.changes(&frame, known)?;
             apply::count(&mut mark, &changes);
             // A record that changed changes what its aliases answer, also those that it keeps.
