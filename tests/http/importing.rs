@@ -180,3 +180,20 @@ async fn a_repeated_upload_finds_its_job() {
         assert_eq!((other.status.as_u16(), other.code().as_str()), (422, "idempotency_mismatch"), "{target}");
     }
 }
+
+#[tokio::test]
+async fn an_atomic_import_that_the_store_refuses_does_not_speak_of_rows_to_skip() {
+    let world = World::new().await;
+    let store = &world.node.services.store;
+    std::thread::scope(|scope| scope.spawn(|| store.stop()).join()).unwrap();
+    let row = "{\"identifier\":\"88.999.1/refused\",\"values\":[]}\n";
+    for (query, advice) in [("atomic=1", "nothing of the file was registered"), ("", "on_conflict=skip")] {
+        let job = world.import(query, NDJSON, row).await;
+        assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("draining")), "{job}");
+        let target = format!("/v1/imports/{}", job["id"].as_str().unwrap());
+        let told = world.get(&target).signed().header("accept-language", "en").send().await.json();
+        let detail = told["failure"]["detail"].as_str().unwrap();
+        assert!(detail.contains(advice), "{query}: {detail}");
+        assert_eq!(detail.contains("skip"), query.is_empty(), "{query}: {detail}");
+    }
+}

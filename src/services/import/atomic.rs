@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use super::job::Job;
 use super::lines::{Line, Lines};
 use super::row::{Fault, Wanted, of_service};
-use super::run::{Failed, Fate, Prepared, complaint, count, failed, prepare, reject, stopped_by};
+use super::run::{Failed, Fate, Prepared, complaint, count, failed, prepare, reject};
 use crate::model::text::Text;
-use crate::services::Services;
+use crate::services::{ServiceError, Services};
 use crate::store::journal::Effect;
-use crate::store::{Outcome, Proposal};
+use crate::store::{Outcome, Proposal, Refusal};
 
 /// The most rows, so that they fit into memory; the group's bytes are checked too.
 const ATOMIC_ROWS: usize = 100_000;
@@ -95,7 +95,7 @@ fn commit(
         match outcome {
             Outcome::Committed(_) => count(job, effect),
             Outcome::Withdrawn => {}
-            Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
+            Outcome::Refused(refusal) => return Err(refused(refusal)),
             other => {
                 reject(job, &line, of_service(&complaint(&other, &wanted), &job.start));
                 rejected += 1;
@@ -103,6 +103,20 @@ fn commit(
         }
     }
     Ok(rejected)
+}
+
+/// The store took nothing of the file: that there are rows to skip, as after another import, would be a lie.
+fn refused(refusal: Refusal) -> Failed {
+    // Only here what became of the group is not known; it is one group all the same.
+    let unknown = matches!(refusal, Refusal::Poisoned(_));
+    let error = ServiceError::Refused(refusal);
+    let text = error.text();
+    let (zh, en) = if unknown {
+        ("整个文件要么全部登记，要么完全没有；之后请重新导入", "all rows are registered or none: import the file again")
+    } else {
+        ("整个文件未登记任何内容，排除后请重新导入", "nothing of the file was registered: import it again after that")
+    };
+    failed(error.code(), Text::new(format!("{}。{zh}", text.zh), format!("{}; {en}", text.en)))
 }
 
 fn twice() -> Fault {

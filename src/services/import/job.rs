@@ -270,12 +270,7 @@ impl Services {
             if view.state == JobState::Running {
                 view.state = JobState::Failed;
                 view.ended = Some(Timestamp::now());
-                view.failure = Some(Failure {
-                    code: "import_interrupted".to_owned(),
-                    zh: "节点在导入途中停止：请用 on_conflict=skip 重新导入，已登记的行会被跳过".to_owned(),
-                    en: "the node stopped during the import: import again with on_conflict=skip, rows that are registered are skipped"
-                        .to_owned(),
-                });
+                view.failure = Some(interrupted(view.atomic));
                 write_replacing(&path, &serde_json::to_vec(&view)?)?;
                 let _ = std::fs::remove_file(folder.join("input"));
                 closed += 1;
@@ -368,6 +363,22 @@ impl Job {
         let _ = std::fs::remove_file(self.folder.join("input"));
         saved.is_ok()
     }
+}
+
+/// What a job says that a stop of the node cut short.
+fn interrupted(atomic: bool) -> Failure {
+    let (zh, en) = if atomic {
+        (
+            "节点在导入途中停止：整个文件要么全部登记，要么完全没有；请重新导入，内容相同的行会被跳过",
+            "the node stopped during the import: all rows are registered or none; import again, rows that stand there with the same content are skipped",
+        )
+    } else {
+        (
+            "节点在导入途中停止：请用 on_conflict=skip 重新导入，已登记的行会被跳过",
+            "the node stopped during the import: import again with on_conflict=skip, rows that are registered are skipped",
+        )
+    };
+    Failure { code: "import_interrupted".to_owned(), zh: zh.to_owned(), en: en.to_owned() }
 }
 
 fn write_replacing(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
