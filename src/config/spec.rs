@@ -215,7 +215,7 @@ impl Default for StoreSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImportSpec {
-    /// Imports that run at once; the others wait their turn.
+    /// Imports that run at once, of which one may be atomic; the others wait their turn.
     pub jobs: u64,
 }
 

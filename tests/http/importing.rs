@@ -1,6 +1,7 @@
 //! Imports over HTTP: uploads, jobs, error files.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -8,6 +9,9 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::Method;
 use mingpai::codec::http::BodyFault;
+use mingpai::model::permitted::Permitted;
+use mingpai::services::import::{Begun, StartImport};
+use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value as Json, json};
 
 use crate::world::World;
@@ -27,6 +31,24 @@ fn mapping() -> String {
     let text = mapping.to_string();
     let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("mapping={encoded}")
+}
+
+/// Begins an import whose job reads its rows from a pipe: it stands still where it opens it, until the test does.
+async fn import_from_a_pipe(world: &World, atomic: bool) -> (String, PathBuf) {
+    let services = &world.node.services;
+    let folder = &services.settings.imports_folder;
+    let names = || std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let before: Vec<PathBuf> = names().collect();
+    let start = StartImport { atomic, ..StartImport::default() };
+    let Begun::Upload(upload) = services.begin_import(Permitted::bypassing_the_guard("test", start)).await.unwrap()
+    else {
+        panic!("known already")
+    };
+    let pipe = names().find(|path| !before.contains(path)).unwrap().join("input");
+    std::fs::remove_file(&pipe).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let view = services.start_import(*upload).await.unwrap();
+    (format!("/v1/imports/{}", view.id), pipe)
 }
 
 impl World {
@@ -195,5 +217,26 @@ async fn an_atomic_import_that_the_store_refuses_does_not_speak_of_rows_to_skip(
         let detail = told["failure"]["detail"].as_str().unwrap();
         assert!(detail.contains(advice), "{query}: {detail}");
         assert_eq!(detail.contains("skip"), query.is_empty(), "{query}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn atomic_imports_run_one_at_a_time_and_hold_no_other_up() {
+    let world = World::with(&[("import.jobs", "2")]).await;
+    let row = |name: &str| format!("{{\"identifier\":\"88.999.1/{name}\",\"values\":[]}}\n");
+    let (first, first_pipe) = import_from_a_pipe(&world, true).await;
+    // Returns when the job reads: it has its turn.
+    let mut first_rows = std::fs::OpenOptions::new().write(true).open(first_pipe).unwrap();
+    let (second, second_pipe) = import_from_a_pipe(&world, true).await;
+    let other = world.import("", NDJSON, row("other")).await;
+    assert_eq!(other["rows"]["registered"], 1);
+    let read = rustix::fs::open(&second_pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty());
+    assert_eq!(read.unwrap_err(), rustix::io::Errno::NXIO, "the second reads its rows into memory beside the first");
+    first_rows.write_all(row("first").as_bytes()).unwrap();
+    drop(first_rows);
+    std::fs::write(second_pipe, row("second")).unwrap();
+    for job in [first, second] {
+        let job = world.ended(&job).await;
+        assert_eq!((&job["state"], &job["rows"]["registered"]), (&json!("done"), &json!(1)), "{job}");
     }
 }

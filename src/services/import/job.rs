@@ -87,6 +87,8 @@ pub struct Jobs {
     known: Mutex<HashMap<String, Arc<Job>>>,
     /// As many places as jobs may run: who sends into it has one, who takes out gives it back.
     turns: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
+    /// The one turn of atomic jobs. Not a channel: who holds it gives it back even if it panics.
+    pub(super) atomic: Mutex<()>,
 }
 
 /// One job at work.
@@ -118,7 +120,8 @@ pub(super) struct End {
 
 impl Jobs {
     pub fn new(parallel: usize) -> Jobs {
-        Jobs { known: Mutex::new(HashMap::new()), turns: crossbeam_channel::bounded(parallel.max(1)) }
+        let turns = crossbeam_channel::bounded(parallel.max(1));
+        Jobs { known: Mutex::default(), turns, atomic: Mutex::default() }
     }
 
     /// Jobs that have not ended; those that wait for their turn too.

@@ -44,6 +44,8 @@ pub(super) enum Fate {
 
 /// Runs a job to its end. Waits for its turn first.
 pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), job: &Arc<Job>) {
+    // It holds all its rows in memory: one at a time does, and waits for that before it takes a turn from others.
+    let _alone = job.start.atomic.then(|| services.imports.atomic.lock());
     // A full channel is a full house: `send` waits until somebody leaves.
     if turns.0.send(()).is_err() {
         return;
