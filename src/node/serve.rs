@@ -56,7 +56,10 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let lifecycle = Lifecycle::new();
     stop_on_signals(lifecycle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let node = runtime.block_on(Node::open(config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?;
+    let Some(node) = runtime.block_on(open(config, &lifecycle))? else {
+        tracing::info!("asked to stop while the store was opening: nothing was served, the next start opens it anew");
+        return Ok(Ending::Drained);
+    };
     tracing::info!(opened = ?node.opened, "the store is open");
     let token = runtime.block_on(first_credential(config, &node))?;
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
@@ -68,6 +71,28 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let ending = running.wait()?;
     node.services.store.stop();
     Ok(ending)
+}
+
+/// Opens the node; `None` if it is to stop before it is open, for a replay may take long and a signal must not wait for it.
+///
+/// The thread that opens is left to itself then and ends with the process: a crash at any point of an opening is a case
+/// that the next opening knows.
+async fn open(config: &Config, lifecycle: &Lifecycle) -> Result<Option<Node>, ServeError> {
+    let (opened, opening) = tokio::sync::oneshot::channel();
+    let config = config.clone();
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let node = runtime.map_err(ServeError::from).and_then(|runtime| {
+            Ok(runtime.block_on(Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?)
+        });
+        // Nobody waits for it any more: the node closes again, if there is time.
+        drop(opened.send(node));
+    };
+    std::thread::Builder::new().name("open".to_owned()).spawn(work)?;
+    tokio::select! {
+        () = lifecycle.reached(Phase::LameDuck) => Ok(None),
+        node = opening => node.unwrap_or_else(|_| Err(io::Error::other("the opening panicked").into())).map(Some),
+    }
 }
 
 /// What a newcomer signs in with.
