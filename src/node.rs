@@ -2,6 +2,7 @@
 //! lower stage reaches an upper one.
 
 pub mod dev;
+pub mod housekeeping;
 pub mod serve;
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::model::draft::DraftLimits;
 use crate::model::identifier::CanonicalKey;
 use crate::model::prefix::{PrefixError, Prefixes};
 use crate::model::time::Timestamp;
+use crate::services::import::OldImports;
 use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
@@ -98,6 +100,7 @@ impl Node {
                 "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
             );
         }
+        housekeeping::look_through_imports(&services, &mut OldImports::default());
         Ok(Node { services, metrics, opened })
     }
 }
@@ -128,6 +131,7 @@ fn service_settings(config: &Config) -> ServiceSettings {
         import_bytes: config.limits.import_bytes,
         json_depth: as_usize(config.limits.json_depth),
         parallel_imports: as_usize(config.import.jobs),
+        import_keep_days: config.import.keep_days,
     }
 }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 
 use super::dev::{dev_token, load_demonstration};
+use super::housekeeping::{INTERVAL, keep_house};
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Ending, Inbound, InboundError, Lifecycle, Outbound, Phase, Refusal, Settings, bind,
@@ -64,11 +65,13 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let token = runtime.block_on(first_credential(config, &node))?;
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
     let addresses = bound.addresses().to_vec();
+    let housekeeping = keep_house(Arc::clone(&node.services), INTERVAL)?;
     let running = bound.serve(front, lifecycle.clone(), Arc::clone(&node.metrics))?;
     lifecycle.set_ready();
     // Who reads the announcement may have gone; that is no reason not to serve.
     let _ = announce_urls(announce, &addresses, token, config.node.dev);
     let ending = running.wait()?;
+    drop(housekeeping);
     node.services.store.stop();
     Ok(ending)
 }

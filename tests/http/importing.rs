@@ -1,7 +1,8 @@
 //! Imports over HTTP: uploads, jobs, error files.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -10,7 +11,9 @@ use futures_util::stream;
 use http::Method;
 use mingpai::codec::http::BodyFault;
 use mingpai::model::permitted::Permitted;
-use mingpai::services::import::{Begun, StartImport};
+use mingpai::model::time::Timestamp;
+use mingpai::node::housekeeping::keep_house;
+use mingpai::services::import::{Begun, OldImports, StartImport};
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value as Json, json};
 
@@ -239,4 +242,79 @@ async fn atomic_imports_run_one_at_a_time_and_hold_no_other_up() {
         let job = world.ended(&job).await;
         assert_eq!((&job["state"], &job["rows"]["registered"]), (&json!("done"), &json!(1)), "{job}");
     }
+}
+
+impl World {
+    /// Returns when the jobs that ended have said so in their files.
+    async fn jobs_are_noted(&self) {
+        while self.node.services.imports.running() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Says in a job's file that it ended so many days ago.
+fn age(folder: &Path, days: i64) {
+    let path = folder.join("job.json");
+    let mut job: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let ended = Timestamp::from_seconds(Timestamp::now().as_seconds() - days * 86_400).unwrap();
+    job["state"] = "done".into();
+    job["ended"] = serde_json::to_value(ended).unwrap();
+    std::fs::write(path, job.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn imports_that_ended_long_ago_are_removed_and_no_other() {
+    let world = World::with(&[("import.keep_days", "2")]).await;
+    let services = &world.node.services;
+    let folder = &services.settings.imports_folder;
+    let mut jobs = Vec::new();
+    for name in ["old", "young"] {
+        let row = format!("{{\"identifier\":\"88.999.1/{name}\",\"values\":[]}}\n");
+        jobs.push(world.import("", NDJSON, row).await["id"].as_str().unwrap().to_owned());
+    }
+    world.jobs_are_noted().await;
+    age(&folder.join(&jobs[0]), 3);
+    age(&folder.join(&jobs[1]), 1);
+    let (running, pipe) = import_from_a_pipe(&world, false).await;
+    age(pipe.parent().unwrap(), 3);
+    std::fs::create_dir(folder.join("upload")).unwrap();
+    let removed = services.remove_old_imports(&mut OldImports::default(), Timestamp::now()).unwrap();
+    assert_eq!(removed, 1);
+    for (id, status) in jobs.iter().zip([404, 200]) {
+        let answer = world.get(&format!("/v1/imports/{id}")).signed().send().await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    assert!(folder.join("upload").exists(), "it is being received");
+    std::fs::write(pipe, "").unwrap();
+    assert_eq!(world.ended(&running).await["state"], "done", "a job that runs stays, whatever its file says");
+}
+
+#[tokio::test]
+async fn old_imports_are_removed_a_bounded_number_at_a_time_until_none_is_left() {
+    let world = World::new().await;
+    let folder = &world.node.services.settings.imports_folder;
+    let job = world.import("", NDJSON, "").await;
+    let first = folder.join(job["id"].as_str().unwrap());
+    world.jobs_are_noted().await;
+    age(&first, 31);
+    for number in 0..1100 {
+        let other = folder.join(number.to_string());
+        std::fs::create_dir(&other).unwrap();
+        std::fs::copy(first.join("job.json"), other.join("job.json")).unwrap();
+    }
+    let kept = std::fs::read(first.join("job.json")).unwrap();
+    let mut walk = OldImports::default();
+    let mut step = || world.node.services.remove_old_imports(&mut walk, Timestamp::now()).unwrap();
+    assert_eq!(step(), 1024);
+    assert_eq!(step(), 77);
+    std::fs::create_dir(&first).unwrap();
+    std::fs::write(first.join("job.json"), kept).unwrap();
+    let started = Instant::now();
+    let house = keep_house(Arc::clone(&world.node.services), Duration::from_millis(1)).unwrap();
+    while first.exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the housekeeping does not come");
+        tokio::task::yield_now().await;
+    }
+    drop(house);
 }

@@ -129,6 +129,11 @@ impl Jobs {
         self.known.lock().len()
     }
 
+    /// Whether it waits or runs.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.known.lock().contains_key(id)
+    }
+
     /// Its file tells from now on.
     pub(super) fn forget(&self, id: &str) {
         self.known.lock().remove(id);

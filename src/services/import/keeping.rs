@@ -1,13 +1,25 @@
-//! What becomes of jobs that run no more: a crash may have cut them short.
+//! What becomes of jobs that run no more: a crash may have cut them short, and in time they are removed.
+
+use std::fs::ReadDir;
+use std::io;
+use std::path::Path;
 
 use super::job::{Failure, JobState, JobView, write_replacing};
 use crate::model::time::Timestamp;
 use crate::services::Services;
 
+/// Jobs that are looked at in one go, which takes a few hundredths of a second.
+const LOOKED_AT: usize = 1024;
+const DAY_SECONDS: u64 = 24 * 3600;
+
+/// Where a walk through all jobs stands, in search of old ones.
+#[derive(Default)]
+pub struct OldImports(Option<ReadDir>);
+
 impl Services {
     /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job.
     /// Called once, before the node serves.
-    pub fn close_interrupted_imports(&self) -> std::io::Result<usize> {
+    pub fn close_interrupted_imports(&self) -> io::Result<usize> {
         let mut closed = 0;
         let Ok(listing) = std::fs::read_dir(&self.settings.imports_folder) else {
             return Ok(0);
@@ -34,6 +46,48 @@ impl Services {
             }
         }
         Ok(closed)
+    }
+
+    /// Goes a step further through the jobs and removes those that ended too long ago; after the last one it begins anew.
+    /// Gives how many were removed. A job that cannot be removed is told of and passed over.
+    pub fn remove_old_imports(&self, walk: &mut OldImports, now: Timestamp) -> io::Result<usize> {
+        let mut listing = match walk.0.take() {
+            Some(listing) => listing,
+            None => match std::fs::read_dir(&self.settings.imports_folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+                listing => listing?,
+            },
+        };
+        let mut removed = 0;
+        for _ in 0..LOOKED_AT {
+            let Some(entry) = listing.next() else {
+                return Ok(removed);
+            };
+            let folder = entry?.path();
+            if !self.is_old(&folder, now) {
+                continue;
+            }
+            match std::fs::remove_dir_all(&folder) {
+                Ok(()) => removed += 1,
+                Err(error) => tracing::warn!(%error, path = %folder.display(), "an old import could not be removed"),
+            }
+        }
+        walk.0 = Some(listing);
+        Ok(removed)
+    }
+
+    /// Whether a folder is that of a job that ended too long ago. An upload that is being received has no job yet.
+    fn is_old(&self, folder: &Path, now: Timestamp) -> bool {
+        let Ok(bytes) = std::fs::read(folder.join("job.json")) else {
+            return false;
+        };
+        let Ok(view) = serde_json::from_slice::<JobView>(&bytes) else {
+            return false;
+        };
+        let kept_seconds = self.settings.import_keep_days.saturating_mul(DAY_SECONDS).cast_signed();
+        view.state != JobState::Running
+            && view.ended.is_some_and(|ended| ended.as_seconds().saturating_add(kept_seconds) < now.as_seconds())
+            && !self.imports.knows(&view.id)
     }
 }
 

@@ -18,6 +18,7 @@ mod run;
 use serde::{Deserialize, Serialize};
 
 pub use job::{Begun, ErrorRow, Failure, JobState, JobView, Jobs, RowCounts, Upload};
+pub use keeping::OldImports;
 pub use mapping::{Mapping, MappingError};
 pub use repeat::Repeat;
 pub use row::ReadRow;
