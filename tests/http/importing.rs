@@ -13,11 +13,12 @@ use mingpai::codec::http::BodyFault;
 use mingpai::model::permitted::Permitted;
 use mingpai::model::time::Timestamp;
 use mingpai::node::housekeeping::keep_house;
+use mingpai::services::ServiceError;
 use mingpai::services::import::{Begun, OldImports, StartImport};
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value as Json, json};
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
 const NDJSON: &str = "application/x-ndjson";
 const ROWS: &str = "{\"code\":\"00012345678905\",\"name\":\"一\"}\n\
@@ -253,14 +254,24 @@ impl World {
     }
 }
 
-/// Says in a job's file that it ended so many days ago.
-fn age(folder: &Path, days: i64) {
+/// Changes what a job's file says.
+fn rewrite(folder: &Path, change: impl FnOnce(&mut Json)) {
     let path = folder.join("job.json");
     let mut job: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let ended = Timestamp::from_seconds(Timestamp::now().as_seconds() - days * 86_400).unwrap();
-    job["state"] = "done".into();
-    job["ended"] = serde_json::to_value(ended).unwrap();
+    change(&mut job);
     std::fs::write(path, job.to_string()).unwrap();
+}
+
+fn ago(seconds: i64) -> Json {
+    serde_json::to_value(Timestamp::from_seconds(Timestamp::now().as_seconds() - seconds).unwrap()).unwrap()
+}
+
+/// Says in a job's file that it ended so many days ago.
+fn age(folder: &Path, days: i64) {
+    rewrite(folder, |job| {
+        job["state"] = "done".into();
+        job["ended"] = ago(days * 86_400);
+    });
 }
 
 #[tokio::test]
@@ -317,4 +328,83 @@ async fn old_imports_are_removed_a_bounded_number_at_a_time_until_none_is_left()
         tokio::task::yield_now().await;
     }
     drop(house);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_finds_its_import_for_a_day_and_over_a_restart() {
+    let mut world = World::new().await;
+    let folder = world.node.services.settings.imports_folder.clone();
+    let send = async |world: &World, rows: &'static str| {
+        let ask = world.ask(Method::POST, "/v1/imports?on_conflict=update").signed().header("idempotency-key", "day");
+        let answer = ask.typed(NDJSON, rows).send().await;
+        if answer.status == 202 {
+            world.ended(answer.header("location")).await;
+            world.jobs_are_noted().await;
+        }
+        answer
+    };
+    let (rows, other) =
+        ("{\"identifier\":\"88.999.1/x\",\"values\":[]}\n", "{\"identifier\":\"88.999.1/y\",\"values\":[]}\n");
+    let id = |answer: &Answer| answer.json()["id"].as_str().unwrap().to_owned();
+    let first = id(&send(&world, rows).await);
+    rewrite(&folder.join(&first), |job| job["started"] = ago(86_400 - 100));
+    world = world.restarted(&[]).await;
+    assert_eq!(id(&send(&world, rows).await), first, "a day is not over");
+    assert_eq!(send(&world, other).await.code(), "idempotency_mismatch");
+
+    rewrite(&folder.join(&first), |job| job["started"] = ago(86_400));
+    world = world.restarted(&[]).await;
+    let second = id(&send(&world, other).await);
+    assert_ne!(second, first);
+    assert_eq!(id(&send(&world, other).await), second);
+    for job in [&first, &second] {
+        assert_eq!(world.get(&format!("/v1/imports/{job}")).signed().send().await.json()["id"], job.as_str());
+    }
+    world = world.restarted(&[]).await;
+    assert_eq!(id(&send(&world, other).await), second, "of two jobs with one key the later has it");
+
+    rewrite(&folder.join(&second), |job| job["ended"] = ago(31 * 86_400));
+    world = world.restarted(&[]).await;
+    assert_eq!(world.get(&format!("/v1/imports/{second}")).signed().send().await.status, 404, "removed at the start");
+    let third = id(&send(&world, other).await);
+    assert!(![first, second].contains(&third));
+}
+
+#[tokio::test]
+async fn an_import_from_before_ids_were_drawn_is_found_by_its_key() {
+    let mut world = World::new().await;
+    let folder = world.node.services.settings.imports_folder.clone();
+    let send = async |world: &World| {
+        let ask = world.ask(Method::POST, "/v1/imports").signed().header("idempotency-key", "early");
+        let answer = ask.typed(NDJSON, "").send().await;
+        world.ended(answer.header("location")).await;
+        world.jobs_are_noted().await;
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    let id = send(&world).await;
+    // As it was written then: the id is the digest of the key, and no member tells it.
+    let mut digest = String::new();
+    rewrite(&folder.join(&id), |job| {
+        digest = job.as_object_mut().unwrap().remove("key").unwrap().as_str().unwrap().to_owned();
+        job["id"] = digest.clone().into();
+    });
+    std::fs::rename(folder.join(&id), folder.join(&digest)).unwrap();
+    world = world.restarted(&[]).await;
+    assert_eq!(send(&world).await, digest);
+}
+
+#[tokio::test]
+async fn one_upload_at_a_time_has_an_idempotency_key() {
+    let world = World::new().await;
+    let begin = || {
+        let start = StartImport { idempotency_key: Some("one".to_owned()), ..StartImport::default() };
+        world.node.services.begin_import(Permitted::bypassing_the_guard("test", start))
+    };
+    let Begun::Upload(upload) = begin().await.unwrap() else { panic!("known already") };
+    assert!(matches!(begin().await, Err(ServiceError::IdempotencyRunning)));
+    upload.abandon().await;
+    let Begun::Upload(upload) = begin().await.unwrap() else { panic!("what came to nothing is known") };
+    let view = world.node.services.start_import(*upload).await.unwrap();
+    let Begun::Known(repeat) = begin().await.unwrap() else { panic!("it would run twice") };
+    assert_eq!(repeat.end().unwrap().id, view.id);
 }

@@ -17,7 +17,7 @@ pub struct World {
     pub node: Node,
     /// An administrator's key, got with the bootstrap token.
     pub key: String,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// A store waits for its own threads when it stops, which no thread that runs a runtime may do.
@@ -125,7 +125,29 @@ impl World {
     }
 
     pub async fn ready(settings: &[(&str, &str)], readiness: Readiness) -> World {
-        let folder = tempfile::tempdir().unwrap();
+        let mut world = World::on(Arc::new(tempfile::tempdir().unwrap()), settings, readiness).await;
+        let token = world.bootstrap_token();
+        let made = world.ask(Method::POST, "/v1/keys").header("authorization", &format!("Bearer {token}")).send().await;
+        assert_eq!(made.status, 201, "{}", made.text());
+        world.key = made.json()["key"].as_str().unwrap().to_owned();
+        world
+    }
+
+    /// The same node started anew, with other settings perhaps.
+    pub async fn restarted(self, settings: &[(&str, &str)]) -> World {
+        let (folder, key) = (Arc::clone(&self.folder), self.key.clone());
+        let services = Arc::downgrade(&self.node.services);
+        drop(self);
+        // A job's thread may not have let go of them yet.
+        while services.strong_count() > 0 {
+            std::thread::yield_now();
+        }
+        let mut world = World::on(folder, settings, Readiness::Ready).await;
+        world.key = key;
+        world
+    }
+
+    async fn on(folder: Arc<tempfile::TempDir>, settings: &[(&str, &str)], readiness: Readiness) -> World {
         let data = folder.path().to_string_lossy().into_owned();
         let mut flags: Vec<(String, String)> = [("node.dev", "true"), ("node.data", &data), ("store.engine", "memory")]
             .iter()
@@ -141,16 +163,11 @@ impl World {
             limits: config.limits.clone(),
             readiness: Box::new(move || readiness),
         });
-        let mut world = World { http, node, key: String::new(), _folder: folder };
-        let token = world.bootstrap_token();
-        let made = world.ask(Method::POST, "/v1/keys").header("authorization", &format!("Bearer {token}")).send().await;
-        assert_eq!(made.status, 201, "{}", made.text());
-        world.key = made.json()["key"].as_str().unwrap().to_owned();
-        world
+        World { http, node, key: String::new(), folder }
     }
 
     pub fn bootstrap_token(&self) -> String {
-        let path = self.node.services.put_bootstrap_out(self._folder.path()).unwrap().expect("nobody has a key yet");
+        let path = self.node.services.put_bootstrap_out(self.folder.path()).unwrap().expect("nobody has a key yet");
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 

@@ -17,7 +17,8 @@ const DAY_SECONDS: u64 = 24 * 3600;
 pub struct OldImports(Option<ReadDir>);
 
 impl Services {
-    /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job.
+    /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job;
+    /// remembers whose the idempotency keys are.
     /// Called once, before the node serves.
     pub fn close_interrupted_imports(&self) -> io::Result<usize> {
         let mut closed = 0;
@@ -36,6 +37,7 @@ impl Services {
             let Ok(mut view) = serde_json::from_slice::<JobView>(&bytes) else {
                 continue;
             };
+            self.imports.keys.remember(&view);
             if view.state == JobState::Running {
                 view.state = JobState::Failed;
                 view.ended = Some(Timestamp::now());
@@ -51,6 +53,7 @@ impl Services {
     /// Goes a step further through the jobs and removes those that ended too long ago; after the last one it begins anew.
     /// Gives how many were removed. A job that cannot be removed is told of and passed over.
     pub fn remove_old_imports(&self, walk: &mut OldImports, now: Timestamp) -> io::Result<usize> {
+        self.imports.keys.forget_old(now, |id| self.imports.knows(id));
         let mut listing = match walk.0.take() {
             Some(listing) => listing,
             None => match std::fs::read_dir(&self.settings.imports_folder) {
