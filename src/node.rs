@@ -80,11 +80,12 @@ impl Node {
         let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
+        let settings = service_settings(config, Arc::clone(&prefixes));
         let services = Arc::new(Services::new(Parts {
             store,
             cache,
             prefixes,
-            settings: service_settings(config),
+            settings,
             signing,
             encoder,
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
@@ -121,9 +122,9 @@ pub fn store_options(config: &Config) -> StoreOptions {
     }
 }
 
-fn service_settings(config: &Config) -> ServiceSettings {
+fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings {
     ServiceSettings {
-        draft_limits: DraftLimits::default(),
+        draft_limits: DraftLimits { prefixes, ..DraftLimits::default() },
         max_age_seconds: u32::try_from(config.cache.max_age_seconds).unwrap_or(u32::MAX),
         negative_seconds: u32::try_from(config.cache.negative_seconds).unwrap_or(u32::MAX),
         imports_folder: config.node.data.join("imports"),

@@ -348,23 +348,23 @@ async fn an_idempotency_key_finds_its_import_for_a_day_and_over_a_restart() {
     let id = |answer: &Answer| answer.json()["id"].as_str().unwrap().to_owned();
     let first = id(&send(&world, rows).await);
     rewrite(&folder.join(&first), |job| job["started"] = ago(86_400 - 100));
-    world = world.restarted(&[]).await;
+    world = world.restarted("").await;
     assert_eq!(id(&send(&world, rows).await), first, "a day is not over");
     assert_eq!(send(&world, other).await.code(), "idempotency_mismatch");
 
     rewrite(&folder.join(&first), |job| job["started"] = ago(86_400));
-    world = world.restarted(&[]).await;
+    world = world.restarted("").await;
     let second = id(&send(&world, other).await);
     assert_ne!(second, first);
     assert_eq!(id(&send(&world, other).await), second);
     for job in [&first, &second] {
         assert_eq!(world.get(&format!("/v1/imports/{job}")).signed().send().await.json()["id"], job.as_str());
     }
-    world = world.restarted(&[]).await;
+    world = world.restarted("").await;
     assert_eq!(id(&send(&world, other).await), second, "of two jobs with one key the later has it");
 
     rewrite(&folder.join(&second), |job| job["ended"] = ago(31 * 86_400));
-    world = world.restarted(&[]).await;
+    world = world.restarted("").await;
     assert_eq!(world.get(&format!("/v1/imports/{second}")).signed().send().await.status, 404, "removed at the start");
     let third = id(&send(&world, other).await);
     assert!(![first, second].contains(&third));
@@ -389,7 +389,7 @@ async fn an_import_from_before_ids_were_drawn_is_found_by_its_key() {
         job["id"] = digest.clone().into();
     });
     std::fs::rename(folder.join(&id), folder.join(&digest)).unwrap();
-    world = world.restarted(&[]).await;
+    world = world.restarted("").await;
     assert_eq!(send(&world).await, digest);
 }
 

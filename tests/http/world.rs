@@ -1,5 +1,6 @@
 //! A node in a temporary folder, and a client that talks to its HTTP surface without a socket.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -124,8 +125,17 @@ impl World {
         World::ready(settings, Readiness::Ready).await
     }
 
+    /// A world with a configuration file.
+    pub async fn configured(file: &str) -> World {
+        World::begun(file, &[], Readiness::Ready).await
+    }
+
     pub async fn ready(settings: &[(&str, &str)], readiness: Readiness) -> World {
-        let mut world = World::on(Arc::new(tempfile::tempdir().unwrap()), settings, readiness).await;
+        World::begun("", settings, readiness).await
+    }
+
+    async fn begun(file: &str, settings: &[(&str, &str)], readiness: Readiness) -> World {
+        let mut world = World::on(Arc::new(tempfile::tempdir().unwrap()), file, settings, readiness).await;
         let token = world.bootstrap_token();
         let made = world.ask(Method::POST, "/v1/keys").header("authorization", &format!("Bearer {token}")).send().await;
         assert_eq!(made.status, 201, "{}", made.text());
@@ -133,8 +143,8 @@ impl World {
         world
     }
 
-    /// The same node started anew, with other settings perhaps.
-    pub async fn restarted(self, settings: &[(&str, &str)]) -> World {
+    /// The same node started anew, with another configuration file perhaps. Its rows are made from the journal.
+    pub async fn restarted(self, file: &str) -> World {
         let (folder, key) = (Arc::clone(&self.folder), self.key.clone());
         let services = Arc::downgrade(&self.node.services);
         drop(self);
@@ -142,12 +152,12 @@ impl World {
         while services.strong_count() > 0 {
             std::thread::yield_now();
         }
-        let mut world = World::on(folder, settings, Readiness::Ready).await;
+        let mut world = World::on(folder, file, &[], Readiness::Ready).await;
         world.key = key;
         world
     }
 
-    async fn on(folder: Arc<tempfile::TempDir>, settings: &[(&str, &str)], readiness: Readiness) -> World {
+    async fn on(folder: Arc<tempfile::TempDir>, file: &str, settings: &[(&str, &str)], readiness: Readiness) -> World {
         let data = folder.path().to_string_lossy().into_owned();
         let mut flags: Vec<(String, String)> = [("node.dev", "true"), ("node.data", &data), ("store.engine", "memory")]
             .iter()
@@ -155,7 +165,12 @@ impl World {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         flags.dedup_by(|later, earlier| later.0 == earlier.0);
-        let config = Config::load(&Layers { flags, ..Layers::default() }).unwrap();
+        let config = Config::load(&Layers {
+            file: Some((PathBuf::from("test.toml"), file.to_owned())),
+            flags,
+            ..Layers::default()
+        })
+        .unwrap();
         let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
         let http = Http::new(Desk {
             services: Arc::clone(&node.services),
