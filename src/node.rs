@@ -2,6 +2,7 @@
 //! lower stage reaches an upper one.
 
 pub mod dev;
+pub mod housekeeping;
 pub mod serve;
 
 use std::io;
@@ -16,6 +17,7 @@ use crate::model::draft::DraftLimits;
 use crate::model::identifier::CanonicalKey;
 use crate::model::prefix::{PrefixError, Prefixes};
 use crate::model::time::Timestamp;
+use crate::services::import::OldImports;
 use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
@@ -78,11 +80,12 @@ impl Node {
         let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
+        let settings = service_settings(config, Arc::clone(&prefixes));
         let services = Arc::new(Services::new(Parts {
             store,
             cache,
             prefixes,
-            settings: service_settings(config),
+            settings,
             signing,
             encoder,
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
@@ -98,6 +101,7 @@ impl Node {
                 "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
             );
         }
+        housekeeping::look_through_imports(&services, &mut OldImports::default());
         Ok(Node { services, metrics, opened })
     }
 }
@@ -118,9 +122,9 @@ pub fn store_options(config: &Config) -> StoreOptions {
     }
 }
 
-fn service_settings(config: &Config) -> ServiceSettings {
+fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings {
     ServiceSettings {
-        draft_limits: DraftLimits::default(),
+        draft_limits: DraftLimits { prefixes, ..DraftLimits::default() },
         max_age_seconds: u32::try_from(config.cache.max_age_seconds).unwrap_or(u32::MAX),
         negative_seconds: u32::try_from(config.cache.negative_seconds).unwrap_or(u32::MAX),
         imports_folder: config.node.data.join("imports"),
@@ -128,6 +132,7 @@ fn service_settings(config: &Config) -> ServiceSettings {
         import_bytes: config.limits.import_bytes,
         json_depth: as_usize(config.limits.json_depth),
         parallel_imports: as_usize(config.import.jobs),
+        import_keep_days: config.import.keep_days,
     }
 }
 

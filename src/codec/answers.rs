@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::cursor::{self, Kind};
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
-use crate::services::administer::{KeyView, NewKey};
+use crate::services::administer::{KeyPage, KeyView, NewKey};
 use crate::services::history::Versions;
 use crate::services::import::{ErrorRow, JobState, JobView, RowCounts};
 use crate::services::register::Registered;
@@ -226,6 +226,8 @@ impl<'a> KeyBody<'a> {
 #[derive(Serialize)]
 struct KeysBody<'a> {
     keys: Vec<KeyBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
 }
 
 fn viewed(view: &KeyView) -> KeyBody<'_> {
@@ -244,10 +246,13 @@ pub fn key(view: &KeyView) -> Vec<u8> {
     json(&viewed(view))
 }
 
-/// All keys; never their hashes.
+/// A page of keys; never their hashes.
 #[must_use]
-pub fn keys(views: &[KeyView]) -> Vec<u8> {
-    json(&KeysBody { keys: views.iter().map(viewed).collect() })
+pub fn keys(page: &KeyPage) -> Vec<u8> {
+    json(&KeysBody {
+        keys: page.keys.iter().map(viewed).collect(),
+        next_cursor: page.next.as_ref().map(|id| cursor::encode(Kind::Keys, id)),
+    })
 }
 
 #[derive(Serialize)]

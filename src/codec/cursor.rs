@@ -13,6 +13,8 @@ pub enum Kind {
     Records,
     /// Before a version.
     Versions,
+    /// After an API key's id.
+    Keys,
 }
 
 impl Kind {
@@ -20,6 +22,7 @@ impl Kind {
         match self {
             Self::Records => "r1:",
             Self::Versions => "v1:",
+            Self::Keys => "k1:",
         }
     }
 }

@@ -51,6 +51,8 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("store.checkpoint_seconds", 1, 86_400),
     ("store.reserve_bytes", MIB, TIB),
     ("import.jobs", 1, 64),
+    // A day at least: so long a repeated upload finds its first job.
+    ("import.keep_days", 1, 36_500),
 ];
 
 pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {

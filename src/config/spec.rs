@@ -215,13 +215,15 @@ impl Default for StoreSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImportSpec {
-    /// Imports that run at once; the others wait their turn.
+    /// Imports that run at once, of which one may be atomic; the others wait their turn.
     pub jobs: u64,
+    /// Days after its end that a job and its rejected rows can be asked for.
+    pub keep_days: u64,
 }
 
 impl Default for ImportSpec {
     fn default() -> Self {
-        Self { jobs: 2 }
+        Self { jobs: 2, keep_days: 30 }
     }
 }
 

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 
 use super::dev::{dev_token, load_demonstration};
+use super::housekeeping::{INTERVAL, keep_house};
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Ending, Inbound, InboundError, Lifecycle, Outbound, Phase, Refusal, Settings, bind,
@@ -56,18 +57,45 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let lifecycle = Lifecycle::new();
     stop_on_signals(lifecycle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let node = runtime.block_on(Node::open(config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?;
+    let Some(node) = runtime.block_on(open(config, &lifecycle))? else {
+        tracing::info!("asked to stop while the store was opening: nothing was served, the next start opens it anew");
+        return Ok(Ending::Drained);
+    };
     tracing::info!(opened = ?node.opened, "the store is open");
     let token = runtime.block_on(first_credential(config, &node))?;
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
     let addresses = bound.addresses().to_vec();
+    let housekeeping = keep_house(Arc::clone(&node.services), INTERVAL)?;
     let running = bound.serve(front, lifecycle.clone(), Arc::clone(&node.metrics))?;
     lifecycle.set_ready();
     // Who reads the announcement may have gone; that is no reason not to serve.
     let _ = announce_urls(announce, &addresses, token, config.node.dev);
     let ending = running.wait()?;
+    drop(housekeeping);
     node.services.store.stop();
     Ok(ending)
+}
+
+/// Opens the node; `None` if it is to stop before it is open, for a replay may take long and a signal must not wait for it.
+///
+/// The thread that opens is left to itself then and ends with the process: a crash at any point of an opening is a case
+/// that the next opening knows.
+async fn open(config: &Config, lifecycle: &Lifecycle) -> Result<Option<Node>, ServeError> {
+    let (opened, opening) = tokio::sync::oneshot::channel();
+    let config = config.clone();
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let node = runtime.map_err(ServeError::from).and_then(|runtime| {
+            Ok(runtime.block_on(Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?)
+        });
+        // Nobody waits for it any more: the node closes again, if there is time.
+        drop(opened.send(node));
+    };
+    std::thread::Builder::new().name("open".to_owned()).spawn(work)?;
+    tokio::select! {
+        () = lifecycle.reached(Phase::LameDuck) => Ok(None),
+        node = opening => node.unwrap_or_else(|_| Err(io::Error::other("the opening panicked").into())).map(Some),
+    }
 }
 
 /// What a newcomer signs in with.

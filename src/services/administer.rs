@@ -22,7 +22,6 @@ use crate::store::{Outcome, Proposal};
 
 /// How long a bootstrap token opens anything (conventions: 24 h).
 pub const BOOTSTRAP_SECONDS: i64 = 24 * 3600;
-const KEYS_A_PAGE: usize = 1_000;
 
 /// A new API key is wanted.
 #[derive(Clone, Debug)]
@@ -46,11 +45,34 @@ impl Asks for RevokeKey {
 }
 
 /// Which keys are there?
-#[derive(Clone, Copy, Debug)]
-pub struct ListKeys;
+#[derive(Clone, Debug)]
+pub struct ListKeys {
+    /// Only what follows this id (a cursor).
+    pub after: Option<String>,
+    /// At least 1.
+    pub limit: usize,
+}
 
 impl Asks for ListKeys {
     const ACTION: Action = Action::Administer;
+}
+
+/// What is known of this key?
+#[derive(Clone, Debug)]
+pub struct ReadKey {
+    pub id: String,
+}
+
+impl Asks for ReadKey {
+    const ACTION: Action = Action::Administer;
+}
+
+/// Keys in the order of their ids.
+#[derive(Clone, Debug)]
+pub struct KeyPage {
+    pub keys: Vec<KeyView>,
+    /// Ask on after this id; `None`: this was the last page.
+    pub next: Option<String>,
 }
 
 /// A key without its secret.
@@ -139,13 +161,28 @@ impl Services {
         }
     }
 
-    pub fn keys(&self, _asked: &Permitted<ListKeys>) -> Result<Vec<KeyView>, ServiceError> {
-        let mut found = Vec::new();
-        for (id, row) in self.store.scan(Table::Key, None, KEYS_A_PAGE)? {
-            let revoked = self.store.any_row(Table::Revoked, &id)?.is_some();
-            found.push(KeyView { key: serde_json::from_slice(&row)?, revoked });
-        }
-        Ok(found)
+    /// A page of all keys, those that are revoked or expired too.
+    pub fn keys(&self, asked: &Permitted<ListKeys>) -> Result<KeyPage, ServiceError> {
+        let ListKeys { after, limit } = asked.request();
+        // One more than is given tells whether there is a next page.
+        let rows = self.store.scan(Table::Key, after.as_deref().map(str::as_bytes), limit.saturating_add(1))?;
+        let is_last = rows.len() <= *limit;
+        let keys = rows.iter().take(*limit).map(|(id, row)| self.key_view(id, row)).collect::<Result<Vec<_>, _>>()?;
+        let next = keys.last().filter(|_| !is_last).map(|view| view.key.id.clone());
+        Ok(KeyPage { keys, next })
+    }
+
+    /// One key, without its secret.
+    pub fn key(&self, asked: &Permitted<ReadKey>) -> Result<KeyView, ServiceError> {
+        let id = &asked.request().id;
+        let row = self.store.any_row(Table::Key, id.as_bytes())?;
+        let row = row.ok_or_else(|| ServiceError::NotFound { what: "key", name: id.clone() })?;
+        self.key_view(id.as_bytes(), &row)
+    }
+
+    fn key_view(&self, id: &[u8], row: &[u8]) -> Result<KeyView, ServiceError> {
+        let revoked = self.store.any_row(Table::Revoked, id)?.is_some();
+        Ok(KeyView { key: serde_json::from_slice(row)?, revoked })
     }
 
     /// The public halves of all entry keys that the log ever authorised, the oldest first.

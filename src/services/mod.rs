@@ -71,6 +71,8 @@ pub struct ServiceSettings {
     pub json_depth: usize,
     /// Import jobs that run at the same time; more wait.
     pub parallel_imports: usize,
+    /// Days after its end that a job is kept.
+    pub import_keep_days: u64,
 }
 
 /// All services over one store.

@@ -244,7 +244,11 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
             let names = [asked.clone().with_case_sensitive_suffix(), asked];
             names.iter().any(|name| {
                 bound.is_some_and(|bound| bound.key() == name.key())
-                    || claims.aliases.iter().any(|alias| alias.key() == name.key())
+                    || claims.aliases.iter().any(|alias| {
+                        // In lower case both readings of a name have one key, so which of them it is counts too.
+                        let alias = alias.identifier();
+                        alias.key() == name.key() && alias.is_case_sensitive() == name.is_case_sensitive()
+                    })
             })
         });
         report.pass_or_fail(

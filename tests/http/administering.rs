@@ -1,6 +1,8 @@
 //! API keys, the bootstrap token, the keys that sign.
 
 use http::Method;
+use mingpai::model::permitted::Permitted;
+use mingpai::services::administer::CreateKey;
 use serde_json::json;
 
 use crate::world::{World, part};
@@ -55,6 +57,46 @@ async fn a_key_is_shown_once_and_opens_until_it_is_revoked() {
     for method in [Method::GET, Method::DELETE] {
         let unknown = world.ask(method, "/v1/keys/none").signed().send().await;
         assert_eq!((unknown.status.as_u16(), unknown.code().as_str()), (404, "key_unknown"));
+    }
+}
+
+#[tokio::test]
+async fn all_keys_are_listed_page_by_page_and_each_can_be_asked_for() {
+    let world = World::new().await;
+    let make = |number: usize| {
+        let request = CreateKey { label: number.to_string(), expires: None };
+        world.node.services.create_key(Permitted::bypassing_the_guard("test", request))
+    };
+    let made = futures_util::future::join_all((0..1_000).map(make)).await;
+    let mut ids: Vec<String> = made.into_iter().map(|key| key.unwrap().key.id).collect();
+    let pages = async |limit: &str| {
+        let (mut found, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let page = world.get(&format!("/v1/keys?{limit}{cursor}")).signed().send().await.json();
+            let keys = page["keys"].as_array().unwrap();
+            found.extend(keys.iter().map(|key| key["id"].as_str().unwrap().to_owned()));
+            sizes.push(keys.len());
+            let Some(next) = page["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        (found, sizes)
+    };
+    let (found, sizes) = pages("").await;
+    assert_eq!(sizes, [1_000, 1]);
+    assert!(found.is_sorted_by(|one, next| one < next), "each once, in the order of the ids");
+    // The world's own is there too.
+    ids.extend(found.iter().filter(|id| !ids.contains(id)).cloned().collect::<Vec<_>>());
+    ids.sort();
+    assert_eq!(found, ids);
+    let (same, sizes) = pages("limit=143").await;
+    assert_eq!((same, sizes), (found, vec![143; 7]), "no empty page follows the last");
+    for id in [&ids[0], &ids[1_000]] {
+        assert_eq!(world.get(&format!("/v1/keys/{id}")).signed().send().await.json()["id"], id.as_str());
+    }
+    let foreign = mingpai::codec::cursor::encode(mingpai::codec::cursor::Kind::Records, &ids[0]);
+    for query in ["limit=0", "limit=1001", "cursor=x", &format!("cursor={foreign}")] {
+        let refused = world.get(&format!("/v1/keys?{query}")).signed().send().await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "query_invalid"), "{query}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! Imports over HTTP: uploads, jobs, error files.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -8,9 +10,15 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::Method;
 use mingpai::codec::http::BodyFault;
+use mingpai::model::permitted::Permitted;
+use mingpai::model::time::Timestamp;
+use mingpai::node::housekeeping::keep_house;
+use mingpai::services::ServiceError;
+use mingpai::services::import::{Begun, OldImports, StartImport};
+use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value as Json, json};
 
-use crate::world::World;
+use crate::world::{Answer, World};
 
 const NDJSON: &str = "application/x-ndjson";
 const ROWS: &str = "{\"code\":\"00012345678905\",\"name\":\"一\"}\n\
@@ -27,6 +35,24 @@ fn mapping() -> String {
     let text = mapping.to_string();
     let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
     format!("mapping={encoded}")
+}
+
+/// Begins an import whose job reads its rows from a pipe: it stands still where it opens it, until the test does.
+async fn import_from_a_pipe(world: &World, atomic: bool) -> (String, PathBuf) {
+    let services = &world.node.services;
+    let folder = &services.settings.imports_folder;
+    let names = || std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let before: Vec<PathBuf> = names().collect();
+    let start = StartImport { atomic, ..StartImport::default() };
+    let Begun::Upload(upload) = services.begin_import(Permitted::bypassing_the_guard("test", start)).await.unwrap()
+    else {
+        panic!("known already")
+    };
+    let pipe = names().find(|path| !before.contains(path)).unwrap().join("input");
+    std::fs::remove_file(&pipe).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let view = services.start_import(*upload).await.unwrap();
+    (format!("/v1/imports/{}", view.id), pipe)
 }
 
 impl World {
@@ -220,4 +246,206 @@ async fn an_atomic_import_with_a_name_twice_registers_nothing_however_far_apart(
         assert_eq!((&row["line"], &row["code"]), (&json!(NAMES + at + 1), &json!("duplicate_in_file")));
     }
     assert_eq!(world.get("/v1/records/88.999.1/0").send().await.status, 404);
+}
+
+#[tokio::test]
+async fn an_atomic_import_that_the_store_refuses_does_not_speak_of_rows_to_skip() {
+    let world = World::new().await;
+    let store = &world.node.services.store;
+    std::thread::scope(|scope| scope.spawn(|| store.stop()).join()).unwrap();
+    let row = "{\"identifier\":\"88.999.1/refused\",\"values\":[]}\n";
+    for (query, advice) in [("atomic=1", "nothing of the file was registered"), ("", "on_conflict=skip")] {
+        let job = world.import(query, NDJSON, row).await;
+        assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("draining")), "{job}");
+        let target = format!("/v1/imports/{}", job["id"].as_str().unwrap());
+        let told = world.get(&target).signed().header("accept-language", "en").send().await.json();
+        let detail = told["failure"]["detail"].as_str().unwrap();
+        assert!(detail.contains(advice), "{query}: {detail}");
+        assert_eq!(detail.contains("skip"), query.is_empty(), "{query}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn atomic_imports_run_one_at_a_time_and_hold_no_other_up() {
+    let world = World::with(&[("import.jobs", "2")]).await;
+    let row = |name: &str| format!("{{\"identifier\":\"88.999.1/{name}\",\"values\":[]}}\n");
+    let (first, first_pipe) = import_from_a_pipe(&world, true).await;
+    // Returns when the job reads: it has its turn.
+    let mut first_rows = std::fs::OpenOptions::new().write(true).open(first_pipe).unwrap();
+    let (second, second_pipe) = import_from_a_pipe(&world, true).await;
+    let other = world.import("", NDJSON, row("other")).await;
+    assert_eq!(other["rows"]["registered"], 1);
+    let read = rustix::fs::open(&second_pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty());
+    assert_eq!(read.unwrap_err(), rustix::io::Errno::NXIO, "the second reads its rows into memory beside the first");
+    first_rows.write_all(row("first").as_bytes()).unwrap();
+    drop(first_rows);
+    std::fs::write(second_pipe, row("second")).unwrap();
+    for job in [first, second] {
+        let job = world.ended(&job).await;
+        assert_eq!((&job["state"], &job["rows"]["registered"]), (&json!("done"), &json!(1)), "{job}");
+    }
+}
+
+impl World {
+    /// Returns when the jobs that ended have said so in their files.
+    async fn jobs_are_noted(&self) {
+        while self.node.services.imports.running() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Changes what a job's file says.
+fn rewrite(folder: &Path, change: impl FnOnce(&mut Json)) {
+    let path = folder.join("job.json");
+    let mut job: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut job);
+    std::fs::write(path, job.to_string()).unwrap();
+}
+
+fn ago(seconds: i64) -> Json {
+    serde_json::to_value(Timestamp::from_seconds(Timestamp::now().as_seconds() - seconds).unwrap()).unwrap()
+}
+
+/// Says in a job's file that it ended so many days ago.
+fn age(folder: &Path, days: i64) {
+    rewrite(folder, |job| {
+        job["state"] = "done".into();
+        job["ended"] = ago(days * 86_400);
+    });
+}
+
+#[tokio::test]
+async fn imports_that_ended_long_ago_are_removed_and_no_other() {
+    let world = World::with(&[("import.keep_days", "2")]).await;
+    let services = &world.node.services;
+    let folder = &services.settings.imports_folder;
+    let mut jobs = Vec::new();
+    for name in ["old", "young"] {
+        let row = format!("{{\"identifier\":\"88.999.1/{name}\",\"values\":[]}}\n");
+        jobs.push(world.import("", NDJSON, row).await["id"].as_str().unwrap().to_owned());
+    }
+    world.jobs_are_noted().await;
+    age(&folder.join(&jobs[0]), 3);
+    age(&folder.join(&jobs[1]), 1);
+    let (running, pipe) = import_from_a_pipe(&world, false).await;
+    age(pipe.parent().unwrap(), 3);
+    std::fs::create_dir(folder.join("upload")).unwrap();
+    let removed = services.remove_old_imports(&mut OldImports::default(), Timestamp::now()).unwrap();
+    assert_eq!(removed, 1);
+    for (id, status) in jobs.iter().zip([404, 200]) {
+        let answer = world.get(&format!("/v1/imports/{id}")).signed().send().await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
+    assert!(folder.join("upload").exists(), "it is being received");
+    std::fs::write(pipe, "").unwrap();
+    assert_eq!(world.ended(&running).await["state"], "done", "a job that runs stays, whatever its file says");
+}
+
+#[tokio::test]
+async fn old_imports_are_removed_a_bounded_number_at_a_time_until_none_is_left() {
+    let world = World::new().await;
+    let folder = &world.node.services.settings.imports_folder;
+    let job = world.import("", NDJSON, "").await;
+    let first = folder.join(job["id"].as_str().unwrap());
+    world.jobs_are_noted().await;
+    age(&first, 31);
+    for number in 0..1100 {
+        let other = folder.join(number.to_string());
+        std::fs::create_dir(&other).unwrap();
+        std::fs::copy(first.join("job.json"), other.join("job.json")).unwrap();
+    }
+    let kept = std::fs::read(first.join("job.json")).unwrap();
+    let mut walk = OldImports::default();
+    let mut step = || world.node.services.remove_old_imports(&mut walk, Timestamp::now()).unwrap();
+    assert_eq!(step(), 1024);
+    assert_eq!(step(), 77);
+    std::fs::create_dir(&first).unwrap();
+    std::fs::write(first.join("job.json"), kept).unwrap();
+    let started = Instant::now();
+    let house = keep_house(Arc::clone(&world.node.services), Duration::from_millis(1)).unwrap();
+    while first.exists() {
+        assert!(started.elapsed() < Duration::from_secs(60), "the housekeeping does not come");
+        tokio::task::yield_now().await;
+    }
+    drop(house);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_finds_its_import_for_a_day_and_over_a_restart() {
+    let mut world = World::new().await;
+    let folder = world.node.services.settings.imports_folder.clone();
+    let send = async |world: &World, rows: &'static str| {
+        let ask = world.ask(Method::POST, "/v1/imports?on_conflict=update").signed().header("idempotency-key", "day");
+        let answer = ask.typed(NDJSON, rows).send().await;
+        if answer.status == 202 {
+            world.ended(answer.header("location")).await;
+            world.jobs_are_noted().await;
+        }
+        answer
+    };
+    let (rows, other) =
+        ("{\"identifier\":\"88.999.1/x\",\"values\":[]}\n", "{\"identifier\":\"88.999.1/y\",\"values\":[]}\n");
+    let id = |answer: &Answer| answer.json()["id"].as_str().unwrap().to_owned();
+    let first = id(&send(&world, rows).await);
+    rewrite(&folder.join(&first), |job| job["started"] = ago(86_400 - 100));
+    world = world.restarted("").await;
+    assert_eq!(id(&send(&world, rows).await), first, "a day is not over");
+    assert_eq!(send(&world, other).await.code(), "idempotency_mismatch");
+
+    rewrite(&folder.join(&first), |job| job["started"] = ago(86_400));
+    world = world.restarted("").await;
+    let second = id(&send(&world, other).await);
+    assert_ne!(second, first);
+    assert_eq!(id(&send(&world, other).await), second);
+    for job in [&first, &second] {
+        assert_eq!(world.get(&format!("/v1/imports/{job}")).signed().send().await.json()["id"], job.as_str());
+    }
+    world = world.restarted("").await;
+    assert_eq!(id(&send(&world, other).await), second, "of two jobs with one key the later has it");
+
+    rewrite(&folder.join(&second), |job| job["ended"] = ago(31 * 86_400));
+    world = world.restarted("").await;
+    assert_eq!(world.get(&format!("/v1/imports/{second}")).signed().send().await.status, 404, "removed at the start");
+    let third = id(&send(&world, other).await);
+    assert!(![first, second].contains(&third));
+}
+
+#[tokio::test]
+async fn an_import_from_before_ids_were_drawn_is_found_by_its_key() {
+    let mut world = World::new().await;
+    let folder = world.node.services.settings.imports_folder.clone();
+    let send = async |world: &World| {
+        let ask = world.ask(Method::POST, "/v1/imports").signed().header("idempotency-key", "early");
+        let answer = ask.typed(NDJSON, "").send().await;
+        world.ended(answer.header("location")).await;
+        world.jobs_are_noted().await;
+        answer.json()["id"].as_str().unwrap().to_owned()
+    };
+    let id = send(&world).await;
+    // As it was written then: the id is the digest of the key, and no member tells it.
+    let mut digest = String::new();
+    rewrite(&folder.join(&id), |job| {
+        digest = job.as_object_mut().unwrap().remove("key").unwrap().as_str().unwrap().to_owned();
+        job["id"] = digest.clone().into();
+    });
+    std::fs::rename(folder.join(&id), folder.join(&digest)).unwrap();
+    world = world.restarted("").await;
+    assert_eq!(send(&world).await, digest);
+}
+
+#[tokio::test]
+async fn one_upload_at_a_time_has_an_idempotency_key() {
+    let world = World::new().await;
+    let begin = || {
+        let start = StartImport { idempotency_key: Some("one".to_owned()), ..StartImport::default() };
+        world.node.services.begin_import(Permitted::bypassing_the_guard("test", start))
+    };
+    let Begun::Upload(upload) = begin().await.unwrap() else { panic!("known already") };
+    assert!(matches!(begin().await, Err(ServiceError::IdempotencyRunning)));
+    upload.abandon().await;
+    let Begun::Upload(upload) = begin().await.unwrap() else { panic!("what came to nothing is known") };
+    let view = world.node.services.start_import(*upload).await.unwrap();
+    let Begun::Known(repeat) = begin().await.unwrap() else { panic!("it would run twice") };
+    assert_eq!(repeat.end().unwrap().id, view.id);
 }

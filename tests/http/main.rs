@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
 
 mod administering;
+mod aliases;
 mod importing;
 mod listing;
 mod manners;

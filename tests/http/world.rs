@@ -1,5 +1,6 @@
 //! A node in a temporary folder, and a client that talks to its HTTP surface without a socket.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -17,7 +18,7 @@ pub struct World {
     pub node: Node,
     /// An administrator's key, got with the bootstrap token.
     pub key: String,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// A store waits for its own threads when it stops, which no thread that runs a runtime may do.
@@ -124,24 +125,17 @@ impl World {
         World::ready(settings, Readiness::Ready).await
     }
 
+    /// A world with a configuration file.
+    pub async fn configured(file: &str) -> World {
+        World::begun(file, &[], Readiness::Ready).await
+    }
+
     pub async fn ready(settings: &[(&str, &str)], readiness: Readiness) -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().to_string_lossy().into_owned();
-        let mut flags: Vec<(String, String)> = [("node.dev", "true"), ("node.data", &data), ("store.engine", "memory")]
-            .iter()
-            .chain(settings)
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        flags.dedup_by(|later, earlier| later.0 == earlier.0);
-        let config = Config::load(&Layers { flags, ..Layers::default() }).unwrap();
-        let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
-        let http = Http::new(Desk {
-            services: Arc::clone(&node.services),
-            metrics: Arc::clone(&node.metrics),
-            limits: config.limits.clone(),
-            readiness: Box::new(move || readiness),
-        });
-        let mut world = World { http, node, key: String::new(), _folder: folder };
+        World::begun("", settings, readiness).await
+    }
+
+    async fn begun(file: &str, settings: &[(&str, &str)], readiness: Readiness) -> World {
+        let mut world = World::on(Arc::new(tempfile::tempdir().unwrap()), file, settings, readiness).await;
         let token = world.bootstrap_token();
         let made = world.ask(Method::POST, "/v1/keys").header("authorization", &format!("Bearer {token}")).send().await;
         assert_eq!(made.status, 201, "{}", made.text());
@@ -149,8 +143,46 @@ impl World {
         world
     }
 
+    /// The same node started anew, with another configuration file perhaps. Its rows are made from the journal.
+    pub async fn restarted(self, file: &str) -> World {
+        let (folder, key) = (Arc::clone(&self.folder), self.key.clone());
+        let services = Arc::downgrade(&self.node.services);
+        drop(self);
+        // A job's thread may not have let go of them yet.
+        while services.strong_count() > 0 {
+            std::thread::yield_now();
+        }
+        let mut world = World::on(folder, file, &[], Readiness::Ready).await;
+        world.key = key;
+        world
+    }
+
+    async fn on(folder: Arc<tempfile::TempDir>, file: &str, settings: &[(&str, &str)], readiness: Readiness) -> World {
+        let data = folder.path().to_string_lossy().into_owned();
+        let mut flags: Vec<(String, String)> = [("node.dev", "true"), ("node.data", &data), ("store.engine", "memory")]
+            .iter()
+            .chain(settings)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        flags.dedup_by(|later, earlier| later.0 == earlier.0);
+        let config = Config::load(&Layers {
+            file: Some((PathBuf::from("test.toml"), file.to_owned())),
+            flags,
+            ..Layers::default()
+        })
+        .unwrap();
+        let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
+        let http = Http::new(Desk {
+            services: Arc::clone(&node.services),
+            metrics: Arc::clone(&node.metrics),
+            limits: config.limits.clone(),
+            readiness: Box::new(move || readiness),
+        });
+        World { http, node, key: String::new(), folder }
+    }
+
     pub fn bootstrap_token(&self) -> String {
-        let path = self.node.services.put_bootstrap_out(self._folder.path()).unwrap().expect("nobody has a key yet");
+        let path = self.node.services.put_bootstrap_out(self.folder.path()).unwrap().expect("nobody has a key yet");
         std::fs::read_to_string(path).unwrap().trim().to_owned()
     }
 
@@ -160,7 +192,7 @@ impl World {
         let services = &self.node.services;
         let key = services.identifier(identifier).unwrap();
         let place = services.store.row(key.key()).unwrap().unwrap().location;
-        let path = self._folder.path().join(format!("journal/{:010}.journal", place.segment));
+        let path = self.folder.path().join(format!("journal/{:010}.journal", place.segment));
         let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         let (mut byte, at) = ([0], u64::from(place.offset + place.length) - 5);
         file.read_exact_at(&mut byte, at).unwrap();

@@ -181,7 +181,8 @@ impl Import {
             let told = format!("{} ({})", failure.detail, failure.code);
             screen.note(format!("任务失败：{told}"), format!("the job failed: {told}"));
         }
-        if interrupted {
+        // Of an atomic one the job's own words say enough.
+        if interrupted && !self.atomic {
             let again = "mingpai import … --on-conflict skip";
             screen.note(
                 format!("登记了多少行未知。请再次运行 {again}：已登记的行会被跳过"),

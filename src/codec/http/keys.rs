@@ -11,6 +11,7 @@ use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, body, negotiation};
 use crate::codec::answers;
+use crate::codec::cursor::{self, Kind};
 use crate::guard::{self, KeyMaker};
 use crate::metrics::Stage;
 use crate::model::field::FieldError;
@@ -18,10 +19,12 @@ use crate::model::permitted::Action;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::ServiceError;
-use crate::services::administer::{CreateKey, ListKeys, RevokeKey};
+use crate::services::administer::{CreateKey, ListKeys, ReadKey, RevokeKey};
 
 const ROUTE: &str = "/v1/keys/";
 const MAX_LABEL_BYTES: usize = 255;
+/// Of a page, also of one whose size nobody named.
+const MOST_KEYS: usize = 1_000;
 
 pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let credentials = credentials(&call.headers);
@@ -107,26 +110,30 @@ fn wanted(json: &Json) -> Result<CreateKey, Failure> {
 }
 
 pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
-    let views = listed(&desk, &call)?;
-    Ok(reply::json(StatusCode::OK, Keep::Never, answers::keys(&views)))
+    let pass = call.admit(&desk, Action::Administer)?;
+    negotiation::best(&call.headers, &[JSON])?;
+    let query = Query::of(&call.uri, &["limit", "cursor"])?;
+    let after = query.one("cursor")?.map(|text| place(&text)).transpose()?;
+    let asked = call.permit(&pass, ListKeys { after, limit: query.limit(MOST_KEYS)?.unwrap_or(MOST_KEYS) })?;
+    let page = desk.services.keys(&asked);
+    call.laps.end(Stage::Service);
+    Ok(reply::json(StatusCode::OK, Keep::Never, answers::keys(&page?)))
+}
+
+fn place(text: &str) -> Result<String, Failure> {
+    cursor::decode(Kind::Keys, text)
+        .ok_or_else(|| Failure::query("cursor", "不是本列表给出的游标", "is no cursor that this list has given"))
 }
 
 pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
-    let views = listed(&desk, &call)?;
-    let id = call.text_after(ROUTE)?;
-    let view = views.iter().find(|view| view.key.id == id);
-    let view = view.ok_or_else(|| ServiceError::NotFound { what: "key", name: id.into_owned() })?;
-    Ok(reply::json(StatusCode::OK, Keep::Never, answers::key(view)))
-}
-
-fn listed(desk: &Desk, call: &Call) -> Result<Vec<crate::services::administer::KeyView>, Failure> {
-    let pass = call.admit(desk, Action::Administer)?;
+    let pass = call.admit(&desk, Action::Administer)?;
+    let id = call.text_after(ROUTE)?.into_owned();
     negotiation::best(&call.headers, &[JSON])?;
     Query::of(&call.uri, &[])?;
-    let asked = call.permit(&pass, ListKeys)?;
-    let views = desk.services.keys(&asked);
+    let asked = call.permit(&pass, ReadKey { id })?;
+    let view = desk.services.key(&asked);
     call.laps.end(Stage::Service);
-    Ok(views?)
+    Ok(reply::json(StatusCode::OK, Keep::Never, answers::key(&view?)))
 }
 
 pub(super) async fn revoke(desk: Arc<Desk>, call: Call) -> Reply {

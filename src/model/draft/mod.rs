@@ -7,11 +7,14 @@ mod patch;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json};
 
 use super::alias::Alias;
 use super::field::{Complaints, Place};
 use super::link::Link;
+use super::prefix::Prefixes;
 use super::record::Status;
 use super::text::Text;
 use super::time::Timestamp;
@@ -25,8 +28,8 @@ const MAX_TEMPLATE_BYTES: usize = 255;
 const MAX_REGISTRANT_BYTES: usize = 255;
 const MEMBERS: [&str; 6] = ["status", "template", "values", "links", "aliases", "registrant"];
 
-/// How much one record may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much one record may hold, and what it may not hold twice.
+#[derive(Clone, Debug)]
 pub struct DraftLimits {
     /// Every value is one digest of the signed statement, which holds at most 1,000 with its other members and decoys.
     pub max_values: usize,
@@ -36,11 +39,20 @@ pub struct DraftLimits {
     pub max_record_bytes: usize,
     pub max_links: usize,
     pub max_aliases: usize,
+    /// Whose policies say which aliases are the same.
+    pub prefixes: Arc<Prefixes>,
 }
 
 impl Default for DraftLimits {
     fn default() -> Self {
-        Self { max_values: 900, max_value_bytes: 60 * 1024, max_record_bytes: 1 << 20, max_links: 256, max_aliases: 64 }
+        Self {
+            max_values: 900,
+            max_value_bytes: 60 * 1024,
+            max_record_bytes: 1 << 20,
+            max_links: 256,
+            max_aliases: 64,
+            prefixes: Arc::default(),
+        }
     }
 }
 
@@ -157,7 +169,7 @@ fn read_aliases(object: &Map<String, Json>, limits: &DraftLimits, complaints: &m
     let mut aliases: Vec<Alias> = Vec::with_capacity(items.len());
     for (at, json) in items.iter().enumerate() {
         let place = Place::Item(&list, at);
-        let Some(alias) = Alias::read(json, &place, complaints) else {
+        let Some(alias) = Alias::read(json, &limits.prefixes, &place, complaints) else {
             continue;
         };
         if aliases.iter().any(|earlier| earlier.key() == alias.key()) {

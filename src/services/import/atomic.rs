@@ -92,7 +92,7 @@ fn commit(
         match outcome {
             Outcome::Committed(_) => count(job, effect),
             Outcome::Withdrawn => {}
-            Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
+            Outcome::Refused(refusal) => return Err(stopped_by(job, &refusal)),
             other => {
                 reject(job, &line, of_service(&complaint(&other, &wanted), &job.start));
                 rejected += 1;

@@ -6,13 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
 
-use super::claim::Claim;
-use super::repeat::{Repeat, Seal};
+use super::held::HeldKeys;
 use super::{ReadJob, StartImport};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
@@ -56,6 +53,9 @@ pub struct JobView {
     /// What was uploaded, as one digest; absent without an idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload: Option<String>,
+    /// The digest of its idempotency key, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// Why a job failed as a whole.
@@ -79,14 +79,14 @@ pub struct ErrorRow {
     pub row: String,
 }
 
-/// Jobs that may wait for their turn: each has a thread and a spooled file.
-const MOST_JOBS: usize = 256;
-
 /// The jobs that wait or run, and a bound on how many run. The others are read from their files.
 pub struct Jobs {
-    known: Mutex<HashMap<String, Arc<Job>>>,
+    pub(super) known: Mutex<HashMap<String, Arc<Job>>>,
     /// As many places as jobs may run: who sends into it has one, who takes out gives it back.
-    turns: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
+    pub(super) turns: (crossbeam_channel::Sender<()>, crossbeam_channel::Receiver<()>),
+    /// The one turn of atomic jobs. Not a channel: who holds it gives it back even if it panics.
+    pub(super) atomic: Mutex<()>,
+    pub(super) keys: HeldKeys,
 }
 
 /// One job at work.
@@ -97,6 +97,7 @@ pub(super) struct Job {
     pub principal: String,
     pub bytes: u64,
     pub upload: Option<String>,
+    pub key: Option<String>,
     pub bytes_done: AtomicU64,
     pub total: AtomicU64,
     pub registered: AtomicU64,
@@ -118,12 +119,18 @@ pub(super) struct End {
 
 impl Jobs {
     pub fn new(parallel: usize) -> Jobs {
-        Jobs { known: Mutex::new(HashMap::new()), turns: crossbeam_channel::bounded(parallel.max(1)) }
+        let turns = crossbeam_channel::bounded(parallel.max(1));
+        Jobs { known: Mutex::default(), turns, atomic: Mutex::default(), keys: HeldKeys::default() }
     }
 
     /// Jobs that have not ended; those that wait for their turn too.
     pub fn running(&self) -> usize {
         self.known.lock().len()
+    }
+
+    /// Whether it waits or runs.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.known.lock().contains_key(id)
     }
 
     /// Its file tells from now on.
@@ -132,89 +139,7 @@ impl Jobs {
     }
 }
 
-/// An upload that is being received.
-pub struct Upload {
-    id: String,
-    folder: PathBuf,
-    claim: Claim,
-    /// Says how many bytes are missing to the reserve that the record store needs.
-    short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
-    file: tokio::fs::File,
-    seal: Option<Seal>,
-    bytes: u64,
-    limit: u64,
-    start: StartImport,
-    principal: String,
-}
-
-/// What an upload begins as.
-pub enum Begun {
-    /// Send the bytes.
-    Upload(Box<Upload>),
-    /// The same idempotency key has a job already: send the bytes, to see whether it is the same upload.
-    Known(Box<Repeat>),
-}
-
 impl Services {
-    /// Begins an import: what follows is its upload.
-    pub async fn begin_import(&self, asked: Permitted<StartImport>) -> Result<Begun, ServiceError> {
-        let (principal, start) = asked.into_parts();
-        let id = job_id(&principal.id, start.idempotency_key.as_deref())?;
-        let folder = self.settings.imports_folder.join(&id);
-        if let Some(view) = self.job_view(&id)? {
-            return Ok(Begun::Known(Box::new(Repeat { seal: Seal::of(&start)?, view })));
-        }
-        if self.imports.known.lock().len() >= MOST_JOBS {
-            return Err(ServiceError::Refused(Refusal::Busy));
-        }
-        let claim = Claim::make(&folder).map_err(|error| match error.kind() {
-            // The same key, whose upload is still on its way.
-            std::io::ErrorKind::AlreadyExists => ServiceError::IdempotencyRunning,
-            _ => spool_failed(&error),
-        })?;
-        let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
-        let (limit, short_of, principal) = (self.settings.import_bytes, self.store.room(), principal.id);
-        let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
-        let upload = Upload { id, folder, claim, short_of, file, seal, bytes: 0, limit, start, principal };
-        Ok(Begun::Upload(Box::new(upload)))
-    }
-
-    /// Ends an upload and starts its job.
-    pub async fn start_import(self: &Arc<Self>, mut upload: Upload) -> Result<JobView, ServiceError> {
-        upload.file.flush().await.map_err(|error| spool_failed(&error))?;
-        upload.file.sync_data().await.map_err(|error| spool_failed(&error))?;
-        let errors =
-            std::fs::File::create(upload.folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
-        let job = Arc::new(Job {
-            id: upload.id,
-            folder: upload.folder,
-            start: upload.start,
-            principal: upload.principal,
-            bytes: upload.bytes,
-            upload: upload.seal.map(Seal::hex),
-            bytes_done: AtomicU64::new(0),
-            total: AtomicU64::new(0),
-            registered: AtomicU64::new(0),
-            updated: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            errors: Mutex::new(Some(BufWriter::new(errors))),
-            end: Mutex::new(None),
-            started: Timestamp::now(),
-        });
-        job.save().map_err(|error| spool_failed(&error))?;
-        self.imports.known.lock().insert(job.id.clone(), Arc::clone(&job));
-        let view = job.view();
-        let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
-        let work = move || super::run::run(&services, &turns, &job);
-        std::thread::Builder::new().name("import".to_owned()).spawn(work).map_err(|error| {
-            self.imports.forget(&view.id);
-            ServiceError::Internal(error.to_string())
-        })?;
-        upload.claim.keep();
-        Ok(view)
-    }
-
     /// How a job is doing.
     pub fn import(&self, asked: &Permitted<ReadJob>) -> Result<JobView, ServiceError> {
         let id = &asked.request().id;
@@ -234,7 +159,7 @@ impl Services {
         Ok(self.settings.imports_folder.join(id).join("errors.ndjson"))
     }
 
-    fn job_view(&self, id: &str) -> Result<Option<JobView>, ServiceError> {
+    pub(super) fn job_view(&self, id: &str) -> Result<Option<JobView>, ServiceError> {
         if !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) || id.is_empty() || id.len() > 64 {
             return Ok(None);
         }
@@ -245,66 +170,6 @@ impl Services {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).map(Some)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(spool_failed(&error)),
-        }
-    }
-
-    /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job.
-    /// Called once, before the node serves.
-    pub fn close_interrupted_imports(&self) -> std::io::Result<usize> {
-        let mut closed = 0;
-        let Ok(listing) = std::fs::read_dir(&self.settings.imports_folder) else {
-            return Ok(0);
-        };
-        for entry in listing {
-            let folder = entry?.path();
-            let path = folder.join("job.json");
-            let Ok(bytes) = std::fs::read(&path) else {
-                if folder.is_dir() && !path.exists() {
-                    std::fs::remove_dir_all(&folder)?;
-                }
-                continue;
-            };
-            let Ok(mut view) = serde_json::from_slice::<JobView>(&bytes) else {
-                continue;
-            };
-            if view.state == JobState::Running {
-                view.state = JobState::Failed;
-                view.ended = Some(Timestamp::now());
-                view.failure = Some(Failure {
-                    code: "import_interrupted".to_owned(),
-                    zh: "节点在导入途中停止：请用 on_conflict=skip 重新导入，已登记的行会被跳过".to_owned(),
-                    en: "the node stopped during the import: import again with on_conflict=skip, rows that are registered are skipped"
-                        .to_owned(),
-                });
-                write_replacing(&path, &serde_json::to_vec(&view)?)?;
-                let _ = std::fs::remove_file(folder.join("input"));
-                closed += 1;
-            }
-        }
-        Ok(closed)
-    }
-}
-
-impl Upload {
-    /// Takes the next bytes.
-    pub async fn write(&mut self, bytes: &Bytes) -> Result<(), ServiceError> {
-        self.bytes += bytes.len() as u64;
-        if self.bytes > self.limit {
-            return Err(ServiceError::UploadTooLarge { limit: self.limit });
-        }
-        if let Some(needed_bytes) = (self.short_of)() {
-            return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
-        }
-        if let Some(seal) = &mut self.seal {
-            seal.take(bytes);
-        }
-        self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))
-    }
-
-    /// Forgets an upload that did not come to its end.
-    pub async fn abandon(self) {
-        if let Err(error) = self.claim.give_up().await {
-            tracing::warn!(%error, "an abandoned upload could not be removed");
         }
     }
 }
@@ -331,11 +196,17 @@ impl Job {
             ended: end.as_ref().map(|end| end.at),
             failure: end.and_then(|end| end.failure),
             upload: self.upload.clone(),
+            key: self.key.clone(),
         }
     }
 
     pub fn save(&self) -> std::io::Result<()> {
         write_replacing(&self.folder.join("job.json"), &serde_json::to_vec(&self.view())?)
+    }
+
+    /// Makes the names of its file and folders durable, up to the folder that the jobs' folder lies in.
+    pub(super) fn sync_folders(&self) -> std::io::Result<()> {
+        self.folder.ancestors().take(3).try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
     }
 
     /// Notes a row that was not registered.
@@ -370,7 +241,7 @@ impl Job {
     }
 }
 
-fn write_replacing(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_replacing(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = std::fs::File::create(&temporary)?;
     // Durable before it has its name: an empty file would be a job that nobody can read.
@@ -378,21 +249,7 @@ fn write_replacing(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> 
     std::fs::rename(temporary, path)
 }
 
-/// The same principal and idempotency key always give the same id.
-fn job_id(principal: &str, key: Option<&str>) -> Result<String, ServiceError> {
-    let mut seed = [0; 32];
-    match key {
-        Some(key) => {
-            let digest = ring::digest::digest(&ring::digest::SHA256, format!("{principal}\0{key}").as_bytes());
-            seed.copy_from_slice(digest.as_ref());
-        }
-        None => ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed)
-            .map_err(|_| ServiceError::Internal("no randomness".to_owned()))?,
-    }
-    Ok(seed[..12].iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn spool_failed(error: &std::io::Error) -> ServiceError {
+pub(super) fn spool_failed(error: &std::io::Error) -> ServiceError {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             ServiceError::Refused(Refusal::Full { needed_bytes: 0 })

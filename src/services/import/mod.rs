@@ -3,23 +3,28 @@
 //! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
 //! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
 //!
-//! - `claim`: a folder for one upload. `lines`: an upload's lines. `mapping`: from a row's columns to a record. `job`: state, counters, files. `row`: one row. `run`, `atomic`: the work.
+//! - `upload`: what becomes a job. `claim`: a folder for one upload. `held`: whose an idempotency key is. `lines`: an upload's lines. `mapping`: from a row's columns to a record. `job`: state, counters, files. `row`: one row. `run`, `atomic`: the work. `keeping`: jobs that run no more.
 
 mod atomic;
 mod claim;
+mod held;
 mod job;
+mod keeping;
 mod lines;
 mod mapping;
 mod repeat;
 mod row;
 mod run;
+mod upload;
 
 use serde::{Deserialize, Serialize};
 
-pub use job::{Begun, ErrorRow, Failure, JobState, JobView, Jobs, RowCounts, Upload};
+pub use job::{ErrorRow, Failure, JobState, JobView, Jobs, RowCounts};
+pub use keeping::OldImports;
 pub use mapping::{Mapping, MappingError};
 pub use repeat::Repeat;
 pub use row::ReadRow;
+pub use upload::{Begun, Upload};
 
 use crate::model::permitted::{Action, Asks};
 
@@ -45,7 +50,7 @@ pub struct StartImport {
     pub dry_run: bool,
     /// All rows or none.
     pub atomic: bool,
-    /// Makes a repeated upload find the first one's job.
+    /// Makes a repeated upload find the first one's job, for 24 hours.
     pub idempotency_key: Option<String>,
 }
 

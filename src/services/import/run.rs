@@ -45,6 +45,8 @@ pub(super) enum Fate {
 
 /// Runs a job to its end. Waits for its turn first.
 pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), job: &Arc<Job>) {
+    // It holds all its rows in memory: one at a time does, and waits for that before it takes a turn from others.
+    let _alone = job.start.atomic.then(|| services.imports.atomic.lock());
     // A full channel is a full house: `send` waits until somebody leaves.
     if turns.0.send(()).is_err() {
         return;
@@ -132,7 +134,7 @@ fn read_windows(
     for entry in entries.iter().cycle() {
         if let Some(needed_bytes) = (services.store.room())() {
             // Also rows that are only noted as wrong take room.
-            return Err(stopped_by(&Refusal::Full { needed_bytes }));
+            return Err(stopped_by(job, &Refusal::Full { needed_bytes }));
         }
         let window = lines.window()?;
         job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
@@ -226,7 +228,7 @@ fn commit_some(
             Outcome::Committed(_) => count(job, effect),
             // Too large together, perhaps not alone.
             Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. }) => again.push((line, wanted)),
-            Outcome::Refused(refusal) => return Err(stopped_by(&refusal)),
+            Outcome::Refused(refusal) => return Err(stopped_by(job, &refusal)),
             other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
         }
     }
@@ -248,7 +250,7 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
                     }
                     Ok(Attempt::Moved) => {}
                     Err(ServiceError::Refused(refusal)) if !matches!(refusal, Refusal::TooLarge { .. }) => {
-                        return Err(stopped_by(&refusal));
+                        return Err(stopped_by(job, &refusal));
                     }
                     Err(error) => {
                         reject(job, line, of_service(&error, &job.start));
@@ -280,16 +282,26 @@ pub(super) fn complaint(outcome: &Outcome, wanted: &Wanted) -> ServiceError {
     }
 }
 
-pub(super) fn stopped_by(refusal: &Refusal) -> Failed {
+/// Ends a job because the store takes no more, and says what to do about its rows.
+pub(super) fn stopped_by(job: &Job, refusal: &Refusal) -> Failed {
     let error = ServiceError::Refused(refusal.clone());
     let text = error.text();
-    failed(
-        error.code(),
-        Text::new(
-            format!("{}。排除后用 on_conflict=skip 重新导入，已登记的行会被跳过", text.zh),
-            format!("{}; then import again with on_conflict=skip, rows that are registered are skipped", text.en),
+    let (zh, en) = match refusal {
+        _ if !job.start.atomic => (
+            "排除后用 on_conflict=skip 重新导入，已登记的行会被跳过",
+            "then import again with on_conflict=skip, rows that are registered are skipped",
         ),
-    )
+        // What became of the group is not known; it is one group all the same.
+        Refusal::Poisoned(_) => (
+            "整个文件要么全部登记，要么完全没有；之后请重新导入",
+            "all rows are registered or none: import the file again",
+        ),
+        _ => (
+            "整个文件未登记任何内容，排除后请重新导入",
+            "nothing of the file was registered: import it again after that",
+        ),
+    };
+    failed(error.code(), Text::new(format!("{}。{zh}", text.zh), format!("{}; {en}", text.en)))
 }
 
 fn internal(cause: &'static str) -> Failed {

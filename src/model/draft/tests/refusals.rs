@@ -153,7 +153,14 @@ fn several_errors_are_told_at_once_in_both_languages() {
 
 #[test]
 fn more_than_the_limit_of_anything_is_refused() {
-    let limits = DraftLimits { max_values: 1, max_value_bytes: 4, max_record_bytes: 64, max_links: 0, max_aliases: 0 };
+    let limits = DraftLimits {
+        max_values: 1,
+        max_value_bytes: 4,
+        max_record_bytes: 64,
+        max_links: 0,
+        max_aliases: 0,
+        ..DraftLimits::default()
+    };
     let json = json!({"values": [{"index": 1, "type": "A", "data": "12345"}], "links": [{}], "aliases": [{}]});
     let errors = Draft::from_json_within(&json, now(), &limits).unwrap_err();
     let found: Vec<_> = errors.iter().map(|error| (error.pointer.as_str(), error.code)).collect();

@@ -1,0 +1,41 @@
+//! What falls due from time to time, on a thread of its own: imports that ended long ago are removed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+
+use crate::model::time::Timestamp;
+use crate::services::Services;
+use crate::services::import::OldImports;
+
+/// How often a step is made: 147,456 jobs a day are looked at.
+pub const INTERVAL: Duration = Duration::from_secs(600);
+
+/// The thread; it ends when this is dropped.
+pub struct Housekeeping {
+    _stop: Sender<()>,
+}
+
+/// Makes a step every `interval`.
+pub fn keep_house(services: Arc<Services>, interval: Duration) -> io::Result<Housekeeping> {
+    let (stop, stopped) = bounded(0);
+    let work = move || {
+        let mut walk = OldImports::default();
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+            look_through_imports(&services, &mut walk);
+        }
+    };
+    std::thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;
+    Ok(Housekeeping { _stop: stop })
+}
+
+/// One step of the search for old imports. What fails is told and tried again at a later step.
+pub(super) fn look_through_imports(services: &Services, walk: &mut OldImports) {
+    match services.remove_old_imports(walk, Timestamp::now()) {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "imports that ended longer ago than import.keep_days were removed"),
+        Err(error) => tracing::warn!(%error, "the imports could not be looked through"),
+    }
+}

@@ -1,0 +1,111 @@
+//! What becomes of jobs that run no more: a crash may have cut them short, and in time they are removed.
+
+use std::fs::ReadDir;
+use std::io;
+use std::path::Path;
+
+use super::job::{Failure, JobState, JobView, write_replacing};
+use crate::model::time::Timestamp;
+use crate::services::Services;
+
+/// Jobs that are looked at in one go, which takes a few hundredths of a second.
+const LOOKED_AT: usize = 1024;
+const DAY_SECONDS: u64 = 24 * 3600;
+
+/// Where a walk through all jobs stands, in search of old ones.
+#[derive(Default)]
+pub struct OldImports(Option<ReadDir>);
+
+impl Services {
+    /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job;
+    /// remembers whose the idempotency keys are.
+    /// Called once, before the node serves.
+    pub fn close_interrupted_imports(&self) -> io::Result<usize> {
+        let mut closed = 0;
+        let Ok(listing) = std::fs::read_dir(&self.settings.imports_folder) else {
+            return Ok(0);
+        };
+        for entry in listing {
+            let folder = entry?.path();
+            let path = folder.join("job.json");
+            let Ok(bytes) = std::fs::read(&path) else {
+                if folder.is_dir() && !path.exists() {
+                    std::fs::remove_dir_all(&folder)?;
+                }
+                continue;
+            };
+            let Ok(mut view) = serde_json::from_slice::<JobView>(&bytes) else {
+                continue;
+            };
+            self.imports.keys.remember(&view);
+            if view.state == JobState::Running {
+                view.state = JobState::Failed;
+                view.ended = Some(Timestamp::now());
+                view.failure = Some(interrupted(view.atomic));
+                write_replacing(&path, &serde_json::to_vec(&view)?)?;
+                let _ = std::fs::remove_file(folder.join("input"));
+                closed += 1;
+            }
+        }
+        Ok(closed)
+    }
+
+    /// Goes a step further through the jobs and removes those that ended too long ago; after the last one it begins anew.
+    /// Gives how many were removed. A job that cannot be removed is told of and passed over.
+    pub fn remove_old_imports(&self, walk: &mut OldImports, now: Timestamp) -> io::Result<usize> {
+        self.imports.keys.forget_old(now, |id| self.imports.knows(id));
+        let mut listing = match walk.0.take() {
+            Some(listing) => listing,
+            None => match std::fs::read_dir(&self.settings.imports_folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+                listing => listing?,
+            },
+        };
+        let mut removed = 0;
+        for _ in 0..LOOKED_AT {
+            let Some(entry) = listing.next() else {
+                return Ok(removed);
+            };
+            let folder = entry?.path();
+            if !self.is_old(&folder, now) {
+                continue;
+            }
+            match std::fs::remove_dir_all(&folder) {
+                Ok(()) => removed += 1,
+                Err(error) => tracing::warn!(%error, path = %folder.display(), "an old import could not be removed"),
+            }
+        }
+        walk.0 = Some(listing);
+        Ok(removed)
+    }
+
+    /// Whether a folder is that of a job that ended too long ago. An upload that is being received has no job yet.
+    fn is_old(&self, folder: &Path, now: Timestamp) -> bool {
+        let Ok(bytes) = std::fs::read(folder.join("job.json")) else {
+            return false;
+        };
+        let Ok(view) = serde_json::from_slice::<JobView>(&bytes) else {
+            return false;
+        };
+        let kept_seconds = self.settings.import_keep_days.saturating_mul(DAY_SECONDS).cast_signed();
+        view.state != JobState::Running
+            && view.ended.is_some_and(|ended| ended.as_seconds().saturating_add(kept_seconds) < now.as_seconds())
+            && !self.imports.knows(&view.id)
+    }
+}
+
+/// What a job says that a stop of the node cut short.
+fn interrupted(atomic: bool) -> Failure {
+    let (zh, en) = if atomic {
+        (
+            "节点在导入途中停止：整个文件要么全部登记，要么完全没有；请重新导入，内容相同的行会被跳过",
+            "the node stopped during the import: all rows are registered or none; import again, rows that stand there with the same content are skipped",
+        )
+    } else {
+        (
+            "节点在导入途中停止：请用 on_conflict=skip 重新导入，已登记的行会被跳过",
+            "the node stopped during the import: import again with on_conflict=skip, rows that are registered are skipped",
+        )
+    };
+    Failure { code: "import_interrupted".to_owned(), zh: zh.to_owned(), en: en.to_owned() }
+}

@@ -1,0 +1,171 @@
+//! An upload: from its first byte to the job that it becomes.
+
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
+
+use super::StartImport;
+use super::claim::Claim;
+use super::held::{HeldKey, Hold, key_digest};
+use super::job::{Job, JobView, spool_failed};
+use super::repeat::{Repeat, Seal};
+use crate::model::permitted::Permitted;
+use crate::model::time::Timestamp;
+use crate::services::{ServiceError, Services};
+use crate::store::Refusal;
+
+/// Jobs that may wait for their turn: each has a thread and a spooled file.
+const MOST_JOBS: usize = 256;
+
+/// An upload that is being received.
+pub struct Upload {
+    id: String,
+    folder: PathBuf,
+    claim: Claim,
+    key: Option<HeldKey>,
+    /// Says how many bytes are missing to the reserve that the record store needs.
+    short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    file: tokio::fs::File,
+    seal: Option<Seal>,
+    bytes: u64,
+    limit: u64,
+    start: StartImport,
+    principal: String,
+}
+
+/// What an upload begins as.
+pub enum Begun {
+    /// Send the bytes.
+    Upload(Box<Upload>),
+    /// The same idempotency key has a job already: send the bytes, to see whether it is the same upload.
+    Known(Box<Repeat>),
+}
+
+impl Services {
+    /// Begins an import: what follows is its upload.
+    pub async fn begin_import(&self, asked: Permitted<StartImport>) -> Result<Begun, ServiceError> {
+        let (principal, start) = asked.into_parts();
+        let key = match &start.idempotency_key {
+            None => None,
+            Some(key) => match self.hold(&key_digest(&principal.id, key))? {
+                Held::Taken(key) => Some(key),
+                Held::Job(view) => return Ok(Begun::Known(Box::new(Repeat { seal: Seal::of(&start)?, view: *view }))),
+            },
+        };
+        let id = new_id()?;
+        let folder = self.settings.imports_folder.join(&id);
+        if self.imports.known.lock().len() >= MOST_JOBS {
+            return Err(ServiceError::Refused(Refusal::Busy));
+        }
+        let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
+        let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
+        let (limit, short_of, principal) = (self.settings.import_bytes, self.store.room(), principal.id);
+        let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
+        let upload = Upload { id, folder, claim, key, short_of, file, seal, bytes: 0, limit, start, principal };
+        Ok(Begun::Upload(Box::new(upload)))
+    }
+
+    /// Ends an upload and starts its job.
+    pub async fn start_import(self: &Arc<Self>, mut upload: Upload) -> Result<JobView, ServiceError> {
+        upload.file.flush().await.map_err(|error| spool_failed(&error))?;
+        upload.file.sync_data().await.map_err(|error| spool_failed(&error))?;
+        // Goes to its end even if nobody waits for the answer any more.
+        let services = Arc::clone(self);
+        let started = tokio::task::spawn_blocking(move || services.start_job(upload)).await;
+        started.map_err(|error| ServiceError::Internal(error.to_string()))?
+    }
+
+    fn start_job(self: &Arc<Self>, upload: Upload) -> Result<JobView, ServiceError> {
+        let errors =
+            std::fs::File::create(upload.folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
+        let job = Arc::new(Job {
+            id: upload.id,
+            folder: upload.folder,
+            start: upload.start,
+            principal: upload.principal,
+            bytes: upload.bytes,
+            upload: upload.seal.map(Seal::hex),
+            key: upload.key.as_ref().map(|key| key.digest().to_owned()),
+            bytes_done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            registered: AtomicU64::new(0),
+            updated: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            errors: Mutex::new(Some(BufWriter::new(errors))),
+            end: Mutex::new(None),
+            started: Timestamp::now(),
+        });
+        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
+        // From here on a start after a crash finds the key; a row is touched by the thread below only.
+        self.imports.known.lock().insert(job.id.clone(), Arc::clone(&job));
+        let view = job.view();
+        let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
+        let work = move || super::run::run(&services, &turns, &job);
+        std::thread::Builder::new().name("import".to_owned()).spawn(work).map_err(|error| {
+            self.imports.forget(&view.id);
+            ServiceError::Internal(error.to_string())
+        })?;
+        upload.claim.keep();
+        if let Some(key) = upload.key {
+            key.give(&view.id, view.started);
+        }
+        Ok(view)
+    }
+
+    /// Holds an idempotency key for an upload, or finds the job that has it.
+    fn hold(&self, digest: &str) -> Result<Held, ServiceError> {
+        loop {
+            match self.imports.keys.hold(digest.to_owned(), Timestamp::now(), |id| self.imports.knows(id)) {
+                Hold::Taken(key) => return Ok(Held::Taken(key)),
+                Hold::Upload => return Err(ServiceError::IdempotencyRunning),
+                Hold::Job(id) => match self.job_view(&id)? {
+                    Some(view) => return Ok(Held::Job(Box::new(view))),
+                    None => self.imports.keys.forget(digest, &id),
+                },
+            }
+        }
+    }
+}
+
+impl Upload {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, bytes: &Bytes) -> Result<(), ServiceError> {
+        self.bytes += bytes.len() as u64;
+        if self.bytes > self.limit {
+            return Err(ServiceError::UploadTooLarge { limit: self.limit });
+        }
+        if let Some(needed_bytes) = (self.short_of)() {
+            return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
+        }
+        if let Some(seal) = &mut self.seal {
+            seal.take(bytes);
+        }
+        self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))
+    }
+
+    /// Forgets an upload that did not come to its end.
+    pub async fn abandon(self) {
+        if let Err(error) = self.claim.give_up().await {
+            tracing::warn!(%error, "an abandoned upload could not be removed");
+        }
+    }
+}
+
+/// Who has an idempotency key, with what is to be told of it.
+enum Held {
+    Taken(HeldKey),
+    Job(Box<JobView>),
+}
+
+fn new_id() -> Result<String, ServiceError> {
+    let mut random = [0; 12];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
+        .map_err(|_| ServiceError::Internal("no randomness".to_owned()))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
