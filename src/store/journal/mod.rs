@@ -1,12 +1,14 @@
 //! The journal: one sequence of frames in preallocated segment files; the only thing that must survive.
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
+//! - `claim`: a look at a place that a client names.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
 //! group or none of it: the next opening keeps a whole group and cuts a torn one. After an error from `append` the
 //! journal must not be used for writing again (the caller ends the process): the kernel may have dropped what it
 //! could not write while the pages still look written.
 
+mod claim;
 pub mod format;
 pub mod meta;
 mod recover;
