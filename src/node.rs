@@ -2,6 +2,7 @@
 //! lower stage reaches an upper one.
 
 pub mod dev;
+pub mod open_files;
 pub mod serve;
 
 use std::io;

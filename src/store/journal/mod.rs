@@ -342,6 +342,11 @@ fn segment_name(number: u32) -> String {
     format!("{number:010}.journal")
 }
 
+/// Whether a file of the folder is a segment.
+pub fn is_segment(name: &str) -> bool {
+    segment_number(name).is_some()
+}
+
 fn segment_number(name: &str) -> Option<u32> {
     name.strip_suffix(".journal").filter(|digits| digits.len() == 10).and_then(|digits| digits.parse().ok())
 }
