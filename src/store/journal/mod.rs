@@ -26,7 +26,7 @@ pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, Meta};
 pub use self::recover::{Examined, Recovered, Start, cut, examine};
-use super::medium::{Medium, MediumFile};
+use super::medium::{self, Medium, MediumFile};
 
 /// Where a frame stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -213,11 +213,9 @@ impl Journal {
             first_sequence: self.tail.sequence,
             previous: self.tail.previous,
         };
-        let fail = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                JournalError::Full { needed: self.segment_bytes }
-            }
-            _ => io_error("create", number, error),
+        let fail = |error: io::Error| match medium::is_full(&error) {
+            true => JournalError::Full { needed: self.segment_bytes },
+            false => io_error("create", number, error),
         };
         let (name, temporary) = (segment_name(number), format!("{}.new", segment_name(number)));
         let file = self.medium.create(&temporary, self.segment_bytes).map_err(fail)?;
