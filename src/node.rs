@@ -3,6 +3,7 @@
 
 pub mod dev;
 pub mod housekeeping;
+pub mod open_files;
 pub mod serve;
 
 use std::io;

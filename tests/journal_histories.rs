@@ -98,6 +98,7 @@ impl History<'_> {
             match self.dice.below(6) {
                 0 | 1 => self.disk.die_in(self.dice.below(12)),
                 2 => self.disk.fail_sync_in(self.dice.below(5)),
+                3 => self.disk.set_full(true),
                 _ => {}
             }
             let ear = Arc::new(Ear::default());

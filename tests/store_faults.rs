@@ -1,5 +1,5 @@
-//! What goes wrong inside the program or its configuration, and not on the disk: a panic, a drop in a runtime, a policy that
-//! was changed between two starts.
+//! What goes wrong inside the program or around it: a panic, a drop in a runtime, a policy that was changed between two
+//! starts, a disk that was full when it started.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
 
@@ -17,8 +17,9 @@ use mingpai::model::time::Timestamp;
 use mingpai::sign::StatementReader;
 use mingpai::sign::entry;
 use mingpai::store::journal::{Effect, Meta, Tail};
-use mingpai::store::{Commit, EngineChoice, Expect, GroupLimits, Observer, Outcome, Store, StoreOptions};
-use seam::disk::TestDisk;
+use mingpai::store::{Commit, EngineChoice, Expect, GroupLimits, Observer, Outcome, Refusal, Store, StoreOptions};
+use seam::disk::{End, TestDisk};
+use seam::history::compare_record;
 use seam::registry::{BLINDED, Ear, Registry, draft};
 
 fn options(segment_bytes: u64) -> StoreOptions {
@@ -104,6 +105,52 @@ fn a_segment_length_that_is_no_whole_kibibyte_opens_again() {
         }
         assert!(store.row(first.key()).unwrap().is_some());
         store.stop();
+    }
+}
+
+/// A node that is started on a full disk serves what it has, and refuses writes until there is room.
+#[test]
+fn a_store_opens_on_a_disk_without_a_free_block_and_reads_go_on() {
+    for seed in 0..8 {
+        let (registry, disk, ear) = (Registry::new(), TestDisk::new(seed), Arc::new(Ear::default()));
+        let open = || {
+            let options = StoreOptions { reserve_bytes: 1, ..options(64 * 1024) };
+            let medium = disk.medium();
+            Store::open_in_memory_on(
+                &options,
+                medium,
+                registry.reader(),
+                Arc::<Ear>::clone(&ear),
+                Arc::<Ear>::clone(&ear),
+            )
+        };
+        let now = Timestamp::now();
+        let version = |name: &str| registry.first(&format!("{BLINDED}/{name}"), draft("a", 10, &[], now), now);
+        let (there, later) = (version("THERE"), version("LATER"));
+        let (store, _) = open().unwrap();
+        assert!(matches!(
+            store.commit_blocking(vec![there.propose(Expect::Absent, None)], false)[0],
+            Outcome::Committed(_)
+        ));
+        store.stop();
+        disk.restart(End::Kill);
+        disk.set_full(true);
+        let (store, _) = open().unwrap();
+        compare_record(&store, there.key(), std::slice::from_ref(&there));
+        let proposal = || vec![later.propose(Expect::Absent, None)];
+        let refused = store.commit_blocking(proposal(), false);
+        assert!(matches!(refused[0], Outcome::Refused(Refusal::Full { .. })), "{refused:?}");
+        assert!(!disk.names().contains(&"checkpoint".to_owned()), "the last stop's word is not true any more");
+        // How much is free is asked a few times a second.
+        std::thread::sleep(Duration::from_millis(220));
+        disk.set_full(false);
+        let taken = store.commit_blocking(proposal(), false);
+        assert!(matches!(taken[0], Outcome::Committed(_)), "{taken:?}");
+        disk.restart(if seed % 2 == 0 { End::Kill } else { End::PowerCut });
+        assert!(!disk.names().contains(&"checkpoint".to_owned()), "and does not come back");
+        let (store, _) = open().unwrap();
+        compare_record(&store, there.key(), std::slice::from_ref(&there));
+        compare_record(&store, later.key(), std::slice::from_ref(&later));
     }
 }
 

@@ -59,7 +59,6 @@ pub fn bind(settings: Settings) -> Result<Bound, BindError> {
             worker.push(listen(address, true).map_err(explain)?);
         }
     }
-    raise_open_files(settings.limits.connections);
     Ok(Bound { settings, listeners, addresses })
 }
 
@@ -102,26 +101,4 @@ fn explain(address: SocketAddr, source: io::Error) -> BindError {
         _ => ("Check http.listen", "请检查 http.listen"),
     };
     BindError { address, source, remedy, remedy_zh }
-}
-
-/// Room for the files of the store beside the connections.
-const OTHER_FILES: u64 = 512;
-
-/// Raises the soft limit of open files as far as the connections need and the hard limit lets.
-fn raise_open_files(connections: usize) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = OTHER_FILES.saturating_add(connections as u64);
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let reachable = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(reachable), maximum: limit.maximum });
-    if raised.is_err() || reachable < wanted {
-        tracing::warn!(
-            reachable,
-            wanted,
-            "fewer open files are allowed than limits.connections needs; raise LimitNOFILE (systemd) or ulimit -n"
-        );
-    }
 }

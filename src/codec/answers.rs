@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
-use super::cursor::{self, Kind};
+use super::cursor;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::administer::{KeyPage, KeyView, NewKey};
@@ -87,7 +87,7 @@ pub fn history(page: &Versions) -> Vec<u8> {
     json(&HistoryBody {
         identifier: &page.identifier,
         versions: versions.collect(),
-        next_cursor: page.next.map(|version| cursor::encode(Kind::Versions, &version.to_string())),
+        next_cursor: page.next.map(|place| cursor::of_version(&place)),
     })
 }
 

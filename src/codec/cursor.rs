@@ -1,17 +1,19 @@
 //! Cursors: where the next page begins, as a text that clients hand back and do not read.
 //!
 //! A cursor names the kind of list that it belongs to, so that one list's cursor is refused by another. It carries no
-//! secret and no right: what it names is looked up under the guard as everything else.
+//! secret and no right: what it names is looked up under the guard as everything else, and doubted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use crate::services::history::Place;
 
 /// The lists that have cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// After a record's canonical key.
     Records,
-    /// Before a version.
+    /// After the version at a place: `version.segment.offset`.
     Versions,
     /// After an API key's id.
     Keys,
@@ -21,7 +23,7 @@ impl Kind {
     fn mark(self) -> &'static str {
         match self {
             Self::Records => "r1:",
-            Self::Versions => "v1:",
+            Self::Versions => "v2:",
             Self::Keys => "k1:",
         }
     }
@@ -39,6 +41,25 @@ pub fn decode(kind: Kind, cursor: &str) -> Option<String> {
     text.strip_prefix(kind.mark()).map(str::to_owned)
 }
 
+/// The cursor of a history that goes on after a version.
+#[must_use]
+pub fn of_version(place: &Place) -> String {
+    let Place { version, segment, offset } = place;
+    encode(Kind::Versions, &format!("{version}.{segment}.{offset}"))
+}
+
+/// The place in a history's cursor, if it is one by its form.
+#[must_use]
+pub fn version(cursor: &str) -> Option<Place> {
+    let text = decode(Kind::Versions, cursor)?;
+    let [version, segment, offset] = text.split('.').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let place = Place { version: version.parse().ok()?, segment: segment.parse().ok()?, offset: offset.parse().ok()? };
+    // Of all the ways to write these numbers one is ours.
+    (of_version(&place) == cursor).then_some(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +70,9 @@ mod tests {
         assert!(cursor.is_ascii());
         assert_eq!(decode(Kind::Records, &cursor).as_deref(), Some("88.118.8/铭牌"));
         assert_eq!(decode(Kind::Versions, &cursor), None);
+        let place = Place { version: u64::MAX, segment: 7, offset: u32::MAX };
+        assert_eq!(version(&of_version(&place)), Some(place));
+        assert_eq!(version(&cursor), None);
         for broken in ["", "*", "cjE", "AAAA"] {
             assert_eq!(decode(Kind::Records, broken), None, "{broken}");
         }

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 
 use super::dev::{dev_token, load_demonstration};
 use super::housekeeping::{INTERVAL, keep_house};
+use super::open_files::OpenFiles;
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Ending, Inbound, InboundError, Lifecycle, Outbound, Phase, Refusal, Settings, bind,
@@ -52,6 +53,7 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     {
         return Err(ServeError::DevOffLoopback(*address));
     }
+    OpenFiles::raise(config).log();
     // Bound first: an address in use is found before the store is touched.
     let bound = bind(Settings::of(config))?;
     let lifecycle = Lifecycle::new();

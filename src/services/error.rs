@@ -26,6 +26,8 @@ pub enum ServiceError {
     NotResponsible { identifier: String },
     /// Never registered here.
     Unknown { identifier: String },
+    /// A cursor that no page of this list has given.
+    BadCursor,
     /// The version that was asked for does not exist.
     NoSuchVersion { identifier: String },
     /// Deleted or erased; never given out again.
@@ -70,6 +72,7 @@ impl ServiceError {
             ServiceError::IdempotencyMismatch => "idempotency_mismatch",
             ServiceError::NotResponsible { .. } => "not_responsible",
             ServiceError::Unknown { .. } => "identifier_unknown",
+            ServiceError::BadCursor => "query_invalid",
             ServiceError::NoSuchVersion { .. } => "version_unknown",
             ServiceError::Gone { .. } => "identifier_deleted",
             ServiceError::PreconditionRequired { .. } => "precondition_required",
@@ -166,6 +169,9 @@ impl ServiceError {
             ServiceError::IdempotencyRunning => {
                 Text::new("带此 Idempotency-Key 的请求仍在处理", "a request with this Idempotency-Key is still running")
             }
+            ServiceError::BadCursor => {
+                Text::new("cursor：不是本列表给出的游标", "cursor: is no cursor that this list has given")
+            }
             ServiceError::UnknownRequest => Text::new("没有记得的请求带此键", "no remembered request has this key"),
             ServiceError::BadCredential => Text::new("凭据无效", "the credential is not valid"),
             // The node's own fault, whose cause is for the log alone.
@@ -194,6 +200,18 @@ fn refused(refusal: &Refusal) -> Text {
             "the storage failed and the node must be restarted; ask by the Idempotency-Key after that",
         ),
         Refusal::Stopping => Text::new("节点正在停止", "the node is stopping"),
+    }
+}
+
+impl ServiceError {
+    /// A read of one record failed: whether its bytes are wrong, or the node is.
+    pub(super) fn of_reading(identifier: &str, error: ApplyError) -> ServiceError {
+        match error {
+            ApplyError::Journal(JournalError::Unreadable { .. }) => {
+                ServiceError::RecordDamaged { identifier: identifier.to_owned(), cause: error.to_string() }
+            }
+            other => other.into(),
+        }
     }
 }
 

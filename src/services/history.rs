@@ -11,9 +11,18 @@ use crate::store::rows::{LeafHash, RecordRow, leaf_hash};
 #[derive(Clone, Debug)]
 pub struct History {
     pub identifier: String,
-    /// Only versions below this one (a cursor).
-    pub before: Option<u64>,
+    /// Only versions below the one that is there (a cursor, so perhaps forged).
+    pub after: Option<Place>,
     pub limit: usize,
+}
+
+/// Where the last version of a page stands: the next page goes on from what its frame says of the version before it, so that
+/// a page costs what it shows, however many versions are above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub version: u64,
+    pub segment: u32,
+    pub offset: u32,
 }
 
 impl Asks for History {
@@ -38,8 +47,8 @@ pub struct Version {
 pub struct Versions {
     pub identifier: String,
     pub versions: Vec<Version>,
-    /// Ask on with `before` this version.
-    pub next: Option<u64>,
+    /// Ask on `after` this place.
+    pub next: Option<Place>,
 }
 
 impl Services {
@@ -48,23 +57,19 @@ impl Services {
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
         let standing = self.named(identifier.key())?.ok_or_else(unknown)?;
-        let mut versions = Vec::new();
-        let mut place = Some((standing.row.location, standing.row.index));
-        while let Some((location, index)) = place {
-            let frame = self.store.frame(location)?;
+        let spelling = standing.record.identifier.spelling();
+        let unread = |error| ServiceError::of_reading(spelling, error);
+        let mut next = match &question.after {
+            None => Some((standing.row.location, standing.row.index)),
+            Some(place) => self.shown(place, &standing)?,
+        };
+        let (mut versions, mut last) = (Vec::new(), None);
+        while let Some((location, index)) = next
+            && versions.len() < question.limit
+        {
+            let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;
+            let record = self.store.record_of(&frame).map_err(unread)?;
             let version = frame.meta.version;
-            if versions.len() == question.limit {
-                return Ok(Versions {
-                    identifier: standing.record.identifier.spelling().to_owned(),
-                    next: Some(version + 1),
-                    versions,
-                });
-            }
-            place = frame.meta.previous.map(|location| (location, frame.meta.previous_index));
-            if question.before.is_some_and(|before| version >= before) {
-                continue;
-            }
-            let record = self.store.record_of(&frame)?;
             versions.push(Version {
                 version,
                 effect: frame.meta.effect,
@@ -73,8 +78,25 @@ impl Services {
                 index,
                 leaf: leaf_hash(&frame.statement),
             });
+            last = Some(Place { version, segment: location.segment, offset: location.offset });
+            next = before(&frame);
         }
-        Ok(Versions { identifier: standing.record.identifier.spelling().to_owned(), versions, next: None })
+        Ok(Versions { identifier: spelling.to_owned(), versions, next: last.filter(|_| next.is_some()) })
+    }
+
+    /// What stands before a version that a page has shown, if the place is what it says: an entry of this very
+    /// identifier and version. Anything else is no cursor of ours.
+    fn shown(&self, place: &Place, standing: &Standing) -> Result<Option<(Location, u64)>, ServiceError> {
+        // What is above the standing version may be in the journal, but is not committed yet.
+        if place.version > standing.row.version {
+            return Err(ServiceError::BadCursor);
+        }
+        let claimed = self.store.claimed_entry(place.segment, place.offset, place.version)?;
+        let frame = claimed.ok_or(ServiceError::BadCursor)?;
+        match self.store.record_of(&frame)? {
+            Some(record) if record.identifier.key() == standing.record.identifier.key() => Ok(before(&frame)),
+            _ => Err(ServiceError::BadCursor),
+        }
     }
 
     /// The version that a frame states; `None` once it is erased.
@@ -97,4 +119,9 @@ impl Services {
         };
         Ok(Some(Standing { row, record }))
     }
+}
+
+/// Where the version before a frame stands, and its index.
+fn before(frame: &Frame) -> Option<(Location, u64)> {
+    frame.meta.previous.map(|location| (location, frame.meta.previous_index))
 }

@@ -29,10 +29,9 @@ use crate::model::prefix::{PrefixPolicy, Prefixes};
 use crate::model::record::Record;
 use crate::sign::entry::{Blinding, Signer};
 use crate::sign::keys::SigningKey;
+use crate::store::Store;
 use crate::store::cache::AnswerCache;
-use crate::store::journal::JournalError;
 use crate::store::rows::RecordRow;
-use crate::store::{ApplyError, Store};
 
 pub use error::ServiceError;
 
@@ -141,12 +140,7 @@ impl Services {
         let Some(row) = self.store.row(key)? else {
             return Ok(None);
         };
-        let record = self.store.record(&row).map_err(|error| match error {
-            ApplyError::Journal(error @ JournalError::Unreadable { .. }) => {
-                ServiceError::RecordDamaged { identifier: key.as_str().to_owned(), cause: error.to_string() }
-            }
-            other => other.into(),
-        })?;
+        let record = self.store.record(&row).map_err(|error| ServiceError::of_reading(key.as_str(), error))?;
         Ok(Some(Standing { row, record }))
     }
 

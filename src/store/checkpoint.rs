@@ -67,7 +67,7 @@ impl CheckpointKeeper {
                     self.doubted.store(true, Ordering::Release);
                     self.session = None;
                     let doubted = Checkpoint { tail: self.saved, clean: false, session: None };
-                    let _ = save(self.medium.as_ref(), &doubted);
+                    let _ = doubt(self.medium.as_ref(), &doubted);
                 }
             }
         }
@@ -106,6 +106,21 @@ pub(super) fn forget(medium: &dyn Medium) -> Result<(), OpenError> {
     match medium.remove(CHECKPOINT_FILE) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
         _ => medium.sync_directory().map_err(io),
+    }
+}
+
+/// Takes back what the last checkpoint says of the record store; its place stays.
+///
+/// On a disk without a free block the whole checkpoint goes: removing needs none, and the next opening scans everything.
+pub(super) fn doubt(medium: &dyn Medium, checkpoint: &Checkpoint) -> Result<(), OpenError> {
+    match save(medium, checkpoint) {
+        Err(OpenError::Io { source, .. }) if medium::is_full(&source) => {
+            tracing::warn!(
+                "no room for a checkpoint: the old one is removed, and the next start reads the whole journal"
+            );
+            forget(medium)
+        }
+        done => done,
     }
 }
 

@@ -117,6 +117,15 @@ fn home(options: &StoreOptions, name: &str) -> Home {
     }
 }
 
+/// How many journal segments a store has: an open store has as many files open.
+#[must_use]
+pub fn segments(folder: &Path) -> usize {
+    let Ok(listing) = std::fs::read_dir(folder.join("journal")) else {
+        return 0;
+    };
+    listing.flatten().filter(|entry| entry.file_name().to_str().is_some_and(journal::is_segment)).count()
+}
+
 /// Whether a folder holds a store at all.
 #[must_use]
 pub fn is_store(folder: &Path) -> bool {

@@ -112,6 +112,11 @@ impl Store {
         self.journal.frame(location)
     }
 
+    /// The entry of a version at a place that a client names; `None` unless one stands just there, whole.
+    pub fn claimed_entry(&self, segment: u32, offset: u32, version: u64) -> Result<Option<Frame>, JournalError> {
+        self.journal.claimed_entry(segment, offset, version)
+    }
+
     /// What became of a request, if it is still remembered.
     pub fn request(&self, principal: &str, key: &str, now: i64) -> Result<Option<RequestRow>, EngineError> {
         let row = self.engine.read(Table::Request, &RequestRow::key(principal, key))?;

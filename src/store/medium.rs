@@ -142,6 +142,11 @@ impl MediumFile for DiskFile {
     }
 }
 
+/// Whether an error says that there is no room, and so that a disk is full and not broken.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Replaces a small file so that a crash at any point leaves the old bytes or the new ones, never a mixture.
 pub fn replace(medium: &dyn Medium, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{name}.new");

@@ -125,7 +125,7 @@ impl Store {
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
         let checkpoint = Checkpoint { tail: from, clean: false, session };
-        checkpoint::save(medium.as_ref(), &checkpoint)?;
+        checkpoint::doubt(medium.as_ref(), &checkpoint)?;
         let opened = Opened {
             cut,
             records: opening.mark.records,

@@ -1,6 +1,7 @@
 //! Register: create, change, delete, mint; preconditions; idempotency keys; history.
 
 use http::Method;
+use mingpai::codec::cursor::{self, Kind};
 use serde_json::json;
 
 use crate::world::{Answer, World, part};
@@ -327,4 +328,95 @@ async fn history_is_newest_first_and_pages_by_cursor() {
     }
     let unknown = world.get("/v1/history/88.999.1/none").send().await;
     assert_eq!(unknown.code(), "identifier_unknown");
+}
+
+/// The first page of a history, and the cursor to the next.
+async fn paged(world: &World, target: &str) -> (Vec<u64>, Option<String>) {
+    let page = world.get(target).send().await;
+    assert_eq!(page.status, 200, "{target}: {}", page.text());
+    let page = page.json();
+    let versions = page["versions"].as_array().unwrap().iter();
+    (
+        versions.map(|version| version["version"].as_u64().unwrap()).collect(),
+        page["next_cursor"].as_str().map(str::to_owned),
+    )
+}
+
+/// Rot in the newest version is no matter to a page that begins below it: it is not read again.
+#[tokio::test]
+async fn a_page_of_a_history_reads_no_version_above_it() {
+    let world = World::new().await;
+    put(&world, &[], "v1").await;
+    for version in 2..=6 {
+        world.change(Method::PUT, NAME, &part(&format!("v{version}"))).await;
+    }
+    let target = |cursor: &str| format!("/v1/history/88.999.1/A-1?limit=2&cursor={cursor}");
+    let (first, cursor) = paged(&world, "/v1/history/88.999.1/A-1?limit=2").await;
+    assert_eq!(first, [6, 5]);
+    world.change(Method::PUT, NAME, &part("v7")).await;
+    world.rot(NAME);
+    let (second, next) = paged(&world, &target(&cursor.unwrap())).await;
+    assert_eq!(second, [4, 3]);
+    assert_eq!(paged(&world, &target(&next.unwrap())).await, (vec![2, 1], None));
+    let whole = world.get("/v1/history/88.999.1/A-1").send().await;
+    assert_eq!((whole.status.as_u16(), whole.code().as_str()), (500, "record_damaged"));
+}
+
+/// Cursors are a client's to hand back, so also to forge: every place in the journal, as every version.
+#[tokio::test]
+async fn a_forged_cursor_of_a_history_is_refused_and_shows_nothing() {
+    let world = World::new().await;
+    for name in ["A-1", "B-2"] {
+        world.register(&format!("88.999.1/{name}"), &part("v1")).await;
+        for version in 2..=3 {
+            world.change(Method::PUT, &format!("88.999.1/{name}"), &part(&format!("v{version}"))).await;
+        }
+    }
+    let (_, cursor) = paged(&world, "/v1/history/88.999.1/B-2?limit=1").await;
+    let place = cursor::decode(Kind::Versions, &cursor.unwrap()).unwrap();
+    let numbers: Vec<u64> = place.split('.').map(|number| number.parse().unwrap()).collect();
+    let [version, segment, offset] = numbers[..] else { panic!("{place}") };
+    assert_eq!((version, segment), (3, 1));
+    let ask = async |name: &str, place: &str| {
+        let cursor = cursor::encode(Kind::Versions, place);
+        world.get(&format!("/v1/history/88.999.1/{name}?cursor={cursor}")).send().await
+    };
+    assert_eq!(ask("B-2", &place).await.json()["versions"].as_array().unwrap().len(), 2);
+    assert_eq!(ask("A-1", &place).await.code(), "query_invalid", "another record's place");
+    let mut taken = Vec::new();
+    let end = world.node.services.store.tail().offset;
+    for offset in 0..u64::from(end) + 200 {
+        for version in 1..=4 {
+            let answer = ask("A-1", &format!("{version}.1.{offset}")).await;
+            match answer.status.as_u16() {
+                200 => {
+                    let page = answer.json();
+                    assert_eq!(page["identifier"], "88.999.1/A-1");
+                    taken.push((version, page["versions"].as_array().unwrap().len()));
+                }
+                _ => assert_eq!(answer.code(), "query_invalid"),
+            }
+        }
+    }
+    assert_eq!(taken, [(1, 0), (2, 1), (3, 2)], "its own versions at their own places, and nothing else");
+    let (big, bigger) = (u64::from(u32::MAX), u64::MAX);
+    for place in [
+        format!("{version}.{segment}.{}", big),
+        format!("{version}.{segment}.{}", big + 1),
+        format!("{version}.0.{offset}"),
+        format!("{version}.2.{offset}"),
+        format!("{version}.{big}.{offset}"),
+        format!("{bigger}.{segment}.{offset}"),
+        format!("0.{segment}.{offset}"),
+        format!("{version}.{segment}"),
+        format!("{version}.{segment}.{offset}.1"),
+        format!("+{version}.{segment}.{offset}"),
+        format!("{version}.{segment}.-{offset}"),
+        format!("{version}.{segment}. {offset}"),
+        "3".to_owned(),
+        "...".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(ask("B-2", &place).await.code(), "query_invalid", "{place}");
+    }
 }

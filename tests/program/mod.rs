@@ -18,7 +18,12 @@ pub struct Node {
 impl Node {
     /// Starts `serve --dev` on a free port of loopback; it answers when this returns.
     pub fn start(folder: &Path) -> Node {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_mingpai"))
+        Node::start_by(Command::new(env!("CARGO_BIN_EXE_mingpai")), folder)
+    }
+
+    /// The same by a command that the program's arguments are to be added to.
+    pub fn start_by(mut program: Command, folder: &Path) -> Node {
+        let mut process = program
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
             .arg(folder)
             .stdout(Stdio::piped())

@@ -432,7 +432,7 @@ impl Medium for Seen {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
+        Ok(if self.disk.0.lock().full { 0 } else { u64::MAX })
     }
 }
 

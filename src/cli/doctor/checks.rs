@@ -1,4 +1,4 @@
-//! The checks that need no store open: configuration, permissions, disk, clock, ports.
+//! The checks that need no store open: configuration, permissions, disk, clock, open files, ports.
 
 use std::fs::Metadata;
 use std::net::TcpListener;
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Check, Finding, Known};
 use crate::config::Config;
+use crate::node::open_files::{OpenFiles, Reach};
 
 /// Free space is called comfortable from so many times what the node keeps in reserve.
 const COMFORTABLE_RESERVES: u64 = 4;
@@ -183,6 +184,33 @@ pub fn clock(config: &Config) -> Check {
         .with_repair(repair);
     }
     Check::new("clock", Finding::Ok, "系统时钟合理", "the clock is plausible")
+}
+
+/// By the limit that this very shell gives: a service may be given another.
+pub fn open_files(files: &OpenFiles) -> Check {
+    let OpenFiles { segments, connections, limit } = *files;
+    let shown = limit.map_or_else(|| "∞".to_owned(), |limit| limit.to_string());
+    let (finding, zh, en) = match files.reach() {
+        Reach::All => (Finding::Ok, "足够", "enough"),
+        Reach::NotEveryConnection => {
+            (Finding::Warning, "连接数达到上限前就会用完", "they run out before limits.connections is reached")
+        }
+        Reach::NotTheStore => (Finding::Failed, "节点无法打开全部日志段", "a node cannot open all of the journal"),
+    };
+    let check = Check::new(
+        "open-files",
+        finding,
+        format!("{segments} 个日志段和至多 {connections} 个连接，此处允许打开 {shown} 个文件：{zh}"),
+        format!(
+            "{segments} journal segments and up to {connections} connections, {shown} open files are allowed here: {en}"
+        ),
+    );
+    if finding == Finding::Ok {
+        return check;
+    }
+    // Twice, since the journal grows.
+    let wanted = files.wanted().saturating_mul(2);
+    check.with_repair(format!("systemctl edit mingpai  # [Service] LimitNOFILE={wanted}; shell: ulimit -n {wanted}"))
 }
 
 fn newest_file(data: &Path) -> Option<SystemTime> {

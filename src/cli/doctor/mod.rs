@@ -14,6 +14,7 @@ use super::node_arguments::NodeArguments;
 use super::screen::Screen;
 use crate::config::{Config, ConfigError, Layers};
 use crate::model::text::Text;
+use crate::node::open_files::OpenFiles;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
@@ -107,6 +108,8 @@ impl Patient {
 impl Doctor {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let patient = self.patient(&self.node.layers()?)?;
+        // Before anything else: the doctor opens every segment as the node does.
+        let open_files = OpenFiles::raise(&patient.config);
         if let Some((segment, offset)) = &self.cut_journal {
             return store::cut(&patient, segment, *offset, screen);
         }
@@ -118,6 +121,7 @@ impl Doctor {
         checks.extend(checks::folder(config));
         checks.push(checks::disk(config));
         checks.push(checks::clock(config));
+        checks.push(checks::open_files(&open_files));
         let (running, stored) = store::examine(&patient);
         checks.extend(stored);
         checks.extend(checks::ports(config, running));

@@ -10,10 +10,11 @@ use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, negotiation};
 use crate::codec::answers;
-use crate::codec::cursor::{self, Kind};
+use crate::codec::cursor;
 use crate::metrics::Stage;
 use crate::model::permitted::Action;
-use crate::services::history::History;
+use crate::services::ServiceError;
+use crate::services::history::{History, Place};
 
 const ROUTE: &str = "/v1/history/";
 const MOST_VERSIONS: usize = 1_000;
@@ -24,8 +25,8 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     let identifier = call.text_after(ROUTE)?.into_owned();
     negotiation::best(&call.headers, &[JSON])?;
     let query = Query::of(&call.uri, &["limit", "cursor"])?;
-    let before = query.one("cursor")?.map(|text| version(&text)).transpose()?;
-    let question = History { identifier, before, limit: query.limit(MOST_VERSIONS)?.unwrap_or(USUAL_VERSIONS) };
+    let after = query.one("cursor")?.map(|text| place(&text)).transpose()?;
+    let question = History { identifier, after, limit: query.limit(MOST_VERSIONS)?.unwrap_or(USUAL_VERSIONS) };
     let asked = call.permit(&pass, question)?;
     let page = desk.aside(move |services| services.history(&asked)).await;
     call.laps.end(Stage::Service);
@@ -35,8 +36,7 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     Ok(response)
 }
 
-fn version(text: &str) -> Result<u64, Failure> {
-    cursor::decode(Kind::Versions, text)
-        .and_then(|place| place.parse().ok())
-        .ok_or_else(|| Failure::query("cursor", "不是本列表给出的游标", "is no cursor that this list has given"))
+/// That it reads does not make it ours: the service looks whether the version is there.
+fn place(text: &str) -> Result<Place, Failure> {
+    Ok(cursor::version(text).ok_or(ServiceError::BadCursor)?)
 }

@@ -216,6 +216,24 @@ impl FrameView<'_> {
     }
 }
 
+/// What a frame's first [`FRAME_HEADER_BYTES`] say of it. No checksum was asked yet: good for how much to read, no more.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameHead {
+    pub kind: FrameKind,
+    pub meta_bytes: u32,
+    pub whole_bytes: u32,
+}
+
+impl FrameHead {
+    /// `None` where no frame can begin so.
+    pub fn decode(head: &[u8]) -> Option<FrameHead> {
+        let (kind, meta_bytes) = (FrameKind::from_byte(*head.first()?)?, u32_at(head, 4)?);
+        let parts = [meta_bytes, u32_at(head, 8)?, u32_at(head, 12)?];
+        let whole_bytes = parts.into_iter().try_fold(FRAME_HEADER_BYTES as u32, u32::checked_add)?;
+        (head.get(1..4)? == [0; 3]).then_some(FrameHead { kind, meta_bytes, whole_bytes })
+    }
+}
+
 /// Appends one frame. `meta` is the frame's own, of the same length, perhaps with the place of the previous version filled in.
 pub fn encode_frame(frame: &FrameContent, meta: &[u8], seed: u32, out: &mut Vec<u8>) {
     let start = out.len();

@@ -1,12 +1,14 @@
 //! The journal: one sequence of frames in preallocated segment files; the only thing that must survive.
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
+//! - `claim`: a look at a place that a client names.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
 //! group or none of it: the next opening keeps a whole group and cuts a torn one. After an error from `append` the
 //! journal must not be used for writing again (the caller ends the process): the kernel may have dropped what it
 //! could not write while the pages still look written.
 
+mod claim;
 pub mod format;
 pub mod meta;
 mod recover;
@@ -24,7 +26,7 @@ pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, Meta};
 pub use self::recover::{Examined, Recovered, Start, cut, examine};
-use super::medium::{Medium, MediumFile};
+use super::medium::{self, Medium, MediumFile};
 
 /// Where a frame stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -211,11 +213,9 @@ impl Journal {
             first_sequence: self.tail.sequence,
             previous: self.tail.previous,
         };
-        let fail = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                JournalError::Full { needed: self.segment_bytes }
-            }
-            _ => io_error("create", number, error),
+        let fail = |error: io::Error| match medium::is_full(&error) {
+            true => JournalError::Full { needed: self.segment_bytes },
+            false => io_error("create", number, error),
         };
         let (name, temporary) = (segment_name(number), format!("{}.new", segment_name(number)));
         let file = self.medium.create(&temporary, self.segment_bytes).map_err(fail)?;
@@ -338,6 +338,11 @@ pub fn group_limit(segment_bytes: u64) -> usize {
 
 fn segment_name(number: u32) -> String {
     format!("{number:010}.journal")
+}
+
+/// Whether a file of the folder is a segment.
+pub fn is_segment(name: &str) -> bool {
+    segment_number(name).is_some()
 }
 
 fn segment_number(name: &str) -> Option<u32> {
