@@ -185,3 +185,21 @@ fn a_read_that_fails_while_a_proposal_is_checked_poisons_nothing_and_may_be_trie
     assert!(is_committed(&stand.commit(vec![change])));
     stand.is_healthy();
 }
+
+/// What was read to prove a change is what it is applied by.
+#[test]
+fn a_change_reads_the_version_before_once_and_a_first_version_reads_nothing() {
+    let stand = Stand::new();
+    let operations = |proposals| {
+        let before = stand.disk.operations();
+        assert!(is_committed(&stand.commit(proposals)));
+        stand.disk.operations() - before
+    };
+    let _segment_is_made = stand.first("ZERO", 40, &[]);
+    let now = Timestamp::now();
+    let one = stand.registry.first(&format!("{BLINDED}/ONE"), draft("件", 2_000, &[1], now), now);
+    assert_eq!(operations(vec![one.propose(Expect::Absent, None)]), 2, "a write and a sync");
+    let (two, change) = stand.after(&one);
+    assert_eq!(operations(vec![change]), 3, "a read, a write and a sync");
+    compare_record(&stand.store, one.key(), &[one.clone(), two]);
+}

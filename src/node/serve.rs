@@ -20,6 +20,7 @@ use crate::codec::problem::Code;
 use crate::codec::resolution::ResolutionJson;
 use crate::config::Config;
 use crate::services::ServiceError;
+use crate::store;
 
 /// Why a node does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +111,13 @@ async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCr
     let data = &config.node.data;
     if config.node.dev {
         let path = dev_token(&node.services, data).await?;
-        let view = load_demonstration(&node.services).await?;
-        tracing::info!(rows = ?view.rows, "demonstration data");
+        match load_demonstration(&node.services).await {
+            Ok(view) => tracing::info!(rows = ?view.rows, "demonstration data"),
+            Err(error @ ServiceError::Refused(store::Refusal::Full { .. })) => {
+                tracing::warn!(cause = error.text().en, "demonstration data that is not there yet stays out");
+            }
+            Err(error) => return Err(error.into()),
+        }
         return Ok(Some(FirstCredential { path, is_bootstrap: false }));
     }
     let path = node.services.put_bootstrap_out(data)?;

@@ -72,6 +72,17 @@ impl Home {
     }
 }
 
+/// Rows in memory for this run, where the record store's files need room to be opened and the disk has none. They are left
+/// as they are, for nothing is wrong with them.
+fn stand_in(error: &EngineError) -> Arc<dyn Engine> {
+    tracing::warn!(
+        %error,
+        "the disk is too full for the record store to open: its rows are made in memory from the whole journal, which takes \
+         memory; free space, then restart the node"
+    );
+    Arc::new(MemoryEngine::default())
+}
+
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io { action, path, source }
@@ -109,6 +120,10 @@ impl Opening {
         let tried = home.open().and_then(|engine| Ok((engine.mark()?, engine)));
         let (mark, engine) = match tried {
             Ok(both) => both,
+            Err(error) if error.is_full => {
+                opened.in_memory = true;
+                (None, stand_in(&error))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the record store does not open: moved aside, made anew from the journal");
                 opened.rebuilt = Some(error.to_string());
@@ -148,6 +163,9 @@ impl Opening {
         let Err(difference) = self.follow(applier, journal, from, erased)? else {
             return Ok(());
         };
+        if self.opened.in_memory {
+            return Err(OpenError::SelfCheck(difference));
+        }
         tracing::warn!(difference, "the record store is not what the journal says: moved aside and made anew");
         self.opened.rebuilt = Some(difference);
         // The old files must be closed before their folder is moved.

@@ -121,6 +121,8 @@ impl Mark {
 pub struct EngineError {
     pub action: &'static str,
     pub cause: String,
+    /// The disk has no room; what is on it is not in doubt.
+    pub is_full: bool,
 }
 
 /// Who is shown a row: its table, key and value.

@@ -55,7 +55,9 @@ impl Engine for MemoryEngine {
         match row.map(|bytes| Mark::decode(&bytes)) {
             None => Ok(None),
             Some(Some(mark)) => Ok(Some(mark)),
-            Some(None) => Err(EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
+            Some(None) => {
+                Err(EngineError { action: "read the mark", cause: "it does not decode".to_owned(), is_full: false })
+            }
         }
     }
 

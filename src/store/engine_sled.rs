@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
+use super::medium;
 
 /// Bytes of one of sled's log segments: measured best for records of this size.
 const SEGMENT_BYTES: usize = 512 * 1024;
@@ -41,7 +42,9 @@ impl SledEngine {
         match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(db)) => Ok(SledEngine { folder: folder.to_owned(), db }),
             Ok(Err(error)) => Err(failed("open")(error)),
-            Err(_) => Err(EngineError { action: "open", cause: "sled panicked on its files".to_owned() }),
+            Err(_) => {
+                Err(EngineError { action: "open", cause: "sled panicked on its files".to_owned(), is_full: false })
+            }
         }
     }
 }
@@ -95,7 +98,11 @@ impl Engine for SledEngine {
                     Some(Table::Mark) => {}
                     Some(table) => visit(table, &key[1..], &value),
                     None => {
-                        return Err(EngineError { action: "scan", cause: "a row of no known table".to_owned() });
+                        return Err(EngineError {
+                            action: "scan",
+                            cause: "a row of no known table".to_owned(),
+                            is_full: false,
+                        });
                     }
                 }
             }
@@ -120,15 +127,21 @@ impl Engine for SledEngine {
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
         match guarded("read the mark", || self.db.get([Table::Mark as u8]).map_err(failed("read")))? {
             None => Ok(None),
-            Some(bytes) => Mark::decode(&bytes)
-                .map(Some)
-                .ok_or_else(|| EngineError { action: "read the mark", cause: "it does not decode".to_owned() }),
+            Some(bytes) => Mark::decode(&bytes).map(Some).ok_or_else(|| EngineError {
+                action: "read the mark",
+                cause: "it does not decode".to_owned(),
+                is_full: false,
+            }),
         }
     }
 
     fn persist(&self) -> Result<(), EngineError> {
         guarded("flush", || self.db.flush().map_err(failed("flush")))?;
-        sync_tree(&self.folder).map_err(|error| EngineError { action: "fsync", cause: error.to_string() })
+        sync_tree(&self.folder).map_err(|error| EngineError {
+            action: "fsync",
+            cause: error.to_string(),
+            is_full: false,
+        })
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -156,9 +169,13 @@ fn sync_tree(folder: &Path) -> std::io::Result<()> {
 /// sled panics where its files are damaged, and it may come upon that in any call: the caller can make them anew.
 fn guarded<T>(action: &'static str, call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(EngineError { action, cause: "sled panicked on its files".to_owned() }))
+        .unwrap_or_else(|_| Err(EngineError { action, cause: "sled panicked on its files".to_owned(), is_full: false }))
 }
 
 fn failed(action: &'static str) -> impl Fn(sled::Error) -> EngineError {
-    move |error| EngineError { action, cause: error.to_string() }
+    move |error| EngineError {
+        action,
+        cause: error.to_string(),
+        is_full: matches!(&error, sled::Error::Io(io) if medium::is_full(io)),
+    }
 }

@@ -367,7 +367,7 @@ mod tests {
     struct Silent;
 
     fn silence<T>() -> Result<T, EngineError> {
-        Err(EngineError { action: "read", cause: "input/output error".to_owned() })
+        Err(EngineError { action: "read", cause: "input/output error".to_owned(), is_full: false })
     }
 
     impl Engine for Silent {

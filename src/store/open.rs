@@ -68,6 +68,8 @@ pub struct Opened {
     pub clean: bool,
     pub replayed_frames: u64,
     pub cut: Option<(String, u64, u64)>,
+    /// The disk had no room for the record store to be opened: its rows are in memory for this run.
+    pub in_memory: bool,
     /// Why the record store was made anew, if it was.
     pub rebuilt: Option<String>,
     pub records: u64,
@@ -124,7 +126,9 @@ impl Store {
         opening.catch_up(&home, &applier, &journal, from, &erased)?;
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
-        let checkpoint = Checkpoint { tail: from, clean: false, session };
+        // What becomes of files that this run did not open it cannot know: it vouches for nothing of them.
+        let in_memory = opening.opened.in_memory;
+        let checkpoint = Checkpoint { tail: from, clean: false, session: session.filter(|_| !in_memory) };
         checkpoint::doubt(medium.as_ref(), &checkpoint)?;
         let opened = Opened {
             cut,
@@ -133,6 +137,9 @@ impl Store {
             ..std::mem::take(&mut opening.opened)
         };
         let store = Store::start(options, journal, applier, opening, medium, checkpoint, hooks)?;
+        if in_memory {
+            store.doubted.store(true, Ordering::Release);
+        }
         Ok((store, opened))
     }
 

@@ -83,6 +83,10 @@ fn damage(patient: &Patient, error: &OpenError) -> Check {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
             check(Finding::Failed).with_repair(patient.command(&format!("--cut-journal {segment}:{offset}")))
         }
+        // Room is what it needs: nothing is wrong with the files.
+        OpenError::Engine(error) if error.is_full => {
+            check(Finding::Unknown).with_repair(format!("df -h {}", patient.config.node.data.display()))
+        }
         OpenError::Engine(_) => check(Finding::Failed).with_repair(patient.command("--rebuild")),
         _ => check(Finding::Failed),
     }
