@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
-use super::cursor;
+use super::cursor::{self, Kind};
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::administer::{KeyPage, KeyView, NewKey};

@@ -278,6 +278,7 @@ pub(super) fn complaint(outcome: &Outcome, wanted: &Wanted) -> ServiceError {
     match outcome {
         Outcome::AliasTaken { alias, .. } => ServiceError::AliasTaken { alias: alias.clone() },
         Outcome::Erased => ServiceError::Gone { identifier },
+        Outcome::Damaged(cause) => ServiceError::RecordDamaged { identifier, cause: cause.clone() },
         _ => ServiceError::Conflict { identifier },
     }
 }
