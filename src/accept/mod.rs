@@ -37,7 +37,7 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
 pub use settings::{Limits, Settings, TlsSettings};
 pub use signals::stop_on_signals;
-pub use tls::{Certificates, Looked, PairError, PairFiles, WARN_DAYS, refresh};
+pub use tls::{Certificates, Looked, PairError, PairFiles, Refresh, WARN_DAYS};
 pub use worker::{Ending, Running};
 
 /// Whoever answers the requests. One value serves all workers.

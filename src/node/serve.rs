@@ -14,7 +14,7 @@ use super::dev_certificate::{DevCertificateError, ca_file, dev_certificate};
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase,
-    Refusal, Settings, bind, refresh, stop_on_signals,
+    Refresh, Refusal, Settings, bind, stop_on_signals,
 };
 use crate::codec::http::{BodyFault, Desk, Http, Readiness};
 use crate::codec::problem::Code;
@@ -65,14 +65,15 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let bound = bind(Settings::of(config, certificates.clone()))?;
     let lifecycle = Lifecycle::new();
     stop_on_signals(lifecycle.clone())?;
+    // A closed terminal ends a demonstration, as it ends any program; a service is asked by the same signal to read again.
+    let refresh = Refresh::start(certificates, lifecycle.clone(), !config.node.dev)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let node = runtime.block_on(Node::open(config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?;
     tracing::info!(opened = ?node.opened, "the store is open");
     let token = runtime.block_on(first_credential(config, &node))?;
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
     let addresses = Addresses::of(&bound);
-    // A closed terminal ends a demonstration, as it ends any program; a service is asked by the same signal to read again.
-    refresh(certificates, node.metrics.tls.clone(), lifecycle.clone(), !config.node.dev)?;
+    refresh.begin(node.metrics.tls.clone());
     let running = bound.serve(front, lifecycle.clone(), Arc::clone(&node.metrics))?;
     lifecycle.set_ready();
     // Who reads the announcement may have gone; that is no reason not to serve.

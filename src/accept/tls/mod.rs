@@ -17,4 +17,4 @@ mod refresh;
 pub use certificates::{Certificates, Looked, WARN_DAYS};
 pub(super) use handshake::{Shaken, shake};
 pub use pair::{PairError, PairFiles};
-pub use refresh::refresh;
+pub use refresh::Refresh;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::certificates::{Certificates, Looked};
@@ -17,36 +18,54 @@ use crate::metrics::TlsMetrics;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// Starts the thread that looks; it ends with the node. `hears_hangup`: whether SIGHUP asks for a look, also where there
-/// is no TLS (a service manager's reload must not end a node); otherwise it keeps its default, the end of the process.
-pub fn refresh(
+/// The thread that looks, waiting for its beginning. It ends with the node, and when this is dropped before.
+pub struct Refresh {
     certificates: Option<Arc<Certificates>>,
-    metrics: TlsMetrics,
-    lifecycle: Lifecycle,
-    hears_hangup: bool,
-) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut hangup = {
-        let _inside = runtime.enter();
-        hears_hangup.then(|| signal(SignalKind::hangup())).transpose()?
-    };
-    let keeper = certificates.map(|certificates| Keeper::new(certificates, metrics));
-    if keeper.is_none() && hangup.is_none() {
-        return Ok(());
+    begin: oneshot::Sender<Option<Keeper>>,
+}
+
+impl Refresh {
+    /// Starts the thread. Hears signals at once, so that none ends a node that is still opening.
+    ///
+    /// `hears_hangup`: whether SIGHUP asks for a look, also where there is no TLS (a service manager's reload must not end
+    /// a node); otherwise the signal keeps its default, the end of the process.
+    pub fn start(
+        certificates: Option<Arc<Certificates>>,
+        lifecycle: Lifecycle,
+        hears_hangup: bool,
+    ) -> io::Result<Refresh> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut hangup = {
+            let _inside = runtime.enter();
+            hears_hangup.then(|| signal(SignalKind::hangup())).transpose()?
+        };
+        let (begin, begun) = oneshot::channel();
+        std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
+            let asked = stream::poll_fn(move |context| match &mut hangup {
+                Some(hangup) => hangup.poll_recv(context),
+                None => Poll::Pending,
+            });
+            let looking = async {
+                if let Ok(keeper) = begun.await {
+                    run(keeper, asked).await;
+                }
+            };
+            runtime.block_on(async {
+                tokio::select! {
+                    () = looking => {}
+                    () = lifecycle.reached(Phase::Stopped) => {}
+                }
+            });
+        })?;
+        Ok(Refresh { certificates, begin })
     }
-    std::thread::Builder::new().name("certificates".to_owned()).spawn(move || {
-        let asked = stream::poll_fn(move |context| match &mut hangup {
-            Some(hangup) => hangup.poll_recv(context),
-            None => Poll::Pending,
-        });
-        runtime.block_on(async {
-            tokio::select! {
-                () = run(keeper, asked) => {}
-                () = lifecycle.reached(Phase::Stopped) => {}
-            }
-        });
-    })?;
-    Ok(())
+
+    /// Says when the certificate ends, and looks from now on.
+    pub fn begin(self, metrics: TlsMetrics) {
+        let keeper = self.certificates.map(|certificates| Keeper::new(certificates, metrics));
+        // Fails only where the thread has ended with the node.
+        let _ = self.begin.send(keeper);
+    }
 }
 
 /// Looks whenever asked and every minute; ends when nobody can ask any more.
