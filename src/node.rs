@@ -2,6 +2,7 @@
 //! lower stage reaches an upper one.
 
 pub mod dev;
+mod dev_certificate;
 pub mod housekeeping;
 pub mod open_files;
 pub mod serve;

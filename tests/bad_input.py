@@ -596,6 +596,37 @@ def crowd(binary):
     silence(node)
 
 
+def handshakes(binary):
+    """What is no handshake, on an address that speaks TLS; a second allowed."""
+    node = Node(binary, "tls", {
+        "MINGPAI_TLS_DEV": "true",
+        "MINGPAI_TLS_LISTEN": "127.0.0.1:0",
+        "MINGPAI_LIMITS_HANDSHAKE_TIMEOUT_SECONDS": "1",
+    })
+    address = ("127.0.0.1", int(re.search(r"https://127\.0\.0\.1:(\d+)/", node.said()).group(1)))
+    row("HTTP without TLS", "400 tls_required", str(talk(address, node.head("GET", "/livez"), 10)))
+    row("nothing at all", "closed", str(talk(address, b"", 10)))
+    row("a record that never ends", "closed", str(talk(address, b"\x16\x03\x01\x40\x00\x01", 10)))
+    hello = b"\x16\x03\x01\x00\x08\x01\x00\x00\x04" + b"\xff" * 4
+    row("a hello that is none: a TLS alert", "21", str(talk(address, hello, 10).raw[:1][0]))
+    lines, before = node.said().count("\n"), node.most_memory_mib()
+    stalled = b"\x16\x03\x01\x40\x00\x01\x00\x3f\xfc" + b"x" * 16000
+    clients = [socket.create_connection(address) for _ in range(400)]
+    for client in clients:
+        client.sendall(stalled)
+    counted = rb'mingpai_tls_handshakes_total\{outcome="timeout"\} (\d+)'
+    until(lambda: (seen := re.search(counted, node.ask("GET", "/metrics").body)) and int(seen.group(1)) >= 402)
+    row("400 hellos that stall after 16 KB, all counted: lines in the log", "few",
+        "few" if node.said().count("\n") - lines < 40 else str(node.said().count("\n") - lines))
+    cost = node.most_memory_mib() - before
+    row(f"    their memory, {cost} MiB, is below", "60 MiB", "60 MiB" if cost < 60 else f"{cost} MiB")
+    for client in clients:
+        client.close()
+    row("    and cleartext goes on", "200", str(node.ask("GET", "/readyz")))
+    silence(node)
+    node.stop()
+
+
 def refuses(address):
     try:
         socket.create_connection(address, 1).close()
@@ -696,7 +727,7 @@ def main(binary):
     for part in (heads, bodies, names, callers, imports, secrets, aftermath):
         print(f"-- {part.__doc__}")
         part(node)
-    for part in (impatience, crowd):
+    for part in (impatience, crowd, handshakes):
         print(f"-- {part.__doc__}")
         part(binary)
     print(f"-- {config.__doc__}")

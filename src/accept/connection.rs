@@ -1,4 +1,5 @@
-//! One client, from the accepted socket to its end: which HTTP it speaks, then hyper, under the sweeper's verdicts.
+//! One client, from the accepted socket to its end: TLS where its address has it, which HTTP it speaks, then hyper, under
+//! the sweeper's verdicts.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -10,14 +11,17 @@ use bytes::Bytes;
 use http::{HeaderMap, Response};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use super::body::Outbound;
 use super::entry::Entry;
 use super::settings::Limits;
+use super::tls::{Shaken, shake};
 use super::watch::{Pulse, Verdict};
-use super::wire::{Spoken, Wire};
+use super::wire::{Carrier, Socket, Spoken, Wire};
 use super::worker::Shared;
 use super::{Answerer, Refusal};
 use crate::metrics::Transport;
@@ -50,29 +54,79 @@ pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection until its end, whatever ends it.
+/// Serves one cleartext connection until its end, whatever ends it.
 pub(super) async fn serve<A: Answerer>(stream: TcpStream, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
-    let mut wire = Wire::new(stream, Arc::clone(&pulse));
+    speak(Socket::new(stream, Arc::clone(&pulse)), shared, pulse).await;
+}
+
+/// The same over TLS. The handshake has a time-out of its own, and a drain does not wait for one that is not done.
+pub(super) async fn serve_tls<A: Answerer>(
+    stream: TcpStream,
+    config: Arc<ServerConfig>,
+    shared: Arc<Shared<A>>,
+    pulse: Arc<Pulse>,
+) {
+    pulse.shaking();
+    let shaken = {
+        let mut shaking = pin!(shake(stream, config, Arc::clone(&pulse)));
+        watched(&pulse, |context, is_closing| match shaking.as_mut().poll(context) {
+            Poll::Pending if is_closing => Poll::Ready(Shaken::Failed("draining")),
+            polled => polled,
+        })
+        .await
+    };
+    let metrics = &shared.metrics;
+    match shaken {
+        Ended::ByItself(Shaken::Done(stream)) => {
+            metrics.tls.shaken("done");
+            pulse.shaken();
+            speak(*stream, shared, pulse).await;
+        }
+        Ended::ByItself(Shaken::Cleartext(stream)) => {
+            metrics.tls.shaken(Refusal::NotTls.word());
+            metrics.accept.refused(Refusal::NotTls.word());
+            farewell(stream, shared.not_tls.clone()).await;
+        }
+        Ended::ByItself(Shaken::Failed(word)) => metrics.tls.shaken(word),
+        Ended::By(_) => {
+            metrics.tls.shaken("timeout");
+            metrics.accept.refused("handshake_timeout");
+        }
+    }
+}
+
+async fn speak<A: Answerer, S: Carrier>(stream: S, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
+    let mut wire = Wire::new(stream);
     let spoken = {
         let mut listening = pin!(wire.listen());
-        watched(&pulse, |context, is_closing| {
+        watched(&pulse, |context, is_closing| match listening.as_mut().poll(context) {
             // During a drain nobody waits for a client that has not begun to ask.
-            if is_closing && pulse.is_silent() {
-                return Poll::Ready(Ok(Spoken::Nothing));
-            }
-            listening.as_mut().poll(context)
+            Poll::Pending if is_closing && pulse.is_silent() => Poll::Ready(Ok(Spoken::Nothing)),
+            polled => polled,
         })
         .await
     };
     match spoken {
         Ended::ByItself(Ok(Spoken::Http1)) => speak_http1(wire, shared, pulse).await,
-        Ended::ByItself(Ok(Spoken::Http2)) => speak_http2(wire, shared, pulse).await,
-        Ended::ByItself(Ok(Spoken::Nothing) | Err(_)) => {}
+        Ended::ByItself(Ok(Spoken::Http2)) => {
+            pulse.framed();
+            speak_http2(wire, shared, pulse).await;
+        }
+        Ended::ByItself(Ok(Spoken::Nothing)) => part(wire.into_stream()).await,
+        Ended::ByItself(Err(_)) => {}
         Ended::By(_) => shared.metrics.accept.refused(Refusal::HeadLate.word()),
     }
 }
 
-async fn speak_http1<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
+/// Ends a connection on which nothing is left to say.
+async fn part<S: Carrier>(mut stream: S) {
+    if S::ANNOUNCES_ITS_END {
+        // A client that does not listen has lost only the announcement.
+        let _ = tokio::time::timeout(LINGER, stream.shutdown()).await;
+    }
+}
+
+async fn speak_http1<A: Answerer, S: Carrier>(wire: Wire<S>, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
     let entry = Entry::new(Arc::clone(&shared), Arc::clone(&pulse), Transport::Http1);
     let mut connection = shared.http1.serve_connection(TokioIo::new(wire), entry);
     let ended = watched(&pulse, |context, is_closing| {
@@ -88,7 +142,7 @@ async fn speak_http1<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc
     });
     let last_words = match ended.await {
         Ended::ByItself(Ok(())) if pulse.has_unread_body() => Bytes::new(),
-        Ended::ByItself(Ok(())) => return,
+        Ended::ByItself(Ok(())) => return part(connection.into_parts().io.into_inner().into_stream()).await,
         Ended::ByItself(Err(error)) => {
             note_end(&shared, &error);
             if !error.is_parse() {
@@ -106,7 +160,7 @@ async fn speak_http1<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc
     farewell(stream, last_words).await;
 }
 
-async fn speak_http2<A: Answerer>(wire: Wire, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
+async fn speak_http2<A: Answerer, S: Carrier>(wire: Wire<S>, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
     let entry = Entry::new(Arc::clone(&shared), Arc::clone(&pulse), Transport::Http2);
     let mut connection = pin!(shared.http2.serve_connection(TokioIo::new(wire), entry));
     let ended = watched(&pulse, |context, is_closing| {
@@ -184,7 +238,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 
 /// Says `bytes` and closes. Reads what the client still sends for a moment: closing over unread bytes resets the
 /// connection, and a client that is still sending its body would lose the answer.
-pub(super) async fn farewell(mut stream: TcpStream, bytes: Bytes) {
+pub(super) async fn farewell(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: Bytes) {
     let talk = async {
         stream.write_all(&bytes).await?;
         stream.shutdown().await?;
@@ -199,5 +253,15 @@ pub(super) async fn farewell(mut stream: TcpStream, bytes: Bytes) {
         std::io::Result::Ok(())
     };
     // A client that does not listen has lost only the reason.
+    let _ = tokio::time::timeout(LINGER, talk).await;
+}
+
+/// The same to a client of TLS: after a handshake, all of it within the same moment.
+pub(super) async fn farewell_tls(stream: TcpStream, config: Arc<ServerConfig>, bytes: Bytes) {
+    let talk = async {
+        if let Ok(stream) = TlsAcceptor::from(config).accept(stream).await {
+            farewell(stream, bytes).await;
+        }
+    };
     let _ = tokio::time::timeout(LINGER, talk).await;
 }

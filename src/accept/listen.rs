@@ -25,15 +25,29 @@ pub struct BindError {
 pub struct Bound {
     pub(super) settings: Settings,
     /// By worker, then by address.
-    pub(super) listeners: Vec<Vec<TcpListener>>,
+    pub(super) listeners: Vec<Vec<Door>>,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+}
+
+/// One listening socket of one worker.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) listener: TcpListener,
+    pub(super) is_tls: bool,
 }
 
 impl Bound {
-    /// The addresses as bound: a port 0 of the settings has become a real one.
+    /// The cleartext addresses as bound: a port 0 of the settings has become a real one.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses that speak TLS, as bound.
+    #[must_use]
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 }
 
@@ -42,24 +56,30 @@ impl Bound {
 /// IPv6 sockets are IPv6 only, so `0.0.0.0:8080` and `[::]:8080` can stand side by side.
 pub fn bind(settings: Settings) -> Result<Bound, BindError> {
     let workers = settings.workers.max(1);
-    let mut listeners: Vec<Vec<TcpListener>> = std::iter::repeat_with(Vec::new).take(workers).collect();
-    let mut addresses = Vec::new();
-    for wanted in settings.listen.iter().copied() {
-        let explain = |source| explain(wanted, source);
-        // Two nodes that both set SO_REUSEPORT would share a port in silence; without it the second one fails here.
-        let first = listen(wanted, false).map_err(explain)?;
-        let address = first.local_addr().map_err(explain)?;
-        addresses.push(address);
-        if let [only] = listeners.as_mut_slice() {
-            only.push(first);
-            continue;
-        }
-        drop(first);
-        for worker in &mut listeners {
-            worker.push(listen(address, true).map_err(explain)?);
-        }
+    let mut listeners: Vec<Vec<Door>> = std::iter::repeat_with(Vec::new).take(workers).collect();
+    let mut all = |wanted: &[SocketAddr], is_tls: bool| {
+        wanted.iter().map(|wanted| bind_for_each(*wanted, is_tls, &mut listeners)).collect::<Result<Vec<_>, _>>()
+    };
+    let addresses = all(&settings.listen, false)?;
+    let tls_addresses = all(settings.tls.as_ref().map_or(&[], |tls| tls.listen.as_slice()), true)?;
+    Ok(Bound { settings, listeners, addresses, tls_addresses })
+}
+
+/// Binds one address for each worker and says what it became.
+fn bind_for_each(wanted: SocketAddr, is_tls: bool, workers: &mut [Vec<Door>]) -> Result<SocketAddr, BindError> {
+    let explain = |source| explain(wanted, source);
+    // Two nodes that both set SO_REUSEPORT would share a port in silence; without it the second one fails here.
+    let first = listen(wanted, false).map_err(explain)?;
+    let address = first.local_addr().map_err(explain)?;
+    if let [only] = workers {
+        only.push(Door { listener: first, is_tls });
+        return Ok(address);
     }
-    Ok(Bound { settings, listeners, addresses })
+    drop(first);
+    for worker in workers {
+        worker.push(Door { listener: listen(address, true).map_err(explain)?, is_tls });
+    }
+    Ok(address)
 }
 
 fn listen(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
@@ -83,8 +103,8 @@ fn listen(address: SocketAddr, is_shared: bool) -> io::Result<TcpListener> {
 fn explain(address: SocketAddr, source: io::Error) -> BindError {
     let (remedy, remedy_zh) = match source.kind() {
         io::ErrorKind::AddrInUse => (
-            "Another program listens there: stop it (ss -ltnp shows it) or choose another port with --listen or http.listen",
-            "该地址已被占用: 停止占用它的程序 (ss -ltnp 可查看), 或用 --listen 或 http.listen 换一个端口",
+            "Another program listens there: stop it (ss -ltnp shows it) or choose another port with --listen, http.listen or tls.listen",
+            "该地址已被占用: 停止占用它的程序 (ss -ltnp 可查看), 或用 --listen, http.listen 或 tls.listen 换一个端口",
         ),
         io::ErrorKind::PermissionDenied => (
             "Ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher port or grant it",
@@ -95,10 +115,10 @@ fn explain(address: SocketAddr, source: io::Error) -> BindError {
             "本机没有这个地址: 请用本机地址 (ip addr 可查看), 或 0.0.0.0 或 [::]",
         ),
         _ if address.is_ipv6() => (
-            "If IPv6 is switched off here, leave the address out of http.listen",
-            "若本机关闭了 IPv6, 请从 http.listen 中去掉该地址",
+            "If IPv6 is switched off here, leave the address out of http.listen or tls.listen",
+            "若本机关闭了 IPv6, 请从 http.listen 或 tls.listen 中去掉该地址",
         ),
-        _ => ("Check http.listen", "请检查 http.listen"),
+        _ => ("Check http.listen and tls.listen", "请检查 http.listen 与 tls.listen"),
     };
     BindError { address, source, remedy, remedy_zh }
 }

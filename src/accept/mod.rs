@@ -3,6 +3,7 @@
 //! ```text
 //! listen      sockets bound, one set a worker
 //! worker      a thread, its runtime, its accept loops
+//! tls         the certificate in use, and the handshake
 //! connection  one client: which HTTP, until it ends
 //! wire        the socket, seen by the sweeper
 //! watch       the sweeper: who is late, idle or stuck
@@ -22,6 +23,7 @@ mod lifecycle;
 mod listen;
 mod settings;
 mod signals;
+mod tls;
 mod watch;
 mod wire;
 mod worker;
@@ -33,8 +35,9 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 pub use body::{Inbound, InboundError, Outbound};
 pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
-pub use settings::{Limits, Settings};
+pub use settings::{Limits, Settings, TlsSettings};
 pub use signals::stop_on_signals;
+pub use tls::{Certificates, Looked, PairError, PairFiles, Refresh, WARN_DAYS};
 pub use worker::{Ending, Running};
 
 /// Whoever answers the requests. One value serves all workers.
@@ -69,6 +72,8 @@ pub enum Refusal {
     TooManyConnections,
     /// The head did not arrive within `limits.header_timeout_seconds`. The connection is closed.
     HeadLate,
+    /// HTTP without TLS on an address that speaks TLS. The connection is closed.
+    NotTls,
     /// The answerer panicked.
     Panicked,
 }
@@ -85,6 +90,7 @@ impl Refusal {
             Self::TooManyRequests => "requests_in_flight",
             Self::TooManyConnections => "connections",
             Self::HeadLate => "header_timeout",
+            Self::NotTls => "not_tls",
             Self::Panicked => "panicked",
         }
     }

@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::tls::Certificates;
 use crate::config::{Config, LimitsSpec};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Cleartext.
     pub listen: Vec<SocketAddr>,
+    pub tls: Option<TlsSettings>,
     /// At least one.
     pub workers: usize,
     pub pin_cores: bool,
@@ -17,6 +21,13 @@ pub struct Settings {
     pub lame_duck: Duration,
     /// How long requests in flight may take after that.
     pub deadline: Duration,
+}
+
+/// Addresses that speak TLS, and what they show.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    pub listen: Vec<SocketAddr>,
+    pub certificates: Arc<Certificates>,
 }
 
 /// The limits of connections and of requests before they are understood.
@@ -29,6 +40,7 @@ pub struct Limits {
     pub body_bytes: u64,
     pub connections: usize,
     pub requests_in_flight: usize,
+    pub handshake_timeout: Duration,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     pub body_progress_bytes: u64,
@@ -39,8 +51,9 @@ pub struct Limits {
 }
 
 impl Settings {
+    /// `certificates` are those of the configuration's `tls` section, if it has any.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
+    pub fn of(config: &Config, certificates: Option<Arc<Certificates>>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = match size(config.http.workers) {
             0 => cores,
@@ -48,6 +61,7 @@ impl Settings {
         };
         Self {
             listen: config.http.listen.clone(),
+            tls: certificates.map(|certificates| TlsSettings { listen: config.tls.listen.clone(), certificates }),
             workers,
             pin_cores: config.http.pin_cores,
             limits: Limits::of(&config.limits),
@@ -67,6 +81,7 @@ impl Limits {
             body_bytes: spec.body_bytes,
             connections: size(spec.connections),
             requests_in_flight: size(spec.requests_in_flight),
+            handshake_timeout: Duration::from_secs(spec.handshake_timeout_seconds),
             header_timeout: Duration::from_secs(spec.header_timeout_seconds),
             body_timeout: Duration::from_secs(spec.body_timeout_seconds),
             body_progress_bytes: spec.body_progress_bytes,

@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     GoOn = 0,
     /// End after the request in flight (connection: close, GOAWAY).
     Close = 1,
-    /// The head is late: say so and close.
+    /// The head, or the handshake before it, is late: say so and close.
     HeadLate = 2,
     /// Cut off.
     Abort = 3,
@@ -41,6 +41,8 @@ pub(super) struct Pulse {
     has_partial_head: AtomicBool,
     /// HTTP/2: bytes between requests are frames, not the beginning of a head.
     is_framed: AtomicBool,
+    /// The TLS handshake is not done.
+    is_shaking: AtomicBool,
     /// The socket takes no more bytes.
     is_blocked: AtomicBool,
     /// Requests whose answer is not wholly handed over.
@@ -64,7 +66,19 @@ impl Pulse {
         }
     }
 
-    /// Whether the client, or we, have said anything yet.
+    /// The TLS handshake begins: its time-out goes before that of a head.
+    pub(super) fn shaking(&self) {
+        self.is_shaking.store(true, Relaxed);
+    }
+
+    /// TLS stands; what was said for it is no part of a request.
+    pub(super) fn shaken(&self) {
+        self.is_shaking.store(false, Relaxed);
+        self.has_partial_head.store(false, Relaxed);
+        self.moved.store(0, Relaxed);
+    }
+
+    /// Whether the client, or we, have said anything yet; over TLS: since the handshake.
     pub(super) fn is_silent(&self) -> bool {
         self.moved.load(Relaxed) == 0
     }
@@ -149,6 +163,7 @@ struct Seen {
     moved: u32,
     moved_at: Instant,
     heads: u32,
+    is_shaking: bool,
     /// The last time that a request was open or began.
     busy_at: Instant,
     partial_head_at: Option<Instant>,
@@ -160,7 +175,17 @@ impl Seen {
     fn new(pulse: Arc<Pulse>, now: Instant) -> Self {
         // A client must ask within the header time-out of connecting.
         let partial_head_at = Some(now);
-        Self { pulse, moved: 0, moved_at: now, heads: 0, busy_at: now, partial_head_at, pieces: 0, withheld_at: None }
+        Self {
+            pulse,
+            moved: 0,
+            moved_at: now,
+            heads: 0,
+            is_shaking: false,
+            busy_at: now,
+            partial_head_at,
+            pieces: 0,
+            withheld_at: None,
+        }
     }
 
     fn judge(&mut self, now: Instant, limits: &Limits) -> Verdict {
@@ -168,6 +193,8 @@ impl Seen {
         let (moved, heads) = (pulse.moved.load(Relaxed), pulse.heads.load(Relaxed));
         let (is_open, is_blocked) = (pulse.open.load(Relaxed) > 0, pulse.is_blocked.load(Relaxed));
         let has_asked = heads != self.heads;
+        let is_shaking = pulse.is_shaking.load(Relaxed);
+        let begins_anew = std::mem::replace(&mut self.is_shaking, is_shaking) && !is_shaking;
         if moved != self.moved {
             (self.moved, self.moved_at) = (moved, now);
         }
@@ -178,7 +205,7 @@ impl Seen {
             if heads == 0 { true } else { pulse.has_partial_head.load(Relaxed) && !pulse.is_framed.load(Relaxed) };
         self.partial_head_at = match self.partial_head_at {
             _ if !waits_for_head || is_open => None,
-            Some(since) if !has_asked => Some(since),
+            Some(since) if !has_asked && !begins_anew => Some(since),
             _ => Some(now),
         };
         let pieces = pulse.pieces.load(Relaxed);
@@ -189,11 +216,12 @@ impl Seen {
         };
         self.pieces = pieces;
         let is_over = |since: Instant, limit: Duration| now.duration_since(since) >= limit;
+        let head_timeout = if is_shaking { limits.handshake_timeout } else { limits.header_timeout };
         let is_closing = pulse.verdict() == Verdict::Close;
         let is_stuck = (is_blocked || (is_closing && !is_open)) && is_over(self.moved_at, limits.write_timeout);
         if is_stuck || self.withheld_at.is_some_and(|since| is_over(since, limits.write_timeout)) {
             Verdict::Abort
-        } else if self.partial_head_at.is_some_and(|since| is_over(since, limits.header_timeout)) {
+        } else if self.partial_head_at.is_some_and(|since| is_over(since, head_timeout)) {
             Verdict::HeadLate
         } else if !is_open && !is_blocked && is_over(self.busy_at, limits.idle_timeout) {
             Verdict::Close
@@ -236,7 +264,8 @@ impl Watch {
 
     /// Never returns.
     pub(super) async fn run(&self, limits: &Limits) {
-        let shortest = limits.header_timeout.min(limits.idle_timeout).min(limits.write_timeout);
+        let shortest =
+            limits.header_timeout.min(limits.handshake_timeout).min(limits.idle_timeout).min(limits.write_timeout);
         let pause = (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500));
         loop {
             tokio::time::sleep(pause).await;
@@ -298,6 +327,23 @@ mod tests {
         }
         bench.pulse().received();
         assert_eq!(bench.until_verdict(), (1, Verdict::HeadLate), "bytes alone do not put the end off");
+    }
+
+    #[test]
+    fn a_handshake_has_a_time_of_its_own_and_a_head_its_whole_time_after_it() {
+        let mut bench = Bench::new();
+        bench.limits.handshake_timeout = SECOND * 5;
+        bench.pulse().shaking();
+        bench.pulse().received();
+        assert_eq!(bench.until_verdict(), (5, Verdict::HeadLate));
+        let mut bench = Bench::new();
+        bench.limits.handshake_timeout = SECOND * 20;
+        bench.pulse().shaking();
+        bench.pass(15);
+        bench.pulse().shaken();
+        assert!(bench.pulse().is_silent());
+        bench.pass(1);
+        assert_eq!(bench.until_verdict(), (10, Verdict::HeadLate));
     }
 
     #[test]

@@ -15,10 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 
-use super::connection::{self, farewell, in_bytes};
+use super::connection::{self, farewell, farewell_tls, in_bytes};
 use super::lifecycle::{Lifecycle, Phase};
-use super::listen::Bound;
+use super::listen::{Bound, Door};
 use super::settings::{Limits, Settings};
+use super::tls::Certificates;
 use super::watch::{Pulse, Verdict, Watch};
 use super::{Answerer, Refusal};
 use crate::metrics::{Metrics, claim_shard};
@@ -32,6 +33,8 @@ pub(super) struct Shared<A> {
     pub(super) http2: http2::Builder<TokioExecutor>,
     /// Said to a client whose head is late.
     pub(super) late: Bytes,
+    /// Said to a client that speaks without TLS where TLS is spoken.
+    pub(super) not_tls: Bytes,
     /// Said to a client that is one too many.
     full: Bytes,
     watch: Watch,
@@ -86,9 +89,13 @@ impl Bound {
                 _alive: alive.clone(),
             };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let certificates = settings.tls.as_ref().map(|tls| &tls.certificates);
             let listeners = {
                 let _inside = runtime.enter();
-                listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?
+                let open = |Door { listener, is_tls }| {
+                    Ok((TcpListener::from_std(listener)?, certificates.filter(|_| is_tls).cloned()))
+                };
+                listeners.into_iter().map(open).collect::<io::Result<Vec<_>>>()?
             };
             let thread = std::thread::Builder::new().name(format!("worker-{position}"));
             threads.push(thread.spawn(move || worker.run(runtime, listeners))?);
@@ -144,6 +151,9 @@ impl Running {
     }
 }
 
+/// A listening socket, with what it shows where it speaks TLS.
+type Listener = (TcpListener, Option<Arc<Certificates>>);
+
 struct Worker<A> {
     shared: Arc<Shared<A>>,
     lifecycle: Lifecycle,
@@ -153,7 +163,7 @@ struct Worker<A> {
 }
 
 impl<A: Answerer> Worker<A> {
-    fn run(self, runtime: Runtime, listeners: Vec<TcpListener>) {
+    fn run(self, runtime: Runtime, listeners: Vec<Listener>) {
         claim_shard();
         if let Some(core) = self.core {
             pin_to(core);
@@ -163,7 +173,7 @@ impl<A: Answerer> Worker<A> {
         runtime.shutdown_background();
     }
 
-    async fn serve(&self, listeners: Vec<TcpListener>) {
+    async fn serve(&self, listeners: Vec<Listener>) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move { shared.watch.run(&shared.limits).await });
         let accepting: Vec<_> =
@@ -190,6 +200,7 @@ impl<A: Answerer> Shared<A> {
         let said = |refusal| in_bytes(answerer.refuse(refusal, &HeaderMap::new()));
         Self {
             late: said(Refusal::HeadLate),
+            not_tls: said(Refusal::NotTls),
             full: said(Refusal::TooManyConnections),
             http1: connection::http1_builder(&limits),
             http2: connection::http2_builder(&limits),
@@ -217,13 +228,13 @@ impl Open {
 /// How long accepting pauses when the process or the machine has no file or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-async fn accept<A: Answerer>(listener: TcpListener, shared: Arc<Shared<A>>) {
+async fn accept<A: Answerer>((listener, certificates): Listener, shared: Arc<Shared<A>>) {
     let mut is_exhausted = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 is_exhausted = false;
-                admit(stream, &shared);
+                admit(stream, certificates.as_deref(), &shared);
             }
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
@@ -252,28 +263,41 @@ fn is_of_one_client(error: &io::Error) -> bool {
 const FAREWELLS: usize = 256;
 static FAREWELLS_OPEN: AtomicUsize = AtomicUsize::new(0);
 
-fn admit<A: Answerer>(stream: TcpStream, shared: &Arc<Shared<A>>) {
+fn admit<A: Answerer>(stream: TcpStream, certificates: Option<&Certificates>, shared: &Arc<Shared<A>>) {
     let metrics = &shared.metrics.accept;
     metrics.connections_accepted.increment();
     if metrics.connections.inc() >= shared.limits.connections as u64 {
         metrics.connections.dec();
         metrics.refused(Refusal::TooManyConnections.word());
-        if FAREWELLS_OPEN.fetch_add(1, Ordering::Relaxed) < FAREWELLS {
-            let full = shared.full.clone();
-            tokio::spawn(async move {
-                farewell(stream, full).await;
-                FAREWELLS_OPEN.fetch_sub(1, Ordering::Relaxed);
-            });
-        } else {
-            FAREWELLS_OPEN.fetch_sub(1, Ordering::Relaxed);
-        }
-        return;
+        return turn_away(stream, certificates, shared.full.clone());
     }
     shared.open.count.fetch_add(1, Ordering::Relaxed);
     let admitted = Admitted { shared: Arc::clone(shared), pulse: shared.watch.enter() };
+    // Two tasks, so that a cleartext one is not as large as one with TLS.
+    match certificates.map(Certificates::serving) {
+        None => tokio::spawn(async move {
+            connection::serve(stream, Arc::clone(&admitted.shared), Arc::clone(&admitted.pulse)).await;
+            drop(admitted);
+        }),
+        Some(config) => tokio::spawn(async move {
+            connection::serve_tls(stream, config, Arc::clone(&admitted.shared), Arc::clone(&admitted.pulse)).await;
+            drop(admitted);
+        }),
+    };
+}
+
+fn turn_away(stream: TcpStream, certificates: Option<&Certificates>, full: Bytes) {
+    if FAREWELLS_OPEN.fetch_add(1, Ordering::Relaxed) >= FAREWELLS {
+        FAREWELLS_OPEN.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let config = certificates.map(Certificates::parting);
     tokio::spawn(async move {
-        connection::serve(stream, Arc::clone(&admitted.shared), Arc::clone(&admitted.pulse)).await;
-        drop(admitted);
+        match config {
+            None => farewell(stream, full).await,
+            Some(config) => farewell_tls(stream, config, full).await,
+        }
+        FAREWELLS_OPEN.fetch_sub(1, Ordering::Relaxed);
     });
 }
 

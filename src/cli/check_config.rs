@@ -6,6 +6,7 @@ use serde_json::json;
 use super::failure::{CliError, Verdict};
 use super::node_arguments::NodeArguments;
 use super::screen::Screen;
+use crate::accept::{Certificates, PairFiles};
 use crate::config::{Config, ConfigError};
 
 #[derive(Debug, Args)]
@@ -23,8 +24,9 @@ pub struct CheckConfig {
 
 impl CheckConfig {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        match Config::load(&self.node.layers()?) {
-            Ok(config) => {
+        let loaded = Config::load(&self.node.layers()?);
+        match loaded.and_then(|config| Ok((open_certificates(&config)?, config))) {
+            Ok((certificates, config)) => {
                 let settings = config.explain();
                 if screen.json {
                     screen.print_json(&json!({"ok": true, "settings": settings}))?;
@@ -32,6 +34,12 @@ impl CheckConfig {
                     for setting in settings {
                         screen.print(setting)?;
                     }
+                }
+                if let Some(days) = certificates.and_then(|certificates| certificates.ends_soon()) {
+                    screen.note(
+                        format!("tls.certificate: 证书 {days} 天后到期, 请续期"),
+                        format!("tls.certificate: the certificate ends in {days} days: renew it"),
+                    );
                 }
                 Ok(Verdict::Yes)
             }
@@ -41,6 +49,12 @@ impl CheckConfig {
             }
         }
     }
+}
+
+/// The files of `tls`, judged as a start judges them.
+fn open_certificates(config: &Config) -> Result<Option<Certificates>, ConfigError> {
+    let opened = PairFiles::of(config).map(Certificates::open).transpose();
+    opened.map_err(|error| config.fault(error.key(), error.text()).into())
 }
 
 fn print_faults(error: &ConfigError, screen: Screen) -> Result<(), CliError> {

@@ -57,8 +57,8 @@ impl Export {
         if token.is_none() {
             screen.note("没有给出密钥：只导出公开的值", "no API key: only public values are exported");
         }
-        let client = Client::new(self.server.server.clone(), token.as_ref(), screen)?
-            .with_patience(Duration::from_secs(self.patience));
+        let client =
+            Client::new(self.server.clone(), token.as_ref(), screen)?.with_patience(Duration::from_secs(self.patience));
         let mut sink = Sink::open(self.output.as_deref())?;
         let written = self.write_all(&client, &mut sink, screen).await?;
         sink.finish()?;

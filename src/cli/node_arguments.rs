@@ -21,10 +21,13 @@ pub struct NodeArguments {
     /// 演示模式：仅本机，带演示数据 / Loopback only, with demonstration data
     #[arg(long)]
     pub dev: bool,
+    /// 与 --dev 同用：https，临时证书 / With --dev: https with a throw-away certificate
+    #[arg(long)]
+    pub tls: bool,
     /// 数据目录 / Data folder (node.data)
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// 监听地址，可重复 / Address to listen on, may be repeated (http.listen)
+    /// 监听地址，可重复 / Address to listen on, may be repeated (http.listen; with --tls: tls.listen)
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Vec<SocketAddr>,
     /// 其他任何配置项 / Any other setting, for example --set log.filter=debug
@@ -46,12 +49,16 @@ impl NodeArguments {
         if self.dev {
             flags.push(("node.dev".to_owned(), "true".to_owned()));
         }
+        if self.tls {
+            flags.push(("tls.dev".to_owned(), "true".to_owned()));
+        }
         if let Some(data) = &self.data {
             flags.push(("node.data".to_owned(), data.to_string_lossy().into_owned()));
         }
         if !self.listen.is_empty() {
             let listen: Vec<String> = self.listen.iter().map(SocketAddr::to_string).collect();
-            flags.push(("http.listen".to_owned(), listen.join(",")));
+            let key = if self.tls { "tls.listen" } else { "http.listen" };
+            flags.push((key.to_owned(), listen.join(",")));
         }
         Ok(Layers { file: self.file()?, environment: environment(), flags })
     }
@@ -64,6 +71,9 @@ impl NodeArguments {
         }
         if self.dev {
             flags.push_str(" --dev");
+        }
+        if self.tls {
+            flags.push_str(" --tls");
         }
         if let Some(data) = &self.data {
             flags.push_str(&format!(" --data {}", data.display()));

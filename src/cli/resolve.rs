@@ -45,7 +45,7 @@ pub struct Resolve {
 impl Resolve {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let token = self.token.token(screen)?;
-        let client = Client::new(self.server.server.clone(), token.as_ref(), screen)?;
+        let client = Client::new(self.server.clone(), token.as_ref(), screen)?;
         match client.ask_json::<Json>(&self.path(), RECORD_LIMIT_BYTES).await {
             Ok(record) => {
                 if screen.json {

@@ -94,7 +94,7 @@ impl NewToken {
         };
         // First the file: a bootstrap token works once, so its answer must not be left without a place.
         let file = out.map(SecretFile::create).transpose()?;
-        let client = Client::new(self.server.server.clone(), Some(&shown), screen)?;
+        let client = Client::new(self.server.clone(), Some(&shown), screen)?;
         let wanted = NewKey { label: &self.label, expires: self.expires };
         let made: MadeKey =
             client.post_json("/v1/keys", &wanted, ANSWER_LIMIT_BYTES).await.map_err(|error| self.refused(error))?;

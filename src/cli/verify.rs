@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
-use super::client::{Client, Server};
+use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use crate::sign::keys::PublicJwk;
@@ -36,6 +36,9 @@ pub struct Verify {
     /// 从节点取公钥：信任此连接 / Fetch the keys from the node, trusting this connection
     #[arg(long, value_name = "URL")]
     server: Option<Server>,
+    /// https：信任此文件中的根证书（PEM） / https: trust the roots in this file (PEM)
+    #[arg(long, value_name = "FILE", env = "MINGPAI_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// 应为此标识（或其别名） / It must be about this identifier, or an alias of it
     #[arg(long, value_name = "ID")]
     identifier: Option<String>,
@@ -74,7 +77,11 @@ impl Verify {
                 )
             })?,
             (None, Some(server)) => {
-                let client = Client::new(server.clone(), None, screen)?;
+                let client = Client::new(
+                    ServerArguments { server: server.clone(), ca_file: self.ca_file.clone() },
+                    None,
+                    screen,
+                )?;
                 client.ask_json("/.well-known/jwks.json", JWKS_LIMIT_BYTES).await?
             }
             (None, None) => return Ok(Vec::new()),

@@ -1,6 +1,6 @@
 //! Judging a merged configuration: ranges, and what must hold between keys. Every fault names its key and the remedy.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fault::{ConfigError, Fault};
 use super::layers::{Origins, leaves};
@@ -29,6 +29,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("limits.batch_identifiers", 1, 100_000),
     ("limits.connections", 1, 1_000_000),
     ("limits.requests_in_flight", 1, 1_000_000),
+    ("limits.handshake_timeout_seconds", 1, 300),
     ("limits.header_timeout_seconds", 1, 300),
     ("limits.body_timeout_seconds", 1, 3600),
     ("limits.body_progress_bytes", 1, MIB),
@@ -60,6 +61,7 @@ pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
     check_ranges(spec, &mut found);
     check_node(spec, &mut found);
     check_listen(spec, &mut found);
+    check_tls(spec, &mut found);
     check_sizes(spec, &mut found);
     check_prefixes(spec, &mut found);
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&spec.log.filter) {
@@ -138,26 +140,89 @@ fn is_uri(text: &str) -> bool {
 }
 
 fn check_listen(spec: &Spec, found: &mut Found<'_>) {
-    let listen = &spec.http.listen;
-    if listen.is_empty() {
+    let (http, tls) = (&spec.http.listen, &spec.tls.listen);
+    if http.is_empty() && tls.is_empty() {
         found.fault(
             "http.listen",
             "没有监听地址, 例如 [\"0.0.0.0:8080\", \"[::]:8080\"]",
             "no address to listen on; for example [\"0.0.0.0:8080\", \"[::]:8080\"]",
         );
     }
-    for (position, address) in listen.iter().enumerate() {
-        if address.port() != 0 && listen.iter().take(position).any(|earlier| earlier == address) {
-            found.fault("http.listen", format!("{address} 写了两次"), format!("{address} is listed twice"));
+    let all: Vec<_> =
+        http.iter().map(|one| ("http.listen", one)).chain(tls.iter().map(|one| ("tls.listen", one))).collect();
+    for (position, (key, address)) in all.iter().enumerate() {
+        if address.port() != 0 && all.iter().take(position).any(|(_, earlier)| earlier == address) {
+            found.fault(
+                key,
+                format!("{address} 写了两次, 请删去一处 (一个地址只能是 http 或 https 之一)"),
+                format!("{address} is listed twice: remove one (an address speaks http or https, not both)"),
+            );
         }
         if spec.node.dev && !address.ip().is_loopback() {
             let loopback = SocketAddr::from(([127, 0, 0, 1], address.port()));
             found.fault(
-                "http.listen",
+                key,
                 format!("--dev 只监听本机: 请把 {address} 换成 {loopback}, 或去掉 --dev"),
                 format!("--dev listens on loopback only: use {loopback} instead of {address}, or leave out --dev"),
             );
         }
+    }
+}
+
+/// A half-configured TLS must not look like one that works. What is in the files is judged by accept::tls.
+fn check_tls(spec: &Spec, found: &mut Found<'_>) {
+    let tls = &spec.tls;
+    let (certificate, key) = (!tls.certificate.as_os_str().is_empty(), !tls.key.as_os_str().is_empty());
+    if tls.dev {
+        if !spec.node.dev {
+            found.fault(
+                "tls.dev",
+                "临时证书只用于 --dev: 请改设 tls.certificate 与 tls.key",
+                "a throw-away certificate is for --dev only: set tls.certificate and tls.key instead",
+            );
+        }
+        // The curl line that is printed must work.
+        let others = tls.listen.iter().filter(|one| one.ip() != Ipv4Addr::LOCALHOST && one.ip() != Ipv6Addr::LOCALHOST);
+        for address in others {
+            found.fault(
+                "tls.listen",
+                format!("临时证书只写有 127.0.0.1 与 ::1: 请改用其一, 不用 {address}"),
+                format!("the throw-away certificate names 127.0.0.1 and ::1: use one of them instead of {address}"),
+            );
+        }
+        if certificate || key {
+            found.fault(
+                "tls.dev",
+                "已设 tls.certificate 或 tls.key: 二者与临时证书只能选一",
+                "tls.certificate or tls.key is set too: choose between them and the throw-away certificate",
+            );
+        }
+    }
+    for (is_set, other_is_set, missing, other) in
+        [(certificate, key, "tls.certificate", "tls.key"), (key, certificate, "tls.key", "tls.certificate")]
+    {
+        if !is_set && other_is_set && !tls.dev {
+            found.fault(
+                missing,
+                format!("已设 {other}, 也请填写 {missing}"),
+                format!("{other} is set: name {missing} too"),
+            );
+        }
+    }
+    let has_pair = tls.dev || certificate || key;
+    if has_pair && tls.listen.is_empty() {
+        found.fault(
+            "tls.listen",
+            "有证书而没有 https 监听地址, 例如 [\"0.0.0.0:8443\", \"[::]:8443\"]",
+            "there is a certificate but no address that speaks https; for example [\"0.0.0.0:8443\", \"[::]:8443\"]",
+        );
+    }
+    if !has_pair && !tls.listen.is_empty() {
+        found.fault(
+            "tls.listen",
+            "没有证书, 无法提供 https: 请填写 tls.certificate 与 tls.key, 或清空 tls.listen",
+            "https needs a certificate: set tls.certificate and tls.key, or empty tls.listen",
+        );
     }
 }
 

@@ -18,8 +18,8 @@ use crate::model::prefix::PrefixPolicy;
 use crate::model::text::Text;
 
 /// Variables that begin like ours but belong to the command line, not to the node's configuration.
-const COMMAND_LINE_VARIABLES: [&str; 5] =
-    ["MINGPAI_CONFIG", "MINGPAI_SERVER", "MINGPAI_TOKEN", "MINGPAI_TOKEN_FILE", "MINGPAI_LANG"];
+const COMMAND_LINE_VARIABLES: [&str; 6] =
+    ["MINGPAI_CONFIG", "MINGPAI_SERVER", "MINGPAI_CA_FILE", "MINGPAI_TOKEN", "MINGPAI_TOKEN_FILE", "MINGPAI_LANG"];
 
 /// What `--dev` changes where nobody has said otherwise.
 const DEV_PRESET: &str = r#"
@@ -36,6 +36,14 @@ prefix = "88.999.1"
 registrant = "演示企业 (demonstration enterprise)"
 "#;
 
+/// What `--dev --tls` changes besides: https in place of cleartext.
+const DEV_TLS_PRESET: &str = r#"
+[http]
+listen = []
+[tls]
+listen = ["127.0.0.1:8443", "[::1]:8443"]
+"#;
+
 pub(super) fn merge(layers: &Layers) -> Result<(Spec, Origins), ConfigError> {
     let mut merging = Merging::new()?;
     if let Some((path, text)) = &layers.file {
@@ -47,7 +55,7 @@ pub(super) fn merge(layers: &Layers) -> Result<(Spec, Origins), ConfigError> {
     for (key, text) in &layers.flags {
         merging.read_text(key, text, Origin::Flag);
     }
-    merging.apply_dev_preset();
+    merging.apply_dev_presets();
     merging.finish()
 }
 
@@ -216,12 +224,21 @@ impl Merging {
         }
     }
 
-    fn apply_dev_preset(&mut self) {
-        let is_dev = self.merged.get("node").and_then(|node| node.get("dev")).and_then(Value::as_bool);
-        if is_dev != Some(true) {
+    fn apply_dev_presets(&mut self) {
+        let says_dev = |merged: &Table, section: &str| {
+            merged.get(section).and_then(|section| section.get("dev")).and_then(Value::as_bool) == Some(true)
+        };
+        if !says_dev(&self.merged, "node") {
             return;
         }
-        let Ok(preset) = DEV_PRESET.parse::<Table>() else {
+        self.apply_preset(DEV_PRESET);
+        if says_dev(&self.merged, "tls") {
+            self.apply_preset(DEV_TLS_PRESET);
+        }
+    }
+
+    fn apply_preset(&mut self, text: &str) {
+        let Ok(preset) = text.parse::<Table>() else {
             return;
         };
         for (name, value) in preset {

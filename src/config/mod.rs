@@ -22,6 +22,8 @@ pub use fault::{ConfigError, Fault};
 pub use layers::{Layers, Origin, Origins, environment};
 pub use spec::*;
 
+use crate::model::text::Text;
+
 /// The whole configuration, checked. Reading is by field (`config.http.listen`); nothing can change it.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,6 +37,12 @@ impl Config {
         let (spec, origins) = merge::merge(layers)?;
         check::check(&spec, &origins)?;
         Ok(Self { spec, origins })
+    }
+
+    /// A fault of what a key leads to, such as a file, told like a fault of its value.
+    #[must_use]
+    pub fn fault(&self, key: &str, text: Text) -> Fault {
+        Fault::new(key, self.origins.place(key), text)
     }
 
     /// Every effective value and where it came from, sorted by key; secrets are hidden.

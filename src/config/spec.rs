@@ -23,6 +23,7 @@ pub struct Spec {
     pub version: u64,
     pub node: NodeSpec,
     pub http: HttpSpec,
+    pub tls: TlsSpec,
     pub limits: LimitsSpec,
     pub drain: DrainSpec,
     pub cache: CacheSpec,
@@ -38,6 +39,7 @@ impl Default for Spec {
             version: 1,
             node: NodeSpec::default(),
             http: HttpSpec::default(),
+            tls: TlsSpec::default(),
             limits: LimitsSpec::default(),
             drain: DrainSpec::default(),
             cache: CacheSpec::default(),
@@ -87,6 +89,19 @@ impl Default for HttpSpec {
     }
 }
 
+/// All three of `listen`, `certificate` and `key`, or none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSpec {
+    pub listen: Vec<SocketAddr>,
+    /// PEM: the node's certificate first, then what leads to the root.
+    pub certificate: PathBuf,
+    /// PEM, PKCS #8, PKCS #1 or SEC 1, without a passphrase.
+    pub key: PathBuf,
+    /// With `node.dev`: a throw-away certificate in the data folder in place of the two files.
+    pub dev: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsSpec {
@@ -100,6 +115,7 @@ pub struct LimitsSpec {
     pub batch_identifiers: u64,
     pub connections: u64,
     pub requests_in_flight: u64,
+    pub handshake_timeout_seconds: u64,
     pub header_timeout_seconds: u64,
     pub body_timeout_seconds: u64,
     pub body_progress_bytes: u64,
@@ -122,6 +138,7 @@ impl Default for LimitsSpec {
             batch_identifiers: 1000,
             connections: 10_000,
             requests_in_flight: 4096,
+            handshake_timeout_seconds: 10,
             header_timeout_seconds: 10,
             body_timeout_seconds: 30,
             body_progress_bytes: KIB,

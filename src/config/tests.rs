@@ -183,3 +183,53 @@ fn a_prefix_that_is_none_or_missing_and_a_pattern_that_cannot_mint_are_refused()
     assert_eq!(fault.place, "mingpai.toml:5");
     assert_eq!(only_fault(&with("prefix = \"88.118.8\"\nlog = \"shut\"")).key, "prefixes[0].log");
 }
+
+#[test]
+fn tls_is_whole_or_not_there() {
+    let with = |lines: &str| file(&format!("[node]\niss = \"urn:x:1\"\n[tls]\n{lines}\n"));
+    let pair = "certificate = \"c\"\nkey = \"k\"";
+    assert!(Config::load(&with(&format!("{pair}\nlisten = [\"[::]:8443\"]"))).is_ok());
+    let fault = only_fault(&with("certificate = \"c\"\nlisten = [\"[::]:8443\"]"));
+    assert_eq!(fault.key, "tls.key");
+    let fault = only_fault(&with("key = \"k\"\nlisten = [\"[::]:8443\"]"));
+    assert_eq!(fault.key, "tls.certificate");
+    let fault = only_fault(&with(pair));
+    assert_eq!(fault.key, "tls.listen");
+    let fault = only_fault(&with("listen = [\"[::]:8443\"]"));
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("tls.listen", "mingpai.toml:4"));
+    assert!(fault.text.en.contains("tls.certificate"), "{fault:?}");
+    assert_eq!(only_fault(&with("certficate = \"c\"")).key, "tls.certficate");
+}
+
+#[test]
+fn http_may_be_left_out_where_there_is_tls_and_no_address_speaks_both() {
+    let with = |http: &str, tls: &str| {
+        let text = format!("[node]\niss = \"urn:x:1\"\n[http]\nlisten = [{http}]\n[tls]\n{tls}\n");
+        Config::load(&file(&text))
+    };
+    let tls = "certificate = \"c\"\nkey = \"k\"\nlisten = [\"[::]:8443\"]";
+    assert!(with("", tls).is_ok());
+    assert_eq!(with("", "").unwrap_err().faults[0].key, "http.listen");
+    let fault = with("\"[::]:8443\"", tls).unwrap_err().faults.remove(0);
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("tls.listen", "mingpai.toml:8"));
+}
+
+#[test]
+fn a_throw_away_certificate_is_for_dev_on_the_names_it_has() {
+    let mut layers = dev();
+    layers.flags.push(("tls.dev".to_owned(), "true".to_owned()));
+    let config = Config::load(&layers).unwrap();
+    assert!(config.http.listen.is_empty());
+    assert_eq!(config.tls.listen, ["127.0.0.1:8443".parse().unwrap(), "[::1]:8443".parse().unwrap()]);
+    layers.flags.push(("tls.listen".to_owned(), "127.0.0.2:8443".to_owned()));
+    assert_eq!(only_fault(&layers).key, "tls.listen");
+    let text = "[node]\niss = \"urn:x:1\"\n[tls]\ndev = true\nlisten = [\"127.0.0.1:8443\"]\n";
+    assert_eq!(only_fault(&file(text)).key, "tls.dev");
+}
+
+#[test]
+fn what_a_key_leads_to_is_blamed_on_its_line() {
+    let text = "[node]\niss = \"urn:x:1\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\nlisten = [\"[::]:1\"]\n";
+    let fault = Config::load(&file(text)).unwrap().fault("tls.key", Text::new("", ""));
+    assert_eq!(fault.place, "mingpai.toml:5");
+}

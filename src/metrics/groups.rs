@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -43,6 +43,56 @@ impl AcceptMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabels {
     reason: &'static str,
+}
+
+/// Counted by accept, where it speaks TLS.
+#[derive(Clone, Debug, Default)]
+pub struct TlsMetrics {
+    handshakes: Family<HandshakeLabels, Counter>,
+    expiry: Expiry,
+}
+
+impl TlsMetrics {
+    /// One handshake; `outcome` is a word of the code, never of the client.
+    pub fn shaken(&self, outcome: &'static str) {
+        self.handshakes.get_or_create(&HandshakeLabels { outcome }).inc();
+    }
+
+    #[must_use]
+    pub fn handshakes(&self, outcome: &'static str) -> u64 {
+        self.handshakes.get_or_create(&HandshakeLabels { outcome }).get()
+    }
+
+    /// When the certificate in use ends, in seconds since 1970.
+    pub fn set_expiry(&self, seconds: i64) {
+        self.expiry.0.store(seconds, Ordering::Relaxed);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    outcome: &'static str,
+}
+
+/// A moment, or 0 for none: without TLS there is nothing to render, and an alert on "soon" must not fire.
+#[derive(Clone, Debug, Default)]
+struct Expiry(Arc<AtomicI64>);
+
+impl Collector for Expiry {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let seconds = self.0.load(Ordering::Relaxed);
+        if seconds == 0 {
+            return Ok(());
+        }
+        let value = ConstGauge::new(seconds);
+        let help = "When the TLS certificate in use ends, in seconds since 1970";
+        value.encode(encoder.encode_descriptor(
+            "tls_certificate_expiry_timestamp_seconds",
+            help,
+            None,
+            value.metric_type(),
+        )?)
+    }
 }
 
 /// Counted by services/resolve and store/cache.
@@ -110,6 +160,13 @@ impl AcceptMetrics {
             "Connections accepted",
             Arc::clone(&self.connections_accepted),
         )])));
+    }
+}
+
+impl TlsMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("tls_handshakes", "TLS handshakes by outcome", self.handshakes.clone());
+        registry.register_collector(Box::new(self.expiry.clone()));
     }
 }
 

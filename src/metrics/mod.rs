@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-pub use groups::{AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics};
+pub use groups::{AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics, TlsMetrics};
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
@@ -26,6 +26,7 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 pub struct Metrics {
     pub requests: Arc<RequestTimes>,
     pub accept: AcceptMetrics,
+    pub tls: TlsMetrics,
     pub cache: CacheMetrics,
     pub journal: JournalMetrics,
     pub records: RecordMetrics,
@@ -44,16 +45,18 @@ impl Metrics {
     pub fn new() -> Self {
         let requests = Arc::new(RequestTimes::default());
         let (accept, cache) = (AcceptMetrics::default(), CacheMetrics::default());
+        let tls = TlsMetrics::default();
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let import = ImportMetrics::default();
         let mut registry = Registry::with_prefix("mingpai");
         registry.register_collector(Box::new(Arc::clone(&requests)));
         accept.register(&mut registry);
+        tls.register(&mut registry);
         cache.register(&mut registry);
         journal.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
-        Self { requests, accept, cache, journal, records, import, registry }
+        Self { requests, accept, tls, cache, journal, records, import, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.
@@ -83,8 +86,13 @@ mod tests {
         metrics.cache.hits.add(2);
         metrics.journal.sequence.set(99);
         metrics.journal.sync_seconds.observe(0.002);
+        assert!(!metrics.render().contains("tls_certificate"), "absent without TLS");
+        metrics.tls.shaken("done");
+        metrics.tls.set_expiry(1_900_000_000);
         let text = metrics.render();
         for line in [
+            "mingpai_tls_handshakes_total{outcome=\"done\"} 1",
+            "mingpai_tls_certificate_expiry_timestamp_seconds 1900000000",
             "mingpai_request_seconds_bucket{le=\"0.000005\",stage=\"total\",transport=\"http1\",outcome=\"hit\"} 1",
             "mingpai_request_seconds_count{stage=\"total\",transport=\"http1\",outcome=\"hit\"} 1",
             "mingpai_refusals_total{reason=\"connections\"} 1",

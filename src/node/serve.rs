@@ -1,6 +1,8 @@
 //! From a configuration to a node that answers: open, bind, serve, drain, stop.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,17 +10,18 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
 
 use super::dev::{dev_token, load_demonstration};
+use super::dev_certificate::{DevCertificateError, ca_file, dev_certificate};
 use super::housekeeping::{INTERVAL, keep_house};
 use super::open_files::OpenFiles;
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
-    Answerer, BindError, Ending, Inbound, InboundError, Lifecycle, Outbound, Phase, Refusal, Settings, bind,
-    stop_on_signals,
+    Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase,
+    Refresh, Refusal, Settings, bind, stop_on_signals,
 };
 use crate::codec::http::{BodyFault, Desk, Http, Readiness};
 use crate::codec::problem::Code;
 use crate::codec::resolution::ResolutionJson;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::services::ServiceError;
 use crate::store;
 
@@ -27,6 +30,11 @@ use crate::store;
 pub enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] ConfigError),
+    #[error(transparent)]
+    DevCertificate(#[from] DevCertificateError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("{}", .0.text())]
@@ -38,7 +46,7 @@ pub enum ServeError {
         "--dev listens on loopback only, and {0} is none: leave --dev out, or listen on 127.0.0.1 or [::1] / \
          --dev 只监听本机回环地址"
     )]
-    DevOffLoopback(std::net::SocketAddr),
+    DevOffLoopback(SocketAddr),
 }
 
 impl From<ServiceError> for ServeError {
@@ -50,15 +58,19 @@ impl From<ServiceError> for ServeError {
 /// Serves until a signal ends it. `announce` is told the URLs, once they answer.
 pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeError> {
     if config.node.dev
-        && let Some(address) = config.http.listen.iter().find(|address| !address.ip().is_loopback())
+        && let Some(address) =
+            config.http.listen.iter().chain(&config.tls.listen).find(|address| !address.ip().is_loopback())
     {
         return Err(ServeError::DevOffLoopback(*address));
     }
     OpenFiles::raise(config).log();
     // Bound first: an address in use is found before the store is touched.
-    let bound = bind(Settings::of(config))?;
+    let certificates = open_certificates(config)?;
+    let bound = bind(Settings::of(config, certificates.clone()))?;
     let lifecycle = Lifecycle::new();
     stop_on_signals(lifecycle.clone())?;
+    // A closed terminal ends a demonstration, as it ends any program; a service is asked by the same signal to read again.
+    let refresh = Refresh::start(certificates, lifecycle.clone(), !config.node.dev)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let Some(node) = runtime.block_on(open(config, &lifecycle))? else {
         tracing::info!("asked to stop while the store was opening: nothing was served, the next start opens it anew");
@@ -67,12 +79,13 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     tracing::info!(opened = ?node.opened, "the store is open");
     let token = runtime.block_on(first_credential(config, &node))?;
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
-    let addresses = bound.addresses().to_vec();
     let housekeeping = keep_house(Arc::clone(&node.services), INTERVAL)?;
+    let addresses = Addresses::of(&bound);
+    refresh.begin(node.metrics.tls.clone());
     let running = bound.serve(front, lifecycle.clone(), Arc::clone(&node.metrics))?;
     lifecycle.set_ready();
     // Who reads the announcement may have gone; that is no reason not to serve.
-    let _ = announce_urls(announce, &addresses, token, config.node.dev);
+    let _ = announce_urls(announce, &addresses, token, config);
     let ending = running.wait()?;
     drop(housekeeping);
     node.services.store.stop();
@@ -124,25 +137,67 @@ async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCr
     Ok(path.map(|path| FirstCredential { path, is_bootstrap: true }))
 }
 
+/// The certificate that the configuration names, judged; or a throw-away one.
+fn open_certificates(config: &Config) -> Result<Option<Arc<Certificates>>, ServeError> {
+    let files = if config.tls.dev { Some(dev_certificate(&config.node.data)?) } else { PairFiles::of(config) };
+    let opened = files.map(Certificates::open).transpose();
+    let certificates = opened.map_err(|error| ConfigError::from(config.fault(error.key(), error.text())))?;
+    Ok(certificates.map(Arc::new))
+}
+
+/// Where the node answers.
+struct Addresses {
+    cleartext: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    fn of(bound: &Bound) -> Addresses {
+        Addresses { cleartext: bound.addresses().to_vec(), tls: bound.tls_addresses().to_vec() }
+    }
+
+    /// What a command on this machine is told to ask: cleartext where there is some, since it is spoken over loopback
+    /// and the address need not be in the certificate.
+    fn own(&self, config: &Config) -> Option<String> {
+        match (self.cleartext.first(), self.tls.first()) {
+            (Some(address), _) => Some(format!("http://{address}")),
+            (None, Some(address)) if config.tls.dev => Some(format!("https://{address}")),
+            (None, Some(address)) => Some(format!("https://证书中的名称_NAME-IN-THE-CERTIFICATE:{}", address.port())),
+            (None, None) => None,
+        }
+    }
+}
+
 fn announce_urls(
     out: &mut dyn Write,
-    addresses: &[std::net::SocketAddr],
+    addresses: &Addresses,
     token: Option<FirstCredential>,
-    dev: bool,
+    config: &Config,
 ) -> io::Result<()> {
     writeln!(out, "mingpai {} 已就绪 / ready", env!("CARGO_PKG_VERSION"))?;
-    for address in addresses {
+    for address in &addresses.tls {
+        writeln!(out, "  https://{address}/")?;
+    }
+    for address in &addresses.cleartext {
         writeln!(out, "  http://{address}/")?;
     }
-    let Some(first) = addresses.first() else { return out.flush() };
-    if dev {
-        writeln!(out, "试一试 / try:\n  curl http://{first}/v1/resolve/88.999.1/NEV-VEH-2026-000003")?;
+    let Some(own) = addresses.own(config) else { return out.flush() };
+    let ca = own.starts_with("https:").then(|| in_shell(&ca_file(&config.node.data))).filter(|_| config.tls.dev);
+    if config.node.dev {
+        let trust = ca.as_ref().map_or_else(String::new, |ca| format!("--cacert {ca} "));
+        writeln!(out, "试一试 / try:\n  curl {trust}{own}/v1/resolve/88.999.1/NEV-VEH-2026-000003")?;
+    }
+    if let Some(ca) = &ca {
+        writeln!(
+            out,
+            "命令行 / the command line:\n  mingpai resolve 88.999.1/NEV-VEH-2026-000003 --server {own} --ca-file {ca}"
+        )?;
     }
     match token {
         Some(FirstCredential { path, is_bootstrap: true }) => writeln!(
             out,
             "首个管理员密钥（24 小时内，仅一次） / the first administrator's key (within 24 h, once):\n  \
-             mingpai token --server http://{first} --bootstrap-file {} --out admin-key",
+             mingpai token --server {own} --bootstrap-file {} --out admin-key",
             path.display()
         )?,
         Some(FirstCredential { path, is_bootstrap: false }) => {
@@ -151,6 +206,14 @@ fn announce_urls(
         None => {}
     }
     out.flush()
+}
+
+/// A path as a shell takes it, whatever folder it stands in.
+fn in_shell(path: &Path) -> String {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let text = whole.to_string_lossy();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+@%".contains(letter);
+    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Between the sockets and the HTTP surface.
@@ -198,6 +261,7 @@ impl Answerer for Front {
             Refusal::HeadersTooLarge => Code::HeadersTooLarge,
             Refusal::TooManyRequests | Refusal::TooManyConnections => Code::Overloaded,
             Refusal::HeadLate => Code::RequestTimeout,
+            Refusal::NotTls => Code::TlsRequired,
             Refusal::Panicked => Code::Internal,
         };
         self.http.refuse(code, headers).map(Outbound::Whole)

@@ -13,6 +13,12 @@ pub enum ClientError {
     /// Nothing was sent.
     #[error("cannot reach {server}: {cause}")]
     Unreachable { server: String, cause: String },
+    /// The node's certificate is not one that this client trusts. Nothing was sent.
+    #[error("{server} is not trusted: {cause}")]
+    Untrusted { server: String, cause: String },
+    /// What listens there does not speak TLS, or not as we do. Nothing was sent.
+    #[error("no TLS with {server}: {cause}")]
+    NoTls { server: String, cause: String },
     /// The connection ended before the answer was whole: the node may have done what was asked.
     #[error("the connection broke: {cause}")]
     Broken { cause: String },
@@ -64,6 +70,13 @@ const LONGEST_RETRY_AFTER_SECONDS: u64 = 30;
 
 impl ClientError {
     pub(super) fn of_transport(error: &hyper_util::client::legacy::Error, server: &Server) -> ClientError {
+        if let Some(tls) = tls_error(error) {
+            let (server, cause) = (server.to_string(), tls.to_string());
+            return match tls {
+                rustls::Error::InvalidCertificate(_) => ClientError::Untrusted { server, cause },
+                _ => ClientError::NoTls { server, cause },
+            };
+        }
         let cause = innermost(error);
         if error.is_connect() {
             ClientError::Unreachable { server: server.to_string(), cause }
@@ -82,7 +95,11 @@ impl ClientError {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
             Self::Refused(refused) => matches!(refused.status, 429 | 502 | 503 | 504),
-            Self::TooLarge { .. } | Self::RequestTooLong | Self::Unexpected { .. } => false,
+            Self::Untrusted { .. }
+            | Self::NoTls { .. }
+            | Self::TooLarge { .. }
+            | Self::RequestTooLong
+            | Self::Unexpected { .. } => false,
         }
     }
 
@@ -110,6 +127,24 @@ impl ClientError {
             Self::Unreachable { server, cause } => Text::new(
                 format!("无法连接 {server}：{cause}。请确认节点在运行、地址和端口无误"),
                 format!("cannot reach {server}: {cause}; is the node running, are address and port right?"),
+            ),
+            Self::Untrusted { server, cause } => Text::new(
+                format!(
+                    "{server} 的证书不受信任：{cause}。若为自建根证书，请用 --ca-file FILE（或 MINGPAI_CA_FILE）指明；若名称不符，\
+                     请按证书中的名称访问"
+                ),
+                format!(
+                    "the certificate of {server} is not trusted: {cause}; name the root that signed it with --ca-file FILE \
+                     (or MINGPAI_CA_FILE), or ask the node by a name that is in its certificate"
+                ),
+            ),
+            Self::NoTls { server, cause } => Text::new(
+                format!(
+                    "无法与 {server} 建立 TLS：{cause}。请确认该端口是 https（tls.listen）；http 端口请用 http:// 地址"
+                ),
+                format!(
+                    "no TLS with {server}: {cause}; is that an https port (tls.listen)? A cleartext port is asked with http://"
+                ),
             ),
             Self::Broken { cause } => Text::new(format!("连接中断：{cause}"), format!("the connection broke: {cause}")),
             Self::TimedOut { seconds } => {
@@ -160,6 +195,20 @@ impl std::fmt::Display for Refused {
         }
         Ok(())
     }
+}
+
+/// What rustls said, however deep it is wrapped.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An io::Error that wraps another gives that one's source as its own, and skips the one.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    None
 }
 
 /// What lies under the layers of a transport error: the part that tells a person something.

@@ -1,11 +1,12 @@
-//! HTTP to a running node: plain HTTP/1.1 over IPv4 and IPv6, with time-outs, bounded answers, and patience where asking
+//! HTTP to a running node: HTTP/1.1, in the clear or over TLS, over IPv4 and IPv6, with time-outs, bounded answers, and patience where asking
 //! again does no harm.
 //!
-//! - `server`: where the node is. `answer`: what it said. `error`: what went wrong.
+//! - `server`: where the node is. `trust`: whose certificates count. `answer`: what it said. `error`: what went wrong.
 
 mod answer;
 mod error;
 mod server;
+mod trust;
 
 use std::future::Future;
 use std::io;
@@ -16,6 +17,7 @@ use http::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, USER_AG
 use http::{HeaderValue, Method, Request};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -48,7 +50,7 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// One node, and who asks it.
 pub struct Client {
-    pool: Pool<HttpConnector, Body>,
+    pool: Pool<HttpsConnector<HttpConnector>, Body>,
     server: Server,
     authorization: Option<HeaderValue>,
     screen: Screen,
@@ -67,10 +69,13 @@ pub fn wait_for(command: impl Future<Output = Result<Verdict, CliError>>) -> Res
 }
 
 impl Client {
-    pub fn new(server: Server, token: Option<&Token>, screen: Screen) -> Result<Client, CliError> {
+    pub fn new(node: ServerArguments, token: Option<&Token>, screen: Screen) -> Result<Client, CliError> {
+        let ServerArguments { server, ca_file } = node;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let connector = trust::over_tls(connector, &server, ca_file.as_deref())?;
         let mut pool = Pool::builder(TokioExecutor::new());
         pool.pool_timer(TokioTimer::new());
         Ok(Client {

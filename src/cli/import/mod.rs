@@ -98,8 +98,8 @@ impl Import {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let path = self.path()?;
         let token = self.token.required(screen)?;
-        let client = Client::new(self.server.server.clone(), Some(&token), screen)?
-            .with_patience(Duration::from_secs(self.patience));
+        let client =
+            Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
         upload::may_import(&client).await?;
         let source = Source::new(&self.file, self.unpacked_limit);
         let begun = upload::send(&client, &path, source, screen).await?;

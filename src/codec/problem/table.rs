@@ -107,6 +107,10 @@ problems! {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"
     }
+    TlsRequired "tls_required" 400 {
+        "此端口只接受 TLS", "This port speaks TLS only";
+        "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
+    }
     MissingCredentials "missing_credentials" 401 {
         "需要凭据", "Credentials are needed";
         "请求头加上 Authorization: Bearer <密钥>", "Send Authorization: Bearer <key>"

@@ -4,6 +4,8 @@
 //! nothing sleeps to wait for something.
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -61,7 +63,7 @@ impl Answerer for Toy {
         let mut response = Response::new(Outbound::whole(refusal.word()));
         *response.status_mut() = match refusal {
             Refusal::UriTooLong => StatusCode::URI_TOO_LONG,
-            Refusal::NoSingleHost | Refusal::OddFraming => StatusCode::BAD_REQUEST,
+            Refusal::NoSingleHost | Refusal::OddFraming | Refusal::NotTls => StatusCode::BAD_REQUEST,
             Refusal::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::TooManyRequests | Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::HeadLate => StatusCode::REQUEST_TIMEOUT,
@@ -79,7 +81,14 @@ fn status(status: StatusCode) -> Response<Outbound> {
 
 fn patient() -> Limits {
     let limits = Limits::of(&LimitsSpec::default());
-    Limits { header_timeout: LONG, idle_timeout: LONG, body_timeout: LONG, write_timeout: LONG, ..limits }
+    Limits {
+        handshake_timeout: LONG,
+        header_timeout: LONG,
+        idle_timeout: LONG,
+        body_timeout: LONG,
+        write_timeout: LONG,
+        ..limits
+    }
 }
 
 /// A running accept stage on free ports.
@@ -88,6 +97,7 @@ struct Stage1 {
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     running: Running,
 }
 
@@ -98,14 +108,17 @@ impl Stage1 {
 
     fn start_with(limits: Limits, lame_duck: Duration, deadline: Duration) -> Self {
         let listen = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-        let settings = Settings { listen, workers: 2, pin_cores: false, limits, lame_duck, deadline };
+        Self::start_as(Settings { listen, tls: None, workers: 2, pin_cores: false, limits, lame_duck, deadline })
+    }
+
+    fn start_as(settings: Settings) -> Self {
         let bound = accept::bind(settings).unwrap();
-        let addresses = bound.addresses().to_vec();
+        let (addresses, tls_addresses) = (bound.addresses().to_vec(), bound.tls_addresses().to_vec());
         let toy = Arc::new(Toy { gate: Semaphore::new(0), waiting: Semaphore::new(0) });
         let (metrics, lifecycle) = (Arc::new(Metrics::new()), Lifecycle::new());
         lifecycle.set_ready();
         let running = bound.serve(Arc::clone(&toy), lifecycle.clone(), Arc::clone(&metrics)).unwrap();
-        Self { toy, metrics, lifecycle, addresses, running }
+        Self { toy, metrics, lifecycle, addresses, tls_addresses, running }
     }
 
     fn connect(&self) -> TcpStream {
@@ -197,6 +210,7 @@ fn a_port_that_is_taken_is_refused_with_its_address_and_a_remedy() {
         let taken = stage.addresses[1];
         let error = accept::bind(Settings {
             listen: vec![taken],
+            tls: None,
             workers,
             pin_cores: false,
             limits: patient(),
