@@ -74,6 +74,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    pub const ALL: [Self; 8] = [
+        Self::UriTooLong,
+        Self::NoSingleHost,
+        Self::OddFraming,
+        Self::HeadersTooLarge,
+        Self::TooManyRequests,
+        Self::TooManyConnections,
+        Self::HeadLate,
+        Self::Panicked,
+    ];
+
     /// The `reason` in the metrics.
     #[must_use]
     pub fn word(self) -> &'static str {

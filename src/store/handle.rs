@@ -163,6 +163,11 @@ impl Store {
         self.jobs.len()
     }
 
+    /// Free bytes on the journal's disk, if it says so.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.medium.free_bytes().ok()
+    }
+
     /// Bytes of the record store on disk.
     pub fn engine_bytes(&self) -> u64 {
         self.engine.disk_bytes()
