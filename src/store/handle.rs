@@ -28,6 +28,7 @@ pub struct Store {
     pub(super) settled: Arc<Mutex<Tail>>,
     pub(super) medium: Arc<dyn Medium>,
     pub(super) room: Room,
+    pub(super) group_limit: usize,
     pub(super) keeper: Mutex<Option<Keeper>>,
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
@@ -146,6 +147,11 @@ impl Store {
     /// Where the journal and the record store stand together.
     pub fn tail(&self) -> Tail {
         *self.settled.lock()
+    }
+
+    /// The most bytes that one group takes, and with it an atomic commit ([`Proposal::bytes`]).
+    pub fn group_limit(&self) -> usize {
+        self.group_limit
     }
 
     /// Whether writes are refused until a restart.
