@@ -80,6 +80,9 @@ impl Node {
         let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
         let statements = Arc::new(StatementReader { prefixes: Arc::clone(&prefixes) });
         let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
+        metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
+        metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
+        metrics.records.in_memory.set(u64::from(opened.in_memory));
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));

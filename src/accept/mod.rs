@@ -79,6 +79,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    pub const ALL: [Self; 9] = [
+        Self::UriTooLong,
+        Self::NoSingleHost,
+        Self::OddFraming,
+        Self::HeadersTooLarge,
+        Self::TooManyRequests,
+        Self::TooManyConnections,
+        Self::HeadLate,
+        Self::NotTls,
+        Self::Panicked,
+    ];
+
     /// The `reason` in the metrics.
     #[must_use]
     pub fn word(self) -> &'static str {

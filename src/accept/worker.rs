@@ -77,6 +77,10 @@ impl Bound {
         metrics: Arc<Metrics>,
     ) -> io::Result<Running> {
         let Self { settings, listeners, .. } = self;
+        // A counter that begins to exist with its first refusal hides that one from every rate.
+        for refusal in Refusal::ALL {
+            let _ = metrics.accept.refusals(refusal.word());
+        }
         let (alive, ended) = mpsc::channel(1);
         let cut_off = Arc::new(AtomicU64::new(0));
         let mut threads = Vec::with_capacity(listeners.len());

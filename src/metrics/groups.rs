@@ -10,12 +10,24 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::shard::ShardedCounter;
 
 /// A number that others set.
 pub type Level = Gauge<u64, AtomicU64>;
+
+/// Of the node as a whole.
+#[derive(Clone, Debug, Default)]
+pub struct NodeMetrics {
+    /// When the process began to serve, epoch seconds.
+    pub start_timestamp_seconds: Level,
+    /// Free on the disk of the journal.
+    pub disk_free_bytes: Level,
+    /// Below so many free bytes writes are refused.
+    pub disk_reserve_bytes: Level,
+}
 
 /// Counted by accept.
 #[derive(Clone, Debug, Default)]
@@ -138,12 +150,32 @@ impl Default for JournalMetrics {
 pub struct RecordMetrics {
     pub applied_sequence: Level,
     pub disk_bytes: Level,
+    /// 1 where the disk had no room for the record store to be opened.
+    pub in_memory: Level,
 }
 
 /// Counted by imports.
 #[derive(Clone, Debug, Default)]
 pub struct ImportMetrics {
     pub running: Level,
+}
+
+impl NodeMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program that runs", version);
+        registry.register(
+            "start_timestamp_seconds",
+            "When the node was opened, epoch seconds",
+            self.start_timestamp_seconds.clone(),
+        );
+        registry.register("disk_free_bytes", "Free bytes on the journal's disk", self.disk_free_bytes.clone());
+        registry.register(
+            "disk_reserve_bytes",
+            "Free bytes below which writes are refused",
+            self.disk_reserve_bytes.clone(),
+        );
+    }
 }
 
 impl AcceptMetrics {
@@ -201,6 +233,11 @@ impl RecordMetrics {
             self.applied_sequence.clone(),
         );
         registry.register("records_disk_bytes", "Bytes of the record store on disk", self.disk_bytes.clone());
+        registry.register(
+            "records_in_memory",
+            "1 when the rows are in memory for want of room on the disk",
+            self.in_memory.clone(),
+        );
     }
 }
 

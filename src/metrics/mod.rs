@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-pub use groups::{AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, RecordMetrics, TlsMetrics};
+pub use groups::{
+    AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics, TlsMetrics,
+};
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
@@ -24,6 +26,7 @@ pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; chars
 /// Everything counted, grouped by the stage that counts it.
 #[derive(Debug)]
 pub struct Metrics {
+    pub node: NodeMetrics,
     pub requests: Arc<RequestTimes>,
     pub accept: AcceptMetrics,
     pub tls: TlsMetrics,
@@ -47,8 +50,9 @@ impl Metrics {
         let (accept, cache) = (AcceptMetrics::default(), CacheMetrics::default());
         let tls = TlsMetrics::default();
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
-        let import = ImportMetrics::default();
+        let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let mut registry = Registry::with_prefix("mingpai");
+        node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
         accept.register(&mut registry);
         tls.register(&mut registry);
@@ -56,7 +60,7 @@ impl Metrics {
         journal.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
-        Self { requests, accept, tls, cache, journal, records, import, registry }
+        Self { node, requests, accept, tls, cache, journal, records, import, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.

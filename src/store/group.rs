@@ -339,20 +339,6 @@ fn damaged(row: &RecordRow, cause: &dyn std::fmt::Display) -> Outcome {
     Outcome::Damaged(format!("version {} at segment {}, byte {}: {cause}", row.version, place.segment, place.offset))
 }
 
-/// Bytes that a proposal will take in the journal, at most.
-pub(super) fn proposal_bytes(proposal: &Proposal) -> usize {
-    256 + match proposal {
-        Proposal::Entry(entry) => {
-            let key = entry.idempotency.as_ref().map_or(0, |idempotency| idempotency.key.len());
-            entry.statement.len() + entry.disclosures.len() + entry.principal.len() + key
-        }
-        Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
-        Proposal::Erase { statements, .. } => {
-            statements.iter().map(|proposal| 256 + proposal.statement.len() + proposal.principal.len()).sum()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::engine::{EngineError, RowBytes, Visit, Write};

@@ -28,6 +28,7 @@ pub struct Store {
     pub(super) settled: Arc<Mutex<Tail>>,
     pub(super) medium: Arc<dyn Medium>,
     pub(super) room: Room,
+    pub(super) group_limit: usize,
     pub(super) keeper: Mutex<Option<Keeper>>,
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
@@ -148,6 +149,11 @@ impl Store {
         *self.settled.lock()
     }
 
+    /// The most bytes that one group takes, and with it an atomic commit ([`Proposal::bytes`]).
+    pub fn group_limit(&self) -> usize {
+        self.group_limit
+    }
+
     /// Whether writes are refused until a restart.
     pub fn is_poisoned(&self) -> bool {
         self.poisoned.load(Ordering::Acquire)
@@ -161,6 +167,11 @@ impl Store {
     /// Commits that wait for the sequencer.
     pub fn queue_entries(&self) -> usize {
         self.jobs.len()
+    }
+
+    /// Free bytes on the journal's disk, if it says so.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.medium.free_bytes().ok()
     }
 
     /// Bytes of the record store on disk.

@@ -153,7 +153,7 @@ impl Store {
         checkpoint: Checkpoint,
         hooks: Hooks,
     ) -> Result<Store, OpenError> {
-        let reader = journal.reader();
+        let (reader, group_limit) = (journal.reader(), journal.group_limit());
         let settled = Arc::new(Mutex::new(journal.tail()));
         let poisoned = Arc::new(AtomicBool::new(false));
         let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
@@ -200,6 +200,7 @@ impl Store {
             settled,
             medium,
             room,
+            group_limit,
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer })),
             poisoned,
             doubted,

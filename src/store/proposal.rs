@@ -56,6 +56,22 @@ pub enum Proposal {
     },
 }
 
+impl Proposal {
+    /// Bytes that it will take in the journal, at most.
+    pub fn bytes(&self) -> usize {
+        256 + match self {
+            Proposal::Entry(entry) => {
+                let key = entry.idempotency.as_ref().map_or(0, |idempotency| idempotency.key.len());
+                entry.statement.len() + entry.disclosures.len() + entry.principal.len() + key
+            }
+            Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
+            Proposal::Erase { statements, .. } => {
+                statements.iter().map(|proposal| 256 + proposal.statement.len() + proposal.principal.len()).sum()
+            }
+        }
+    }
+}
+
 /// What became of one proposal.
 #[derive(Clone, Debug)]
 pub enum Outcome {

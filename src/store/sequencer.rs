@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::apply::{self, Applier, Before, Change, Known};
 use super::engine::{Engine, Mark, Table, Write};
-use super::group::{Committed as Reading, Group, Pending, Planned, Waiting, proposal_bytes};
+use super::group::{Committed as Reading, Group, Pending, Planned, Waiting};
 use super::handle::Room;
 use super::journal::{Appended, Frame, FrameContent, FrameKind, Journal, Location, Meta, Tail};
 use super::proposal::{Committed, Outcome, Proposal, Refusal};
@@ -92,7 +92,7 @@ impl Sequencer {
             Job::Stop { done } => return Some(done),
             Job::Forget { now } => self.forget(now),
             Job::Commit { proposals, atomic, answer } => {
-                let bytes: usize = proposals.iter().map(proposal_bytes).sum();
+                let bytes: usize = proposals.iter().map(Proposal::bytes).sum();
                 // An atomic request has a group of its own, so that withdrawing it touches nobody else.
                 if !group.waiting.is_empty() && (atomic || group.bytes + bytes > self.journal.group_limit()) {
                     self.commit(std::mem::take(group));

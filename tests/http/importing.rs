@@ -235,6 +235,39 @@ async fn the_last_row_of_a_name_wins_however_far_from_the_first() {
 }
 
 #[tokio::test]
+async fn a_row_that_says_what_stood_before_the_file_is_no_repetition_of_it() {
+    let world = World::new().await;
+    let each = NAMES as u64;
+    world.import("on_conflict=update", NDJSON, rows_twice("second")).await;
+    // Every name becomes "first" and then "second" again, which is what stood when both rows were prepared.
+    let job = world.import("on_conflict=update", NDJSON, rows_twice("second")).await;
+    assert_eq!(
+        job["rows"],
+        json!({"total": 2 * each, "registered": 0, "updated": 2 * each, "skipped": 0, "failed": 0})
+    );
+    for at in 0..NAMES {
+        let record = world.get(&format!("/v1/records/88.999.1/{at}")).send().await.json();
+        assert_eq!((&record["version"], &record["values"][0]["data"]["value"]), (&json!(4), &json!("second")), "{at}");
+    }
+    let atomic = world.import("atomic=1&on_conflict=update", NDJSON, rows_twice("second")).await;
+    assert_eq!((&atomic["state"], &atomic["rows"]["failed"]), (&json!("failed"), &json!(each)), "{atomic}");
+}
+
+#[tokio::test]
+async fn much_that_a_mapping_makes_of_short_rows_is_committed_in_pieces() {
+    let world = World::new().await;
+    let values: Vec<Json> = (1..=64).map(|index| json!({"index": index, "type": "n", "from": "name"})).collect();
+    let mapping = json!({"identifier": "88.999.1/{at}", "values": values}).to_string();
+    let encoded: String = mapping.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let name = "九".repeat(500);
+    // 200 rows of 1.5 kB become 200 records of 96 kB: one window, many pieces.
+    let rows: String = (0..200).map(|at| format!("{{\"at\":\"{at}\",\"name\":\"{name}\"}}\n")).collect();
+    let job = world.import(&format!("mapping={encoded}"), NDJSON, rows).await;
+    assert_eq!(job["rows"]["registered"], 200, "{job}");
+    assert_eq!(world.get("/v1/records/88.999.1/199").send().await.json()["values"].as_array().unwrap().len(), 64);
+}
+
+#[tokio::test]
 async fn an_atomic_import_with_a_name_twice_registers_nothing_however_far_apart() {
     let world = World::new().await;
     let job = world.import("atomic=1&on_conflict=update", NDJSON, rows_twice("second")).await;

@@ -20,6 +20,10 @@ pub(in super::super) enum Shaken {
     Failed(&'static str),
 }
 
+/// How handshakes end, for the metrics.
+pub(super) const OUTCOMES: [&str; 8] =
+    ["done", "timeout", "malformed", "nothing_in_common", "refused_by_client", "not_tls", "gone", "draining"];
+
 /// Waits for the client's first byte and shakes hands.
 pub(in super::super) async fn shake(stream: TcpStream, config: Arc<ServerConfig>, pulse: Arc<Pulse>) -> Shaken {
     let mut first = [0];

@@ -55,6 +55,10 @@ fn gauge(desk: &Desk) {
     metrics.journal.poisoned.set(u64::from(services.store.is_poisoned()));
     metrics.records.disk_bytes.set(services.store.engine_bytes());
     metrics.import.running.set(services.imports.running() as u64);
+    // What cannot be asked keeps what it was.
+    if let Some(free_bytes) = services.store.free_bytes() {
+        metrics.node.disk_free_bytes.set(free_bytes);
+    }
 }
 
 /// The public halves of the keys that sign entries, each with the registry indexes that it may sign.

@@ -4,52 +4,57 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::job::Job;
+use super::lanes::{Fate, Prepared, in_lanes};
 use super::lines::Line;
 use super::row::{Fault, Wanted, of_service};
-use super::run::{Failed, Fate, Prepared, complaint, count, failed, in_lanes, reject, stopped_by};
+use super::run::{Failed, complaint, count, failed, reject, stopped_by};
 use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
 use crate::services::Services;
 use crate::store::journal::Effect;
 use crate::store::{Outcome, Proposal};
 
-/// The most rows, so that they fit into memory; the group's bytes are checked too.
+/// The most rows: what they have in memory besides their bytes is bounded with them.
 const ATOMIC_ROWS: usize = 100_000;
-/// The most bytes of all rows. Signed they grow by a third and more, and a group of the journal takes 64 MiB as it comes: what
-/// is over this would be read and signed, many times its size in memory, only to be refused.
-const ATOMIC_BYTES: u64 = 48 << 20;
 
 /// Registers every row of the file, or leaves all as it was.
 pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
-    if job.bytes > ATOMIC_BYTES {
-        return Err(too_large());
-    }
     let (mut proposals, mut waiting) = (Vec::new(), Vec::new());
     let mut names: HashSet<CanonicalKey> = HashSet::new();
-    let (mut rows, mut skipped, mut rejected) = (0, 0, 0);
-    in_lanes(services, job, |window| {
-        rows += window.len();
-        if rows > ATOMIC_ROWS {
-            return Err(too_large());
-        }
-        for Prepared { line, fate } in window {
-            match fate {
-                Fate::Commit(wanted, proposal) if names.insert(wanted.key().clone()) => {
+    let limit = services.store.group_limit();
+    let (mut rows, mut group_bytes, mut skipped, mut rejected) = (0, 0, 0, 0);
+    in_lanes(services, job, |piece| {
+        rows += piece.rows.len();
+        for Prepared { line, fate } in piece.rows {
+            // A name that occurs again was decided against what stood before the file: neither change nor skip is right.
+            let fault = match fate {
+                Fate::Failed(fault) => Some(fault),
+                Fate::Later(_) => Some(twice()),
+                Fate::Commit(ref wanted, _) | Fate::Skipped(ref wanted) | Fate::Refused(ref wanted, _)
+                    if !names.insert(wanted.key().clone()) =>
+                {
+                    Some(twice())
+                }
+                Fate::Refused(_, fault) => Some(fault),
+                Fate::Skipped(_) => {
+                    skipped += 1;
+                    None
+                }
+                Fate::Commit(wanted, proposal) => {
                     waiting.push((line, proposal.effect, wanted));
-                    proposals.push(Proposal::Entry(*proposal));
+                    let proposal = Proposal::Entry(*proposal);
+                    group_bytes += proposal.bytes();
+                    proposals.push(proposal);
+                    continue;
                 }
-                Fate::Skipped => skipped += 1,
-                Fate::Commit(..) | Fate::Later(_) => {
-                    reject(job, &line, twice());
-                    rejected += 1;
-                }
-                Fate::Failed(fault) => {
-                    reject(job, &line, fault);
-                    rejected += 1;
-                }
+            };
+            if let Some(fault) = fault {
+                reject(job, &line, fault);
+                rejected += 1;
             }
         }
-        Ok(())
+        // What no group takes would fill the memory only to be refused.
+        if rows > ATOMIC_ROWS || group_bytes > limit { Err(too_large(limit)) } else { Ok(()) }
     })?;
     if rejected == 0 && !proposals.is_empty() {
         rejected = commit(services, job, proposals, waiting)?;
@@ -64,16 +69,17 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
         ));
     }
     job.skipped.fetch_add(skipped, Ordering::Relaxed);
+    job.bytes_done.store(job.bytes, Ordering::Relaxed);
     Ok(())
 }
 
-fn too_large() -> Failed {
+fn too_large(limit: usize) -> Failed {
     failed(
         "import_too_large",
         Text::new(
-            format!("原子导入最多 {ATOMIC_ROWS} 行、{ATOMIC_BYTES} 字节：请拆分或不用 atomic"),
+            format!("原子导入最多 {ATOMIC_ROWS} 行、签名后 {limit} 字节：请拆分或不用 atomic"),
             format!(
-                "an atomic import takes {ATOMIC_ROWS} rows of {ATOMIC_BYTES} bytes: split it, or import row by row"
+                "an atomic import takes {ATOMIC_ROWS} rows of {limit} bytes as signed: split it, or import row by row"
             ),
         ),
     )

@@ -3,13 +3,14 @@
 //! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
 //! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
 //!
-//! - `upload`: what becomes a job. `claim`: a folder for one upload. `held`: whose an idempotency key is. `lines`: an upload's lines. `mapping`: from a row's columns to a record. `job`: state, counters, files. `row`: one row. `run`, `atomic`: the work. `keeping`: jobs that run no more.
+//! - `upload`: what becomes a job. `claim`: a folder for one upload. `held`: whose an idempotency key is. `lines`: an upload's lines. `mapping`: from a row's columns to a record. `job`: state, counters, files. `row`: one row. `lanes`, `run`, `atomic`: the work. `keeping`: jobs that run no more.
 
 mod atomic;
 mod claim;
 mod held;
 mod job;
 mod keeping;
+mod lanes;
 mod lines;
 mod mapping;
 mod repeat;

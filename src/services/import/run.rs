@@ -1,47 +1,29 @@
-//! The work of a job: read lines, decide and sign them in lanes beside one another, commit them window by window.
+//! The work of a job: what the lanes have prepared is committed, in the order of the file.
 //!
-//! While one window is being committed the next ones are being prepared. Rows keep their order where it matters: windows
-//! are committed in the order of the file; a name that occurs twice in a window is decided the second time after the
-//! first is committed, and one that a window before has changed meanwhile is decided anew.
+//! A name that occurs twice in a window is decided the second time after the first is committed, and one that a window
+//! before has changed meanwhile is decided anew.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender};
 
-use super::StartImport;
 use super::atomic::atomic;
 use super::job::{ErrorRow, Failure, Job};
-use super::lines::{Line, Lines};
-use super::row::{Decision, Fault, Wanted, of_service};
+use super::lanes::{Fate, Piece, Prepared, WINDOWS_IN_FLIGHT, decided, in_lanes};
+use super::lines::Line;
+use super::row::{Fault, Wanted, of_service};
 use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
-use crate::model::time::Timestamp;
 use crate::services::register::Attempt;
 use crate::services::{ServiceError, Services};
 use crate::store::journal::Effect;
-use crate::store::{EntryProposal, Outcome, Proposal, Refusal};
+use crate::store::{Outcome, Proposal, Refusal};
 
 /// How often a row is decided anew when others change the same record.
 const ATTEMPTS: usize = 8;
-/// Signed bytes that are committed at once, about: a mapping can make much of a short row.
-const COMMIT_BYTES: usize = 8 << 20;
-
-/// A row on its way.
-pub(super) struct Prepared {
-    pub line: Line,
-    pub fate: Fate,
-}
-
-pub(super) enum Fate {
-    Commit(Wanted, Box<EntryProposal>),
-    /// The name occurs earlier in the window: decide when that one is committed.
-    Later(Wanted),
-    Skipped,
-    Failed(Fault),
-}
 
 /// Runs a job to its end. Waits for its turn first.
 pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), job: &Arc<Job>) {
@@ -78,136 +60,70 @@ pub(super) fn failed(code: &str, text: Text) -> Failed {
 }
 
 fn row_by_row(services: &Services, job: &Job) -> Result<(), Failed> {
-    in_lanes(services, job, |window| commit(services, job, window))
+    let mut changed = Changed::default();
+    in_lanes(services, job, |piece| commit(services, job, &mut changed, piece))
 }
 
-/// Threads that decide and sign: as many as there are cores, no more than the committing thread can keep up with.
-const MOST_LANES: usize = 4;
-
-/// Reads the file window by window, prepares the windows in lanes beside one another, and hands them on in their order.
+/// The names of the rows that were committed lately: what a lane has decided about one of them may be out of date.
 ///
-/// ```text
-/// reader -> lane 0: windows 0, 2, 4, ... \
-///        -> lane 1: windows 1, 3, 5, ... -> take: 0, 1, 2, 3, ...
-/// ```
-///
-/// Each channel holds one window, so memory is bounded by three windows a lane. Who ends early drops its channels, and
-/// all others end with it.
-pub(super) fn in_lanes(
-    services: &Services,
-    job: &Job,
-    mut take: impl FnMut(Vec<Prepared>) -> Result<(), Failed>,
-) -> Result<(), Failed> {
-    let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_LANES);
-    let mut lines = Lines::open(job, services.settings.line_bytes)?;
-    std::thread::scope(|scope| {
-        let (mut entries, mut exits) = (Vec::with_capacity(lanes), Vec::with_capacity(lanes));
-        for _ in 0..lanes {
-            let (entry, windows) = bounded::<Vec<Line>>(1);
-            let (prepared, exit) = bounded::<Vec<Prepared>>(1);
-            entries.push(entry);
-            exits.push(exit);
-            let lane = move || {
-                for window in windows {
-                    if prepared.send(prepare(services, job, window)).is_err() {
-                        break;
-                    }
-                }
-            };
-            std::thread::Builder::new().name("import-sign".to_owned()).spawn_scoped(scope, lane)?;
-        }
-        let reader = move || read_windows(services, job, &mut lines, &entries);
-        let reader = std::thread::Builder::new().name("import-read".to_owned()).spawn_scoped(scope, reader)?;
-        let taken = exits.iter().cycle().map_while(|exit| exit.recv().ok()).try_for_each(&mut take);
-        drop(exits);
-        let read = reader.join().unwrap_or_else(|_| Err(internal("the reading thread panicked")));
-        taken.and(read)
-    })
+/// A change that has moved is found by the sequencer; a row that was skipped or refused never comes to it.
+#[derive(Default)]
+struct Changed {
+    windows: VecDeque<HashSet<CanonicalKey>>,
 }
 
-fn read_windows(
-    services: &Services,
-    job: &Job,
-    lines: &mut Lines,
-    entries: &[Sender<Vec<Line>>],
-) -> Result<(), Failed> {
-    for entry in entries.iter().cycle() {
-        if let Some(needed_bytes) = (services.store.room())() {
-            // Also rows that are only noted as wrong take room.
-            return Err(stopped_by(job, &Refusal::Full { needed_bytes }));
-        }
-        let window = lines.window()?;
-        job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
-        if window.is_empty() || entry.send(window).is_err() {
-            break;
+impl Changed {
+    fn begin_window(&mut self) {
+        self.windows.push_back(HashSet::new());
+        if self.windows.len() > WINDOWS_IN_FLIGHT {
+            self.windows.pop_front();
         }
     }
-    Ok(())
-}
 
-/// Reads, decides and signs a window's rows.
-fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
-    let now = Timestamp::now();
-    let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(window.len());
-    let prepare_row = |line: Line| {
-        let fate = match read(services, &job.start, &line, now) {
-            Err(fault) => Fate::Failed(fault),
-            Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
-            Ok(wanted) => decided(services, job, wanted),
-        };
-        Prepared { line, fate }
-    };
-    window.into_iter().map(prepare_row).collect()
-}
-
-fn read(services: &Services, start: &StartImport, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
-    if line.cut {
-        let limit = services.settings.line_bytes;
-        let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
-        return Err(Fault { column: None, code: "line_too_long".to_owned(), text });
+    fn add(&mut self, key: &CanonicalKey) {
+        if let Some(window) = self.windows.back_mut() {
+            window.insert(key.clone());
+        }
     }
-    services.wanted(&line.bytes, start, now)
-}
 
-fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
-    match services.decide_row(&wanted, &job.start, &job.principal) {
-        Ok(Decision::Register(proposal)) => Fate::Commit(wanted, proposal),
-        Ok(Decision::Skip) => Fate::Skipped,
-        Err(error) => Fate::Failed(of_service(&error, &job.start)),
+    fn contains(&self, key: &CanonicalKey) -> bool {
+        self.windows.iter().any(|window| window.contains(key))
     }
 }
 
-/// Commits a window, then what had to wait for it.
-fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), Failed> {
-    let mut proposals = Vec::with_capacity(window.len());
-    let mut waiting = Vec::with_capacity(window.len());
+/// Commits a piece of a window, then what has to be decided anew.
+fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -> Result<(), Failed> {
+    let mut proposals = Vec::with_capacity(piece.rows.len());
+    let mut waiting = Vec::with_capacity(piece.rows.len());
     let mut again = Vec::new();
-    let mut moved = Vec::new();
-    let (mut bytes, mut signed_bytes) = (0, 0);
-    for Prepared { line, fate } in window {
+    let mut bytes = 0;
+    if piece.is_first {
+        changed.begin_window();
+    }
+    for Prepared { line, fate } in piece.rows {
         bytes += line.bytes.len() as u64 + 1;
         match fate {
             Fate::Commit(wanted, proposal) => {
-                signed_bytes += proposal.statement.len() + proposal.disclosures.len();
+                changed.add(wanted.key());
                 waiting.push((line, wanted, proposal.effect));
                 proposals.push(Proposal::Entry(*proposal));
-                if signed_bytes >= COMMIT_BYTES {
-                    signed_bytes = 0;
-                    let (proposals, waiting) = (std::mem::take(&mut proposals), std::mem::take(&mut waiting));
-                    moved.append(&mut commit_some(services, job, proposals, waiting)?);
-                }
             }
-            Fate::Later(wanted) => again.push((line, wanted)),
-            Fate::Skipped => {
+            Fate::Later(wanted) => {
+                changed.add(wanted.key());
+                again.push((line, wanted));
+            }
+            Fate::Skipped(wanted) | Fate::Refused(wanted, _) if changed.contains(wanted.key()) => {
+                again.push((line, wanted));
+            }
+            Fate::Skipped(_) => {
                 job.skipped.fetch_add(1, Ordering::Relaxed);
             }
-            Fate::Failed(fault) => reject(job, &line, fault),
+            Fate::Refused(_, fault) | Fate::Failed(fault) => reject(job, &line, fault),
         }
     }
-    if !proposals.is_empty() {
-        moved.append(&mut commit_some(services, job, proposals, waiting)?);
-    }
+    let moved = if proposals.is_empty() { Vec::new() } else { commit_all(services, job, proposals, waiting)? };
     for (line, wanted) in moved.into_iter().chain(again) {
+        changed.add(wanted.key());
         one(services, job, &line, wanted)?;
     }
     job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
@@ -215,24 +131,27 @@ fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), F
 }
 
 /// Commits rows together; gives those that are to be decided anew, one by one.
-fn commit_some(
+fn commit_all(
     services: &Services,
     job: &Job,
     proposals: Vec<Proposal>,
     waiting: Vec<(Line, Wanted, Effect)>,
 ) -> Result<Vec<(Line, Wanted)>, Failed> {
-    let mut again = Vec::new();
+    let (mut again, mut stop) = (Vec::new(), None);
     let outcomes = services.store.commit_blocking(proposals, false);
     for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
         match outcome {
             Outcome::Committed(_) => count(job, effect),
-            // Too large together, perhaps not alone.
-            Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. }) => again.push((line, wanted)),
-            Outcome::Refused(refusal) => return Err(stopped_by(job, &refusal)),
+            // Too large together, perhaps not alone; not read now, perhaps in a moment.
+            Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => {
+                again.push((line, wanted))
+            }
+            // Others of the same group may have been committed, and are counted first.
+            Outcome::Refused(refusal) => stop = stop.or(Some(refusal)),
             other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
         }
     }
-    Ok(again)
+    stop.map_or(Ok(again), |refusal| Err(stopped_by(job, &refusal)))
 }
 
 /// Decides and commits one row, anew where others got in between.
@@ -258,11 +177,11 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
                     }
                 }
             }
-            Fate::Failed(fault) => {
+            Fate::Refused(_, fault) | Fate::Failed(fault) => {
                 reject(job, line, fault);
                 return Ok(());
             }
-            Fate::Skipped | Fate::Later(_) => {
+            Fate::Skipped(_) | Fate::Later(_) => {
                 job.skipped.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
@@ -305,7 +224,7 @@ pub(super) fn stopped_by(job: &Job, refusal: &Refusal) -> Failed {
     failed(error.code(), Text::new(format!("{}。{zh}", text.zh), format!("{}; {en}", text.en)))
 }
 
-fn internal(cause: &'static str) -> Failed {
+pub(super) fn internal(cause: &'static str) -> Failed {
     tracing::error!(cause, "an import failed");
     failed("internal", Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"))
 }

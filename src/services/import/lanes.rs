@@ -1,0 +1,175 @@
+//! Rows on their way to the commit: read, decided and signed in lanes beside one another, handed on in their order.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::job::Job;
+use super::lines::{Line, Lines};
+use super::row::{Decision, Fault, Wanted, of_service};
+use super::run::{Failed, internal, stopped_by};
+use crate::model::identifier::CanonicalKey;
+use crate::model::text::Text;
+use crate::model::time::Timestamp;
+use crate::services::Services;
+use crate::store::{EntryProposal, Refusal};
+
+/// Threads that decide and sign: as many as there are cores, no more than the committing thread can keep up with.
+const MOST_LANES: usize = 4;
+/// Windows that may have been read before one is committed: in each lane one waits to be prepared, one is being
+/// prepared, one waits to be committed.
+pub(super) const WINDOWS_IN_FLIGHT: usize = 3 * MOST_LANES + 1;
+/// Bytes that a lane hands on at once, about: a mapping can make much of a short row.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// A row on its way.
+pub(super) struct Prepared {
+    pub line: Line,
+    pub fate: Fate,
+}
+
+pub(super) enum Fate {
+    Commit(Wanted, Box<EntryProposal>),
+    /// The name occurs earlier in the window: decide when that one is committed.
+    Later(Wanted),
+    /// By what stood when it was decided.
+    Skipped(Wanted),
+    /// By what stood when it was decided.
+    Refused(Wanted, Fault),
+    /// The row is no good, whatever stands.
+    Failed(Fault),
+}
+
+impl Fate {
+    /// What the row holds in memory until it is committed, about.
+    fn bytes(&self) -> usize {
+        let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
+        match self {
+            Fate::Commit(wanted, proposal) => draft(wanted) + proposal.statement.len() + proposal.disclosures.len(),
+            Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => draft(wanted),
+            Fate::Failed(_) => 0,
+        }
+    }
+}
+
+/// Rows of one window that follow one another: mostly the whole window.
+pub(super) struct Piece {
+    pub rows: Vec<Prepared>,
+    pub is_first: bool,
+    is_last: bool,
+}
+
+/// Reads the file window by window, prepares the windows in lanes beside one another, and hands them on in their order.
+///
+/// ```text
+/// reader -> lane 0: windows 0, 2, 4, ... \
+///        -> lane 1: windows 1, 3, 5, ... -> take: 0, 1, 2, 3, ...
+/// ```
+///
+/// Each channel holds one window or piece, so memory is bounded by a few of them a lane. Who ends early drops its
+/// channels, and all others end with it.
+pub(super) fn in_lanes(
+    services: &Services,
+    job: &Job,
+    mut take: impl FnMut(Piece) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_LANES);
+    let mut lines = Lines::open(job, services.settings.line_bytes)?;
+    std::thread::scope(|scope| {
+        let (mut entries, mut exits) = (Vec::with_capacity(lanes), Vec::with_capacity(lanes));
+        for _ in 0..lanes {
+            let (entry, windows) = bounded::<Vec<Line>>(1);
+            let (prepared, exit) = bounded::<Piece>(1);
+            entries.push(entry);
+            exits.push(exit);
+            let lane = move || windows.into_iter().all(|window| prepare(services, job, window, &prepared));
+            std::thread::Builder::new().name("import-sign".to_owned()).spawn_scoped(scope, lane)?;
+        }
+        let reader = move || read_windows(services, job, &mut lines, &entries);
+        let reader = std::thread::Builder::new().name("import-read".to_owned()).spawn_scoped(scope, reader)?;
+        let mut taken = Ok(());
+        'windows: for exit in exits.iter().cycle() {
+            loop {
+                // A lane that has ended is one that the reader gave no window to: the file is at its end.
+                let Ok(piece) = exit.recv() else { break 'windows };
+                let is_last = piece.is_last;
+                taken = take(piece);
+                if taken.is_err() {
+                    break 'windows;
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        drop(exits);
+        let read = reader.join().unwrap_or_else(|_| Err(internal("the reading thread panicked")));
+        taken.and(read)
+    })
+}
+
+fn read_windows(
+    services: &Services,
+    job: &Job,
+    lines: &mut Lines,
+    entries: &[Sender<Vec<Line>>],
+) -> Result<(), Failed> {
+    for entry in entries.iter().cycle() {
+        if let Some(needed_bytes) = (services.store.room())() {
+            // Also rows that are only noted as wrong take room.
+            return Err(stopped_by(job, &Refusal::Full { needed_bytes }));
+        }
+        let window = lines.window()?;
+        job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
+        if window.is_empty() || entry.send(window).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Reads, decides and signs a window's rows, and hands them on in pieces; whether anybody still takes them.
+fn prepare(services: &Services, job: &Job, window: Vec<Line>, out: &Sender<Piece>) -> bool {
+    let now = Timestamp::now();
+    let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(window.len());
+    let (mut rows, mut bytes, mut is_first) = (Vec::with_capacity(window.len()), 0, true);
+    for line in window {
+        if bytes >= PIECE_BYTES {
+            let piece = Piece { rows: std::mem::take(&mut rows), is_first, is_last: false };
+            if out.send(piece).is_err() {
+                return false;
+            }
+            (bytes, is_first) = (0, false);
+        }
+        let fate = match read(services, job, &line, now) {
+            Err(fault) => Fate::Failed(fault),
+            Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
+            Ok(wanted) => decided(services, job, wanted),
+        };
+        bytes += fate.bytes();
+        rows.push(Prepared { line, fate });
+    }
+    out.send(Piece { rows, is_first, is_last: true }).is_ok()
+}
+
+fn read(services: &Services, job: &Job, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
+    if line.cut {
+        let limit = services.settings.line_bytes;
+        let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
+        return Err(Fault { column: None, code: "line_too_long".to_owned(), text });
+    }
+    services.wanted(&line.bytes, &job.start, now)
+}
+
+/// Decides and signs a row by what stands there now.
+pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
+    match services.decide_row(&wanted, &job.start, &job.principal) {
+        Ok(Decision::Register(proposal)) => Fate::Commit(wanted, proposal),
+        Ok(Decision::Skip) => Fate::Skipped(wanted),
+        Err(error) => {
+            let fault = of_service(&error, &job.start);
+            Fate::Refused(wanted, fault)
+        }
+    }
+}
