@@ -478,8 +478,13 @@ def imports(node):
     codes = [fault["code"] for fault in rejected]
     seen = f"{job['state']} {codes.count('line_too_long')} {codes.count('json_syntax')}"
     row(f"    its 544 bad lines are told ({time.monotonic() - started:.0f} s)", "done 480 64", seen)
-    accepted, job, _ = node.run_import(itertools.repeat(full_line, 130), "?atomic=1")
-    row("import of 130 MiB as one commit", "202 failed import_too_large",
+    accepted, job, rejected = node.run_import(itertools.repeat(full_line, 130), "?atomic=1")
+    row("import of 130 MiB of bad lines as one commit", "202 failed import_rejected 130",
+        f"{accepted} {job['state']} {(job.get('failure') or {}).get('code')} {len(rejected)}")
+    value = b'","values":[{"index":1,"type":"n","data":"' + b"x" * 50_000 + b'"}]}\n'
+    good = (b'{"identifier":"88.999.1/heavy-%d' % at + value for at in range(2_700))
+    accepted, job, _ = node.run_import(good, "?atomic=1")
+    row("import of 130 MiB of good lines as one commit", "202 failed import_too_large",
         f"{accepted} {job['state']} {(job.get('failure') or {}).get('code')}")
     left = [name for name in os.listdir(os.path.join(node.folder, "data", "imports"))
             if "input" in os.listdir(os.path.join(node.folder, "data", "imports", name))]

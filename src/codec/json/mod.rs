@@ -286,9 +286,18 @@ mod tests {
 
     #[test]
     fn a_number_that_would_change_is_refused_and_one_that_would_not_is_kept() {
-        for good in
-            ["0.1", "1.50", "-0.0", "1e3", "1E-7", "9007199254740993", "123456789.12345679", "0.30000000000000004"]
-        {
+        for good in [
+            "0.1",
+            "1.50",
+            "-0.0",
+            "1e3",
+            "1E-7",
+            "9007199254740993",
+            "123456789.12345679",
+            "0.30000000000000004",
+            // serde_json writes the f64 so, the standard library with a 3 at its end.
+            "-223036581376713.62",
+        ] {
             assert!(parse(good.as_bytes(), 1).is_ok(), "{good}");
         }
         for bad in [

@@ -43,10 +43,9 @@ fn is_exact(number: &str) -> bool {
     if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
         return true;
     }
-    let Ok(value) = number.parse::<f64>() else {
-        return false;
-    };
-    decimal(number) == decimal(&format!("{value:e}"))
+    // As serde_json writes it back. Where two shortest decimals name one f64, the standard library may choose the other.
+    let written = number.parse().ok().and_then(serde_json::Number::from_f64);
+    written.is_some_and(|written| decimal(number) == decimal(&written.to_string()))
 }
 
 /// Sign, significant digits and power of ten of the last digit: equal for equal numbers, whatever their spelling.

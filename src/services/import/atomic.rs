@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use super::job::Job;
 use super::lanes::{Fate, Prepared, in_lanes};
 use super::lines::Line;
-use super::row::{Fault, Wanted, of_service};
+use super::row::{Fault, of_service};
 use super::run::{Failed, complaint, count, failed, reject, stopped_by};
-use crate::model::identifier::CanonicalKey;
+use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::text::Text;
 use crate::services::Services;
 use crate::store::journal::Effect;
@@ -41,7 +41,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
                     None
                 }
                 Fate::Commit(wanted, proposal) => {
-                    waiting.push((line, proposal.effect, wanted));
+                    waiting.push((line, proposal.effect, wanted.identifier));
                     let proposal = Proposal::Entry(*proposal);
                     group_bytes += proposal.bytes();
                     proposals.push(proposal);
@@ -90,17 +90,17 @@ fn commit(
     services: &Services,
     job: &Job,
     proposals: Vec<Proposal>,
-    waiting: Vec<(Line, Effect, Wanted)>,
+    waiting: Vec<(Line, Effect, Identifier)>,
 ) -> Result<u64, Failed> {
     let mut rejected = 0;
     let outcomes = services.store.commit_blocking(proposals, true);
-    for (outcome, (line, effect, wanted)) in outcomes.into_iter().zip(waiting) {
+    for (outcome, (line, effect, identifier)) in outcomes.into_iter().zip(waiting) {
         match outcome {
             Outcome::Committed(_) => count(job, effect),
             Outcome::Withdrawn => {}
             Outcome::Refused(refusal) => return Err(stopped_by(job, &refusal)),
             other => {
-                reject(job, &line, of_service(&complaint(&other, &wanted), &job.start));
+                reject(job, &line, of_service(&complaint(&other, &identifier), &job.start));
                 rejected += 1;
             }
         }

@@ -15,7 +15,7 @@ use super::job::{ErrorRow, Failure, Job};
 use super::lanes::{Fate, Piece, Prepared, WINDOWS_IN_FLIGHT, decided, in_lanes};
 use super::lines::Line;
 use super::row::{Fault, Wanted, of_service};
-use crate::model::identifier::CanonicalKey;
+use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::text::Text;
 use crate::services::register::Attempt;
 use crate::services::{ServiceError, Services};
@@ -148,7 +148,7 @@ fn commit_all(
             }
             // Others of the same group may have been committed, and are counted first.
             Outcome::Refused(refusal) => stop = stop.or(Some(refusal)),
-            other => reject(job, &line, of_service(&complaint(&other, &wanted), &job.start)),
+            other => reject(job, &line, of_service(&complaint(&other, &wanted.identifier), &job.start)),
         }
     }
     stop.map_or(Ok(again), |refusal| Err(stopped_by(job, &refusal)))
@@ -192,8 +192,8 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
     Ok(())
 }
 
-pub(super) fn complaint(outcome: &Outcome, wanted: &Wanted) -> ServiceError {
-    let identifier = wanted.identifier.spelling().to_owned();
+pub(super) fn complaint(outcome: &Outcome, identifier: &Identifier) -> ServiceError {
+    let identifier = identifier.spelling().to_owned();
     match outcome {
         Outcome::AliasTaken { alias, .. } => ServiceError::AliasTaken { alias: alias.clone() },
         Outcome::Erased => ServiceError::Gone { identifier },
