@@ -19,6 +19,8 @@ use crate::model::time::Timestamp;
 
 /// How many frames are applied at once during a replay.
 const REPLAY_FRAMES: usize = 4096;
+/// Nor more than these bytes of them: a record may have a mebibyte.
+const REPLAY_BYTES: usize = 32 << 20;
 
 /// Where a record store is opened, and put aside.
 pub(super) enum Home {
@@ -255,12 +257,17 @@ impl Opening {
     /// Applies what the record store does not have yet.
     fn replay(&mut self, applier: &Applier, from: Tail, until: Tail) -> Result<(), OpenError> {
         let skip = self.mark.sequence;
-        let mut waiting = Vec::with_capacity(REPLAY_FRAMES);
+        let (mut waiting, mut bytes) = (Vec::with_capacity(REPLAY_FRAMES), 0);
         applier.journal.replay::<ApplyError>(from, until, |frame| {
             if frame.sequence >= skip {
+                bytes += frame.location.length as usize;
                 waiting.push(frame);
             }
-            if waiting.len() == REPLAY_FRAMES { self.apply(applier, &mut waiting) } else { Ok(()) }
+            if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES {
+                return Ok(());
+            }
+            bytes = 0;
+            self.apply(applier, &mut waiting)
         })?;
         self.apply(applier, &mut waiting)?;
         Ok(())
@@ -346,6 +353,8 @@ pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<Resu
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::super::apply::ReadStatement;
     use super::super::engine::{RowBytes, Visit, Write};
     use super::super::journal::{FrameContent, FrameKind, JournalError, Meta};
@@ -358,6 +367,7 @@ mod tests {
     struct Tight {
         rows: MemoryEngine,
         full_at: &'static str,
+        writes: AtomicUsize,
     }
 
     impl Tight {
@@ -385,6 +395,7 @@ mod tests {
         }
         fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
             self.room("write")?;
+            self.writes.fetch_add(1, Ordering::Relaxed);
             self.rows.write(rows, mark)
         }
         fn mark(&self) -> Result<Option<Mark>, EngineError> {
@@ -455,5 +466,16 @@ mod tests {
             assert_eq!(opening.engine.scan(Table::Key, None, 9).unwrap().len(), 3, "{full_at}");
             assert!(records.exists() && !folder.path().join("records.aside").exists(), "{full_at}");
         }
+    }
+
+    #[test]
+    fn a_replay_holds_few_long_frames_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path(), 70, 1 << 20);
+        let applier = Applier { statements: Arc::new(OneRow), journal: journal.reader() };
+        let (engine, mut opening) = (Arc::new(Tight::default()), Opening::empty(&Home::Memory).unwrap());
+        opening.engine = Arc::<Tight>::clone(&engine);
+        opening.catch_up(&Home::Memory, &applier, &journal, applier.journal.start(), &[]).unwrap();
+        assert_eq!((opening.mark.sequence, engine.writes.load(Ordering::Relaxed)), (70, 3), "32 MiB at a time");
     }
 }
