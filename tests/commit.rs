@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mingpai::model::prefix::SuffixCase;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
 use mingpai::store::engine::Table;
@@ -418,6 +419,34 @@ fn a_record_store_made_anew_from_the_journal_has_the_rows_and_the_totals_of_the_
     let sled = options(folder.path(), EngineChoice::Sled { budget_bytes: 64 << 20 });
     let rebuilt = doctor::rebuild(&sled, registry.reader()).unwrap();
     assert_eq!(rebuilt.differing_rows, Some(0), "{rebuilt:?}");
+}
+
+/// A name in lower case has one key under either policy, and so one row, whichever holds while it is made.
+#[test]
+fn the_totals_follow_a_change_of_the_policy_between_two_versions() {
+    let hour = Duration::from_secs(3600);
+    for (before, after) in
+        [(SuffixCase::Insensitive, SuffixCase::Sensitive), (SuffixCase::Sensitive, SuffixCase::Insensitive)]
+    {
+        let (folder, mut registry) = (tempfile::tempdir().unwrap(), Registry::new());
+        let now = Timestamp::now();
+        registry.compare_suffixes(before);
+        let name = format!("{BLINDED}/abc");
+        let one = registry.first(&name, draft("件", 1, &[], now), now);
+        let (store, _) = open_sled(folder.path(), &registry, hour);
+        assert!(matches!(store.commit_blocking(vec![absent(&one)], false)[0], Outcome::Committed(_)));
+        drop(store);
+        registry.compare_suffixes(after);
+        let two = registry.after(&one, Some(draft("改", 1, &[], now)), now);
+        let (store, _) = open_sled(folder.path(), &registry, hour);
+        let changed = store.commit_blocking(vec![two.propose(one.expect(), None)], false);
+        assert!(matches!(changed[0], Outcome::Committed(_)), "{changed:?}");
+        drop(store);
+        let sled = options(folder.path(), EngineChoice::Sled { budget_bytes: 64 << 20 });
+        assert_eq!(doctor::examine(&sled).unwrap().difference, None, "{before:?}, then {after:?}");
+        let rebuilt = doctor::rebuild(&sled, registry.reader()).unwrap();
+        assert_eq!(rebuilt.differing_rows, Some(0), "{before:?}, then {after:?}");
+    }
 }
 
 #[test]
