@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mingpai::model::draft::Draft;
 use mingpai::model::prefix::SuffixCase;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
@@ -305,6 +306,33 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_takes_writes_again_when_there_
     stand.disk.set_full(false);
     assert_eq!(stand.fates(vec![absent(&refused)], false), [Some(Fate::Committed)]);
     compare_record(&stand.store, refused.key(), std::slice::from_ref(&refused));
+}
+
+/// A segment that has its name is there for the next opening, so nothing may go on in the one before.
+#[test]
+fn a_folder_that_is_full_when_a_segment_has_its_name_ends_writing_and_loses_nothing() {
+    for end in [End::Kill, End::PowerCut] {
+        let mut stand = Stand::new();
+        let mut written = vec![stand.first("F-0", &[])];
+        stand.commit(vec![absent(&written[0])]);
+        stand.disk.set_names_full(true);
+        let refused = loop {
+            let next = stand.first(&format!("F-{}", written.len()), &[]);
+            match stand.commit(vec![absent(&next)]).remove(0) {
+                Outcome::Committed(_) => written.push(next),
+                outcome => break outcome,
+            }
+        };
+        stand.disk.set_names_full(false);
+        // Short enough for what is left of the segment before.
+        let short = stand.registry.first(&format!("{OPEN}/S"), Draft::default(), Timestamp::now());
+        let after = stand.commit(vec![absent(&short)]);
+        stand.reopen(end);
+        written.iter().for_each(|version| compare_record(&stand.store, version.key(), std::slice::from_ref(version)));
+        assert!(matches!(refused, Outcome::Refused(Refusal::Poisoned(_))), "{refused:?}");
+        assert!(matches!(after[..], [Outcome::Refused(Refusal::Poisoned(_))]), "{after:?}");
+        assert_eq!(stand.fates(vec![absent(&short)], false), [Some(Fate::Committed)]);
+    }
 }
 
 #[test]
