@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mingpai::model::draft::Draft;
+use mingpai::model::prefix::SuffixCase;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
 use mingpai::store::engine::Table;
@@ -306,6 +308,33 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_takes_writes_again_when_there_
     compare_record(&stand.store, refused.key(), std::slice::from_ref(&refused));
 }
 
+/// A segment that has its name is there for the next opening, so nothing may go on in the one before.
+#[test]
+fn a_folder_that_is_full_when_a_segment_has_its_name_ends_writing_and_loses_nothing() {
+    for end in [End::Kill, End::PowerCut] {
+        let mut stand = Stand::new();
+        let mut written = vec![stand.first("F-0", &[])];
+        stand.commit(vec![absent(&written[0])]);
+        stand.disk.set_names_full(true);
+        let refused = loop {
+            let next = stand.first(&format!("F-{}", written.len()), &[]);
+            match stand.commit(vec![absent(&next)]).remove(0) {
+                Outcome::Committed(_) => written.push(next),
+                outcome => break outcome,
+            }
+        };
+        stand.disk.set_names_full(false);
+        // Short enough for what is left of the segment before.
+        let short = stand.registry.first(&format!("{OPEN}/S"), Draft::default(), Timestamp::now());
+        let after = stand.commit(vec![absent(&short)]);
+        stand.reopen(end);
+        written.iter().for_each(|version| compare_record(&stand.store, version.key(), std::slice::from_ref(version)));
+        assert!(matches!(refused, Outcome::Refused(Refusal::Poisoned(_))), "{refused:?}");
+        assert!(matches!(after[..], [Outcome::Refused(Refusal::Poisoned(_))]), "{after:?}");
+        assert_eq!(stand.fates(vec![absent(&short)], false), [Some(Fate::Committed)]);
+    }
+}
+
 #[test]
 fn a_commit_larger_than_a_segment_is_refused_and_the_next_one_is_taken() {
     let stand = Stand::new();
@@ -418,6 +447,34 @@ fn a_record_store_made_anew_from_the_journal_has_the_rows_and_the_totals_of_the_
     let sled = options(folder.path(), EngineChoice::Sled { budget_bytes: 64 << 20 });
     let rebuilt = doctor::rebuild(&sled, registry.reader()).unwrap();
     assert_eq!(rebuilt.differing_rows, Some(0), "{rebuilt:?}");
+}
+
+/// A name in lower case has one key under either policy, and so one row, whichever holds while it is made.
+#[test]
+fn the_totals_follow_a_change_of_the_policy_between_two_versions() {
+    let hour = Duration::from_secs(3600);
+    for (before, after) in
+        [(SuffixCase::Insensitive, SuffixCase::Sensitive), (SuffixCase::Sensitive, SuffixCase::Insensitive)]
+    {
+        let (folder, mut registry) = (tempfile::tempdir().unwrap(), Registry::new());
+        let now = Timestamp::now();
+        registry.compare_suffixes(before);
+        let name = format!("{BLINDED}/abc");
+        let one = registry.first(&name, draft("件", 1, &[], now), now);
+        let (store, _) = open_sled(folder.path(), &registry, hour);
+        assert!(matches!(store.commit_blocking(vec![absent(&one)], false)[0], Outcome::Committed(_)));
+        drop(store);
+        registry.compare_suffixes(after);
+        let two = registry.after(&one, Some(draft("改", 1, &[], now)), now);
+        let (store, _) = open_sled(folder.path(), &registry, hour);
+        let changed = store.commit_blocking(vec![two.propose(one.expect(), None)], false);
+        assert!(matches!(changed[0], Outcome::Committed(_)), "{changed:?}");
+        drop(store);
+        let sled = options(folder.path(), EngineChoice::Sled { budget_bytes: 64 << 20 });
+        assert_eq!(doctor::examine(&sled).unwrap().difference, None, "{before:?}, then {after:?}");
+        let rebuilt = doctor::rebuild(&sled, registry.reader()).unwrap();
+        assert_eq!(rebuilt.differing_rows, Some(0), "{before:?}, then {after:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod seam;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,13 @@ impl SmallDisk {
             while file.write_all(&piece).is_ok() {}
         }
         file.sync_all().unwrap();
+    }
+
+    /// And gives some of them back.
+    fn free_bytes(&self, room: u64) {
+        let filler = std::fs::File::options().write(true).open(self.mount().join("filler")).unwrap();
+        filler.set_len(filler.metadata().unwrap().len() - room).unwrap();
+        filler.sync_all().unwrap();
     }
 
     /// And gives them back.
@@ -140,4 +147,52 @@ fn a_node_that_starts_on_a_full_disk_serves_reads_and_loses_nothing() {
     assert!(!opened.in_memory && opened.rebuilt.is_none() && !opened.clean, "{opened:?}");
     compare(&store, &first);
     compare(&store, &second);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    assert!(run("cp", &["-a", &from.to_string_lossy(), &to.to_string_lossy()]));
+}
+
+#[test]
+fn a_record_store_that_is_behind_on_a_full_disk_is_left_alone_and_its_rows_are_made_in_memory() {
+    let Some(disk) = SmallDisk::make() else {
+        println!("skipped: a full ext4: needs root and loop devices");
+        return;
+    };
+    let registry = Registry::new();
+    let now = Timestamp::now();
+    let version = |at: usize| registry.first(&format!("{BLINDED}/{at}"), draft("件", 20, &[], now), now);
+    let versions: Vec<Version> = (0..4_000).map(version).collect();
+    let (records, early) = (disk.folder().join("records"), disk.0.path().join("early"));
+    let (first, rest) = versions.split_at(20);
+    for part in [first, rest] {
+        let (store, _) = disk.open(&registry);
+        for group in part.chunks(30) {
+            let proposals = group.iter().map(|version| version.propose(Expect::Absent, None)).collect();
+            let outcomes = store.commit_blocking(proposals, false);
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Committed(_))), "{outcomes:?}");
+        }
+        store.stop();
+        drop(store);
+        if !early.exists() {
+            copy_folder(&records, &early);
+        }
+    }
+    let mut met = 0;
+    for room in [0, 256, 768, 1_024, 1_536, 2_048, 3_072] {
+        std::fs::remove_dir_all(&records).unwrap();
+        copy_folder(&early, &records);
+        disk.fill();
+        disk.free_bytes(room * 1024);
+        let (store, opened) = disk.open(&registry);
+        assert!(opened.rebuilt.is_none(), "with {room} KiB: {opened:?}");
+        assert!(!disk.folder().join("records.aside").exists(), "with {room} KiB: nothing is wrong with it");
+        compare(&store, &versions);
+        // Opening had room, and following the journal had none.
+        met += usize::from(opened.in_memory && opened.replayed_frames > 0 && room >= 768);
+        store.stop();
+        drop(store);
+        disk.free();
+    }
+    println!("{met} times the disk was full in the middle of a replay");
 }

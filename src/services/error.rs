@@ -229,7 +229,12 @@ impl From<JournalError> for ServiceError {
 
 impl From<ApplyError> for ServiceError {
     fn from(error: ApplyError) -> ServiceError {
-        ServiceError::Internal(error.to_string())
+        match &error {
+            ApplyError::Row(key) => {
+                ServiceError::RecordDamaged { identifier: key.to_string(), cause: error.to_string() }
+            }
+            _ => ServiceError::Internal(error.to_string()),
+        }
     }
 }
 
@@ -242,5 +247,16 @@ impl From<IdentifierError> for ServiceError {
 impl From<serde_json::Error> for ServiceError {
     fn from(error: serde_json::Error) -> ServiceError {
         ServiceError::Internal(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_does_not_read_is_a_damaged_record() {
+        let error = ServiceError::from(ApplyError::Row(CanonicalKey::from_stored("88.999.1/a")));
+        assert_eq!(error.code(), "record_damaged");
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::engine::{Mark, Table, Write};
+use super::engine::{Engine, Mark, Table, Write};
 use super::journal::{Frame, FrameKind, JournalError, Location, Meta, Reader};
 use super::rows::{INLINE_BYTES, LeafHash, RecordRow, RequestRow, leaf_hash, row_hash};
 use crate::model::identifier::CanonicalKey;
@@ -41,6 +41,15 @@ pub enum ApplyError {
     /// The bytes are what was written, and do not say what they should: another program's journal, or a bug.
     #[error("sequence {sequence}: the statement does not read: {cause}")]
     Statement { sequence: u64, cause: String },
+    /// The record store has a row there, and it says nothing.
+    #[error("the row of {0} in the record store does not read: stop the node and run `mingpai doctor --rebuild`")]
+    Row(CanonicalKey),
+}
+
+/// The row of an identifier. One that does not read is damaged, never absent: the name would be given out again.
+pub fn row_of(engine: &dyn Engine, key: &CanonicalKey) -> Result<Option<RecordRow>, ApplyError> {
+    let row = engine.read(Table::Record, key.as_bytes())?;
+    row.map(|bytes| RecordRow::decode(&bytes).ok_or_else(|| ApplyError::Row(key.clone()))).transpose()
 }
 
 /// The version before, as its own frame states it: what a later frame of the identifier takes away.

@@ -19,6 +19,8 @@ use crate::model::time::Timestamp;
 
 /// How many frames are applied at once during a replay.
 const REPLAY_FRAMES: usize = 4096;
+/// Nor more than these bytes of them: a record may have a mebibyte.
+const REPLAY_BYTES: usize = 32 << 20;
 
 /// Where a record store is opened, and put aside.
 pub(super) enum Home {
@@ -72,15 +74,26 @@ impl Home {
     }
 }
 
-/// Rows in memory for this run, where the record store's files need room to be opened and the disk has none. They are left
-/// as they are, for nothing is wrong with them.
+/// Rows in memory for this run, where the record store's files need room and the disk has none. They are left as they
+/// are, for nothing is wrong with them.
 fn stand_in(error: &EngineError) -> Arc<dyn Engine> {
     tracing::warn!(
         %error,
-        "the disk is too full for the record store to open: its rows are made in memory from the whole journal, which takes \
+        "the disk is too full for the record store: its rows are made in memory from the whole journal, which takes \
          memory; free space, then restart the node"
     );
     Arc::new(MemoryEngine::default())
+}
+
+fn open_or_stand_in(home: &Home, opened: &mut Opened) -> Result<Arc<dyn Engine>, EngineError> {
+    home.open().or_else(|error| {
+        if error.is_full {
+            opened.in_memory = true;
+            Ok(stand_in(&error))
+        } else {
+            Err(error)
+        }
+    })
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
@@ -128,7 +141,7 @@ impl Opening {
                 tracing::warn!(%error, "the record store does not open: moved aside, made anew from the journal");
                 opened.rebuilt = Some(error.to_string());
                 home.set_aside()?;
-                (None, home.open()?)
+                (None, open_or_stand_in(home, &mut opened)?)
             }
         };
         Ok(Opening { engine, known: mark.is_some(), same_mount, mark: mark.unwrap_or_default(), checkpoint, opened })
@@ -160,7 +173,7 @@ impl Opening {
         if clean {
             return Ok(());
         }
-        let Err(difference) = self.follow(applier, journal, from, erased)? else {
+        let Err(difference) = self.follow_in_room(applier, journal, from, erased)? else {
             return Ok(());
         };
         if self.opened.in_memory {
@@ -171,10 +184,30 @@ impl Opening {
         // The old files must be closed before their folder is moved.
         self.engine = Arc::new(MemoryEngine::default());
         home.set_aside()?;
-        self.engine = home.open()?;
+        self.engine = open_or_stand_in(home, &mut self.opened)?;
         self.known = false;
         self.mark = Mark::default();
-        self.follow(applier, journal, applier.journal.start(), erased)?.map_err(OpenError::SelfCheck)
+        self.follow_in_room(applier, journal, applier.journal.start(), erased)?.map_err(OpenError::SelfCheck)
+    }
+
+    /// Follows, and where the disk has no room for that, once more in memory and from the start. A full disk says nothing
+    /// against what is in the files.
+    fn follow_in_room(
+        &mut self,
+        applier: &Applier,
+        journal: &Journal,
+        from: Tail,
+        erased: &[(u64, Location)],
+    ) -> Result<Result<(), String>, OpenError> {
+        let full = match self.follow(applier, journal, from, erased) {
+            Err(OpenError::Engine(error) | OpenError::Apply(ApplyError::Engine(error))) if error.is_full => error,
+            other => return other,
+        };
+        self.engine = stand_in(&full);
+        self.opened.in_memory = true;
+        self.known = false;
+        self.mark = Mark::default();
+        self.follow(applier, journal, applier.journal.start(), erased)
     }
 
     /// Replays and checks. The inner error says why the record store is not to be believed.
@@ -199,12 +232,12 @@ impl Opening {
         }
         self.blank(journal, known)?;
         match self.replay(applier, from, journal.tail()) {
-            Err(OpenError::Apply(ApplyError::Engine(error))) => return Ok(Err(error.to_string())),
+            Err(OpenError::Apply(ApplyError::Engine(error))) if !error.is_full => return Ok(Err(error.to_string())),
             other => other?,
         }
         // A killed process leaves a prefix of its writes in sled (measured: docs/decisions.md), a power cut leaves anything.
         let only_killed = self.known && self.same_mount && from.sequence <= applied;
-        if !only_killed && let Err(difference) = self.self_check() {
+        if !only_killed && let Err(difference) = self.self_check()? {
             return Ok(Err(difference));
         }
         self.blank(journal, news)?;
@@ -224,12 +257,17 @@ impl Opening {
     /// Applies what the record store does not have yet.
     fn replay(&mut self, applier: &Applier, from: Tail, until: Tail) -> Result<(), OpenError> {
         let skip = self.mark.sequence;
-        let mut waiting = Vec::with_capacity(REPLAY_FRAMES);
+        let (mut waiting, mut bytes) = (Vec::with_capacity(REPLAY_FRAMES), 0);
         applier.journal.replay::<ApplyError>(from, until, |frame| {
             if frame.sequence >= skip {
+                bytes += frame.location.length as usize;
                 waiting.push(frame);
             }
-            if waiting.len() == REPLAY_FRAMES { self.apply(applier, &mut waiting) } else { Ok(()) }
+            if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES {
+                return Ok(());
+            }
+            bytes = 0;
+            self.apply(applier, &mut waiting)
         })?;
         self.apply(applier, &mut waiting)?;
         Ok(())
@@ -269,43 +307,175 @@ impl Opening {
     }
 
     /// Whether all rows together are what the mark says.
-    pub fn self_check(&self) -> Result<(), String> {
+    pub fn self_check(&self) -> Result<Result<(), String>, EngineError> {
         compare(self.engine.as_ref(), &self.mark, Timestamp::now().as_seconds())
     }
 }
 
-/// Compares a scan of all rows with the totals in a mark.
-pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<(), String> {
+/// Compares a scan of all rows with the totals in a mark. The inner error says what differs, or that a row does not read.
+pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<Result<(), String>, EngineError> {
     let mut found = Mark { sequence: mark.sequence, ..Mark::default() };
-    engine
-        .each(&mut |table, key, value| {
-            let hash = row_hash(table, key, value);
-            if table == Table::Request {
-                let sum = found.requests.entry(RequestRow::hour(value)).or_default();
-                *sum = sum.wrapping_add(hash);
-            } else {
-                found.rows = found.rows.wrapping_add(hash);
-                found.records += u64::from(table == Table::Record);
-                found.erased += u64::from(table == Table::Erased);
-                found.untagged_aliases += u64::from(table == Table::Alias && !apply::is_tagged(key));
-            }
-        })
-        .map_err(|error| error.to_string())?;
+    let scanned = engine.each(&mut |table, key, value| {
+        let hash = row_hash(table, key, value);
+        if table == Table::Request {
+            let sum = found.requests.entry(RequestRow::hour(value)).or_default();
+            *sum = sum.wrapping_add(hash);
+        } else {
+            found.rows = found.rows.wrapping_add(hash);
+            found.records += u64::from(table == Table::Record);
+            found.erased += u64::from(table == Table::Erased);
+            found.untagged_aliases += u64::from(table == Table::Alias && !apply::is_tagged(key));
+        }
+    });
+    match scanned {
+        Err(error) if error.is_full => return Err(error),
+        Err(error) => return Ok(Err(error.to_string())),
+        Ok(()) => {}
+    }
     if found.records != mark.records {
-        return Err(format!("{} records are there, {} should be", found.records, mark.records));
+        return Ok(Err(format!("{} records are there, {} should be", found.records, mark.records)));
     }
     if (found.erased, found.untagged_aliases) != (mark.erased, mark.untagged_aliases) {
-        return Err("the counts of aliases and erasures are not those of the rows".to_owned());
+        return Ok(Err("the counts of aliases and erasures are not those of the rows".to_owned()));
     }
     if found.rows != mark.rows {
-        return Err("a row is missing, old or damaged".to_owned());
+        return Ok(Err("a row is missing, old or damaged".to_owned()));
     }
     // A clock that was set back must not bring hours back into the comparison whose rows were replaced by then.
     let newest = mark.requests.last_key_value().map_or(now, |(hour, _)| now.max(hour * 3600));
     let oldest = (newest - REQUEST_SECONDS).div_euclid(3600) + 1;
     let recent = |mark: &Mark| mark.requests.range(oldest..).map(|(hour, sum)| (*hour, *sum)).collect::<Vec<_>>();
     if recent(&found) != recent(mark) {
-        return Err("an idempotency key is missing or damaged".to_owned());
+        return Ok(Err("an idempotency key is missing or damaged".to_owned()));
     }
-    Ok(())
+    Ok(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::apply::ReadStatement;
+    use super::super::engine::{RowBytes, Visit, Write};
+    use super::super::journal::{FrameContent, FrameKind, JournalError, Meta};
+    use super::super::medium::Disk;
+    use super::*;
+    use crate::model::record::Record;
+
+    /// Rows in memory, and a disk that has no room for one of the calls.
+    #[derive(Default)]
+    struct Tight {
+        rows: MemoryEngine,
+        full_at: &'static str,
+        writes: AtomicUsize,
+    }
+
+    impl Tight {
+        fn room(&self, action: &'static str) -> Result<(), EngineError> {
+            let full = || EngineError { action, cause: "no space left on device".to_owned(), is_full: true };
+            (self.full_at != action).then_some(()).ok_or_else(full)
+        }
+    }
+
+    impl Engine for Tight {
+        fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
+            self.rows.read(table, key)
+        }
+        fn scan(
+            &self,
+            table: Table,
+            after: Option<&[u8]>,
+            limit: usize,
+        ) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
+            self.rows.scan(table, after, limit)
+        }
+        fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
+            self.room("scan")?;
+            self.rows.each(visit)
+        }
+        fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
+            self.room("write")?;
+            self.writes.fetch_add(1, Ordering::Relaxed);
+            self.rows.write(rows, mark)
+        }
+        fn mark(&self) -> Result<Option<Mark>, EngineError> {
+            self.rows.mark()
+        }
+        fn persist(&self) -> Result<(), EngineError> {
+            self.room("flush")?;
+            self.rows.persist()
+        }
+        fn disk_bytes(&self) -> u64 {
+            0
+        }
+    }
+
+    /// Every statement makes one row.
+    struct OneRow;
+
+    impl ReadStatement for OneRow {
+        fn record(&self, _: &[u8], _: &[u8], _: &Meta) -> Result<Record, String> {
+            Err("none".to_owned())
+        }
+        fn rows(&self, _: FrameKind, statement: &[u8], _: u64) -> Result<Vec<Write>, String> {
+            Ok(vec![Write { table: Table::Key, key: statement.to_vec(), value: Some(Vec::new()) }])
+        }
+    }
+
+    /// A journal with so many statements, each in a group of its own.
+    fn journal(folder: &Path, statements: usize, disclosure_bytes: usize) -> Journal {
+        let medium = Arc::new(Disk::open(&folder.join("journal")).unwrap());
+        let mut journal = Journal::open(medium, 4 << 20, Start::default()).unwrap().journal;
+        for at in 0..statements {
+            let frame = FrameContent {
+                kind: FrameKind::Statement,
+                meta: Meta::plain(1, "").encode(),
+                statement: at.to_le_bytes().to_vec(),
+                disclosures: vec![1; disclosure_bytes],
+                previous_in_group: None,
+            };
+            journal.append(&[frame]).unwrap();
+        }
+        journal
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_on_the_way_says_nothing_against_the_record_store() {
+        for full_at in ["write", "scan", "flush"] {
+            let folder = tempfile::tempdir().unwrap();
+            let records = folder.path().join("records");
+            std::fs::create_dir(&records).unwrap();
+            let home = Home::Sled { folder: records.clone(), budget_bytes: 0 };
+            let journal = journal(folder.path(), 3, 10);
+            let applier = Applier { statements: Arc::new(OneRow), journal: journal.reader() };
+            let mut opening = Opening::empty(&Home::Memory).unwrap();
+            opening.engine = Arc::new(Tight { full_at, ..Tight::default() });
+            // An erasure whose blanking is done again, which is why the record store is made durable first.
+            let start = applier.journal.start();
+            let mut erased = Vec::new();
+            applier
+                .journal
+                .replay::<JournalError>(start, journal.tail(), |frame| {
+                    erased.push((frame.sequence, frame.location));
+                    Ok(())
+                })
+                .unwrap();
+            opening.catch_up(&home, &applier, &journal, start, &erased[..1]).unwrap();
+            assert!(opening.opened.in_memory && opening.opened.rebuilt.is_none(), "{full_at}: {:?}", opening.opened);
+            assert_eq!(opening.mark.sequence, 3, "{full_at}");
+            assert_eq!(opening.engine.scan(Table::Key, None, 9).unwrap().len(), 3, "{full_at}");
+            assert!(records.exists() && !folder.path().join("records.aside").exists(), "{full_at}");
+        }
+    }
+
+    #[test]
+    fn a_replay_holds_few_long_frames_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path(), 70, 1 << 20);
+        let applier = Applier { statements: Arc::new(OneRow), journal: journal.reader() };
+        let (engine, mut opening) = (Arc::new(Tight::default()), Opening::empty(&Home::Memory).unwrap());
+        opening.engine = Arc::<Tight>::clone(&engine);
+        opening.catch_up(&Home::Memory, &applier, &journal, applier.journal.start(), &[]).unwrap();
+        assert_eq!((opening.mark.sequence, engine.writes.load(Ordering::Relaxed)), (70, 3), "32 MiB at a time");
+    }
 }

@@ -44,7 +44,7 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let journal = journal::examine(&disk(options)?)?;
     let engine = home(options, "records").open()?;
     let mark = engine.mark()?.unwrap_or_default();
-    let difference = compare(engine.as_ref(), &mark, Timestamp::now().as_seconds()).err();
+    let difference = compare(engine.as_ref(), &mark, Timestamp::now().as_seconds())?.err();
     Ok(Examination { behind: journal.frames.saturating_sub(mark.sequence), records: mark.records, journal, difference })
 }
 
@@ -63,7 +63,12 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     fresh_home.remove()?;
     let mut fresh = Opening::empty(&fresh_home)?;
     fresh.catch_up(&fresh_home, &applier, &journal, from, &erased)?;
-    fresh.self_check().map_err(OpenError::SelfCheck)?;
+    if fresh.opened.in_memory {
+        // What is to take the old one's place stands in files, or not at all.
+        let source = std::io::ErrorKind::StorageFull.into();
+        return Err(OpenError::Io { action: "make the record store anew in", path: options.folder.clone(), source });
+    }
+    fresh.self_check()?.map_err(OpenError::SelfCheck)?;
     fresh.engine.persist()?;
     let differing_rows = old
         .as_ref()

@@ -140,7 +140,7 @@ impl Engine for SledEngine {
         sync_tree(&self.folder).map_err(|error| EngineError {
             action: "fsync",
             cause: error.to_string(),
-            is_full: false,
+            is_full: medium::is_full(&error),
         })
     }
 

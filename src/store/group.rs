@@ -82,8 +82,12 @@ impl Group {
             Proposal::Erase { key, statements } => self.erase(&key, statements, committed),
         };
         // Nothing was written yet, so nothing is in doubt: only this proposal goes without an answer to its question.
-        let planned =
-            planned.unwrap_or_else(|error| Planned::Not(Outcome::Refused(Refusal::ReadFailed(error.to_string()))));
+        let planned = planned.unwrap_or_else(|error| {
+            Planned::Not(match error {
+                ApplyError::Row(_) => Outcome::Damaged(error.to_string()),
+                _ => Outcome::Refused(Refusal::ReadFailed(error.to_string())),
+            })
+        });
         if let Planned::Not(Outcome::Damaged(cause) | Outcome::Refused(Refusal::ReadFailed(cause))) = &planned {
             tracing::error!(cause, "a proposal could not be checked, and is refused");
         }
@@ -290,8 +294,7 @@ impl Group {
 
 impl Committed<'_> {
     fn record_row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, ApplyError> {
-        let row = self.engine.read(Table::Record, key.as_str().as_bytes())?;
-        Ok(row.and_then(|bytes| RecordRow::decode(&bytes)))
+        apply::row_of(self.engine, key)
     }
 
     /// The version at a row, as applying will need it. A group that is durable and cannot be applied would stop this
@@ -342,6 +345,7 @@ fn damaged(row: &RecordRow, cause: &dyn std::fmt::Display) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::super::engine::{EngineError, RowBytes, Visit, Write};
+    use super::super::engine_memory::MemoryEngine;
     use super::super::journal::{Effect, Journal, Start};
     use super::super::medium::Disk;
     use super::*;
@@ -391,18 +395,15 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_engine_that_does_not_answer_refuses_the_proposal_and_says_that_nothing_was_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let medium = Arc::new(Disk::open(folder.path()).unwrap());
-        let journal = Journal::open(medium, 64 * 1024, Start::default()).unwrap().journal.reader();
-        let mark = Mark::default();
-        let committed = Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark };
+    fn empty_journal(folder: &std::path::Path) -> Arc<Reader> {
+        let medium = Arc::new(Disk::open(folder).unwrap());
+        Journal::open(medium, 64 * 1024, Start::default()).unwrap().journal.reader()
+    }
+
+    fn first_version(identifier: &str) -> EntryProposal {
         let now = Timestamp::now();
-        let record = Record::first(Identifier::parse("88.999.1/A").unwrap(), Draft::default(), now);
-        let key = record.identifier.key().clone();
-        let entry = Proposal::Entry(EntryProposal {
-            record: Arc::new(record),
+        EntryProposal {
+            record: Arc::new(Record::first(Identifier::parse(identifier).unwrap(), Draft::default(), now)),
             expect: Expect::Absent,
             sid: [0; 32],
             statement: Vec::new(),
@@ -412,11 +413,37 @@ mod tests {
             effect: Effect::Created,
             principal: String::new(),
             idempotency: None,
-        });
-        let statement =
-            StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() };
+        }
+    }
+
+    fn statement() -> StatementProposal {
+        StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() }
+    }
+
+    #[test]
+    fn a_row_that_rotted_is_damaged_and_no_name_that_may_be_given_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
+        let committed = Committed { engine: &engine, journal: &journal, statements: &NoStatements, mark: &mark };
+        let entry = first_version("88.999.1/A");
+        let key = entry.record.identifier.key().clone();
+        let rotten = Write { table: Table::Record, key: key.as_bytes().to_vec(), value: Some(vec![7; 20]) };
+        engine.write(&[rotten], &mark).unwrap();
+        for proposal in [Proposal::Entry(entry), Proposal::Erase { key, statements: vec![statement()] }] {
+            let planned = Group::default().plan(proposal, &committed);
+            assert!(matches!(planned, Planned::Not(Outcome::Damaged(_))));
+        }
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_refuses_the_proposal_and_says_that_nothing_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, mark) = (empty_journal(folder.path()), Mark::default());
+        let committed = Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark };
+        let (entry, statement) = (first_version("88.999.1/A"), statement());
+        let key = entry.record.identifier.key().clone();
         let erasure = Proposal::Erase { key, statements: vec![statement.clone()] };
-        for proposal in [entry, Proposal::Statement(statement), erasure] {
+        for proposal in [Proposal::Entry(entry), Proposal::Statement(statement), erasure] {
             let mut group = Group::default();
             let planned = group.plan(proposal, &committed);
             assert!(matches!(planned, Planned::Not(Outcome::Refused(Refusal::ReadFailed(_)))));

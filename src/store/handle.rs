@@ -7,7 +7,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::apply::{ApplyError, ReadStatement};
+use super::apply::{self, ApplyError, ReadStatement};
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, EngineError, RowBytes, Table};
 use super::journal::{Frame, JournalError, Location, Reader, Tail};
@@ -77,8 +77,8 @@ impl Store {
     }
 
     /// The row of an identifier.
-    pub fn row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, EngineError> {
-        Ok(self.engine.read(Table::Record, key.as_str().as_bytes())?.and_then(|bytes| RecordRow::decode(&bytes)))
+    pub fn row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, ApplyError> {
+        apply::row_of(self.engine.as_ref(), key)
     }
 
     /// The identifier that bears an alias.

@@ -482,3 +482,29 @@ async fn one_upload_at_a_time_has_an_idempotency_key() {
     let Begun::Known(repeat) = begin().await.unwrap() else { panic!("it would run twice") };
     assert_eq!(repeat.end().unwrap().id, view.id);
 }
+
+#[tokio::test]
+async fn an_import_that_a_stop_cut_short_is_told_so_also_where_the_disk_is_full() {
+    let world = World::new().await;
+    let job = world.import(&mapping(), NDJSON, ROWS).await;
+    let target = format!("/v1/imports/{}", job["id"].as_str().unwrap());
+    world.jobs_are_noted().await;
+    let folder = world.node.services.settings.imports_folder.join(job["id"].as_str().unwrap());
+    rewrite(&folder, |job| {
+        job["state"] = json!("running");
+        job["ended"] = Json::Null;
+    });
+    std::fs::write(folder.join("input"), ROWS).unwrap();
+    // What is written beside the job's file meets a disk without a free block.
+    let beside = folder.join("job.new");
+    std::os::unix::fs::symlink("/dev/full", &beside).unwrap();
+    let world = world.restarted("").await;
+    let told = world.get(&target).signed().send().await.json();
+    assert_eq!((&told["state"], &told["failure"]["code"]), (&json!("failed"), &json!("import_interrupted")), "{told}");
+    assert!(!folder.join("input").exists(), "its room is given back");
+    std::fs::remove_file(beside).unwrap();
+    let world = world.restarted("").await;
+    let told = world.get(&target).signed().send().await.json();
+    assert_eq!((&told["state"], &told["failure"]["code"]), (&json!("failed"), &json!("import_interrupted")), "{told}");
+    assert!(std::fs::read_to_string(folder.join("job.json")).unwrap().contains("import_interrupted"));
+}

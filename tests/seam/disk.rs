@@ -36,6 +36,7 @@ struct State {
     /// A sync has failed in this process.
     sync_failed: bool,
     full: bool,
+    names_full: bool,
     reads_fail: bool,
     operations: u64,
     dice: Dice,
@@ -80,6 +81,7 @@ impl TestDisk {
             sync_fails_in: None,
             sync_failed: false,
             full: false,
+            names_full: false,
             reads_fail: false,
             operations: 0,
             dice: Dice::new(seed),
@@ -111,12 +113,18 @@ impl TestDisk {
         self.0.lock().full = full;
     }
 
+    /// The folder has no room for the names that are synced, which the disk says no sooner.
+    pub fn set_names_full(&self, full: bool) {
+        self.0.lock().names_full = full;
+    }
+
     /// Nothing fails any more, until it is asked for again.
     pub fn call_off_faults(&self) {
         let mut state = self.0.lock();
         state.dies_in = None;
         state.sync_fails_in = None;
         state.full = false;
+        state.names_full = false;
         state.reads_fail = false;
     }
 
@@ -142,6 +150,7 @@ impl TestDisk {
         state.sync_fails_in = None;
         state.sync_failed = false;
         state.full = false;
+        state.names_full = false;
         state.reads_fail = false;
         if end == End::PowerCut {
             state.cut();
@@ -425,6 +434,9 @@ impl Medium for Seen {
         state.dies()?;
         if state.sync_fails() {
             return Err(io::Error::other("input/output error (the test's)"));
+        }
+        if state.names_full {
+            return Err(io::Error::from(io::ErrorKind::QuotaExceeded));
         }
         state.durable_names = state.names.clone();
         state.unsynced.clear();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mingpai::model::alias::Alias;
 use mingpai::model::draft::Draft;
 use mingpai::model::identifier::{CanonicalKey, Identifier};
-use mingpai::model::prefix::{LogMode, PrefixPolicy, Prefixes};
+use mingpai::model::prefix::{LogMode, PrefixPolicy, Prefixes, SuffixCase};
 use mingpai::model::record::Record;
 use mingpai::model::scheme::Scheme;
 use mingpai::model::time::Timestamp;
@@ -54,6 +54,12 @@ impl Registry {
             blinding,
             prefixes: Arc::new(Prefixes::new(vec![PrefixPolicy::new(BLINDED), open]).unwrap()),
         }
+    }
+
+    /// Changes the blinded prefix's policy, as an operator does between two starts.
+    pub fn compare_suffixes(&mut self, suffix_case: SuffixCase) {
+        let policy = PrefixPolicy { suffix_case, ..PrefixPolicy::new(BLINDED) };
+        self.prefixes = Arc::new(Prefixes::new(vec![policy]).unwrap());
     }
 
     pub fn reader(&self) -> Arc<dyn ReadStatement> {

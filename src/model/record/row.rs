@@ -1,7 +1,7 @@
 //! A record as the store keeps it: compact JSON with one-letter names, numbers for times, defaults left out.
 //!
 //! Internal: its only reader is this file, so a change of form must go on reading the old one. Equal records give equal
-//! bytes, on which the store's self-check relies; what is written reads back exactly.
+//! bytes, on which the store's self-check relies; what is written reads back exactly, but for a policy that no key shows.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,8 @@ type Words<'a> = Cow<'a, str>;
 
 #[derive(Serialize, Deserialize)]
 struct Row<'a> {
-    /// The spelling, and whether its suffix tells cases apart.
+    /// The spelling, and whether its key keeps capitals of it. What is spelled without has one key either way, and its row
+    /// says nothing of its prefix's policy, which may be another when the row is made anew.
     #[serde(rename = "i")]
     identifier: Words<'a>,
     #[serde(rename = "c", default, skip_serializing_if = "is_false")]
@@ -137,7 +138,7 @@ struct LinkRow<'a> {
 pub(super) fn write(record: &Record) -> Vec<u8> {
     let row = Row {
         identifier: record.identifier.spelling().into(),
-        case_sensitive: record.identifier.is_case_sensitive(),
+        case_sensitive: keeps_capitals(&record.identifier),
         version: record.version,
         status: record.status.letter(),
         template: record.template.as_deref().map(Cow::Borrowed),
@@ -150,6 +151,10 @@ pub(super) fn write(record: &Record) -> Vec<u8> {
     };
     // Every map key is text and nothing else here can fail to serialise; an empty row would be refused on reading.
     serde_json::to_vec(&row).unwrap_or_default()
+}
+
+fn keeps_capitals(identifier: &Identifier) -> bool {
+    identifier.is_case_sensitive() && identifier.key().as_bytes().iter().any(u8::is_ascii_uppercase)
 }
 
 fn value_row(value: &Value, updated: Timestamp) -> ValueRow<'_> {

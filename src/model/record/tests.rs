@@ -109,8 +109,12 @@ proptest! {
         let again = Record::from_row(&row);
         prop_assert!(again.is_ok(), "{:?} of {}", again, String::from_utf8_lossy(&row));
         let again = again.unwrap();
-        prop_assert_eq!(&again, &record);
         prop_assert_eq!(again.identifier.key(), record.identifier.key());
+        prop_assert_eq!(again.identifier.spelling(), record.identifier.spelling());
+        // The policy is told where the key shows it, and only there.
+        let shown = record.identifier.key() != Identifier::parse(record.identifier.spelling()).unwrap().key();
+        prop_assert_eq!(again.identifier.is_case_sensitive(), shown);
+        prop_assert_eq!(&Record { identifier: record.identifier.clone(), ..again.clone() }, &record);
         prop_assert_eq!(again.to_row(), row);
     }
 
@@ -201,6 +205,20 @@ fn a_value_is_found_by_its_index() {
 fn the_row_of_an_earlier_release_still_reads() {
     let row = br#"{"i":"88.999.1/A-1","v":1,"s":"a","t":"part/1","d":[{"i":1,"t":"URL","d":{"u":"https://example.cn/"}},{"i":2,"t":"NAME","d":{"s":"\u8f74\u627f"}}],"l":[{"r":"gs1:pip","h":"https://example.cn/p","g":["zh"]}],"a":["01/09506000134352"],"o":"\u793a\u8303\u4f01\u4e1a","r":1795447477,"u":1795447477}"#;
     assert_eq!(Record::from_row(row).unwrap(), sample());
+}
+
+/// Before, every row below a prefix that tells cases apart had the member `c`.
+#[test]
+fn the_row_of_a_name_in_lower_case_says_nothing_of_its_prefixs_policy() {
+    let row = |suffix: &str, sensitive: bool| {
+        let identifier = Identifier::parse(&format!("88.999.1/{suffix}")).unwrap();
+        let identifier = if sensitive { identifier.with_case_sensitive_suffix() } else { identifier };
+        Record { identifier, ..sample() }.to_row()
+    };
+    assert_eq!(row("a-1", true), row("a-1", false));
+    assert_ne!(row("A-1", true), row("A-1", false));
+    let earlier = br#"{"i":"88.999.1/a-1","c":true,"v":1,"s":"a","r":0,"u":0}"#;
+    assert_eq!(Record::from_row(earlier).unwrap().identifier.key().as_str(), "88.999.1/a-1");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::held::HeldKeys;
+use super::keeping::cut_short;
 use super::{ReadJob, StartImport};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
@@ -167,7 +168,11 @@ impl Services {
             return Ok(Some(job.view()));
         }
         match std::fs::read(self.settings.imports_folder.join(id).join("job.json")) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).map(Some)?),
+            Ok(bytes) => {
+                let view: JobView = serde_json::from_slice(&bytes)?;
+                // The disk may have been too full for its end to be written.
+                Ok(Some(if view.state == JobState::Running { cut_short(view) } else { view }))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(spool_failed(&error)),
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::job::{Failure, JobState, JobView, write_replacing};
 use crate::model::time::Timestamp;
 use crate::services::Services;
+use crate::store::medium::is_full;
 
 /// Jobs that are looked at in one go, which takes a few hundredths of a second.
 const LOOKED_AT: usize = 1024;
@@ -34,16 +35,21 @@ impl Services {
                 }
                 continue;
             };
-            let Ok(mut view) = serde_json::from_slice::<JobView>(&bytes) else {
+            let Ok(view) = serde_json::from_slice::<JobView>(&bytes) else {
                 continue;
             };
             self.imports.keys.remember(&view);
             if view.state == JobState::Running {
-                view.state = JobState::Failed;
-                view.ended = Some(Timestamp::now());
-                view.failure = Some(interrupted(view.atomic));
-                write_replacing(&path, &serde_json::to_vec(&view)?)?;
+                // Its room may be what the file needs.
                 let _ = std::fs::remove_file(folder.join("input"));
+                let view = JobView { ended: Some(Timestamp::now()), ..cut_short(view) };
+                match write_replacing(&path, &serde_json::to_vec(&view)?) {
+                    // Reads must go on there. Whoever asks is told all the same, and the next start writes it down.
+                    Err(error) if is_full(&error) => {
+                        tracing::warn!(%error, job = view.id, "no room to note that an import was cut short");
+                    }
+                    written => written?,
+                }
                 closed += 1;
             }
         }
@@ -92,6 +98,11 @@ impl Services {
             && view.ended.is_some_and(|ended| ended.as_seconds().saturating_add(kept_seconds) < now.as_seconds())
             && !self.imports.knows(&view.id)
     }
+}
+
+/// A job whose file says that it runs, and that this process does not run: a stop of the node cut it short.
+pub(super) fn cut_short(view: JobView) -> JobView {
+    JobView { state: JobState::Failed, failure: Some(interrupted(view.atomic)), ..view }
 }
 
 /// What a job says that a stop of the node cut short.

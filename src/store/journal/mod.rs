@@ -222,7 +222,8 @@ impl Journal {
         file.write_all_at(&header.encode(), 0).map_err(fail)?;
         file.sync_data().map_err(fail)?;
         self.medium.rename(&temporary, &name).map_err(fail)?;
-        self.medium.sync_directory().map_err(fail)?;
+        // From here on the segment is there, for sure or not: going on in the one before would leave it in the way.
+        self.medium.sync_directory().map_err(|e| io_error("sync the folder of", number, e))?;
         self.reader.segments.write().push(Arc::new(Segment { header, file }));
         self.tail.segment = number;
         self.tail.offset = SEGMENT_HEADER_BYTES as u32;
