@@ -192,6 +192,11 @@ impl Services {
         if !from.may_become(to) {
             return Err(ServiceError::StatusStep { from, to });
         }
+        // Where the key is one either way, the policy may have changed since: the entry says how names compare from now on.
+        let compared = self.identifier(record.identifier.spelling())?;
+        if compared.key() == record.identifier.key() {
+            record.identifier = compared;
+        }
         self.complete(&mut record)?;
         let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
         let expect = Expect::At { version: standing.row.version, leaf: standing.row.leaf };
