@@ -295,6 +295,37 @@ async fn atomic_imports_run_one_at_a_time_and_hold_no_other_up() {
     }
 }
 
+/// An upload may take longer than the job that it repeats.
+#[tokio::test]
+async fn a_repeated_upload_hears_how_its_job_stands_when_the_upload_has_ended() {
+    let world = World::with(&[("import.jobs", "1")]).await;
+    let (_, pipe) = import_from_a_pipe(&world, false).await;
+    let send = |body: Body| {
+        let ask = world.ask(Method::POST, "/v1/imports").signed().header("idempotency-key", "slow");
+        ask.typed(NDJSON, body).send()
+    };
+    let row = "{\"identifier\":\"88.999.1/x\",\"values\":[]}\n";
+    let first = send(Body::from(row)).await;
+    assert_eq!(first.json()["state"], "running", "it waits for its turn");
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (ended, ends) = tokio::sync::oneshot::channel::<()>();
+    let slow = stream::once(async move {
+        begun.send(()).unwrap();
+        ends.await.unwrap();
+        Ok::<_, std::io::Error>(Bytes::from(row))
+    });
+    let job = async {
+        begins.await.unwrap();
+        std::fs::write(pipe, "").unwrap();
+        world.ended(first.header("location")).await;
+        ended.send(()).unwrap();
+    };
+    let (second, ()) = tokio::join!(send(Body::from_stream(slow)), job);
+    assert_eq!(second.header("location"), first.header("location"));
+    let told = second.json();
+    assert_eq!((&told["state"], &told["rows"]["registered"]), (&json!("done"), &json!(1)), "{told}");
+}
+
 /// A disk that stalls, here a pipe that nobody empties, holds up the job that writes there and who reads its errors.
 #[tokio::test]
 async fn an_error_file_that_cannot_be_written_on_holds_up_no_counter_and_no_upload() {
@@ -500,5 +531,5 @@ async fn one_upload_at_a_time_has_an_idempotency_key() {
     let Begun::Upload(upload) = begin().await.unwrap() else { panic!("what came to nothing is known") };
     let view = world.node.services.start_import(*upload).await.unwrap();
     let Begun::Known(repeat) = begin().await.unwrap() else { panic!("it would run twice") };
-    assert_eq!(repeat.end().unwrap().id, view.id);
+    assert_eq!(world.node.services.repeated_import(*repeat).unwrap().id, view.id);
 }
