@@ -1,7 +1,8 @@
 //! `mingpai export`: all records, or those of a prefix, as NDJSON that `import` takes.
 //!
 //! Read page by page: a page that breaks off is asked for again by its cursor, so no record is missing or there twice. Not a
-//! snapshot: what changes meanwhile appears as it is when its page is read.
+//! snapshot: what changes meanwhile appears as it is when its page is read. A record that the node cannot read is left out,
+//! named and counted.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use clap::Args;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::client::{Client, ClientError, ServerArguments, encode};
@@ -20,6 +22,8 @@ use super::progress::{Progress, Unit};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
 
+/// Of the records that could not be read so many are named; all are counted.
+const NAMED_DAMAGED: u64 = 100;
 /// Records a page; halved where a page is larger than the limit below.
 const PAGE_RECORDS: usize = 500;
 const PAGE_LIMIT_BYTES: usize = 64 << 20;
@@ -51,6 +55,21 @@ struct Page {
     next_cursor: Option<String>,
 }
 
+/// What stands in the place of a record that the node cannot read.
+#[derive(Deserialize)]
+struct Damaged {
+    identifier: String,
+    #[serde(rename = "problem")]
+    _problem: IgnoredAny,
+}
+
+/// How many records a node gave, and how many it could not read.
+#[derive(Default)]
+struct Counted {
+    written: u64,
+    damaged: u64,
+}
+
 impl Export {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let token = self.token.token(screen)?;
@@ -60,15 +79,24 @@ impl Export {
         let client =
             Client::new(self.server.clone(), token.as_ref(), screen)?.with_patience(Duration::from_secs(self.patience));
         let mut sink = Sink::open(self.output.as_deref())?;
-        let written = self.write_all(&client, &mut sink, screen).await?;
+        let Counted { written, damaged } = self.write_all(&client, &mut sink, screen).await?;
         sink.finish()?;
         screen.note(format!("已导出 {written} 条记录"), format!("{written} records exported"));
-        Ok(Verdict::Yes)
+        if damaged == 0 {
+            return Ok(Verdict::Yes);
+        }
+        screen.note(
+            format!("节点磁盘上已损坏而未导出：{damaged} 条；请由备份放回日志段（见节点日志），再次导出"),
+            format!(
+                "damaged on the node's disk and left out: {damaged}; put the journal segments that its log names back from a backup and export again"
+            ),
+        );
+        Ok(Verdict::No)
     }
 
-    async fn write_all(&self, client: &Client, sink: &mut Sink, screen: Screen) -> Result<u64, CliError> {
+    async fn write_all(&self, client: &Client, sink: &mut Sink, screen: Screen) -> Result<Counted, CliError> {
         let mut progress = Progress::begin(screen, Unit::Records, None, "导出", "exporting");
-        let mut written = 0;
+        let mut counted = Counted::default();
         let mut limit = PAGE_RECORDS;
         let mut cursor: Option<String> = None;
         loop {
@@ -81,10 +109,20 @@ impl Export {
                 other => other?,
             };
             for record in &page.records {
-                sink.write_record(record)?;
+                match damaged(record) {
+                    None => {
+                        sink.write_record(record)?;
+                        counted.written += 1;
+                    }
+                    Some(name) => {
+                        counted.damaged += 1;
+                        if counted.damaged <= NAMED_DAMAGED {
+                            screen.note(format!("已损坏：{name}"), format!("damaged: {name}"));
+                        }
+                    }
+                }
             }
-            written += page.records.len() as u64;
-            progress.update(written, 0, "");
+            progress.update(counted.written, 0, "");
             match page.next_cursor {
                 None => break,
                 // A cursor that does not move would be read for ever.
@@ -96,7 +134,7 @@ impl Export {
             }
         }
         progress.end();
-        Ok(written)
+        Ok(counted)
     }
 
     fn page_path(&self, limit: usize, cursor: Option<&str>) -> String {
@@ -108,6 +146,14 @@ impl Export {
         }
         path
     }
+}
+
+/// The name in the place of a record that the node cannot read.
+fn damaged(record: &RawValue) -> Option<String> {
+    // Nearly all records are told by this alone.
+    let text = record.get();
+    let found = text.contains("\"problem\"").then(|| serde_json::from_str::<Damaged>(text).ok()).flatten();
+    found.map(|damaged| damaged.identifier)
 }
 
 /// Where records go.

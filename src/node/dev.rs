@@ -39,7 +39,7 @@ pub async fn load_demonstration(services: &Arc<Services>) -> Result<JobView, Ser
     let start = StartImport { on_conflict: OnConflict::Skip, ..StartImport::default() };
     let asked = Permitted::bypassing_the_guard("demonstration", start);
     let mut view = match services.begin_import(asked).await? {
-        Begun::Known(repeat) => repeat.end()?,
+        Begun::Known(repeat) => services.repeated_import(*repeat)?,
         Begun::Upload(mut upload) => {
             upload.write(&Bytes::from_static(RECORDS.as_bytes())).await?;
             services.start_import(*upload).await?

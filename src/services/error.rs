@@ -204,10 +204,11 @@ fn refused(refusal: &Refusal) -> Text {
 }
 
 impl ServiceError {
-    /// A read of one record failed: whether its bytes are wrong, or the node is.
+    /// A read of one record failed: whether its bytes are wrong, or the node is. A statement that does not read, or is blank
+    /// though nobody erased it, concerns that record alone too.
     pub(super) fn of_reading(identifier: &str, error: ApplyError) -> ServiceError {
         match error {
-            ApplyError::Journal(JournalError::Unreadable { .. }) => {
+            ApplyError::Journal(JournalError::Unreadable { .. }) | ApplyError::Statement { .. } => {
                 ServiceError::RecordDamaged { identifier: identifier.to_owned(), cause: error.to_string() }
             }
             other => other.into(),

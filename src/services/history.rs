@@ -102,11 +102,13 @@ impl Services {
     /// The version that a frame states; `None` once it is erased.
     pub(super) fn version_at(
         &self,
+        standing: &Standing,
         frame: &Frame,
         location: Location,
         index: u64,
     ) -> Result<Option<Standing>, ServiceError> {
-        let Some(record) = self.store.record_of(frame)? else {
+        let unread = |error| ServiceError::of_reading(standing.record.identifier.spelling(), error);
+        let Some(record) = self.store.record_of(frame).map_err(unread)? else {
             return Ok(None);
         };
         let row = RecordRow {

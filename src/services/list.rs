@@ -41,8 +41,9 @@ impl Asks for ReadRecord {
 /// Records in the order of their keys.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// At most as many as asked for; fewer where tombstones stand between.
-    pub records: Vec<(CanonicalKey, Record)>,
+    /// At most as many as asked for; fewer where tombstones stand between. One that cannot be read has its place, with
+    /// [`ServiceError::RecordDamaged`]: it ends no list, and is missing from none unseen.
+    pub records: Vec<(CanonicalKey, Result<Record, ServiceError>)>,
     /// Ask on after this key; `None`: this was the last page.
     pub next: Option<CanonicalKey>,
 }
@@ -69,10 +70,12 @@ impl Services {
             }
             let row = RecordRow::decode(&row)
                 .ok_or_else(|| ServiceError::Internal(format!("the row of {key} does not read")))?;
-            let record = self.store.record(&row)?;
             last = Some(key.clone());
-            if !record.is_tombstone() {
-                page.records.push((key, seen_by(asked.principal(), record)));
+            match self.store.record(&row).map_err(|error| ServiceError::of_reading(key.as_str(), error)) {
+                Ok(record) if record.is_tombstone() => {}
+                Ok(record) => page.records.push((key, Ok(seen_by(asked.principal(), record)))),
+                Err(damaged @ ServiceError::RecordDamaged { .. }) => page.records.push((key, Err(damaged))),
+                Err(error) => return Err(error),
             }
         }
         page.next = last.filter(|_| full);

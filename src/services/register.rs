@@ -84,7 +84,8 @@ impl Services {
         let (principal, request) = asked.into_parts();
         let identifier = self.identifier(&request.identifier)?;
         self.policy(&identifier)?;
-        let _running = match self.first_time(&principal.id, request.idempotency.as_ref())? {
+        let about = request.identifier.as_str();
+        let _running = match self.first_time(&principal.id, request.idempotency.as_ref(), about)? {
             FirstTime::Yes(running) => running,
             FirstTime::No(registered) => return Ok(registered),
         };
@@ -92,7 +93,9 @@ impl Services {
             let decided = match self.decide(&identifier, &request.change, &request.precondition) {
                 Ok(decided) => decided,
                 // What is in the way may be this very request, sent before by a client that went away.
-                Err(error) => return self.done_before(&principal.id, request.idempotency.as_ref())?.ok_or(error),
+                Err(error) => {
+                    return self.done_before(&principal.id, request.idempotency.as_ref(), about)?.ok_or(error);
+                }
             };
             let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
             match self.commit_one(proposal).await? {
@@ -106,7 +109,9 @@ impl Services {
     /// Registers a record under a new suffix.
     pub async fn mint(&self, asked: Permitted<Mint>) -> Result<Registered, ServiceError> {
         let (principal, request) = asked.into_parts();
-        let _running = match self.first_time(&principal.id, request.idempotency.as_ref())? {
+        // What a repeated request has minted is in the entry alone.
+        let about = request.idempotency.as_ref().map_or("", |idempotency| idempotency.key.as_str());
+        let _running = match self.first_time(&principal.id, request.idempotency.as_ref(), about)? {
             FirstTime::Yes(running) => running,
             FirstTime::No(registered) => return Ok(registered),
         };
@@ -133,7 +138,7 @@ impl Services {
             return Err(ServiceError::IdempotencyRunning);
         }
         let row = self.store.request(principal, key, Timestamp::now().as_seconds())?;
-        row.map_or(Err(ServiceError::UnknownRequest), |row| self.repeated(&row))
+        row.map_or(Err(ServiceError::UnknownRequest), |row| self.repeated(&row, key))
     }
 
     fn minted(&self, prefix: &str) -> Result<Identifier, ServiceError> {
@@ -191,6 +196,11 @@ impl Services {
         let (from, to) = (standing.record.status, record.status);
         if !from.may_become(to) {
             return Err(ServiceError::StatusStep { from, to });
+        }
+        // Where the key is one either way, the policy may have changed since: the entry says how names compare from now on.
+        let compared = self.identifier(record.identifier.spelling())?;
+        if compared.key() == record.identifier.key() {
+            record.identifier = compared;
         }
         self.complete(&mut record)?;
         let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
@@ -261,7 +271,7 @@ impl Services {
             Some(Outcome::Committed(done)) => Ok(Attempt::Done(registered(record, effect, &done))),
             Some(Outcome::Moved(_)) => Ok(Attempt::Moved),
             Some(Outcome::AliasTaken { alias, .. }) => Err(ServiceError::AliasTaken { alias }),
-            Some(Outcome::Repeated(row)) => self.repeated(&row).map(Attempt::Done),
+            Some(Outcome::Repeated(row)) => self.repeated(&row, record.identifier.spelling()).map(Attempt::Done),
             Some(Outcome::Exists) => Err(ServiceError::IdempotencyRunning),
             Some(Outcome::Erased) => Err(ServiceError::Gone { identifier: record.identifier.spelling().to_owned() }),
             Some(Outcome::Damaged(cause)) => {
@@ -276,7 +286,12 @@ impl Services {
     }
 
     /// Whether this request is new; holds its key while it runs.
-    fn first_time(&self, principal: &str, idempotency: Option<&Idempotency>) -> Result<FirstTime<'_>, ServiceError> {
+    fn first_time(
+        &self,
+        principal: &str,
+        idempotency: Option<&Idempotency>,
+        about: &str,
+    ) -> Result<FirstTime<'_>, ServiceError> {
         let Some(idempotency) = idempotency else {
             return Ok(FirstTime::Yes(None));
         };
@@ -285,7 +300,7 @@ impl Services {
             return Err(ServiceError::IdempotencyRunning);
         }
         let running = Running { services: self, name };
-        let done = self.done_before(principal, Some(idempotency))?;
+        let done = self.done_before(principal, Some(idempotency), about)?;
         Ok(done.map_or(FirstTime::Yes(Some(running)), FirstTime::No))
     }
 
@@ -294,20 +309,23 @@ impl Services {
         &self,
         principal: &str,
         idempotency: Option<&Idempotency>,
+        about: &str,
     ) -> Result<Option<Registered>, ServiceError> {
         let Some(idempotency) = idempotency else {
             return Ok(None);
         };
         match self.store.request(principal, &idempotency.key, Timestamp::now().as_seconds())? {
             None => Ok(None),
-            Some(row) if row.request == idempotency.request => self.repeated(&row).map(Some),
+            Some(row) if row.request == idempotency.request => self.repeated(&row, about).map(Some),
             Some(_) => Err(ServiceError::IdempotencyMismatch),
         }
     }
 
-    fn repeated(&self, row: &RequestRow) -> Result<Registered, ServiceError> {
-        let frame = self.store.frame(row.location)?;
-        let record = self.store.record_of(&frame)?;
+    /// The first answer again. `about`: what a failure names, the identifier or, where that is not known, the key.
+    fn repeated(&self, row: &RequestRow, about: &str) -> Result<Registered, ServiceError> {
+        let unread = |error| ServiceError::of_reading(about, error);
+        let frame = self.store.frame(row.location).map_err(|error| unread(error.into()))?;
+        let record = self.store.record_of(&frame).map_err(unread)?;
         Ok(Registered {
             identifier: record.map(|record| record.identifier.spelling().to_owned()),
             version: row.version,

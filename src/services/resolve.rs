@@ -10,6 +10,7 @@ use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
 use crate::sign::entry;
 use crate::store::cache::{Answer, ViewClass};
+use crate::store::journal::{Frame, Location};
 
 /// A question about one name.
 #[derive(Clone, Debug, Default)]
@@ -107,11 +108,11 @@ impl Services {
             return Err(none());
         }
         // Many versions may lie between: each is read once, and only the one that is wanted is decoded.
-        let mut meta = self.store.frame(standing.row.location)?.meta;
+        let mut meta = self.frame_of(&standing, standing.row.location)?.meta;
         while let Some(location) = meta.previous {
-            let frame = self.store.frame(location)?;
+            let frame = self.frame_of(&standing, location)?;
             if fits(frame.meta.version, frame.meta.time) {
-                return self.version_at(&frame, location, meta.previous_index)?.ok_or_else(none);
+                return self.version_at(&standing, &frame, location, meta.previous_index)?.ok_or_else(none);
             }
             meta = frame.meta;
         }
@@ -120,7 +121,7 @@ impl Services {
 
     /// The signed entry with what the public may see.
     fn presented(&self, standing: &Standing) -> Result<String, ServiceError> {
-        let frame = self.store.frame(standing.row.location)?;
+        let frame = self.frame_of(standing, standing.row.location)?;
         let gone = || ServiceError::Gone { identifier: standing.record.identifier.spelling().to_owned() };
         let disclosures = frame.disclosures.ok_or_else(gone)?;
         let text = |bytes: Vec<u8>| {
@@ -128,6 +129,12 @@ impl Services {
         };
         entry::present(&text(frame.statement)?, &text(disclosures)?, public)
             .map_err(|cause| ServiceError::Internal(cause.to_owned()))
+    }
+
+    /// A frame of this record.
+    fn frame_of(&self, standing: &Standing, location: Location) -> Result<Frame, ServiceError> {
+        let unread = |error| ServiceError::of_reading(standing.record.identifier.spelling(), error);
+        self.store.frame(location).map_err(|error| unread(error.into()))
     }
 
     fn visible(&self, standing: Standing, entry: Option<String>) -> Resolution {

@@ -5,6 +5,9 @@
 //! sid_key = HMAC-SHA-256(the prefix's secret, canonical identifier): whoever is shown `sub` and `sid_key` can check that
 //! the entry is about this identifier; nobody else can enumerate. A prefix with an open log has `sub`, `state` and
 //! `registrant` in clear.
+//!
+//! Whether cases tell names apart follows from `sid`, except where the suffix is spelled in lower case: both ways of
+//! comparing give that one key. There `case` says it, beside `sub`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -16,8 +19,9 @@ use super::jws::{self, ENTRY_TYPE};
 use super::keys::SigningKey;
 use super::sd_jwt::{self, Disclosure, HideError, Hider};
 use crate::model::identifier::{CanonicalKey, Identifier};
-use crate::model::prefix::{LogMode, Prefixes};
+use crate::model::prefix::{LogMode, Prefixes, SuffixCase};
 use crate::model::record::{Record, Status};
+use crate::model::scheme::Scheme;
 use crate::model::time::Timestamp;
 use crate::model::value::{Value, Visibility};
 use crate::store::rows::LeafHash;
@@ -53,6 +57,8 @@ pub struct Payload {
     pub sd: Vec<String>,
     #[serde(rename = "_sd_alg")]
     pub sd_alg: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<SuffixCase>,
     pub iat: i64,
     pub iss: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,6 +131,7 @@ impl Signer<'_> {
         let payload = Payload {
             sd,
             sd_alg: "sha-256".to_owned(),
+            case: said_case(&record.identifier).filter(|_| open),
             iat: record.updated.as_seconds(),
             iss: self.issuer.to_owned(),
             prev: prev.map(|leaf| BASE64URL.encode(leaf)),
@@ -147,6 +154,9 @@ fn hide(record: &Record, sid_key: &[u8], open: bool) -> Result<Hider, serde_json
     hider.hide("sid_key", &BASE64URL.encode(sid_key))?;
     if !open {
         hider.hide("sub", &record.identifier.spelling())?;
+        if let Some(case) = said_case(&record.identifier) {
+            hider.hide("case", &case)?;
+        }
         hider.hide("state", &record.status)?;
         if let Some(registrant) = &record.registrant {
             hider.hide("registrant", registrant)?;
@@ -165,6 +175,16 @@ fn hide(record: &Record, sid_key: &[u8], open: bool) -> Result<Hider, serde_json
         hider.hide(format!("value/{}", value.index), value)?;
     }
     Ok(hider)
+}
+
+/// How the suffix compares, where the `sid` leaves that open: spelled in lower case it has one key either way.
+fn said_case(identifier: &Identifier) -> Option<SuffixCase> {
+    let suffix = identifier.suffix();
+    let is_open = matches!(identifier.scheme(), Scheme::Vaa | Scheme::Handle)
+        && suffix.bytes().any(|byte| byte.is_ascii_lowercase())
+        && !suffix.bytes().any(|byte| byte.is_ascii_uppercase());
+    let case = if identifier.is_case_sensitive() { SuffixCase::Sensitive } else { SuffixCase::Insensitive };
+    is_open.then_some(case)
 }
 
 /// Joins disclosures as they stand in the journal.
@@ -215,15 +235,14 @@ pub fn read(
 ) -> Result<Record, String> {
     let payload: Payload = serde_json::from_slice(&jws::payload_of(statement)?).map_err(|error| error.to_string())?;
     let disclosures = std::str::from_utf8(disclosures).map_err(|_| "the disclosures are not text".to_owned())?;
-    let mut claims =
-        Claims { sub: payload.sub, state: payload.state, registrant: payload.registrant, ..Claims::default() };
+    let mut claims = Claims::in_clear(&payload);
     for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
         let (name, value) = sd_jwt::open(encoded)?;
         claims.take(&name, value).map_err(|error| format!("{name}: {error}"))?;
     }
-    let sub = claims.sub.ok_or("no identifier is disclosed")?;
-    let identifier = Identifier::parse(&sub).map_err(|error| error.to_string())?;
-    let identifier = as_signed(identifier, claims.sid_key.as_deref(), &payload.sid, prefixes);
+    let sub = claims.sub.as_deref().ok_or("no identifier is disclosed")?;
+    let identifier = Identifier::parse(sub).map_err(|error| error.to_string())?;
+    let identifier = as_signed(identifier, &claims, &payload.sid, prefixes);
     Ok(Record {
         identifier,
         version: payload.ver,
@@ -238,25 +257,28 @@ pub fn read(
     })
 }
 
-/// The identifier with the key that it was registered under, which the `sid` tells.
+/// The identifier as it was registered: how it compares is said, or the `sid` tells.
 ///
 /// Not what the prefix's policy says today: a policy that has changed since would give two records one key, and a store
-/// made anew would lose one of them.
-fn as_signed(identifier: Identifier, sid_key: Option<&str>, sid: &str, prefixes: &Prefixes) -> Identifier {
-    let sid_key = sid_key.and_then(|text| BASE64URL.decode(text).ok()).unwrap_or_default();
-    let fits = |candidate: &Identifier| BASE64URL.encode(sid_of(&sid_key, candidate.key())) == sid;
-    let likely = prefixes.keyed(identifier.clone());
-    if fits(&likely) {
+/// made anew would lose one of them. It tells only of an entry from before `case` was signed, and only where the key is one
+/// either way.
+fn as_signed(identifier: Identifier, claims: &Claims, sid: &str, prefixes: &Prefixes) -> Identifier {
+    let readings = claims.readings(&identifier);
+    if let [said] = readings.as_slice() {
+        return said.clone();
+    }
+    let likely = prefixes.keyed(identifier);
+    if claims.belongs(&likely, sid) {
         return likely;
     }
-    let exact = identifier.clone().with_case_sensitive_suffix();
-    [identifier, exact].into_iter().find(fits).unwrap_or(likely)
+    readings.into_iter().find(|reading| claims.belongs(reading, sid)).unwrap_or(likely)
 }
 
 /// The disclosed claims of an entry.
 #[derive(Default)]
 pub struct Claims {
     pub sub: Option<String>,
+    pub case: Option<SuffixCase>,
     pub sid_key: Option<String>,
     pub state: Option<Status>,
     pub template: Option<String>,
@@ -268,10 +290,38 @@ pub struct Claims {
 }
 
 impl Claims {
+    /// What a payload says without a disclosure.
+    pub fn in_clear(payload: &Payload) -> Claims {
+        Claims {
+            sub: payload.sub.clone(),
+            case: payload.case,
+            state: payload.state,
+            registrant: payload.registrant.clone(),
+            ..Claims::default()
+        }
+    }
+
+    /// The ways in which the identifier may compare: the one that is said, or both.
+    pub fn readings(&self, identifier: &Identifier) -> Vec<Identifier> {
+        let exact = identifier.clone().with_case_sensitive_suffix();
+        match self.case {
+            Some(SuffixCase::Insensitive) => vec![identifier.clone()],
+            Some(SuffixCase::Sensitive) => vec![exact],
+            None => vec![identifier.clone(), exact],
+        }
+    }
+
+    /// Whether a `sid` is this identifier's, by the key that blinds it.
+    pub fn belongs(&self, identifier: &Identifier, sid: &str) -> bool {
+        let sid_key = self.sid_key.as_deref().and_then(|text| BASE64URL.decode(text).ok()).unwrap_or_default();
+        BASE64URL.encode(sid_of(&sid_key, identifier.key())) == sid
+    }
+
     /// Takes one disclosure in; a name that is not known is an error, for it would be dropped unseen.
     pub fn take(&mut self, name: &str, value: Json) -> Result<(), serde_json::Error> {
         match name {
             "sub" => self.sub = serde_json::from_value(value)?,
+            "case" => self.case = Some(serde_json::from_value(value)?),
             "sid_key" => self.sid_key = serde_json::from_value(value)?,
             "state" => self.state = serde_json::from_value(value)?,
             "template" => self.template = serde_json::from_value(value)?,

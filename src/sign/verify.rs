@@ -6,10 +6,7 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-
-use super::entry::{Claims, Payload, sid_of};
+use super::entry::{Claims, Payload};
 use super::jws::{ENTRY_TYPE, Parsed};
 use super::keys::PublicJwk;
 use super::sd_jwt;
@@ -177,19 +174,14 @@ fn check_signature(report: &mut Report, parsed: &Parsed<'_>, known: Known<'_>) {
 }
 
 fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str]) -> Option<Claims> {
-    let mut claims = Claims {
-        sub: payload.sub.clone(),
-        state: payload.state,
-        registrant: payload.registrant.clone(),
-        ..Claims::default()
-    };
+    let mut claims = Claims::in_clear(payload);
     let mut names = std::collections::HashSet::new();
     for encoded in disclosures {
         let taken = if payload.sd.binary_search(&sd_jwt::digest_of(encoded)).is_err() {
             Err("a disclosure is not among the signed digests".to_owned())
         } else {
             sd_jwt::open(encoded).map_err(str::to_owned).and_then(|(name, value)| {
-                let in_clear = matches!(name.as_str(), "sub") && payload.sub.is_some();
+                let in_clear = matches!(name.as_str(), "sub" | "case") && payload.sub.is_some();
                 if in_clear || !names.insert(name.clone()) {
                     return Err(format!("the claim {name} is there twice"));
                 }
@@ -212,7 +204,7 @@ fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str
 }
 
 fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, known: Known<'_>) {
-    let (Some(sub), Some(sid_key)) = (&claims.sub, &claims.sid_key) else {
+    let (Some(sub), Some(_)) = (&claims.sub, &claims.sid_key) else {
         report.add(
             "identifier",
             Finding::Unknown,
@@ -225,14 +217,11 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
         report.add("identifier", Finding::Fail, "披露的标识不合规则", "the disclosed identifier breaks the rules");
         return;
     };
-    // A prefix may tell capitals apart: either reading may be the registered one, and only one fits the sid.
-    let exact = identifier.clone().with_case_sensitive_suffix();
-    let sid_key = BASE64URL.decode(sid_key).unwrap_or_default();
-    let belongs = |candidate: &Identifier| BASE64URL.encode(sid_of(&sid_key, candidate.key())) == payload.sid;
-    let bound = [&identifier, &exact].into_iter().find(|candidate| belongs(candidate));
+    let mut bound = claims.readings(&identifier);
+    bound.retain(|reading| claims.belongs(reading, &payload.sid));
     report.pass_or_fail(
         "identifier",
-        bound.is_some(),
+        !bound.is_empty(),
         ["条目属于所披露的标识", "条目的盲化标识与所披露的标识不符"],
         [
             "the entry belongs to the disclosed identifier",
@@ -240,27 +229,37 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
         ],
     );
     if let Some(asked) = known.identifier {
-        let same = Identifier::parse(asked).is_ok_and(|asked| {
-            let names = [asked.clone().with_case_sensitive_suffix(), asked];
-            names.iter().any(|name| {
-                bound.is_some_and(|bound| bound.key() == name.key())
-                    || claims.aliases.iter().any(|alias| {
-                        // In lower case both readings of a name have one key, so which of them it is counts too.
-                        let alias = alias.identifier();
-                        alias.key() == name.key() && alias.is_case_sensitive() == name.is_case_sensitive()
-                    })
-            })
-        });
-        report.pass_or_fail(
-            "asked",
-            same,
-            ["就是所询问的标识（或其别名）", "不是所询问的标识"],
-            [
-                "it is about the identifier asked for (or an alias of it)",
-                "it is about another identifier than asked for",
-            ],
-        );
+        check_asked(report, asked, &bound, claims);
     }
+}
+
+/// Whether the entry is about the name asked for. `bound`: the readings of its identifier that the `sid` fits; both fit a
+/// suffix in lower case whose `case` is not shown, or was not signed yet.
+fn check_asked(report: &mut Report, asked: &str, bound: &[Identifier], claims: &Claims) {
+    let asked = Identifier::parse(asked).ok();
+    let asked: Vec<Identifier> =
+        asked.into_iter().flat_map(|name| [name.clone().with_case_sensitive_suffix(), name]).collect();
+    // In lower case both readings of a name have one key, so which of them it is counts too.
+    let is_asked = |own: &Identifier| {
+        asked.iter().any(|name| own.key() == name.key() && own.is_case_sensitive() == name.is_case_sensitive())
+    };
+    let fitting = bound.iter().filter(|own| is_asked(own)).count();
+    let is_alias = claims.aliases.iter().any(|alias| is_asked(alias.identifier()));
+    if fitting > 0 && fitting < bound.len() && !is_alias {
+        report.add(
+            "asked",
+            Finding::Unknown,
+            "与所询问的标识只有大小写不同，条目没有披露大小写是否算作不同的标识",
+            "it differs from the identifier asked for in case only, and the entry does not show whether case tells names apart",
+        );
+        return;
+    }
+    report.pass_or_fail(
+        "asked",
+        fitting > 0 || is_alias,
+        ["就是所询问的标识（或其别名）", "不是所询问的标识"],
+        ["it is about the identifier asked for (or an alias of it)", "it is about another identifier than asked for"],
+    );
 }
 
 /// Whether the readable part of an answer says what its entry says.

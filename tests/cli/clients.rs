@@ -67,6 +67,24 @@ fn an_export_that_fails_leaves_the_file_of_before() {
 }
 
 #[test]
+fn an_export_leaves_out_what_the_node_cannot_read_and_says_no() {
+    let folder = folder_with_token();
+    let damaged = json!({"identifier": "88.999.1/b", "problem": {"code": "record_damaged", "status": 500}});
+    let mut quoting = record("C");
+    quoting["template"] = "\"problem\"".into();
+    quoting["values"][0]["type"] = "problem".into();
+    let node = PaperNode::start(move |_| {
+        Reply::Json(200, json!({"records": [record("A"), damaged.clone(), quoting.clone()]}))
+    });
+    let url = node.url();
+    let ended = mingpai(folder.path(), ["export", "--server", &url, "--token-file", "token", "-o", "out"]).expect(1);
+    assert_eq!(names(&std::fs::read_to_string(folder.path().join("out")).unwrap()), ["A", "C"]);
+    for said in ["damaged: 88.999.1/b", "2 records exported", "left out: 1;"] {
+        assert!(ended.err.contains(said), "{}", ended.err);
+    }
+}
+
+#[test]
 fn a_cursor_that_leads_to_itself_is_not_followed_for_ever() {
     let folder = folder_with_token();
     let node = PaperNode::start(|_| Reply::Json(200, json!({"records": [], "next_cursor": "c1"})));

@@ -28,6 +28,10 @@ struct Made {
 }
 
 fn make() -> Made {
+    make_of(Identifier::parse(NAME).unwrap(), LogMode::Blinded)
+}
+
+fn make_of(identifier: Identifier, log: LogMode) -> Made {
     let folder = tempfile::tempdir().unwrap();
     let keys = KeyFolder::open(&folder.path().join("keys"), 1).unwrap();
     let key = keys.all(KeyUse::Entry)[0];
@@ -35,9 +39,9 @@ fn make() -> Made {
     let draft = json!({"registrant": "示范企业", "values": [
         {"index": 2000, "type": "名称", "data": "螺栓"},
         {"index": 2001, "type": "成本", "data": "12.50", "visibility": "owner"}]});
-    let record = Record::first(Identifier::parse(NAME).unwrap(), Draft::from_json(&draft, now).unwrap(), now);
+    let record = Record::first(identifier, Draft::from_json(&draft, now).unwrap(), now);
     let blinding = Blinding::new(*keys.secret());
-    let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, LogMode::Blinded, None).unwrap();
+    let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, log, None).unwrap();
     let disclosures = join(&entry.disclosures);
     let with_hidden =
         present(&entry.statement, &disclosures, |v| v == mingpai::model::value::Visibility::Public).unwrap();
@@ -120,6 +124,51 @@ fn another_identifier_another_issuer_and_an_altered_answer_are_a_no() {
         let base = ["verify", "--jwks", "jwks.json"];
         mingpai(made.path(), base.iter().chain(&arguments)).expect(1);
     }
+}
+
+#[test]
+fn a_name_that_differs_in_case_is_another_one_where_the_prefix_tells_cases_apart() {
+    let (asked, shouted) = ("88.999.1/abc-1", "88.999.1/ABC-1");
+    let plain = Identifier::parse(asked).unwrap();
+    let exact = plain.clone().with_case_sensitive_suffix();
+    for (log, identifier, code) in [
+        (LogMode::Blinded, &plain, 0),
+        (LogMode::Blinded, &exact, 1),
+        (LogMode::Open, &plain, 0),
+        (LogMode::Open, &exact, 1),
+    ] {
+        let made = make_of(identifier.clone(), log);
+        made.write("whole", &made.whole);
+        made.write("answer", &made.answer.to_string());
+        for file in ["whole", "answer"] {
+            let base = ["verify", file, "--jwks", "jwks.json", "--identifier"];
+            mingpai(made.path(), base.iter().chain(&[asked])).expect(0);
+            let ended = mingpai(made.path(), base.iter().chain(&[shouted]));
+            assert_eq!(ended.code, code, "{log:?}, {identifier:?}: {}", ended.out);
+        }
+    }
+}
+
+/// So it is with entries from before the case was signed.
+#[test]
+fn where_no_case_is_disclosed_a_name_that_differs_in_case_cannot_be_told() {
+    let plain = Identifier::parse("88.999.1/abc-1").unwrap();
+    for identifier in [plain.clone(), plain.with_case_sensitive_suffix()] {
+        let made = make_of(identifier, LogMode::Blinded);
+        let parts = made.whole.split('~').filter(|part| disclosed_name(part).as_deref() != Some("case"));
+        let silent = parts.collect::<Vec<_>>().join("~");
+        assert_ne!(silent, made.whole);
+        made.write("silent", &silent);
+        for (name, code) in [("88.999.1/abc-1", 0), ("88.999.1/ABC-1", 2), ("88.999.1/ABC-2", 1)] {
+            let base = ["verify", "silent", "--jwks", "jwks.json", "--identifier", name];
+            assert_eq!(mingpai(made.path(), base).code, code, "{name}");
+        }
+    }
+}
+
+/// The name of the claim, if this part of an entry is a disclosure.
+fn disclosed_name(part: &str) -> Option<String> {
+    mingpai::sign::sd_jwt::open(part).ok().map(|(name, _)| name)
 }
 
 #[test]

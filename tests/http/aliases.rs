@@ -64,6 +64,28 @@ async fn an_alias_that_was_signed_without_a_word_of_its_case_keeps_its_key() {
 }
 
 #[tokio::test]
+async fn an_entry_says_whether_cases_tell_its_identifier_apart() {
+    let mut world = World::configured(INSENSITIVE).await;
+    world.register("88.999.2/abc", &json!({})).await;
+    let keys = [world.node.services.signing_key()];
+    for (policy, finding) in [(INSENSITIVE, Finding::Pass), (SENSITIVE, Finding::Fail), (INSENSITIVE, Finding::Pass)] {
+        world = world.restarted(policy).await;
+        // From the first change on the entry says what the policy is by then.
+        world.change(Method::PATCH, "88.999.2/abc", &json!({"template": "t"})).await;
+        let answer = world.get("/v1/resolve/88.999.2/abc?entry=1").send().await;
+        for (asked, finding) in [("abc", Finding::Pass), ("ABC", finding)] {
+            let asked = format!("88.999.2/{asked}");
+            let known = Known { keys: &keys, identifier: Some(&asked), issuer: None };
+            assert_eq!(verify_document(&answer.body, known).verdict(), finding, "{policy}: {asked}");
+        }
+        let statement = answer.json()["entry"].as_str().unwrap().split('~').next().unwrap().to_owned();
+        let payload = mingpai::sign::jws::payload_of(statement.as_bytes()).unwrap();
+        let payload: Json = serde_json::from_slice(&payload).unwrap();
+        assert_eq!((payload.get("case"), payload.get("sub")), (None, None), "the public statement says nothing of it");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_says_that_cases_tell_an_alias_apart_and_an_import_takes_it() {
     let world = World::configured(SENSITIVE).await;
     world.register("88.999.1/a", &json!({"aliases": [alias("88.999.2/Ab"), alias("88.999.2/low")]})).await;

@@ -1,6 +1,7 @@
 //! Imports over HTTP: uploads, jobs, error files.
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use mingpai::model::permitted::Permitted;
 use mingpai::model::time::Timestamp;
 use mingpai::node::housekeeping::keep_house;
 use mingpai::services::ServiceError;
-use mingpai::services::import::{Begun, OldImports, StartImport};
+use mingpai::services::import::{Begun, OldImports, ReadJob, StartImport, Upload};
 use rustix::fs::{FileType, Mode, OFlags};
 use serde_json::{Value as Json, json};
 
@@ -39,20 +40,28 @@ fn mapping() -> String {
 
 /// Begins an import whose job reads its rows from a pipe: it stands still where it opens it, until the test does.
 async fn import_from_a_pipe(world: &World, atomic: bool) -> (String, PathBuf) {
+    let (upload, pipe) = upload_into_a_pipe(world, StartImport { atomic, ..StartImport::default() }).await;
+    let view = world.node.services.start_import(upload).await.unwrap();
+    (format!("/v1/imports/{}", view.id), pipe)
+}
+
+async fn upload_into_a_pipe(world: &World, start: StartImport) -> (Upload, PathBuf) {
     let services = &world.node.services;
     let folder = &services.settings.imports_folder;
     let names = || std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
     let before: Vec<PathBuf> = names().collect();
-    let start = StartImport { atomic, ..StartImport::default() };
     let Begun::Upload(upload) = services.begin_import(Permitted::bypassing_the_guard("test", start)).await.unwrap()
     else {
         panic!("known already")
     };
     let pipe = names().find(|path| !before.contains(path)).unwrap().join("input");
     std::fs::remove_file(&pipe).unwrap();
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let view = services.start_import(*upload).await.unwrap();
-    (format!("/v1/imports/{}", view.id), pipe)
+    make_pipe(&pipe);
+    (*upload, pipe)
+}
+
+fn make_pipe(path: &Path) {
+    rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
 }
 
 impl World {
@@ -319,6 +328,81 @@ async fn atomic_imports_run_one_at_a_time_and_hold_no_other_up() {
     }
 }
 
+/// An upload may take longer than the job that it repeats.
+#[tokio::test]
+async fn a_repeated_upload_hears_how_its_job_stands_when_the_upload_has_ended() {
+    let world = World::with(&[("import.jobs", "1")]).await;
+    let (_, pipe) = import_from_a_pipe(&world, false).await;
+    let send = |body: Body| {
+        let ask = world.ask(Method::POST, "/v1/imports").signed().header("idempotency-key", "slow");
+        ask.typed(NDJSON, body).send()
+    };
+    let row = "{\"identifier\":\"88.999.1/x\",\"values\":[]}\n";
+    let first = send(Body::from(row)).await;
+    assert_eq!(first.json()["state"], "running", "it waits for its turn");
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (ended, ends) = tokio::sync::oneshot::channel::<()>();
+    let slow = stream::once(async move {
+        begun.send(()).unwrap();
+        ends.await.unwrap();
+        Ok::<_, std::io::Error>(Bytes::from(row))
+    });
+    let job = async {
+        begins.await.unwrap();
+        std::fs::write(pipe, "").unwrap();
+        world.ended(first.header("location")).await;
+        ended.send(()).unwrap();
+    };
+    let (second, ()) = tokio::join!(send(Body::from_stream(slow)), job);
+    assert_eq!(second.header("location"), first.header("location"));
+    let told = second.json();
+    assert_eq!((&told["state"], &told["rows"]["registered"]), (&json!("done"), &json!(1)), "{told}");
+}
+
+/// A disk that stalls, here a pipe that nobody empties, holds up the job that writes there and who reads its errors.
+#[tokio::test]
+async fn an_error_file_that_cannot_be_written_on_holds_up_no_counter_and_no_upload() {
+    let world = World::new().await;
+    let services = &world.node.services;
+    let (upload, rows) = upload_into_a_pipe(&world, StartImport::default()).await;
+    let errors = rows.with_file_name("errors.ndjson");
+    make_pipe(&errors);
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let mut reader = options.open(&errors).unwrap();
+    let view = services.start_import(upload).await.unwrap();
+    let feeder = std::thread::spawn(move || std::fs::write(rows, "no record\n".repeat(5_000)));
+    let location = format!("/v1/imports/{}", view.id);
+    while world.get(&location).signed().send().await.json()["rows"]["failed"] == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (asked, asking) = (Permitted::bypassing_the_guard("test", ReadJob { id: view.id }), Arc::clone(services));
+    let asker = std::thread::spawn(move || asking.import_errors(&asked).map(|_| ()));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!asker.is_finished(), "the pipe is full");
+    let (told, hears) = std::sync::mpsc::channel();
+    let counting = Arc::clone(services);
+    let counter = std::thread::spawn(move || told.send(counting.imports.running()));
+    let running = hears.recv_timeout(Duration::from_secs(5));
+    // Whatever was found, the pipe is emptied, so that all can end.
+    let drain = std::thread::spawn(move || {
+        let mut bytes = [0; 1 << 16];
+        loop {
+            match std::io::Read::read(&mut reader, &mut bytes) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    });
+    assert_eq!(world.ended(&location).await["rows"]["failed"], 5_000);
+    drain.join().unwrap();
+    asker.join().unwrap().unwrap();
+    counter.join().unwrap().unwrap();
+    feeder.join().unwrap().unwrap();
+    assert_eq!(running, Ok(1));
+}
+
 impl World {
     /// Returns when the jobs that ended have said so in their files.
     async fn jobs_are_noted(&self) {
@@ -480,7 +564,7 @@ async fn one_upload_at_a_time_has_an_idempotency_key() {
     let Begun::Upload(upload) = begin().await.unwrap() else { panic!("what came to nothing is known") };
     let view = world.node.services.start_import(*upload).await.unwrap();
     let Begun::Known(repeat) = begin().await.unwrap() else { panic!("it would run twice") };
-    assert_eq!(repeat.end().unwrap().id, view.id);
+    assert_eq!(world.node.services.repeated_import(*repeat).unwrap().id, view.id);
 }
 
 #[tokio::test]

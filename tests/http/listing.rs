@@ -101,3 +101,40 @@ async fn an_export_of_lines_is_what_an_import_takes() {
     };
     assert_eq!(content(again.text()), content(export.text()));
 }
+
+/// An export after rot is what an operator wants most: everything else, and the name of what is missing.
+#[tokio::test]
+async fn a_record_that_rotted_has_its_place_in_the_list_and_ends_nothing() {
+    let world = World::new().await;
+    let long = "长".repeat(500);
+    for at in 0..70 {
+        world.register(&format!("88.999.1/N{at:03}"), &part(&long)).await;
+    }
+    let rotten = ["88.999.1/n000", "88.999.1/n040", "88.999.1/n069"];
+    rotten.iter().for_each(|name| world.rot(name));
+    let damaged = |records: &[Json]| -> Vec<String> {
+        let damaged: Vec<Json> = records.iter().filter(|record| record.get("problem").is_some()).cloned().collect();
+        assert!(damaged.iter().all(|listed| listed["problem"]["code"] == "record_damaged"), "{damaged:?}");
+        names(&damaged)
+    };
+    let (mut found, mut target) = (Vec::new(), "/v1/records?limit=7".to_owned());
+    loop {
+        let page = world.get(&target).signed().header("accept-language", "en").send().await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        found.extend(page.json()["records"].as_array().unwrap().iter().cloned());
+        let Some(cursor) = page.json()["next_cursor"].as_str().map(str::to_owned) else { break };
+        target = format!("/v1/records?limit=7&cursor={cursor}");
+    }
+    assert_eq!(found.len(), 70);
+    assert_eq!(damaged(&found), rotten);
+    assert!(found[0]["problem"]["detail"].as_str().unwrap().contains(rotten[0]), "{}", found[0]);
+    assert!(found[0]["problem"]["remedy"].as_str().unwrap().contains("mingpai doctor"));
+
+    let export = world.get("/v1/records").header("accept", "application/x-ndjson").signed().send().await;
+    let lines: Vec<Json> = export.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), damaged(&lines)), (70, rotten.map(str::to_owned).to_vec()));
+    // An import takes what is there, and says of each of the others that it is no record.
+    let other = World::new().await;
+    let job = other.import("on_conflict=update", "application/x-ndjson", export.body.clone()).await;
+    assert_eq!((&job["rows"]["registered"], &job["rows"]["failed"]), (&json!(67), &json!(3)), "{job}");
+}

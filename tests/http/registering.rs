@@ -292,6 +292,36 @@ async fn a_record_that_rotted_is_answered_500_by_its_own_code_and_all_others_as_
     }
 }
 
+/// What a repeated request is answered, old versions and the signed entry are read from the journal too.
+#[tokio::test]
+async fn every_read_that_meets_rot_names_the_record() {
+    let world = World::new().await;
+    let put = async |key: &str, etag: (&str, &str), text: &str| {
+        let ask = world.ask(Method::PUT, RECORD).signed().header("idempotency-key", key).header(etag.0, etag.1);
+        ask.json(&part(text)).send().await
+    };
+    assert_eq!(put("r-1", ("if-none-match", "*"), "v1").await.status, 201);
+    world.rot(NAME);
+    let damaged = |answer: crate::world::Answer, named: &str, asked: &str| {
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "record_damaged"), "{asked}");
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(named), "{asked}: {detail}");
+    };
+    damaged(put("r-1", ("if-none-match", "*"), "v1").await, NAME, "the same again");
+    damaged(world.get("/v1/requests/r-1").signed().send().await, "r-1", "by its key");
+    damaged(world.get(&format!("/v1/resolve/{NAME}?entry=1")).send().await, NAME, "entry=1");
+    world.rot(NAME);
+    let sick = world.node.services.store.row(world.node.services.identifier(NAME).unwrap().key()).unwrap().unwrap();
+    for (etag, text) in [("\"1\"", "v2"), ("\"2\"", "v3")] {
+        assert_eq!(put(&format!("r-{text}"), ("if-match", etag), text).await.status, 200);
+    }
+    world.rot_at(sick.location);
+    damaged(world.get(&format!("/v1/resolve/{NAME}?at=1")).send().await, NAME, "at=1");
+    assert_eq!(world.get(&format!("/v1/resolve/{NAME}?at=2")).send().await.status, 200);
+    world.rot(NAME);
+    damaged(world.get(&format!("/v1/resolve/{NAME}?at=2")).send().await, NAME, "at=2");
+}
+
 #[tokio::test]
 async fn history_is_newest_first_and_pages_by_cursor() {
     let world = World::new().await;

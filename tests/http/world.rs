@@ -11,6 +11,7 @@ use mingpai::codec::http::{Desk, Http, Readiness};
 use mingpai::codec::resolution::ResolutionJson;
 use mingpai::config::{Config, Layers};
 use mingpai::node::{EndProcess, Node};
+use mingpai::store::journal::Location;
 use serde_json::Value as Json;
 
 pub struct World {
@@ -188,10 +189,13 @@ impl World {
 
     /// Flips a bit of what the journal discloses of a record; done again, it mends it.
     pub fn rot(&self, identifier: &str) {
-        use std::os::unix::fs::FileExt;
         let services = &self.node.services;
         let key = services.identifier(identifier).unwrap();
-        let place = services.store.row(key.key()).unwrap().unwrap().location;
+        self.rot_at(services.store.row(key.key()).unwrap().unwrap().location);
+    }
+
+    pub fn rot_at(&self, place: Location) {
+        use std::os::unix::fs::FileExt;
         let path = self.folder.path().join(format!("journal/{:010}.journal", place.segment));
         let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
         let (mut byte, at) = ([0], u64::from(place.offset + place.length) - 5);

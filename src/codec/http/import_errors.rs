@@ -32,7 +32,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let form = negotiation::best(&call.headers, &[NDJSON, CSV])?;
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadJob { id: id.clone() })?;
-    let path = desk.services.import_errors(&asked);
+    let path = desk.aside(move |services| services.import_errors(&asked)).await;
     call.laps.end(Stage::Service);
     let file = File::open(path?).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => ServiceError::NotFound { what: "import", name: id },

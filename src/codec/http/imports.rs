@@ -49,7 +49,7 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
                 }
             }
             repeat.take(&expansion.end()?);
-            repeat.end()?
+            desk.services.repeated_import(*repeat)?
         }
         Begun::Upload(upload) => {
             let received = receive(pieces, expansion, *upload).await?;

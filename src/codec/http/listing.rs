@@ -18,6 +18,7 @@ use crate::metrics::Stage;
 use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Action;
 use crate::model::record::Record;
+use crate::model::text::Language;
 use crate::services::ServiceError;
 use crate::services::list::List;
 
@@ -46,6 +47,7 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
         is_over: false,
         pass,
         request_id: Arc::clone(&call.request_id),
+        language: call.language,
         desk,
     };
     call.laps.end(Stage::Decode);
@@ -68,6 +70,7 @@ fn keep(pass: &Pass) -> Keep {
 struct Walk {
     desk: Arc<Desk>,
     request_id: Arc<str>,
+    language: Language,
     pass: Pass,
     prefix: Option<String>,
     /// How many records may still be given.
@@ -78,7 +81,7 @@ struct Walk {
 
 impl Walk {
     /// The next records; none at the end. There may be none in a step that met tombstones only.
-    async fn step(&mut self) -> Result<Option<Vec<(CanonicalKey, Record)>>, Failure> {
+    async fn step(&mut self) -> Result<Option<Vec<Listed>>, Failure> {
         if self.is_over || self.limit == Some(0) {
             return Ok(None);
         }
@@ -94,7 +97,27 @@ impl Walk {
         }
         Ok(Some(found.records))
     }
+
+    /// A record, or in the place of one that cannot be read `{"identifier":…,"problem":…}`: no import takes that for a
+    /// record, and no reader misses the record unseen.
+    fn write(&self, (key, found): Listed, out: &mut Vec<u8>) -> Result<(), Failure> {
+        let encoding = |error| Failure::from(ServiceError::from(error));
+        match found {
+            Ok(record) => serde_json::to_writer(out, &record).map_err(encoding),
+            Err(error) => {
+                let problem = Failure::from(error).into_problem(&self.request_id);
+                out.extend_from_slice(b"{\"identifier\":");
+                serde_json::to_writer(&mut *out, &key).map_err(encoding)?;
+                out.extend_from_slice(b",\"problem\":");
+                out.extend_from_slice(&problem.body(self.language));
+                out.push(b'}');
+                Ok(())
+            }
+        }
+    }
 }
+
+type Listed = (CanonicalKey, Result<Record, ServiceError>);
 
 /// `{"records":[…],"next_cursor":…}`
 async fn page(mut walk: Walk) -> Reply {
@@ -106,11 +129,12 @@ async fn page(mut walk: Walk) -> Reply {
     let mut steps = 0;
     'walk: while let Some(records) = walk.step().await? {
         steps += 1;
-        for (key, record) in records {
+        for listed in records {
+            let key = listed.0.clone();
             if !std::mem::take(&mut is_first) {
                 out.push(b',');
             }
-            write(&record, &mut out)?;
+            walk.write(listed, &mut out)?;
             if out.len() >= PAGE_BYTES {
                 cut = Some(key);
                 break 'walk;
@@ -148,8 +172,8 @@ fn lines(walk: Walk) -> http::Response<Body> {
 async fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
     while let Some(records) = walk.step().await? {
         let mut out = Vec::new();
-        for (_, record) in records {
-            write(&record, &mut out)?;
+        for listed in records {
+            walk.write(listed, &mut out)?;
             out.push(b'\n');
         }
         if !out.is_empty() {
@@ -157,8 +181,4 @@ async fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
         }
     }
     Ok(None)
-}
-
-fn write(record: &Record, out: &mut Vec<u8>) -> Result<(), Failure> {
-    serde_json::to_writer(out, record).map_err(|error| ServiceError::from(error).into())
 }

@@ -152,7 +152,9 @@ impl Services {
         let id = &asked.request().id;
         let missing = || ServiceError::NotFound { what: "import", name: id.clone() };
         self.job_view(id)?.ok_or_else(missing)?;
-        if let Some(job) = self.imports.known.lock().get(id)
+        // On a disk that stalls the flush takes its time: not under the lock that the counters and every new upload take.
+        let job = self.imports.known.lock().get(id).cloned();
+        if let Some(job) = job
             && let Some(errors) = job.errors.lock().as_mut()
         {
             errors.flush().map_err(|error| spool_failed(&error))?;

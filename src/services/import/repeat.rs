@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA256};
 
 use super::StartImport;
 use super::job::JobView;
-use crate::services::ServiceError;
+use crate::services::{ServiceError, Services};
 
 /// What an upload is, as it comes: a SHA-256 over what was asked and every byte, before compression.
 pub(super) struct Seal(Context);
@@ -39,13 +39,17 @@ impl Repeat {
     pub fn take(&mut self, bytes: &Bytes) {
         self.seal.take(bytes);
     }
+}
 
-    /// The job of the first upload, if this was the same.
-    pub fn end(self) -> Result<JobView, ServiceError> {
-        let hex = self.seal.hex();
-        match &self.view.upload {
+impl Services {
+    /// The job of the first upload as it is by now, if this was the same.
+    pub fn repeated_import(&self, repeat: Repeat) -> Result<JobView, ServiceError> {
+        let Repeat { seal, view } = repeat;
+        let hex = seal.hex();
+        match &view.upload {
             Some(first) if *first != hex => Err(ServiceError::IdempotencyMismatch),
-            _ => Ok(self.view),
+            // A long upload may outlast its job, and even the days that the job's file is kept.
+            _ => Ok(self.job_view(&view.id)?.unwrap_or(view)),
         }
     }
 }
