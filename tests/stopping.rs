@@ -1,7 +1,5 @@
 //! A stop at a moment when nothing is served yet.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it finds something")]
-
 use std::fs::OpenOptions;
 use std::io::Read;
 use std::process::{Command, Stdio};

@@ -21,6 +21,7 @@ mod failure;
 mod history;
 mod hot;
 mod import_errors;
+mod import_form;
 mod imports;
 mod keys;
 mod laps;

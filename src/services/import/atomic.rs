@@ -26,10 +26,11 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
     }
     let (mut proposals, mut waiting) = (Vec::new(), Vec::new());
     let mut names: HashSet<CanonicalKey> = HashSet::new();
-    let (mut rows, mut skipped, mut rejected) = (0, 0, 0);
+    let (mut rows, mut bytes, mut skipped, mut rejected) = (0, 0, 0, 0);
     in_lanes(services, job, |window| {
         rows += window.len();
-        if rows > ATOMIC_ROWS {
+        bytes += window.iter().map(|prepared| prepared.line.bytes.len() as u64).sum::<u64>();
+        if rows > ATOMIC_ROWS || bytes > ATOMIC_BYTES {
             return Err(too_large());
         }
         for Prepared { line, fate } in window {

@@ -1,4 +1,4 @@
-//! The work of a job: read lines, decide and sign them in lanes beside one another, commit them window by window.
+//! The work of a job: read rows, decide and sign them in lanes beside one another, commit them window by window.
 //!
 //! While one window is being committed the next ones are being prepared. Rows keep their order where it matters: windows
 //! are committed in the order of the file; a name that occurs twice in a window is decided the second time after the
@@ -11,11 +11,11 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::StartImport;
 use super::atomic::atomic;
 use super::job::{ErrorRow, Failure, Job};
-use super::lines::{Line, Lines};
-use super::row::{Decision, Fault, Wanted, of_service};
+use super::lines::{Line, Rows};
+use super::row::{Decision, Fault, Shape, Wanted, of_service};
+use super::table::TableError;
 use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -73,6 +73,15 @@ impl From<std::io::Error> for Failed {
     }
 }
 
+impl From<TableError> for Failed {
+    fn from(error: TableError) -> Failed {
+        match error {
+            TableError::Io(error) => error.into(),
+            TableError::Wrong(code, text) => failed(code, text),
+        }
+    }
+}
+
 pub(super) fn failed(code: &str, text: Text) -> Failed {
     Failed(Failure { code: code.to_owned(), zh: text.zh, en: text.en })
 }
@@ -84,7 +93,7 @@ fn row_by_row(services: &Services, job: &Job) -> Result<(), Failed> {
 /// Threads that decide and sign: as many as there are cores, no more than the committing thread can keep up with.
 const MOST_LANES: usize = 4;
 
-/// Reads the file window by window, prepares the windows in lanes beside one another, and hands them on in their order.
+/// Reads the upload window by window, prepares the windows in lanes beside one another, and hands them on in their order.
 ///
 /// ```text
 /// reader -> lane 0: windows 0, 2, 4, ... \
@@ -99,7 +108,8 @@ pub(super) fn in_lanes(
     mut take: impl FnMut(Vec<Prepared>) -> Result<(), Failed>,
 ) -> Result<(), Failed> {
     let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_LANES);
-    let mut lines = Lines::open(job, services.settings.line_bytes)?;
+    let (mut rows, shape) = Rows::open(services, job)?;
+    let shape = shape.as_ref();
     std::thread::scope(|scope| {
         let (mut entries, mut exits) = (Vec::with_capacity(lanes), Vec::with_capacity(lanes));
         for _ in 0..lanes {
@@ -109,14 +119,14 @@ pub(super) fn in_lanes(
             exits.push(exit);
             let lane = move || {
                 for window in windows {
-                    if prepared.send(prepare(services, job, window)).is_err() {
+                    if prepared.send(prepare(services, job, shape, window)).is_err() {
                         break;
                     }
                 }
             };
             std::thread::Builder::new().name("import-sign".to_owned()).spawn_scoped(scope, lane)?;
         }
-        let reader = move || read_windows(services, job, &mut lines, &entries);
+        let reader = move || read_windows(services, job, &mut rows, &entries);
         let reader = std::thread::Builder::new().name("import-read".to_owned()).spawn_scoped(scope, reader)?;
         let taken = exits.iter().cycle().map_while(|exit| exit.recv().ok()).try_for_each(&mut take);
         drop(exits);
@@ -125,18 +135,13 @@ pub(super) fn in_lanes(
     })
 }
 
-fn read_windows(
-    services: &Services,
-    job: &Job,
-    lines: &mut Lines,
-    entries: &[Sender<Vec<Line>>],
-) -> Result<(), Failed> {
+fn read_windows(services: &Services, job: &Job, rows: &mut Rows, entries: &[Sender<Vec<Line>>]) -> Result<(), Failed> {
     for entry in entries.iter().cycle() {
         if let Some(needed_bytes) = (services.store.room())() {
             // Also rows that are only noted as wrong take room.
             return Err(stopped_by(job, &Refusal::Full { needed_bytes }));
         }
-        let window = lines.window()?;
+        let window = rows.window()?;
         job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
         if window.is_empty() || entry.send(window).is_err() {
             break;
@@ -146,11 +151,11 @@ fn read_windows(
 }
 
 /// Reads, decides and signs a window's rows.
-fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
+fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Line>) -> Vec<Prepared> {
     let now = Timestamp::now();
     let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(window.len());
-    let prepare_row = |line: Line| {
-        let fate = match read(services, &job.start, &line, now) {
+    let prepare_row = |mut line: Line| {
+        let fate = match services.wanted(&mut line, shape, &job.start, now) {
             Err(fault) => Fate::Failed(fault),
             Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
             Ok(wanted) => decided(services, job, wanted),
@@ -158,15 +163,6 @@ fn prepare(services: &Services, job: &Job, window: Vec<Line>) -> Vec<Prepared> {
         Prepared { line, fate }
     };
     window.into_iter().map(prepare_row).collect()
-}
-
-fn read(services: &Services, start: &StartImport, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
-    if line.cut {
-        let limit = services.settings.line_bytes;
-        let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
-        return Err(Fault { column: None, code: "line_too_long".to_owned(), text });
-    }
-    services.wanted(&line.bytes, start, now)
 }
 
 fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
@@ -185,7 +181,7 @@ fn commit(services: &Services, job: &Job, window: Vec<Prepared>) -> Result<(), F
     let mut moved = Vec::new();
     let (mut bytes, mut signed_bytes) = (0, 0);
     for Prepared { line, fate } in window {
-        bytes += line.bytes.len() as u64 + 1;
+        bytes += line.spent;
         match fate {
             Fate::Commit(wanted, proposal) => {
                 signed_bytes += proposal.statement.len() + proposal.disclosures.len();
