@@ -100,6 +100,29 @@ fn a_table_is_sent_as_it_is_and_its_error_file_is_one_for_spreadsheets() {
 }
 
 #[test]
+fn a_mapping_is_proposed_without_a_node() {
+    let folder = folder_with_token();
+    let mut text = "编号,名称,数量\n".to_owned();
+    for at in 0..50_000 {
+        text.push_str(&format!("A{at},铭牌,{at}\n"));
+    }
+    std::fs::write(folder.path().join("parts.csv"), &text).unwrap();
+    let ended = mingpai(folder.path(), ["import", "parts.csv", "--propose", "--prefix", "88.118.8"]).expect(0);
+    let proposed = ended.json();
+    assert_eq!(proposed["identifier"], "88.118.8/{编号}");
+    assert_eq!(proposed["values"][1], json!({"index": 2001, "type": "数量", "from": "数量", "format": "integer"}));
+    assert!(ended.err.contains("read as utf-8, 3 columns"), "{}", ended.err);
+    std::fs::write(folder.path().join("map.json"), &ended.out).unwrap();
+    let node = importing(0);
+    let url = node.url();
+    let base = ["import", "parts.csv", "--mapping", "map.json", "--server", &url, "--token-file", "token"];
+    mingpai(folder.path(), base).expect(0);
+    for wrong in [&["import", "rows.ndjson", "--propose"][..], &["import", "absent.csv", "--propose"]] {
+        mingpai(folder.path(), wrong).expect(2);
+    }
+}
+
+#[test]
 fn a_packed_file_is_unpacked_on_the_way_and_so_is_standard_input() {
     let (folder, node) = (folder_with_token(), importing(0));
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -285,3 +285,43 @@ async fn the_options_of_an_import_are_heard_for_tables_too() {
     assert_eq!(send("a,b\n9,x\n").await.json()["id"], first["id"]);
     assert_eq!(send("a,b\n9,y\n").await.code(), "idempotency_mismatch");
 }
+
+#[tokio::test]
+async fn a_mapping_is_proposed_and_can_be_used_as_it_is() {
+    let world = World::new().await;
+    let text = "产品编码,产品名称,商品条码,净重(kg),出厂日期,数量\nA1,电机,6901234567892,12.50,2026-01-31,3\nA2,端盖,,0.7,2026-02-01,40\n";
+    let propose = |query: &str, bytes: Vec<u8>| {
+        world.ask(Method::POST, &format!("/v1/imports/mapping{query}")).signed().typed(CSV, bytes).send()
+    };
+    let proposed = propose("", encoding_rs::GB18030.encode(text).0.into_owned()).await;
+    assert_eq!(proposed.status, 200, "{}", proposed.text());
+    let proposed = proposed.json();
+    assert_eq!((&proposed["encoding"], &proposed["separator"]), (&json!("gb18030"), &json!(",")));
+    assert_eq!(proposed["columns"].as_array().unwrap().len(), 6);
+    assert_eq!(
+        proposed["mapping"],
+        json!({
+            "identifier": "88.999.1/{产品编码}",
+            "values": [
+                {"index": 2000, "type": "产品名称", "from": "产品名称", "format": "string"},
+                {"index": 2001, "type": "净重", "from": "净重(kg)", "format": "decimal", "unit": "kg"},
+                {"index": 2002, "type": "出厂日期", "from": "出厂日期", "format": "date"},
+                {"index": 2003, "type": "数量", "from": "数量", "format": "integer"},
+            ],
+            "aliases": [{"scheme": "gs1", "from": "商品条码"}],
+        })
+    );
+    let job = world.import(&query(&proposed["mapping"]), CSV, text).await;
+    assert_eq!((&job["rows"]["registered"], &job["rows"]["failed"]), (&json!(2), &json!(0)), "{job}");
+    let weight = &world.get("/v1/resolve/06901234567892").send().await.json()["values"][1];
+    assert_eq!(weight["data"], json!({"format": "decimal", "value": "12.50", "unit": "kg"}));
+    let other = propose("?prefix=88.118.8&separator=comma&encoding=utf-8", text.into()).await.json();
+    assert_eq!(other["mapping"]["identifier"], "88.118.8/{产品编码}");
+    let wrong = propose("", b"a,,b\n".to_vec()).await;
+    assert_eq!((wrong.status.as_u16(), wrong.code().as_str()), (400, "table_unreadable"));
+    let lines =
+        world.ask(Method::POST, "/v1/imports/mapping").signed().typed("application/x-ndjson", "{}").send().await;
+    assert_eq!(lines.code(), "unsupported_media_type");
+    let stranger = world.ask(Method::POST, "/v1/imports/mapping").typed(CSV, text).send().await;
+    assert_eq!(stranger.code(), "missing_credentials");
+}

@@ -8,6 +8,7 @@ use crate::cli::client::{NDJSON, encode};
 use crate::cli::failure::CliError;
 use crate::codec::table::CSV;
 use crate::codec::table::csv::separator_named;
+use crate::services::import::Form;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +70,20 @@ impl FormArguments {
             ));
         }
         Ok(format)
+    }
+
+    /// The form as the node reads it; of a table.
+    pub fn form(&self, format: Format) -> Result<Form, CliError> {
+        match format {
+            Format::Ndjson => Err(CliError::wrong(
+                "--propose 只用于表格；若文件是 CSV，请加 --format csv",
+                "--propose is for tables; if the file is CSV, add --format csv",
+            )),
+            Format::Csv => {
+                let separator = self.separator.as_deref().and_then(|text| separator_named(text).ok());
+                Ok(Form::Csv { encoding: self.encoding.clone(), separator })
+            }
+        }
     }
 
     /// What of this travels in the query.

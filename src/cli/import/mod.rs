@@ -23,16 +23,20 @@ use super::client::{Client, ServerArguments, encode};
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
-use crate::services::import::Mapping;
+use crate::codec::table::{Tables, sample};
+use crate::services::import::{Mapping, TableError};
 
 /// The code of a job that ended with its node.
 const INTERRUPTED: &str = "import_interrupted";
+/// The prefix of the demonstration enterprise.
+const DEMONSTRATION: &str = "88.999.1";
 /// The largest file that is read as a mapping.
 const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
   mingpai import parts.ndjson --token-file mingpai-dev/dev-token
+  mingpai import 产品.csv --propose --prefix 88.118.8 > mapping.json
   mingpai import 产品.csv --mapping mapping.json --token-file key
   mingpai import products.ndjson.gz --mapping mapping.json --on-conflict update --token-file key
   zcat dump.gz | mingpai import - --dry-run --token-file key
@@ -53,6 +57,12 @@ pub struct Import {
     server: ServerArguments,
     #[command(flatten)]
     token: TokenArguments,
+    /// 只给出建议的映射（JSON，打印到标准输出，不连节点） / Propose a mapping: print JSON to edit and give to --mapping
+    #[arg(long, conflicts_with_all = ["mapping", "dry_run", "atomic", "errors"])]
+    propose: bool,
+    /// 建议的映射所用前缀 / The prefix of the mapping that is proposed
+    #[arg(long, value_name = "PREFIX", default_value = DEMONSTRATION)]
+    prefix: String,
     /// 列到记录的映射 / How columns become records (JSON)
     #[arg(long, value_name = "FILE.json")]
     mapping: Option<PathBuf>,
@@ -102,6 +112,9 @@ impl Conflict {
 impl Import {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let format = self.form.format(&self.file)?;
+        if self.propose {
+            return self.propose(format, screen);
+        }
         let path = self.path(format)?;
         let token = self.token.required(screen)?;
         let client = Client::new(self.server.server.clone(), Some(&token), screen)?
@@ -122,6 +135,31 @@ impl Import {
         })
     }
 
+    /// Prints a mapping to begin with. Asks no node: the file's beginning tells it all.
+    fn propose(&self, format: Format, screen: Screen) -> Result<Verdict, CliError> {
+        let form = self.form.form(format)?;
+        let rows = Source::new(&self.file, format, self.unpacked_limit).open()?;
+        let mut beginning = Vec::new();
+        rows.take(sample::BEGINNING_BYTES as u64)
+            .read_to_end(&mut beginning)
+            .map_err(CliError::file("读取", "read", &self.file))?;
+        let tables = Tables::new(sample::BEGINNING_BYTES);
+        let (mapping, found) =
+            sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
+                TableError::Wrong(_, text) => CliError::Wrong(text),
+                TableError::Io(error) => CliError::file("读取", "read", &self.file)(error),
+            })?;
+        if let Some(encoding) = &found.encoding {
+            let count = found.columns.len();
+            screen.note(
+                format!("编码 {encoding}，{count} 列。请核对后保存，再用 --mapping 导入"),
+                format!("read as {encoding}, {count} columns. Look it through, save it, and import with --mapping"),
+            );
+        }
+        screen.print_json(&mapping)?;
+        Ok(Verdict::Yes)
+    }
+
     /// Path and query of the upload.
     fn path(&self, format: Format) -> Result<String, CliError> {
         let mut path = format!("/v1/imports?on_conflict={}", self.on_conflict.word());
@@ -134,8 +172,8 @@ impl Import {
         path.push_str(&self.form.query());
         if self.mapping.is_none() && format.is_table() {
             return Err(CliError::wrong(
-                "导入表格需要 --mapping：它说明各列的去向",
-                "a table needs --mapping, which says what its columns become",
+                "导入表格需要 --mapping：它说明各列的去向；--propose 给出建议",
+                "a table needs --mapping, which says what its columns become; --propose makes one to begin with",
             ));
         }
         if let Some(file) = &self.mapping {

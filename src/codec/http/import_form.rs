@@ -16,6 +16,12 @@ pub(super) fn of_import(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, 
     of(headers, query)
 }
 
+/// The form of a body that is a table.
+pub(super) fn of_table(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, Failure> {
+    expect_type(headers, &[CSV])?;
+    of(headers, query)
+}
+
 fn of(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, Failure> {
     let is = |name: &str| media_type(headers).is_some_and(|said| said.eq_ignore_ascii_case(name));
     let (label, separator) = (query.one("encoding")?, query.one("separator")?);

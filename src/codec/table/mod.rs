@@ -1,13 +1,14 @@
 //! Tables: spreadsheets as CSV, read in bounded memory whatever they hold.
 //!
 //! - `encoding`: from a file's bytes to UTF-8. `rows`: where rows begin and end. `cells`: what lies between the separators.
-//! - `csv`: the three together. `header`: the first row.
+//! - `csv`: the three together. `header`: the first row. `sample`: the first rows, for a mapping to begin with.
 
 pub mod cells;
 pub mod csv;
 pub mod encoding;
 pub mod header;
 mod rows;
+pub mod sample;
 
 use self::csv::Csv;
 use crate::services::import::{Form, Input, ReadTable, Table, TableError};

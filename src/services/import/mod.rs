@@ -3,7 +3,7 @@
 //! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
 //! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
 //!
-//! - `upload`: what becomes a job. `claim`: a folder for one upload. `held`: whose an idempotency key is. `lines`: an upload's rows. `table`: what a table is. `mapping`: from a row's columns to a record. `job`: state, counters, files. `row`: one row. `run`, `atomic`: the work. `keeping`: jobs that run no more.
+//! - `upload`: what becomes a job. `claim`: a folder for one upload. `held`: whose an idempotency key is. `lines`: an upload's rows. `table`: what a table is. `mapping`: from a row's columns to a record. `proposal`: a mapping to begin with. `job`: state, counters, files. `row`: one row. `run`, `atomic`: the work. `keeping`: jobs that run no more.
 
 mod atomic;
 mod claim;
@@ -12,6 +12,7 @@ mod job;
 mod keeping;
 mod lines;
 mod mapping;
+mod proposal;
 mod repeat;
 mod row;
 mod run;
