@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::rows::StrictRows;
+use crate::codec::table::Tables;
 use crate::config::{Config, Engine};
 use crate::metrics::Metrics;
 use crate::model::draft::DraftLimits;
@@ -94,6 +95,7 @@ impl Node {
             signing,
             encoder,
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
+            table_reader: Arc::new(Tables::new(as_usize(config.limits.line_bytes))),
         }));
         let closed = services.close_interrupted_imports().map_err(|source| StartError::Io {
             action: "look through the jobs in",

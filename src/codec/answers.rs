@@ -9,7 +9,7 @@ use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::administer::{KeyPage, KeyView, NewKey};
 use crate::services::history::Versions;
-use crate::services::import::{ErrorRow, JobState, JobView, RowCounts};
+use crate::services::import::{JobState, JobView, RowCounts};
 use crate::services::register::Registered;
 use crate::sign::keys::PublicJwk;
 use crate::sign::statement::{ApiKey, Authority};
@@ -96,6 +96,9 @@ struct JobBody<'a> {
     id: &'a str,
     state: JobState,
     rows: RowCounts,
+    format: &'static str,
+    #[serde(flatten)]
+    table: Option<TableBody<'a>>,
     dry_run: bool,
     atomic: bool,
     bytes: u64,
@@ -107,6 +110,16 @@ struct JobBody<'a> {
     failure: Option<FailureBody<'a>>,
     /// Where the rows that failed can be fetched.
     errors: String,
+}
+
+/// What a table turned out to be.
+#[derive(Serialize)]
+struct TableBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encoding: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    separator: Option<char>,
+    columns: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -122,6 +135,12 @@ pub fn job(view: &JobView, language: Language) -> Vec<u8> {
         id: &view.id,
         state: view.state,
         rows: view.rows,
+        format: view.form.word(),
+        table: view.table.as_ref().map(|found| TableBody {
+            encoding: found.encoding.as_deref(),
+            separator: found.encoding.as_ref().map(|_| found.separator),
+            columns: &found.columns,
+        }),
         dry_run: view.dry_run,
         atomic: view.atomic,
         bytes: view.bytes,
@@ -141,57 +160,6 @@ fn in_language<'a>(zh: &'a str, en: &'a str, language: Language) -> &'a str {
         Language::Zh => zh,
         Language::En => en,
     }
-}
-
-#[derive(Serialize)]
-struct ErrorRowBody<'a> {
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<&'a str>,
-    code: &'a str,
-    message: &'a str,
-    row: &'a str,
-}
-
-/// A row that was not registered, as a line of NDJSON.
-pub fn error_line(row: &ErrorRow, language: Language, out: &mut Vec<u8>) {
-    out.extend(json(&ErrorRowBody {
-        line: row.line,
-        column: row.column.as_deref(),
-        code: &row.code,
-        message: in_language(&row.zh, &row.en, language),
-        row: &row.row,
-    }));
-    out.push(b'\n');
-}
-
-/// The header of [`error_cells`].
-pub const ERROR_COLUMNS: &str = "line,column,code,message,row\r\n";
-
-/// The same as a line of CSV (RFC 4180).
-pub fn error_cells(row: &ErrorRow, language: Language, out: &mut Vec<u8>) {
-    out.extend_from_slice(row.line.to_string().as_bytes());
-    let message = in_language(&row.zh, &row.en, language);
-    for text in [row.column.as_deref().unwrap_or_default(), &row.code, message, &row.row] {
-        out.push(b',');
-        cell(text, out);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Quoted where CSV needs it. What a spreadsheet would take for a formula gets an apostrophe before it.
-fn cell(text: &str, out: &mut Vec<u8>) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if !formula && !text.contains(['"', ',', '\r', '\n']) {
-        out.extend_from_slice(text.as_bytes());
-        return;
-    }
-    out.push(b'"');
-    if formula {
-        out.push(b'\'');
-    }
-    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
-    out.push(b'"');
 }
 
 #[derive(Serialize)]
@@ -294,19 +262,6 @@ pub fn jwks(authorities: &[Authority], active: &PublicJwk) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cell_that_a_spreadsheet_would_run_is_defused_and_quotes_are_doubled() {
-        let written = |text| {
-            let mut out = Vec::new();
-            cell(text, &mut out);
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(written("00012345"), "00012345");
-        assert_eq!(written("=1+1"), "\"'=1+1\"");
-        assert_eq!(written("{\"a\":1}"), "\"{\"\"a\"\":1}\"");
-        assert_eq!(written("a,b"), "\"a,b\"");
-    }
 
     #[test]
     fn each_key_ends_where_its_successor_begins() {

@@ -6,10 +6,12 @@ pub mod language;
 pub mod lines;
 pub mod path;
 pub mod rows;
+pub mod table;
 
 // What goes out.
 pub mod answers;
 pub mod cursor;
+pub mod error_file;
 pub mod resolution;
 
 // What goes out when it cannot be done.

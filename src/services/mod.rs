@@ -83,6 +83,7 @@ pub struct Services {
     pub(crate) signing: Signing,
     pub(crate) encoder: Arc<dyn EncodeResolution>,
     pub(crate) row_reader: Arc<dyn import::ReadRow>,
+    pub(crate) table_reader: Arc<dyn import::ReadTable>,
     /// Idempotency keys of requests that are running: (principal, key).
     pub(crate) running: Mutex<HashSet<(String, String)>>,
     pub imports: import::Jobs,
@@ -98,6 +99,7 @@ pub struct Parts {
     pub signing: Signing,
     pub encoder: Arc<dyn EncodeResolution>,
     pub row_reader: Arc<dyn import::ReadRow>,
+    pub table_reader: Arc<dyn import::ReadTable>,
 }
 
 /// A record as the store has it.
@@ -118,6 +120,7 @@ impl Services {
             signing: parts.signing,
             encoder: parts.encoder,
             row_reader: parts.row_reader,
+            table_reader: parts.table_reader,
             running: Mutex::default(),
             bootstrap: administer::Bootstrap::default(),
         }

@@ -19,6 +19,8 @@ fn job(state: &str, failed: u64) -> Reply {
     )
 }
 
+const TOLD: &str = "{\"line\":2,\"column\":\"code\",\"code\":\"identifier_bad_check_digit\",\"message\":\"wrong check digit\",\"row\":\"{}\"}\n";
+
 /// A node whose imports end with so many failed rows, after one look at a running job.
 fn importing(failed: u64) -> PaperNode {
     PaperNode::start(move |asked| answer(asked, failed))
@@ -30,10 +32,10 @@ fn answer(asked: &Asked, failed: u64) -> Reply {
         "POST /v1/imports" => job("running", 0),
         "GET /v1/imports/0a1b" if asked.before == 0 => job("running", 0),
         "GET /v1/imports/0a1b" => job("done", failed),
-        "GET /v1/imports/0a1b/errors" => Reply::Text(
-            200,
-            "{\"line\":2,\"column\":\"code\",\"code\":\"identifier_bad_check_digit\",\"message\":\"wrong check digit\",\"row\":\"{}\"}\n".to_owned(),
-        ),
+        "GET /v1/imports/0a1b/errors" if asked.accept.as_deref() == Some("text/csv") => {
+            Reply::Text(200, "code,line\r\n'007,2\r\n".to_owned())
+        }
+        "GET /v1/imports/0a1b/errors" => Reply::Text(200, TOLD.to_owned()),
         other => panic!("nobody asks for {other}"),
     }
 }
@@ -67,6 +69,57 @@ fn failed_rows_are_a_no_and_lie_in_the_error_file() {
     let row: serde_json::Value = serde_json::from_str(&rejected).unwrap();
     assert_eq!((&row["line"], &row["code"]), (&json!(2), &json!("identifier_bad_check_digit")));
     assert!(!ended.out.contains(SECRET) && !ended.err.contains(SECRET));
+}
+
+#[test]
+fn a_table_is_sent_as_it_is_and_its_error_file_is_one_for_spreadsheets() {
+    let (folder, node) = (folder_with_token(), importing(1));
+    let gbk = b"\xB1\xE0\xBA\xC5;name\n1;a\n";
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(gbk).unwrap();
+    std::fs::write(folder.path().join("rows.csv.gz"), encoder.finish().unwrap()).unwrap();
+    std::fs::write(folder.path().join("rows"), gbk).unwrap();
+    std::fs::write(folder.path().join("map.json"), r#"{"identifier":"88.999.1/{编号}"}"#).unwrap();
+    let url = node.url();
+    let base = ["--mapping", "map.json", "--server", &url, "--token-file", "token"];
+    let ended = mingpai(folder.path(), ["import", "rows.csv.gz"].iter().chain(&base)).expect(1);
+    assert!(ended.err.contains("wrong check digit"), "{}", ended.err);
+    let rejected = std::fs::read(folder.path().join("rows.errors.csv")).unwrap();
+    assert_eq!(rejected, b"\xEF\xBB\xBFcode,line\r\n'007,2\r\n", "Excel needs the mark");
+    let said = ["--format", "csv", "--encoding", "gb18030", "--separator", ";", "--errors", "e.ndjson"];
+    mingpai(folder.path(), ["import", "rows"].iter().chain(&base).chain(&said)).expect(1);
+    assert!(std::fs::read_to_string(folder.path().join("e.ndjson")).unwrap().starts_with("{\"line\":2"));
+    let sent = node.asked_for("POST /v1/imports");
+    assert!(sent[1].target.contains("&encoding=gb18030&separator=%3B&"), "{}", sent[1].target);
+    for sent in sent {
+        assert_eq!((sent.content_type.as_deref(), sent.body.as_slice()), (Some("text/csv"), &gbk[..]));
+    }
+    for wrong in [&["import", "rows.csv.gz"][..], &["import", "rows.ndjson", "--encoding", "gbk"]] {
+        mingpai(folder.path(), wrong.iter().chain(&["--server", &url, "--token-file", "token"])).expect(2);
+    }
+}
+
+#[test]
+fn a_mapping_is_proposed_without_a_node() {
+    let folder = folder_with_token();
+    let mut text = "编号,名称,数量\n".to_owned();
+    for at in 0..50_000 {
+        text.push_str(&format!("A{at},铭牌,{at}\n"));
+    }
+    std::fs::write(folder.path().join("parts.csv"), &text).unwrap();
+    let ended = mingpai(folder.path(), ["import", "parts.csv", "--propose", "--prefix", "88.118.8"]).expect(0);
+    let proposed = ended.json();
+    assert_eq!(proposed["identifier"], "88.118.8/{编号}");
+    assert_eq!(proposed["values"][1], json!({"index": 2001, "type": "数量", "from": "数量", "format": "integer"}));
+    assert!(ended.err.contains("read as utf-8, 3 columns"), "{}", ended.err);
+    std::fs::write(folder.path().join("map.json"), &ended.out).unwrap();
+    let node = importing(0);
+    let url = node.url();
+    let base = ["import", "parts.csv", "--mapping", "map.json", "--server", &url, "--token-file", "token"];
+    mingpai(folder.path(), base).expect(0);
+    for wrong in [&["import", "rows.ndjson", "--propose"][..], &["import", "absent.csv", "--propose"]] {
+        mingpai(folder.path(), wrong).expect(2);
+    }
 }
 
 #[test]

@@ -22,7 +22,9 @@ pub struct Asked {
     pub target: String,
     pub authorization: Option<String>,
     pub idempotency_key: Option<String>,
+    pub accept: Option<String>,
     pub accept_language: Option<String>,
+    pub content_type: Option<String>,
     pub body: Vec<u8>,
     /// How often the same method and path were asked before.
     pub before: usize,
@@ -123,7 +125,9 @@ async fn reply(request: Request<Incoming>, answer: &Answerer, seen: &Mutex<Vec<A
         target: head.uri.to_string(),
         authorization: header("authorization"),
         idempotency_key: header("idempotency-key"),
+        accept: header("accept"),
         accept_language: header("accept-language"),
+        content_type: header("content-type"),
         body,
         before: 0,
     };

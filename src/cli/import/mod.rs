@@ -1,7 +1,8 @@
 //! `mingpai import`: sends a file to a node, watches the job, fetches the rows that failed.
 //!
-//! - `source`: the file, unpacked while it is sent. `upload`: sending it. `job`: watching. `rejects`: the rows that failed.
+//! - `form`: what the file is. `source`: the file, unpacked while it is sent. `upload`: sending it. `job`: watching. `rejects`: the rows that failed.
 
+mod form;
 mod job;
 mod rejects;
 mod source;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use self::form::{FormArguments, Format};
 use self::job::{JobSeen, RowCounts, State};
 use self::rejects::Rejects;
 use self::source::Source;
@@ -21,16 +23,21 @@ use super::client::{Client, ServerArguments, encode};
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
-use crate::services::import::Mapping;
+use crate::codec::table::{Tables, sample};
+use crate::services::import::{Mapping, TableError};
 
 /// The code of a job that ended with its node.
 const INTERRUPTED: &str = "import_interrupted";
+/// The prefix of the demonstration enterprise.
+const DEMONSTRATION: &str = "88.999.1";
 /// The largest file that is read as a mapping.
 const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
   mingpai import parts.ndjson --token-file mingpai-dev/dev-token
+  mingpai import 产品.csv --propose --prefix 88.118.8 > mapping.json
+  mingpai import 产品.csv --mapping mapping.json --token-file key
   mingpai import products.ndjson.gz --mapping mapping.json --on-conflict update --token-file key
   zcat dump.gz | mingpai import - --dry-run --token-file key
 
@@ -41,13 +48,21 @@ const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
 中断后再次运行同一命令即可：内容相同的行会被跳过。
 After an interruption run the same command again: rows that are registered as they are get skipped.")]
 pub struct Import {
-    /// NDJSON 文件（可为 .gz），- 为标准输入 / NDJSON, plain or gzip; - reads standard input
+    /// NDJSON 或 CSV 文件（可为 .gz），- 为标准输入 / NDJSON or CSV, plain or gzip; - reads standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
+    #[command(flatten)]
+    form: FormArguments,
     #[command(flatten)]
     server: ServerArguments,
     #[command(flatten)]
     token: TokenArguments,
+    /// 只给出建议的映射（JSON，打印到标准输出，不连节点） / Propose a mapping: print JSON to edit and give to --mapping
+    #[arg(long, conflicts_with_all = ["mapping", "dry_run", "atomic", "errors"])]
+    propose: bool,
+    /// 建议的映射所用前缀 / The prefix of the mapping that is proposed
+    #[arg(long, value_name = "PREFIX", default_value = DEMONSTRATION)]
+    prefix: String,
     /// 列到记录的映射 / How columns become records (JSON)
     #[arg(long, value_name = "FILE.json")]
     mapping: Option<PathBuf>,
@@ -60,7 +75,7 @@ pub struct Import {
     /// 全部成功或全部不做 / All rows or none
     #[arg(long)]
     atomic: bool,
-    /// 失败行写入此文件（默认 FILE.errors.ndjson） / Where failed rows go
+    /// 失败行写入此文件（默认 FILE.errors.csv 或 .ndjson），格式由扩展名决定 / Where failed rows go; its extension tells the form
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
     /// 节点不可达时最多等待的秒数 / How long to wait for a node that is away
@@ -96,19 +111,23 @@ impl Conflict {
 
 impl Import {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let path = self.path()?;
+        let format = self.form.format(&self.file)?;
+        if self.propose {
+            return self.propose(format, screen);
+        }
+        let path = self.path(format)?;
         let token = self.token.required(screen)?;
         let client =
             Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
         upload::may_import(&client).await?;
-        let source = Source::new(&self.file, self.unpacked_limit);
+        let source = Source::new(&self.file, format, self.unpacked_limit);
         let begun = upload::send(&client, &path, source, screen).await?;
         screen.note(
             format!("任务 {}：已上传，节点正在处理；中断本命令不影响任务", begun.id),
             format!("job {}: uploaded, the node is at work; stopping this command does not stop it", begun.id),
         );
         let ended = job::watch(&client, begun, screen).await?;
-        let rejects = Rejects::fetch(&client, &ended, self.error_file(), screen).await?;
+        let rejects = Rejects::fetch(&client, &ended, self.error_file(format), screen).await?;
         self.report(&ended, &rejects, screen)?;
         Ok(match (ended.state, ended.rows.failed) {
             (State::Done, 0) => Verdict::Yes,
@@ -116,14 +135,46 @@ impl Import {
         })
     }
 
+    /// Prints a mapping to begin with. Asks no node: the file's beginning tells it all.
+    fn propose(&self, format: Format, screen: Screen) -> Result<Verdict, CliError> {
+        let form = self.form.form(format)?;
+        let rows = Source::new(&self.file, format, self.unpacked_limit).open()?;
+        let mut beginning = Vec::new();
+        rows.take(sample::BEGINNING_BYTES as u64)
+            .read_to_end(&mut beginning)
+            .map_err(CliError::file("读取", "read", &self.file))?;
+        let tables = Tables::new(sample::BEGINNING_BYTES);
+        let (mapping, found) =
+            sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
+                TableError::Wrong(_, text) => CliError::Wrong(text),
+                TableError::Io(error) => CliError::file("读取", "read", &self.file)(error),
+            })?;
+        if let Some(encoding) = &found.encoding {
+            let count = found.columns.len();
+            screen.note(
+                format!("编码 {encoding}，{count} 列。请核对后保存，再用 --mapping 导入"),
+                format!("read as {encoding}, {count} columns. Look it through, save it, and import with --mapping"),
+            );
+        }
+        screen.print_json(&mapping)?;
+        Ok(Verdict::Yes)
+    }
+
     /// Path and query of the upload.
-    fn path(&self) -> Result<String, CliError> {
+    fn path(&self, format: Format) -> Result<String, CliError> {
         let mut path = format!("/v1/imports?on_conflict={}", self.on_conflict.word());
         if self.dry_run {
             path.push_str("&dry_run=true");
         }
         if self.atomic {
             path.push_str("&atomic=true");
+        }
+        path.push_str(&self.form.query());
+        if self.mapping.is_none() && format.is_table() {
+            return Err(CliError::wrong(
+                "导入表格需要 --mapping：它说明各列的去向；--propose 给出建议",
+                "a table needs --mapping, which says what its columns become; --propose makes one to begin with",
+            ));
         }
         if let Some(file) = &self.mapping {
             path.push_str("&mapping=");
@@ -133,14 +184,18 @@ impl Import {
     }
 
     /// Where failed rows go; `None`: nowhere but the screen.
-    fn error_file(&self) -> Option<PathBuf> {
+    fn error_file(&self, format: Format) -> Option<PathBuf> {
         if self.errors.is_some() || self.file == Path::new("-") {
             return self.errors.clone();
         }
         let name = self.file.file_name()?.to_string_lossy().into_owned();
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
-        let stem = stem.strip_suffix(".ndjson").unwrap_or(stem);
-        Some(self.file.with_file_name(format!("{stem}.errors.ndjson")))
+        let extension = if format.is_table() { "csv" } else { "ndjson" };
+        let stem = match stem.rsplit_once('.') {
+            Some((stem, "ndjson" | "csv" | "tsv" | "txt")) if !stem.is_empty() => stem,
+            _ => stem,
+        };
+        Some(self.file.with_file_name(format!("{stem}.errors.{extension}")))
     }
 
     fn report(&self, job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), CliError> {

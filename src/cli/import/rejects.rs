@@ -10,11 +10,13 @@ use crate::cli::client::{Client, NDJSON};
 use crate::cli::failure::CliError;
 use crate::cli::new_file::NewFile;
 use crate::cli::screen::Screen;
+use crate::codec::table::CSV;
 
 /// Rows that are shown on the screen.
 const SHOWN: usize = 5;
 /// The most of the answer's beginning that is kept to show rows from.
 const SHOWN_BYTES: usize = 256 << 10;
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What was fetched.
 #[derive(Default)]
@@ -54,7 +56,7 @@ impl Rejects {
         let mut attempts = 3;
         loop {
             attempts -= 1;
-            match Rejects::fetch_once(client, &path, file.as_deref()).await {
+            match Rejects::fetch_both(client, &path, file.as_deref()).await {
                 Err(CliError::Client(error)) if error.passes() && attempts > 0 => {
                     screen.note_text(&error.text());
                     // Waits until the node answers again.
@@ -67,9 +69,30 @@ impl Rejects {
         }
     }
 
-    async fn fetch_once(client: &Client, path: &str, file: Option<&Path>) -> Result<Vec<u8>, CliError> {
-        let mut answer = client.get(path, NDJSON).await?;
+    /// A table for a spreadsheet goes into its file; what is shown is read from the other form.
+    async fn fetch_both(client: &Client, path: &str, file: Option<&Path>) -> Result<Vec<u8>, CliError> {
+        let is_csv = |file: &&Path| file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        match file.filter(is_csv) {
+            None => Rejects::fetch_once(client, path, NDJSON, file).await,
+            Some(table) => {
+                Rejects::fetch_once(client, path, CSV, Some(table)).await?;
+                Rejects::fetch_once(client, path, NDJSON, None).await
+            }
+        }
+    }
+
+    async fn fetch_once(
+        client: &Client,
+        path: &str,
+        form: &'static str,
+        file: Option<&Path>,
+    ) -> Result<Vec<u8>, CliError> {
+        let mut answer = client.get(path, form).await?;
         let mut out = file.map(NewFile::create).transpose()?.map(BufWriter::new);
+        if let (CSV, Some(out), Some(file)) = (form, &mut out, file) {
+            // Without the mark Excel reads a CSV in the encoding of its system.
+            out.write_all(BYTE_ORDER_MARK).map_err(CliError::file("写入", "write", file))?;
+        }
         let mut beginning = Vec::new();
         while let Some(piece) = answer.piece().await? {
             let room = SHOWN_BYTES.saturating_sub(beginning.len()).min(piece.len());

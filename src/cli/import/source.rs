@@ -8,15 +8,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::form::Format;
 use crate::cli::failure::CliError;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER_BYTES: usize = 256 << 10;
+/// How files begin that are taken for a table by their name only: ZIP (also XLSX), old XLS, PDF.
+const OTHER_FILES: [&[u8]; 3] = [b"PK\x03\x04", b"\xD0\xCF\x11\xE0", b"%PDF-"];
 
 /// Where rows come from. Opening it again begins anew, except for standard input.
 #[derive(Clone, Debug)]
 pub struct Source {
     path: Option<PathBuf>,
+    pub format: Format,
     unpacked_limit: u64,
 }
 
@@ -30,8 +34,8 @@ pub struct Rows {
 }
 
 impl Source {
-    pub fn new(file: &Path, unpacked_limit: u64) -> Source {
-        Source { path: (file != Path::new("-")).then(|| file.to_owned()), unpacked_limit }
+    pub fn new(file: &Path, format: Format, unpacked_limit: u64) -> Source {
+        Source { path: (file != Path::new("-")).then(|| file.to_owned()), format, unpacked_limit }
     }
 
     /// Whether it can be sent a second time.
@@ -40,7 +44,7 @@ impl Source {
         self.path.as_ref().is_some_and(|path| path.is_file())
     }
 
-    /// Opens it, and looks at its first bytes: what cannot be NDJSON is not sent.
+    /// Opens it, and looks at its first bytes: what cannot be of its form is not sent.
     pub fn open(&self) -> Result<Rows, CliError> {
         let name = self.path.clone().unwrap_or_else(|| PathBuf::from("-"));
         let failed = || CliError::file("读取", "read", &name);
@@ -59,7 +63,7 @@ impl Source {
         let unpacked: Box<dyn Read + Send> = if packed { Box::new(MultiGzDecoder::new(raw)) } else { Box::new(raw) };
         let bounded = Bounded { inner: unpacked, left: self.unpacked_limit };
         let mut rows = BufReader::with_capacity(BUFFER_BYTES, bounded);
-        check_beginning(rows.fill_buf().map_err(failed())?, &name)?;
+        check_beginning(rows.fill_buf().map_err(failed())?, self.format, &name)?;
         Ok(Rows { reader: Box::new(rows), taken, length })
     }
 }
@@ -70,16 +74,32 @@ impl Read for Rows {
     }
 }
 
-/// Every row is a JSON object, so the first letter is `{`. Other files would come back as one fault a line.
-fn check_beginning(bytes: &[u8], name: &Path) -> Result<(), CliError> {
+/// Every row of NDJSON is a JSON object, so the first letter is `{`. Other files would come back as one fault a line. A table
+/// may be in any encoding, but is no archive and no document of another kind.
+fn check_beginning(bytes: &[u8], format: Format, name: &Path) -> Result<(), CliError> {
+    if format == Format::Csv {
+        return if OTHER_FILES.iter().any(|magic| bytes.starts_with(magic)) {
+            let name = name.display();
+            Err(CliError::wrong(
+                format!("{name} 不是 CSV：请从电子表格软件另存为 CSV"),
+                format!("{name} is not CSV: save it as CSV from the spreadsheet"),
+            ))
+        } else {
+            Ok(())
+        };
+    }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     match bytes.trim_ascii_start().first() {
         None | Some(b'{') => Ok(()),
         Some(_) => {
             let name = name.display();
             Err(CliError::wrong(
-                format!("{name} 不是 NDJSON：每行应为一个 JSON 对象，以 {{ 开头，UTF-8 编码"),
-                format!("{name} is not NDJSON: every line must be a JSON object in UTF-8, beginning with {{"),
+                format!(
+                    "{name} 不是 NDJSON：每行应为一个 JSON 对象，以 {{ 开头，UTF-8 编码；若是表格，请加 --format csv"
+                ),
+                format!(
+                    "{name} is not NDJSON: every line must be a JSON object in UTF-8, beginning with {{; if it is a table, add --format csv"
+                ),
             ))
         }
     }
@@ -133,10 +153,14 @@ mod tests {
     }
 
     fn read(bytes: &[u8], limit: u64) -> Result<io::Result<Vec<u8>>, CliError> {
+        read_as(Format::Ndjson, bytes, limit)
+    }
+
+    fn read_as(format: Format, bytes: &[u8], limit: u64) -> Result<io::Result<Vec<u8>>, CliError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows");
         std::fs::write(&path, bytes).unwrap();
-        let mut rows = Source::new(&path, limit).open()?;
+        let mut rows = Source::new(&path, format, limit).open()?;
         let mut out = Vec::new();
         Ok(rows.read_to_end(&mut out).map(|_| out))
     }
@@ -166,5 +190,9 @@ mod tests {
             assert!(read(bytes, 100).is_err());
         }
         assert!(read(b"\xEF\xBB\xBF\n {}", 100).is_ok());
+        for bytes in [b"PK\x03\x04".as_slice(), b"\xD0\xCF\x11\xE0\xA1", b"%PDF-1.7"] {
+            assert!(read_as(Format::Csv, bytes, 100).is_err());
+        }
+        assert!(read_as(Format::Csv, b"code,name\n", 100).is_ok());
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::job::JobSeen;
 use super::source::{Rows, Source};
-use crate::cli::client::{Answer, Body, Client, ClientError, JSON, NDJSON};
+use crate::cli::client::{Answer, Body, Client, ClientError, JSON};
 use crate::cli::failure::CliError;
 use crate::cli::progress::{Progress, Unit};
 use crate::cli::screen::Screen;
@@ -73,7 +73,7 @@ async fn send_once(
     let (taken, length) = (Arc::clone(&rows.taken), rows.length);
     let reading = Arc::new(Mutex::new(None));
     let body = streamed(rows, Arc::clone(&reading));
-    let mut request = client.request(Method::POST, path, JSON, Some((NDJSON, body)))?;
+    let mut request = client.request(Method::POST, path, JSON, Some((source.format.media_type(), body)))?;
     request.headers_mut().insert("idempotency-key", key.clone());
 
     let mut progress = Progress::begin(screen, Unit::Bytes, length, "上传", "uploading");

@@ -13,44 +13,46 @@ use super::call::Call;
 use super::query::Query;
 use super::reply::{self, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
-use crate::codec::answers::{ERROR_COLUMNS, error_cells, error_line};
+use crate::codec::error_file::{ErrorFile, ErrorForm};
 use crate::codec::lines::{Line, Lines};
+use crate::codec::table::CSV;
 use crate::metrics::Stage;
 use crate::model::permitted::Action;
-use crate::model::text::Language;
 use crate::services::ServiceError;
 use crate::services::import::{ErrorRow, ReadJob};
 
 const ROUTE: &str = "/v1/imports/";
-const CSV: &str = "text/csv";
 const PIECE_BYTES: usize = 64 * 1024;
 
 pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
     let text = call.text_after(ROUTE)?;
     let id = text.strip_suffix("/errors").unwrap_or(&text).to_owned();
-    let form = negotiation::best(&call.headers, &[NDJSON, CSV])?;
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadJob { id: id.clone() })?;
+    let view = desk.services.import(&asked)?;
+    // Who came with a table gets one, unless something else is asked for.
+    let offers = if view.form.is_table() { [CSV, NDJSON] } else { [NDJSON, CSV] };
+    let is_csv = negotiation::best(&call.headers, &offers)? == CSV;
     let path = desk.aside(move |services| services.import_errors(&asked)).await;
     call.laps.end(Stage::Service);
     let file = File::open(path?).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => ServiceError::NotFound { what: "import", name: id },
         _ => ServiceError::Internal(format!("the error file does not open: {error}")),
     })?;
-    let is_csv = form == CSV;
+    let form = if is_csv { ErrorForm::Csv { table: view.table } } else { ErrorForm::Ndjson };
+    let out = ErrorFile { language: call.language, form };
+    let head = out.head();
     let rows = Rows {
         file,
-        // A row is kept as a JSON text, where a byte may take six, beside what was wrong with it.
+        // A row is kept as a JSON text, where a byte may take six, beside what was wrong with it (U+FFFD stands for one byte).
         lines: Lines::new(desk.services.settings.line_bytes * 6 + 16 * 1024),
-        language: call.language,
-        is_csv,
+        out,
         is_ended: false,
     };
-    let head = if is_csv { ERROR_COLUMNS } else { "" };
     let pieces = stream::unfold((head, rows), |(head, mut rows)| async move {
         let piece = rows.piece(head).await.transpose()?;
-        Some((piece, ("", rows)))
+        Some((piece, (Vec::new(), rows)))
     });
     let media_type = if is_csv { "text/csv; charset=utf-8" } else { NDJSON };
     let body = Body::from_stream(pieces);
@@ -60,14 +62,13 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
 struct Rows {
     file: File,
     lines: Lines,
-    language: Language,
-    is_csv: bool,
+    out: ErrorFile,
     is_ended: bool,
 }
 
 impl Rows {
-    async fn piece(&mut self, head: &str) -> std::io::Result<Option<Bytes>> {
-        let mut out = head.as_bytes().to_vec();
+    async fn piece(&mut self, head: Vec<u8>) -> std::io::Result<Option<Bytes>> {
+        let mut out = head;
         loop {
             while out.len() < PIECE_BYTES
                 && let Some(line) = self.lines.next_line()
@@ -100,10 +101,6 @@ impl Rows {
         let Ok(row) = serde_json::from_slice::<ErrorRow>(bytes) else {
             return;
         };
-        if self.is_csv {
-            error_cells(&row, self.language, out);
-        } else {
-            error_line(&row, self.language, out);
-        }
+        self.out.write(&row, out);
     }
 }

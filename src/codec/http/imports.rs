@@ -1,4 +1,4 @@
-//! `/v1/imports`: an upload of lines becomes a job.
+//! `/v1/imports`: an upload of lines, or of a table, becomes a job.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use flate2::write::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 
-use super::body::{self, BodyFault, LINES, Pieces};
+use super::body::{self, BodyFault, Pieces};
 use super::call::Call;
 use super::failure::Failure;
 use super::preconditions::idempotency_key;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
-use super::{Desk, negotiation};
+use super::{Desk, import_form, negotiation};
 use crate::codec::answers;
 use crate::codec::problem::{Code, Problem};
 use crate::metrics::Stage;
 use crate::model::permitted::Action;
-use crate::services::import::{Begun, JobView, OnConflict, ReadJob, StartImport, Upload};
+use crate::services::import::{Begun, Form, JobView, OnConflict, ReadJob, StartImport, Upload};
 
 const ROUTE: &str = "/v1/imports/";
-const PARAMETERS: [&str; 4] = ["mapping", "on_conflict", "dry_run", "atomic"];
+const PARAMETERS: [&str; 6] = ["mapping", "on_conflict", "dry_run", "atomic", "encoding", "separator"];
 /// Compressed bytes that are taken at once: deflate makes at most about 1,032 out of one.
 const SLICE_BYTES: usize = 1024;
 /// Lines of JSON shrink to a tenth, at most to a fiftieth. What promises more is made to fill a disk.
@@ -32,9 +32,10 @@ const UNSUSPECTED_BYTES: u64 = 16 << 20;
 
 pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
-    let mut start = question(&Query::of(&call.uri, &PARAMETERS)?, desk.limits.json_depth)?;
+    let query = Query::of(&call.uri, &PARAMETERS)?;
+    let form = import_form::of_import(&call.headers, &query)?;
+    let mut start = question(form, &query, desk.limits.json_depth)?;
     start.idempotency_key = idempotency_key(&call.headers)?;
-    body::expect_type(&call.headers, &LINES)?;
     let mut expansion = Expansion::of(&call.headers)?;
     let asked = call.permit(&pass, start)?;
     let begun = desk.services.begin_import(asked).await?;
@@ -64,7 +65,7 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     Ok(response)
 }
 
-fn question(query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
+fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
     let mapping = match query.one("mapping")? {
         None => None,
         Some(text) => {
@@ -76,6 +77,13 @@ fn question(query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
             Some(mapping)
         }
     };
+    if mapping.is_none() && form.is_table() {
+        return Err(Failure::query(
+            "mapping",
+            "导入表格必须给出映射，说明各列的去向",
+            "a table needs a mapping, which says what its columns become",
+        ));
+    }
     let on_conflict = match query.one("on_conflict")?.as_deref() {
         None | Some("error") => OnConflict::Error,
         Some("skip") => OnConflict::Skip,
@@ -85,6 +93,7 @@ fn question(query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
         }
     };
     Ok(StartImport {
+        form,
         mapping,
         on_conflict,
         dry_run: query.flag("dry_run")?,

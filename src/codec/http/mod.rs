@@ -6,7 +6,7 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, keys, about      the handlers
+//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, about      the handlers
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -21,6 +21,8 @@ mod failure;
 mod history;
 mod hot;
 mod import_errors;
+mod import_form;
+mod import_mapping;
 mod imports;
 mod keys;
 mod laps;

@@ -103,6 +103,10 @@ problems! {
         "一次请求的标识过多", "Too many identifiers in one request";
         "分批发送, 上限见 limits.batch_identifiers", "Send several batches; the limit is limits.batch_identifiers"
     }
+    TableUnreadable "table_unreadable" 400 {
+        "表格不可读", "The table cannot be read";
+        "按 detail 改正文件, 或指明 encoding 与 separator", "Correct the file as detail says, or name its encoding and separator"
+    }
     BodyBroken "body_broken" 400 {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"

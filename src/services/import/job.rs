@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::held::HeldKeys;
 use super::keeping::cut_short;
-use super::{ReadJob, StartImport};
+use super::{Form, ReadJob, StartImport, TableFound};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
@@ -42,6 +42,11 @@ pub struct JobView {
     pub id: String,
     pub state: JobState,
     pub rows: RowCounts,
+    #[serde(default)]
+    pub form: Form,
+    /// What a table turned out to be, once it is opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableFound>,
     pub dry_run: bool,
     pub atomic: bool,
     /// Bytes of the upload, and how many of them are worked off.
@@ -99,6 +104,7 @@ pub(super) struct Job {
     pub bytes: u64,
     pub upload: Option<String>,
     pub key: Option<String>,
+    pub table: Mutex<Option<TableFound>>,
     pub bytes_done: AtomicU64,
     pub total: AtomicU64,
     pub registered: AtomicU64,
@@ -195,6 +201,8 @@ impl Job {
                 skipped: count(&self.skipped),
                 failed: count(&self.failed),
             },
+            form: self.start.form.clone(),
+            table: self.table.lock().clone(),
             dry_run: self.start.dry_run,
             atomic: self.start.atomic,
             bytes: self.bytes,
@@ -209,6 +217,12 @@ impl Job {
 
     pub fn save(&self) -> std::io::Result<()> {
         write_replacing(&self.folder.join("job.json"), &serde_json::to_vec(&self.view())?)
+    }
+
+    /// Notes what its table turned out to be. Also in its file: after a stop the error file is read by it.
+    pub(super) fn found(&self, found: &TableFound) -> std::io::Result<()> {
+        *self.table.lock() = Some(found.clone());
+        self.save()
     }
 
     /// Makes the names of its file and folders durable, up to the folder that the jobs' folder lies in.

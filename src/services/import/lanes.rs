@@ -6,11 +6,10 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::{Sender, bounded};
 
 use super::job::Job;
-use super::lines::{Line, Lines};
-use super::row::{Decision, Fault, Wanted, of_service};
+use super::lines::{Line, Rows};
+use super::row::{Decision, Fault, Shape, Wanted, of_service};
 use super::run::{Failed, internal, stopped_by};
 use crate::model::identifier::CanonicalKey;
-use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::Services;
 use crate::store::{EntryProposal, Refusal};
@@ -60,7 +59,7 @@ pub(super) struct Piece {
     is_last: bool,
 }
 
-/// Reads the file window by window, prepares the windows in lanes beside one another, and hands them on in their order.
+/// Reads the upload window by window, prepares the windows in lanes beside one another, and hands them on in their order.
 ///
 /// ```text
 /// reader -> lane 0: windows 0, 2, 4, ... \
@@ -75,7 +74,8 @@ pub(super) fn in_lanes(
     mut take: impl FnMut(Piece) -> Result<(), Failed>,
 ) -> Result<(), Failed> {
     let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_LANES);
-    let mut lines = Lines::open(job, services.settings.line_bytes)?;
+    let (mut rows, shape) = Rows::open(services, job)?;
+    let shape = shape.as_ref();
     std::thread::scope(|scope| {
         let (mut entries, mut exits) = (Vec::with_capacity(lanes), Vec::with_capacity(lanes));
         for _ in 0..lanes {
@@ -83,10 +83,10 @@ pub(super) fn in_lanes(
             let (prepared, exit) = bounded::<Piece>(1);
             entries.push(entry);
             exits.push(exit);
-            let lane = move || windows.into_iter().all(|window| prepare(services, job, window, &prepared));
+            let lane = move || windows.into_iter().all(|window| prepare(services, job, shape, window, &prepared));
             std::thread::Builder::new().name("import-sign".to_owned()).spawn_scoped(scope, lane)?;
         }
-        let reader = move || read_windows(services, job, &mut lines, &entries);
+        let reader = move || read_windows(services, job, &mut rows, &entries);
         let reader = std::thread::Builder::new().name("import-read".to_owned()).spawn_scoped(scope, reader)?;
         let mut taken = Ok(());
         'windows: for exit in exits.iter().cycle() {
@@ -109,18 +109,13 @@ pub(super) fn in_lanes(
     })
 }
 
-fn read_windows(
-    services: &Services,
-    job: &Job,
-    lines: &mut Lines,
-    entries: &[Sender<Vec<Line>>],
-) -> Result<(), Failed> {
+fn read_windows(services: &Services, job: &Job, rows: &mut Rows, entries: &[Sender<Vec<Line>>]) -> Result<(), Failed> {
     for entry in entries.iter().cycle() {
         if let Some(needed_bytes) = (services.store.room())() {
             // Also rows that are only noted as wrong take room.
             return Err(stopped_by(job, &Refusal::Full { needed_bytes }));
         }
-        let window = lines.window()?;
+        let window = rows.window()?;
         job.total.fetch_add(window.len() as u64, Ordering::Relaxed);
         if window.is_empty() || entry.send(window).is_err() {
             break;
@@ -130,11 +125,11 @@ fn read_windows(
 }
 
 /// Reads, decides and signs a window's rows, and hands them on in pieces; whether anybody still takes them.
-fn prepare(services: &Services, job: &Job, window: Vec<Line>, out: &Sender<Piece>) -> bool {
+fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Line>, out: &Sender<Piece>) -> bool {
     let now = Timestamp::now();
     let mut names: HashSet<CanonicalKey> = HashSet::with_capacity(window.len());
     let (mut rows, mut bytes, mut is_first) = (Vec::with_capacity(window.len()), 0, true);
-    for line in window {
+    for mut line in window {
         if bytes >= PIECE_BYTES {
             let piece = Piece { rows: std::mem::take(&mut rows), is_first, is_last: false };
             if out.send(piece).is_err() {
@@ -142,7 +137,7 @@ fn prepare(services: &Services, job: &Job, window: Vec<Line>, out: &Sender<Piece
             }
             (bytes, is_first) = (0, false);
         }
-        let fate = match read(services, job, &line, now) {
+        let fate = match services.wanted(&mut line, shape, &job.start, now) {
             Err(fault) => Fate::Failed(fault),
             Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
             Ok(wanted) => decided(services, job, wanted),
@@ -151,15 +146,6 @@ fn prepare(services: &Services, job: &Job, window: Vec<Line>, out: &Sender<Piece
         rows.push(Prepared { line, fate });
     }
     out.send(Piece { rows, is_first, is_last: true }).is_ok()
-}
-
-fn read(services: &Services, job: &Job, line: &Line, now: Timestamp) -> Result<Wanted, Fault> {
-    if line.cut {
-        let limit = services.settings.line_bytes;
-        let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
-        return Err(Fault { column: None, code: "line_too_long".to_owned(), text });
-    }
-    services.wanted(&line.bytes, &job.start, now)
 }
 
 /// Decides and signs a row by what stands there now.

@@ -1,9 +1,13 @@
-//! The lines of an upload, with bounded memory whatever their length.
+//! The rows of an upload, window by window, in bounded memory: lines of JSON, or the rows of a table.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use super::job::Job;
+use super::row::{Fault, Shape};
+use super::run::Failed;
+use super::table::Table;
+use crate::services::Services;
 
 /// Rows that are committed together: enough for one fdatasync to be cheap, few enough that a single registration which
 /// comes between two windows hardly waits.
@@ -11,12 +15,58 @@ const WINDOW_ROWS: usize = 1024;
 /// Bytes of a window's rows, so that long lines fill neither the memory nor a group of the journal.
 const WINDOW_BYTES: usize = 2 << 20;
 
-/// A line as it came.
+/// A line as it came; of a table a row, which may have several.
 pub(super) struct Line {
     pub number: u64,
     pub bytes: Vec<u8>,
     /// Whether it was longer than the limit; `bytes` is its beginning then.
     pub cut: bool,
+    /// What was wrong before it could be read; `bytes` is its beginning then.
+    pub fault: Option<Box<Fault>>,
+    /// Bytes of the upload that are worked off with it.
+    pub spent: u64,
+}
+
+/// Where rows come from.
+pub(super) enum Rows {
+    Lines(Lines),
+    Table(Box<dyn Table>),
+}
+
+impl Rows {
+    /// Opens a job's upload. Of a table what it turned out to be is noted in the job, and the mapping compared with it.
+    pub fn open(services: &Services, job: &Job) -> Result<(Rows, Option<Shape>), Failed> {
+        if !job.start.form.is_table() {
+            return Ok((Rows::Lines(Lines::open(job, services.settings.line_bytes)?), None));
+        }
+        let file = File::open(job.folder.join("input"))?;
+        let table = services.table_reader.open(Box::new(file), &job.start.form)?;
+        job.found(table.found())?;
+        let shape = Shape::of(table.found(), &job.start)?;
+        Ok((Rows::Table(table), Some(shape)))
+    }
+
+    /// The next rows that are not blank; none at the end.
+    pub fn window(&mut self) -> Result<Vec<Line>, Failed> {
+        let mut window = Vec::with_capacity(WINDOW_ROWS);
+        let mut bytes = 0;
+        while window.len() < WINDOW_ROWS && bytes < WINDOW_BYTES {
+            let next = match self {
+                Rows::Lines(lines) => lines.next()?,
+                Rows::Table(table) => table.next_row()?.map(|row| Line {
+                    number: row.line,
+                    bytes: row.text,
+                    cut: false,
+                    fault: row.fault,
+                    spent: row.spent,
+                }),
+            };
+            let Some(line) = next else { break };
+            bytes += line.bytes.len();
+            window.push(line);
+        }
+        Ok(window)
+    }
 }
 
 /// The lines of an upload, with bounded memory whatever their length.
@@ -27,22 +77,18 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub fn open(job: &Job, limit: usize) -> std::io::Result<Lines> {
+    fn open(job: &Job, limit: usize) -> std::io::Result<Lines> {
         Ok(Lines { input: BufReader::with_capacity(1 << 20, File::open(job.folder.join("input"))?), number: 0, limit })
     }
 
-    /// The next lines that are not blank; none at the end.
-    pub fn window(&mut self) -> std::io::Result<Vec<Line>> {
-        let mut window = Vec::with_capacity(WINDOW_ROWS);
-        let mut bytes = 0;
-        while window.len() < WINDOW_ROWS && bytes < WINDOW_BYTES {
-            let Some(line) = self.line()? else { break };
-            if line.cut || !line.bytes.trim_ascii().is_empty() {
-                bytes += line.bytes.len();
-                window.push(line);
+    /// The next line that is not blank; none at the end.
+    fn next(&mut self) -> std::io::Result<Option<Line>> {
+        loop {
+            match self.line()? {
+                Some(line) if !line.cut && line.bytes.trim_ascii().is_empty() => {}
+                other => return Ok(other),
             }
         }
-        Ok(window)
     }
 
     fn line(&mut self) -> std::io::Result<Option<Line>> {
@@ -74,6 +120,7 @@ impl Lines {
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
-        Ok(Some(Line { number: self.number, bytes, cut }))
+        let spent = bytes.len() as u64 + 1;
+        Ok(Some(Line { number: self.number, bytes, cut, fault: None, spent }))
     }
 }

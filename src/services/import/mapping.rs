@@ -78,6 +78,31 @@ impl Mapping {
         Ok(Json::Object(record))
     }
 
+    /// The columns that it reads.
+    #[must_use]
+    pub fn columns(&self) -> Vec<&str> {
+        let values = self.values.iter().map(|value| value.from.as_str());
+        self.identifier_columns().chain(values).chain(self.aliases.iter().map(|alias| alias.from.as_str())).collect()
+    }
+
+    /// The columns that the identifier is made of.
+    pub(super) fn identifier_columns(&self) -> impl Iterator<Item = &str> {
+        self.identifier.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
+    }
+
+    /// The column behind a pointer into the record that was made of a row. Empty columns made no values, so they do not
+    /// count.
+    pub(super) fn column_of(&self, pointer: &str, row: &Map<String, Json>) -> Option<&str> {
+        let mut steps = pointer.split('/').skip(1);
+        let (member, at) = (steps.next()?, steps.next()?.parse().ok()?);
+        let is_there = |column: &&str| present(row, column).is_some();
+        match member {
+            "aliases" => self.aliases.iter().map(|alias| alias.from.as_str()).filter(is_there).nth(at),
+            "values" => self.values.iter().map(|value| value.from.as_str()).filter(is_there).nth(at),
+            _ => None,
+        }
+    }
+
     fn identifier(&self, row: &Map<String, Json>) -> Result<String, MappingError> {
         let mut out = String::new();
         let mut rest = self.identifier.as_str();
@@ -118,12 +143,18 @@ impl MappedValue {
                     ("string" | "decimal" | "date" | "url" | "identifier", Json::Number(number)) => {
                         Json::String(number.to_string())
                     }
-                    ("integer", Json::String(text)) => text.parse::<i64>().map_or_else(|_| found.clone(), Json::from),
-                    ("boolean", Json::String(text)) => match text.as_str() {
+                    ("integer", Json::String(text)) => {
+                        text.trim().parse::<i64>().map_or_else(|_| found.clone(), Json::from)
+                    }
+                    // Spreadsheets write TRUE and FALSE.
+                    ("boolean", Json::String(text)) => match text.trim().to_ascii_lowercase().as_str() {
                         "true" | "是" | "1" => Json::Bool(true),
                         "false" | "否" | "0" => Json::Bool(false),
                         _ => found.clone(),
                     },
+                    ("decimal" | "date" | "url" | "identifier", Json::String(text)) => {
+                        Json::String(text.trim().to_owned())
+                    }
                     _ => found.clone(),
                 };
                 data.insert("value".to_owned(), value);

@@ -1,8 +1,10 @@
-//! One row: from a line's bytes to a change that is decided and signed, or to what is wrong with it.
+//! One row: from its bytes to a change that is decided and signed, or to what is wrong with it.
 
 use serde_json::{Map, Value as Json};
 
-use super::{OnConflict, StartImport};
+use super::lines::Line;
+use super::table::{TableError, TableFound};
+use super::{Mapping, OnConflict, StartImport};
 use crate::model::draft::Draft;
 use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
@@ -19,10 +21,82 @@ pub trait ReadRow: Send + Sync + 'static {
 
 /// What is wrong with a row.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub struct Fault {
     pub column: Option<String>,
     pub code: String,
     pub text: Text,
+}
+
+/// What a table's rows are read by.
+pub(super) struct Shape {
+    columns: Vec<String>,
+    /// How many of them are the table's own: what an error file added is not looked at.
+    own: usize,
+    /// Whether the mapping asks for the column.
+    is_mapped: Vec<bool>,
+    separator: char,
+}
+
+impl Shape {
+    /// Compares a table's columns with what the mapping asks for.
+    pub fn of(found: &TableFound, start: &StartImport) -> Result<Shape, TableError> {
+        let mapped = start.mapping.as_ref().map(Mapping::columns).unwrap_or_default();
+        let known = |column: &&str| found.columns.iter().any(|name| name == column);
+        let missing: Vec<&str> = mapped.iter().copied().filter(|column| !known(column)).collect();
+        if !missing.is_empty() {
+            let (missing, there) = (missing.join(", "), found.columns.join(", "));
+            return Err(TableError::wrong(
+                "mapping_column_missing",
+                format!("映射用到的列不在表头中：{missing}；表头有：{there}"),
+                format!("the mapping names columns that the table lacks: {missing}; it has: {there}"),
+            ));
+        }
+        let is_mapped = found.columns.iter().map(|name| mapped.contains(&name.as_str())).collect();
+        let own = found.own_columns().len();
+        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator: found.separator })
+    }
+
+    /// The mapped cells by the names of their columns. Every cell is looked at: a row that is damaged anywhere is not
+    /// what its writer meant.
+    fn members(&self, cells: Vec<String>) -> Result<Map<String, Json>, Fault> {
+        let (wanted, count) = (self.columns.len(), cells.len());
+        let surplus = cells.get(wanted..).unwrap_or_default();
+        if count < wanted || surplus.iter().any(|cell| !cell.trim().is_empty()) {
+            let text = Text::new(
+                format!("该行有 {count} 个单元格，表头有 {wanted} 列：检查分隔符、引号和换行"),
+                format!("the row has {count} cells, the header {wanted}: look at separators, quotes and line breaks"),
+            );
+            return Err(fault(None, "row_ragged", text));
+        }
+        let mut members = Map::new();
+        for (at, ((name, is_mapped), cell)) in self.columns.iter().zip(&self.is_mapped).zip(cells).enumerate() {
+            if at < self.own
+                && let Some((code, text)) = damage(&cell)
+            {
+                return Err(fault(Some(name.clone()), code, text));
+            }
+            if *is_mapped {
+                members.insert(name.clone(), Json::String(cell));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// What no cell may hold. U+FFFD stands where bytes were no text: here, or in whatever wrote the file.
+fn damage(cell: &str) -> Option<(&'static str, Text)> {
+    if cell.contains('\u{FFFD}') {
+        let text = Text::new(
+            "单元格中有无法解码的字节（显示为 U+FFFD）：改正文字，或用 encoding 指明文件的编码",
+            "the cell holds bytes that are no text (shown as U+FFFD): correct it, or name the file's encoding with `encoding`",
+        );
+        return Some(("encoding_broken", text));
+    }
+    if cell.contains('\0') {
+        let text = Text::new("单元格中有空字符（NUL）：删去它", "the cell holds a NUL character: take it away");
+        return Some(("nul_character", text));
+    }
+    None
 }
 
 /// What is to become of a row.
@@ -48,20 +122,35 @@ impl Wanted {
 }
 
 impl Services {
-    /// Reads a line into what it wants registered.
-    pub(super) fn wanted(&self, line: &[u8], start: &StartImport, now: Timestamp) -> Result<Wanted, Fault> {
-        let json = self.row_reader.read(line).map_err(|(code, text)| fault(None, code, text))?;
-        let Json::Object(mut row) = json else {
-            let text = Text::new("每行应为一个 JSON 对象", "every line must be a JSON object");
-            return Err(fault(None, "fields_invalid", text));
+    /// Reads a row into what it wants registered; `shape` is that of a table.
+    pub(super) fn wanted(
+        &self,
+        line: &mut Line,
+        shape: Option<&Shape>,
+        start: &StartImport,
+        now: Timestamp,
+    ) -> Result<Wanted, Fault> {
+        if let Some(fault) = line.fault.take() {
+            return Err(*fault);
+        }
+        if line.cut {
+            let limit = self.settings.line_bytes;
+            let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
+            return Err(fault(None, "line_too_long", text));
+        }
+        let mut row = match shape {
+            None => self.members(&line.bytes)?,
+            Some(shape) => shape.members(self.table_reader.cells(&line.bytes, shape.separator))?,
         };
+        let mut source = None;
         if let Some(mapping) = &start.mapping {
             let mapped = mapping.apply(&row);
             let mapped = mapped.map_err(|error| fault(Some(error.column), error.code, error.detail))?;
-            row = match mapped {
+            let members = match mapped {
                 Json::Object(members) => members,
                 _ => Map::new(),
             };
+            source = Some((mapping, std::mem::replace(&mut row, members)));
         }
         for name in TOLD_BY_THE_NODE {
             row.remove(name);
@@ -72,9 +161,24 @@ impl Services {
         };
         let identifier = self.identifier(&text).map_err(|error| of_service(&error, start))?;
         self.policy(&identifier).map_err(|error| of_service(&error, start))?;
-        let draft = Draft::from_json_within(&Json::Object(row), now, &self.settings.draft_limits)
-            .map_err(|errors| of_service(&ServiceError::Fields(errors), start))?;
+        let draft =
+            Draft::from_json_within(&Json::Object(row), now, &self.settings.draft_limits).map_err(|errors| {
+                let column = source.as_ref().zip(errors.first()).and_then(|((mapping, source), first)| {
+                    mapping.column_of(&first.pointer, source).map(str::to_owned)
+                });
+                let told = of_service(&ServiceError::Fields(errors), start);
+                Fault { column: column.or(told.column), ..told }
+            })?;
         Ok(Wanted { identifier, draft })
+    }
+
+    fn members(&self, line: &[u8]) -> Result<Map<String, Json>, Fault> {
+        let json = self.row_reader.read(line).map_err(|(code, text)| fault(None, code, text))?;
+        let Json::Object(row) = json else {
+            let text = Text::new("每行应为一个 JSON 对象", "every line must be a JSON object");
+            return Err(fault(None, "fields_invalid", text));
+        };
+        Ok(row)
     }
 
     /// Decides what is to become of a row by what stands there now, and signs it.
@@ -142,13 +246,13 @@ fn fault(column: Option<String>, code: &str, text: Text) -> Fault {
 /// A service's error as a row's fault; where a field is wrong, its own code and the column that it came from.
 pub(super) fn of_service(error: &ServiceError, start: &StartImport) -> Fault {
     match error {
-        ServiceError::Identifier(error) => fault(Some("identifier".to_owned()), error.code(), error.text()),
+        ServiceError::Identifier(error) => fault(Some(identifier_column(start)), error.code(), error.text()),
         ServiceError::Fields(errors) => match errors.first() {
-            Some(first) => fault(Some(column_of(&first.pointer, start)), first.code, error.text()),
+            Some(first) => fault(Some(first.pointer.clone()), first.code, error.text()),
             None => fault(None, error.code(), error.text()),
         },
         ServiceError::VersionMismatch { .. } => fault(
-            Some("identifier".to_owned()),
+            Some(identifier_column(start)),
             "already_exists",
             Text::new(
                 "标识已登记且内容不同：用 on_conflict=update 更新或 skip 跳过",
@@ -159,14 +263,8 @@ pub(super) fn of_service(error: &ServiceError, start: &StartImport) -> Fault {
     }
 }
 
-/// The column behind a pointer into the mapped record; without a mapping the pointer itself.
-fn column_of(pointer: &str, start: &StartImport) -> String {
-    let mut steps = pointer.split('/').skip(1);
-    let (member, at) = (steps.next(), steps.next().and_then(|at| at.parse::<usize>().ok()));
-    let column = start.mapping.as_ref().and_then(|mapping| match (member, at) {
-        (Some("aliases"), Some(at)) => mapping.aliases.get(at).map(|alias| alias.from.clone()),
-        (Some("values"), Some(at)) => mapping.values.get(at).map(|value| value.from.clone()),
-        _ => None,
-    });
-    column.unwrap_or_else(|| pointer.to_owned())
+/// The column that the identifier is made of, the first of several; without a mapping its member.
+fn identifier_column(start: &StartImport) -> String {
+    let mapped = start.mapping.as_ref().and_then(|mapping| mapping.identifier_columns().next());
+    mapped.unwrap_or("identifier").to_owned()
 }

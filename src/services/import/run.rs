@@ -15,6 +15,7 @@ use super::job::{ErrorRow, Failure, Job};
 use super::lanes::{Fate, Piece, Prepared, WINDOWS_IN_FLIGHT, decided, in_lanes};
 use super::lines::Line;
 use super::row::{Fault, Wanted, of_service};
+use super::table::TableError;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::text::Text;
 use crate::services::register::Attempt;
@@ -52,6 +53,15 @@ impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Failed {
         tracing::error!(%error, "an upload could not be read back");
         failed("internal", Text::new("上传文件读取失败，详见日志", "the upload could not be read back, see the log"))
+    }
+}
+
+impl From<TableError> for Failed {
+    fn from(error: TableError) -> Failed {
+        match error {
+            TableError::Io(error) => error.into(),
+            TableError::Wrong(code, text) => failed(code, text),
+        }
     }
 }
 
@@ -101,7 +111,7 @@ fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -
         changed.begin_window();
     }
     for Prepared { line, fate } in piece.rows {
-        bytes += line.bytes.len() as u64 + 1;
+        bytes += line.spent;
         match fate {
             Fate::Commit(wanted, proposal) => {
                 changed.add(wanted.key());

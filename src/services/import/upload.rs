@@ -91,6 +91,7 @@ impl Services {
             bytes: upload.bytes,
             upload: upload.seal.map(Seal::hex),
             key: upload.key.as_ref().map(|key| key.digest().to_owned()),
+            table: Mutex::default(),
             bytes_done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             registered: AtomicU64::new(0),
