@@ -27,6 +27,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     // serde_json's own recursion ends at 128.
     ("limits.json_depth", 1, 100),
     ("limits.batch_identifiers", 1, 100_000),
+    ("limits.history_bytes", KIB, GIB),
     ("limits.connections", 1, 1_000_000),
     ("limits.requests_in_flight", 1, 1_000_000),
     ("limits.handshake_timeout_seconds", 1, 300),

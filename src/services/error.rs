@@ -30,6 +30,8 @@ pub enum ServiceError {
     BadCursor,
     /// The version that was asked for does not exist.
     NoSuchVersion { identifier: String },
+    /// So many versions came after it that one request does not walk back to it.
+    VersionFarBack { identifier: String },
     /// Deleted or erased; never given out again.
     Gone { identifier: String },
     /// It exists, and no precondition was sent.
@@ -74,6 +76,7 @@ impl ServiceError {
             ServiceError::Unknown { .. } => "identifier_unknown",
             ServiceError::BadCursor => "query_invalid",
             ServiceError::NoSuchVersion { .. } => "version_unknown",
+            ServiceError::VersionFarBack { .. } => "version_far_back",
             ServiceError::Gone { .. } => "identifier_deleted",
             ServiceError::PreconditionRequired { .. } => "precondition_required",
             ServiceError::VersionMismatch { .. } => "version_mismatch",
@@ -149,6 +152,10 @@ impl ServiceError {
             ServiceError::Conflict { identifier } => Text::new(
                 format!("{identifier} 在写入期间被反复修改，请重试"),
                 format!("{identifier} kept changing while it was written: try again"),
+            ),
+            ServiceError::VersionFarBack { identifier } => Text::new(
+                format!("{identifier} 在所问的版本之后版本过多，一次请求不回溯那么远"),
+                format!("{identifier} has too many versions after the one asked for to walk back to it in one request"),
             ),
             ServiceError::NotFound { what, name } => {
                 Text::new(format!("没有这个 {what}：{name}"), format!("there is no such {what}: {name}"))

@@ -14,6 +14,8 @@ pub struct History {
     /// Only versions below the one that is there (a cursor, so perhaps forged).
     pub after: Option<Place>,
     pub limit: usize,
+    /// The page ends early once the entries that it is made of have this many bytes.
+    pub most_bytes: u64,
 }
 
 /// Where the last version of a page stands: the next page goes on from what its frame says of the version before it, so that
@@ -63,10 +65,12 @@ impl Services {
             None => Some((standing.row.location, standing.row.index)),
             Some(place) => self.shown(place, &standing)?,
         };
-        let (mut versions, mut last) = (Vec::new(), None);
+        let (mut versions, mut last, mut read_bytes) = (Vec::new(), None, 0);
         while let Some((location, index)) = next
             && versions.len() < question.limit
+            && read_bytes < question.most_bytes
         {
+            read_bytes += u64::from(location.length);
             let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;
             let record = self.store.record_of(&frame).map_err(unread)?;
             let version = frame.meta.version;
@@ -86,7 +90,7 @@ impl Services {
 
     /// What stands before a version that a page has shown, if the place is what it says: an entry of this very
     /// identifier and version. Anything else is no cursor of ours.
-    fn shown(&self, place: &Place, standing: &Standing) -> Result<Option<(Location, u64)>, ServiceError> {
+    pub(super) fn shown(&self, place: &Place, standing: &Standing) -> Result<Option<(Location, u64)>, ServiceError> {
         // What is above the standing version may be in the journal, but is not committed yet.
         if place.version > standing.row.version {
             return Err(ServiceError::BadCursor);
@@ -124,6 +128,6 @@ impl Services {
 }
 
 /// Where the version before a frame stands, and its index.
-fn before(frame: &Frame) -> Option<(Location, u64)> {
+pub(super) fn before(frame: &Frame) -> Option<(Location, u64)> {
     frame.meta.previous.map(|location| (location, frame.meta.previous_index))
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::history::{Place, before};
 use super::{ServiceError, Services, Standing};
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
@@ -21,6 +22,10 @@ pub struct Resolve {
     pub types: Vec<String>,
     pub indexes: Vec<u32>,
     pub at: Option<At>,
+    /// Look for that version below this place of the history (a cursor, so perhaps forged).
+    pub below: Option<Place>,
+    /// How many bytes of entries are read on the way back to a moment.
+    pub most_bytes: u64,
     /// Whether the signed entry is wanted.
     pub entry: bool,
 }
@@ -83,7 +88,7 @@ impl Services {
         let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
         let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
         if let Some(at) = question.at {
-            standing = self.at(standing, at)?;
+            standing = self.at(standing, at, question)?;
         }
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: question.identifier.clone() });
@@ -95,7 +100,7 @@ impl Services {
     }
 
     /// Walks back to the version that stood at a moment.
-    fn at(&self, standing: Standing, at: At) -> Result<Standing, ServiceError> {
+    fn at(&self, standing: Standing, at: At, question: &Resolve) -> Result<Standing, ServiceError> {
         let none = || ServiceError::NoSuchVersion { identifier: standing.record.identifier.spelling().to_owned() };
         let fits = |version: u64, seconds: i64| match at {
             At::Version(wanted) => version == wanted,
@@ -108,13 +113,21 @@ impl Services {
             return Err(none());
         }
         // Many versions may lie between: each is read once, and only the one that is wanted is decoded.
-        let mut meta = self.frame_of(&standing, standing.row.location)?.meta;
-        while let Some(location) = meta.previous {
+        let mut next = match &question.below {
+            None => Some((standing.row.location, standing.row.index)),
+            Some(place) => self.shown(place, &standing)?,
+        };
+        let mut read_bytes = 0;
+        while let Some((location, index)) = next {
+            if read_bytes >= question.most_bytes {
+                return Err(ServiceError::VersionFarBack { identifier: question.identifier.clone() });
+            }
+            read_bytes += u64::from(location.length);
             let frame = self.frame_of(&standing, location)?;
             if fits(frame.meta.version, frame.meta.time) {
-                return self.version_at(&standing, &frame, location, meta.previous_index)?.ok_or_else(none);
+                return self.version_at(&standing, &frame, location, index)?.ok_or_else(none);
             }
-            meta = frame.meta;
+            next = before(&frame);
         }
         Err(none())
     }

@@ -392,6 +392,44 @@ async fn a_page_of_a_history_reads_no_version_above_it() {
     assert_eq!((whole.status.as_u16(), whole.code().as_str()), (500, "record_damaged"));
 }
 
+/// Reading is open to everybody, and a record may have any number of versions.
+#[tokio::test]
+async fn one_request_reads_a_bounded_part_of_a_records_past_and_a_cursor_leads_on() {
+    let world = World::with(&[("limits.history_bytes", "4096")]).await;
+    put(&world, &[], "v1").await;
+    for version in 2..=20 {
+        world.change(Method::PUT, NAME, &part(&format!("v{version}"))).await;
+    }
+    let resolve = async |query: &str| world.get(&format!("/v1/resolve/{NAME}?{query}")).send().await;
+    let (mut found, mut queries) = (Vec::new(), vec![String::new()]);
+    loop {
+        let query = &queries[queries.len() - 1];
+        let (versions, next) = paged(&world, &format!("/v1/history/{NAME}?limit=1000{query}")).await;
+        assert!((1..=6).contains(&versions.len()), "{versions:?}");
+        for version in &versions {
+            let asked = resolve(&format!("at={version}{query}")).await;
+            assert_eq!(asked.json()["version"], *version, "{}", asked.text());
+        }
+        found.extend(versions);
+        let Some(next) = next else { break };
+        queries.push(format!("&cursor={next}"));
+    }
+    assert_eq!(found, (1..=20).rev().collect::<Vec<u64>>());
+    for far in ["at=1", "at=2000-01-01T00:00:00Z", &format!("at=1{}", queries[1])] {
+        let answer = resolve(far).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (422, "version_far_back"), "{far}");
+        assert!(answer.text().contains("/v1/history/"));
+    }
+    let last = &queries[queries.len() - 1];
+    world.register("88.999.1/B-2", &part("other")).await;
+    world.change(Method::PUT, "88.999.1/B-2", &part("again")).await;
+    for wrong in ["at=19", "at=2030-01-01T00:00:00Z", "entry=1"] {
+        assert_eq!(resolve(&format!("{wrong}{last}")).await.code(), "query_invalid", "{wrong}");
+    }
+    let stranger = world.get(&format!("/v1/resolve/88.999.1/B-2?at=1{last}")).send().await;
+    assert_eq!(stranger.code(), "query_invalid", "it is another record's cursor");
+}
+
 /// Cursors are a client's to hand back, so also to forge: every place in the journal, as every version.
 #[tokio::test]
 async fn a_forged_cursor_of_a_history_is_refused_and_shows_nothing() {

@@ -26,7 +26,8 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     negotiation::best(&call.headers, &[JSON])?;
     let query = Query::of(&call.uri, &["limit", "cursor"])?;
     let after = query.one("cursor")?.map(|text| place(&text)).transpose()?;
-    let question = History { identifier, after, limit: query.limit(MOST_VERSIONS)?.unwrap_or(USUAL_VERSIONS) };
+    let limit = query.limit(MOST_VERSIONS)?.unwrap_or(USUAL_VERSIONS);
+    let question = History { identifier, after, limit, most_bytes: desk.limits.history_bytes };
     let asked = call.permit(&pass, question)?;
     let page = desk.aside(move |services| services.history(&asked)).await;
     call.laps.end(Stage::Service);
@@ -37,6 +38,6 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 /// That it reads does not make it ours: the service looks whether the version is there.
-fn place(text: &str) -> Result<Place, Failure> {
+pub(super) fn place(text: &str) -> Result<Place, Failure> {
     Ok(cursor::version(text).ok_or(ServiceError::BadCursor)?)
 }

@@ -13,17 +13,18 @@ use super::preconditions::is_known;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::resolution::{self, Asked};
-use super::{batch, negotiation};
+use super::{batch, history, negotiation};
 use crate::codec::problem::{Code, Problem};
 use crate::codec::resolution::encode;
 use crate::guard::Pass;
 use crate::metrics::Stage;
 use crate::model::permitted::Action;
 use crate::model::time::Timestamp;
+use crate::services::history::Place;
 use crate::services::resolve::{At, Resolve};
 
 pub(super) const ROUTE: &str = "/v1/resolve/";
-const PARAMETERS: [&str; 5] = ["type", "index", "at", "entry", "proof"];
+const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
 /// More than any record has values.
 const MAX_FILTERS: usize = 1_000;
 
@@ -35,7 +36,7 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     if call.uri.query().unwrap_or_default().is_empty() && pass.is_anonymous() {
         return plain(&desk, &call, &text);
     }
-    let question = question(text.into_owned(), &query)?;
+    let question = question(text.into_owned(), &query, desk.limits.history_bytes)?;
     let asked = call.permit(&pass, question)?;
     let resolution = if asked.request().at.is_some() {
         desk.aside(move |services| services.resolve(&asked)).await
@@ -75,7 +76,7 @@ pub(super) fn keep(desk: &Desk, pass: &Pass) -> Keep {
     if pass.is_anonymous() { Keep::Public(desk.services.settings.max_age_seconds) } else { Keep::Never }
 }
 
-fn question(identifier: String, query: &Query<'_>) -> Result<Resolve, Failure> {
+fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Resolve, Failure> {
     if query.flag("proof")? {
         return Err(Problem::new(Code::NotBuilt)
             .with_detail(
@@ -96,13 +97,18 @@ fn question(identifier: String, query: &Query<'_>) -> Result<Resolve, Failure> {
             _ => Err(Failure::query("index", "应为正整数", "must be a whole number from 1")),
         })
         .collect::<Result<_, _>>()?;
-    Ok(Resolve {
-        identifier,
-        types,
-        indexes,
-        at: query.one("at")?.as_deref().map(moment).transpose()?,
-        entry: query.flag("entry")?,
-    })
+    let at = query.one("at")?.as_deref().map(moment).transpose()?;
+    let below = query.one("cursor")?.map(|text| history::place(&text)).transpose()?;
+    // Of a time a cursor could name a place below the version that stood then, and another would pass for it.
+    let is_above = |place: Place| matches!(at, Some(At::Version(version)) if version < place.version);
+    if below.is_some_and(|place| !is_above(place)) {
+        return Err(Failure::query(
+            "cursor",
+            "只与 at=版本号 同用，且须在该版本之上",
+            "goes with at= and a version number only, and must lead to what is above that version",
+        ));
+    }
+    Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
 }
 
 /// A version number, or a time. A `+` of a time zone that was not encoded arrives as a space.

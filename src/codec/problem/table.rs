@@ -215,6 +215,11 @@ problems! {
         "内容有误", "Some members are wrong";
         "按 errors 逐项改正", "Correct each member in errors"
     }
+    VersionFarBack "version_far_back" 422 {
+        "所问的版本之后版本过多", "Too many versions came after the one asked for";
+        "翻阅 /v1/history/{标识}, 以 at=版本号 与翻到该页的 cursor 再问; 上限见 limits.history_bytes",
+        "Page through /v1/history/{identifier}; ask with at=VERSION and the cursor that led to its page; the limit is limits.history_bytes"
+    }
     IdempotencyMismatch "idempotency_mismatch" 422 {
         "同一幂等键的内容不同", "The Idempotency-Key was used with other content";
         "新的请求用新的键", "Use a new key for a new request"
