@@ -373,6 +373,12 @@ async fn a_workbook_is_a_table_like_any_other() {
     // The same options, and what is wrong with a workbook is said of the job.
     let atomic = world.import(&format!("{mapping}&atomic=1&dry_run=1"), XLSX, workbook()).await;
     assert_eq!((&atomic["state"], &atomic["rows"]["registered"]), (&json!("failed"), &json!(0)));
+    // What is wrong in a column that nobody asks for harms no row.
+    let few = query(
+        &json!({"identifier": "88.999.1/few-{产品编码}", "values": [{"index": 1, "type": "n", "from": "产品名称"}]}),
+    );
+    let few = world.import(&format!("{few}&dry_run=1"), XLSX, workbook()).await;
+    assert_eq!((&few["rows"]["skipped"], &few["rows"]["failed"]), (&json!(6), &json!(2)), "{few}");
     let other = world.import(&format!("{mapping}&sheet=%E7%AC%AC%E4%BA%8C%E9%A1%B5"), XLSX, workbook()).await;
     assert_eq!(other["failure"]["code"], "mapping_column_missing");
     for (bytes, code) in

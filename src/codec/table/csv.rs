@@ -36,7 +36,7 @@ impl Csv {
             rows.next_row()?;
         }
         let first = rows.next_row()?.ok_or_else(header::missing)?;
-        if let Some(fault) = first.fault {
+        if let Some(fault) = first.faults.first() {
             let (zh, en) =
                 (format!("表头不可读：{}", fault.text.zh), format!("the header cannot be read: {}", fault.text.en));
             return Err(TableError::wrong("header_unreadable", zh, en));

@@ -3,10 +3,11 @@
 //! calamine lends its cells from the workbook, so a thread of its own holds both and hands the rows on; what waits between
 //! the two is bounded. Only the workbook's shared texts are in memory, never the sheet.
 
-use std::io::BufReader;
+use std::collections::HashSet;
+use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use calamine::{Reader, SheetType, Xlsx};
+use calamine::{DataRef, Reader, SheetType, Xlsx};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::cells;
@@ -21,6 +22,8 @@ const WAITING_ROWS: usize = 64;
 /// Excel's own bounds ("Excel specifications and limits"): rows of a sheet, characters of a cell.
 const MOST_ROWS: u32 = 1_048_576;
 const CELL_CHARACTERS: usize = 32_767;
+/// Formulas without a value that are told row by row; where there are more, nobody computed the file.
+const MOST_UNCOMPUTED: usize = 10_000;
 /// What is told of a row over the limit.
 const TOLD_BYTES: usize = 1024;
 
@@ -89,7 +92,7 @@ struct Reading<'s> {
 struct Row {
     number: u32,
     cells: Vec<String>,
-    fault: Option<(usize, &'static str, Text)>,
+    faults: Vec<(usize, &'static str, Text)>,
 }
 
 impl Reading<'_> {
@@ -101,6 +104,7 @@ impl Reading<'_> {
             None => names.first().ok_or_else(header::missing)?,
             Some(named) => names.iter().find(|name| *name == named).ok_or_else(|| no_sheet(named, &names))?,
         };
+        let uncomputed = uncomputed(&mut workbook, name)?;
         let mut cells = workbook.worksheet_cells_reader(name).map_err(|error| broken(&error))?;
         // Some programs do not say how many rows there are: then the last one brings all the progress.
         let rows_said = match cells.dimensions().end.0 {
@@ -120,21 +124,25 @@ impl Reading<'_> {
                 self.row(done, &mut columns, &mut waiting, name, rows_said)?;
             }
             let (Some((cell, style)), Some((number, column))) = (cell, place) else { break };
-            let row = row.get_or_insert(Row { number, cells: Vec::new(), fault: None });
-            let column = column as usize;
+            let row = row.get_or_insert(Row { number, cells: Vec::new(), faults: Vec::new() });
+            let (column, place_column) = (column as usize, column);
             if number >= MOST_ROWS || column >= MOST_COLUMNS {
                 return Err(too_many(number, column));
             }
             let text = match number::shown(cell.get_value(), formats.get(style).copied().unwrap_or_default()) {
+                Shown::Nothing if uncomputed.contains(&(number, place_column)) => {
+                    row.faults.push((column, "formula_uncomputed", formula_uncomputed()));
+                    continue;
+                }
                 Shown::Nothing => continue,
                 Shown::Text(text) => text,
                 Shown::Wrong(code, text) => {
-                    row.fault.get_or_insert((column, code, text));
+                    row.faults.push((column, code, text));
                     continue;
                 }
             };
             if text.len() > CELL_CHARACTERS && text.chars().count() > CELL_CHARACTERS {
-                row.fault.get_or_insert((column, "cell_too_long", cell_too_long()));
+                row.faults.push((column, "cell_too_long", cell_too_long()));
                 continue;
             }
             if row.cells.len() <= column {
@@ -160,12 +168,12 @@ impl Reading<'_> {
         sheet: &str,
         rows_said: u64,
     ) -> Result<(), TableError> {
-        if row.fault.is_none() && row.cells.iter().all(|cell| cell.trim().is_empty()) {
+        if row.faults.is_empty() && row.cells.iter().all(|cell| cell.trim().is_empty()) {
             return Ok(());
         }
         let line = u64::from(row.number) + 1;
         let Some(columns) = columns else {
-            if let Some((at, _, text)) = row.fault {
+            if let Some((at, _, text)) = row.faults.into_iter().next() {
                 let (zh, en) = (
                     format!("表头第 {} 列：{}", at + 1, text.zh),
                     format!("column {} of the header: {}", at + 1, text.en),
@@ -188,15 +196,16 @@ impl Reading<'_> {
             }
             cells::write(cell, &mut text);
         }
-        let mut fault = row
-            .fault
-            .map(|(at, code, text)| Box::new(Fault { column: columns.get(at).cloned(), code: code.to_owned(), text }));
+        let told = row.faults.into_iter();
+        let mut faults: Vec<Fault> = told
+            .map(|(at, code, text)| Fault { column: columns.get(at).cloned(), code: code.to_owned(), text })
+            .collect();
         if text.len() > self.row_bytes {
             text.truncate(TOLD_BYTES);
-            fault.get_or_insert_with(|| Box::new(row_too_long(self.row_bytes)));
+            faults.insert(0, row_too_long(self.row_bytes));
         }
         let spent = self.size / rows_said;
-        let next = TableRow { line, text, spent, fault };
+        let next = TableRow { line, text, spent, faults };
         match waiting.replace(next) {
             None => Ok(()),
             Some(mut before) => {
@@ -211,6 +220,29 @@ impl Reading<'_> {
         // Nobody waits any more: the import has ended, and so does this.
         self.send.send(Ok(message)).map_err(|_| TableError::Io(std::io::ErrorKind::BrokenPipe.into()))
     }
+}
+
+/// The formulas of a sheet whose values nobody stored. In a pass of its own, because calamine tells formats or formulas.
+fn uncomputed<R: Read + Seek>(workbook: &mut Xlsx<R>, sheet: &str) -> Result<HashSet<(u32, u32)>, TableError> {
+    let mut cells = workbook.worksheet_cells_reader(sheet).map_err(|error| broken(&error))?;
+    let mut found = HashSet::new();
+    while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(|error| broken(&error))? {
+        if cell.formula.is_some() && cell.value == DataRef::Empty {
+            found.insert(cell.pos);
+        }
+        if found.len() > MOST_UNCOMPUTED {
+            let text = formula_uncomputed();
+            return Err(TableError::wrong("formula_uncomputed", text.zh, text.en));
+        }
+    }
+    Ok(found)
+}
+
+fn formula_uncomputed() -> Text {
+    Text::new(
+        "公式没有保存结果：用电子表格软件打开并保存一次，或改为数值",
+        "the formula has no stored value: open the file in a spreadsheet and save it once, or write a value",
+    )
 }
 
 fn no_sheet(named: &str, names: &[String]) -> TableError {
@@ -310,7 +342,7 @@ mod tests {
         let mut spent = 0;
         while let Some(row) = sheet.next_row().unwrap() {
             spent += row.spent;
-            let fault = row.fault.map(|fault| (fault.column.unwrap_or_default(), fault.code));
+            let fault = row.faults.into_iter().next().map(|fault| (fault.column.unwrap_or_default(), fault.code));
             rows.push((row.line, cells::read(&row.text, ','), fault));
         }
         assert_eq!(spent, PRODUCTS.len() as u64);
@@ -376,13 +408,30 @@ mod tests {
     }
 
     #[test]
+    fn a_formula_that_nobody_computed_is_told_and_an_empty_text_is_none() {
+        let rows = [
+            row(1, &["a", "b"]),
+            "<row r=\"2\"><c t=\"str\"><v>1</v></c><c><f>1+1</f></c></row>".to_owned(),
+            "<row r=\"3\"><c t=\"str\"><v>1</v></c><c><f>1+1</f><v></v></c></row>".to_owned(),
+            "<row r=\"4\"><c t=\"str\"><v>1</v></c><c t=\"str\"><f>T(1)</f><v></v></c></row>".to_owned(),
+            "<row r=\"5\"><c t=\"str\"><v>1</v></c><c><f>1+1</f><v>2</v></c></row>".to_owned(),
+        ];
+        let mut sheet = open(&workbook(&rows.concat(), &[]), None).unwrap();
+        let mut told = Vec::new();
+        while let Some(row) = sheet.next_row().unwrap() {
+            told.push(row.faults.into_iter().map(|fault| fault.code).collect::<String>());
+        }
+        assert_eq!(told, ["formula_uncomputed", "formula_uncomputed", "", ""]);
+    }
+
+    #[test]
     fn a_cell_or_row_over_the_limit_is_told_and_the_next_is_read() {
         let long = "x".repeat(CELL_CHARACTERS + 1);
         let rows = [row(1, &["a"]), row(2, &[&long]), row(3, &[&long[..5000]]), row(4, &["fine"])].concat();
         let mut sheet = open(&workbook(&rows, &[]), None).unwrap();
         let mut told = Vec::new();
         while let Some(row) = sheet.next_row().unwrap() {
-            told.push((row.line, row.fault.map_or(String::new(), |fault| fault.code)));
+            told.push((row.line, row.faults.into_iter().map(|fault| fault.code).collect::<String>()));
         }
         let code = |line, code: &str| (line, code.to_owned());
         assert_eq!(told, [code(2, "cell_too_long"), code(3, "line_too_long"), code(4, "")]);

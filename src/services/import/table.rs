@@ -71,8 +71,8 @@ pub struct TableRow {
     pub text: Vec<u8>,
     /// Bytes of the upload that were read since the row before.
     pub spent: u64,
-    /// What was wrong before its cells could be told apart; `text` is its beginning then.
-    pub fault: Option<Box<Fault>>,
+    /// What was wrong in reading it. A fault without a column is the whole row's; `text` is its beginning then.
+    pub faults: Vec<Fault>,
 }
 
 /// Why a table is not read, or not any further.
