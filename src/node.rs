@@ -95,7 +95,7 @@ impl Node {
             signing,
             encoder,
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
-            table_reader: Arc::new(Tables::new(as_usize(config.limits.line_bytes))),
+            table_reader: Arc::new(Tables::of(&config.limits)),
         }));
         let closed = services.close_interrupted_imports().map_err(|source| StartError::Io {
             action: "look through the jobs in",
@@ -137,6 +137,8 @@ fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings
         imports_folder: config.node.data.join("imports"),
         line_bytes: as_usize(config.limits.line_bytes),
         import_bytes: config.limits.import_bytes,
+        workbook_bytes: config.limits.xlsx_bytes,
+        workbook_unpacked_bytes: config.limits.xlsx_unpacked_bytes,
         json_depth: as_usize(config.limits.json_depth),
         parallel_imports: as_usize(config.import.jobs),
         import_keep_days: config.import.keep_days,

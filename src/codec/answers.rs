@@ -119,6 +119,8 @@ struct TableBody<'a> {
     encoding: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     separator: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sheet: Option<&'a str>,
     columns: &'a [String],
 }
 
@@ -139,6 +141,7 @@ pub fn job(view: &JobView, language: Language) -> Vec<u8> {
         table: view.table.as_ref().map(|found| TableBody {
             encoding: found.encoding.as_deref(),
             separator: found.encoding.as_ref().map(|_| found.separator),
+            sheet: found.sheet.as_deref(),
             columns: &found.columns,
         }),
         dry_run: view.dry_run,

@@ -24,6 +24,8 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("limits.body_bytes", KIB, GIB),
     ("limits.import_bytes", KIB, 16 * TIB),
     ("limits.line_bytes", KIB, 64 * MIB),
+    ("limits.xlsx_bytes", KIB, GIB),
+    ("limits.xlsx_unpacked_bytes", MIB, 16 * GIB),
     // serde_json's own recursion ends at 128.
     ("limits.json_depth", 1, 100),
     ("limits.batch_identifiers", 1, 100_000),

@@ -67,6 +67,9 @@ pub struct ServiceSettings {
     pub line_bytes: usize,
     /// The most bytes of one upload.
     pub import_bytes: u64,
+    /// The same of a workbook, and of what it unpacks to.
+    pub workbook_bytes: u64,
+    pub workbook_unpacked_bytes: u64,
     pub json_depth: usize,
     /// Import jobs that run at the same time; more wait.
     pub parallel_imports: usize,

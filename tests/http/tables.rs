@@ -325,3 +325,73 @@ async fn a_mapping_is_proposed_and_can_be_used_as_it_is() {
     let stranger = world.ask(Method::POST, "/v1/imports/mapping").typed(CSV, text).send().await;
     assert_eq!(stranger.code(), "missing_credentials");
 }
+
+const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// Written by openpyxl (tests/foreign/sheets.py).
+fn workbook() -> Vec<u8> {
+    std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/products.xlsx")).unwrap()
+}
+
+#[tokio::test]
+async fn a_workbook_is_a_table_like_any_other() {
+    let world = World::new().await;
+    let mapping = query(&json!({
+        "identifier": "88.999.1/{产品编码}",
+        "values": [
+            {"index": 2000, "type": "名称", "from": "产品名称"},
+            {"index": 2001, "type": "净重", "from": "净重(kg)", "format": "decimal", "unit": "kg"},
+            {"index": 2002, "type": "数量", "from": "数量", "format": "integer"},
+            {"index": 2003, "type": "库位", "from": "库位"},
+            {"index": 2004, "type": "在售", "from": "在售", "format": "boolean"},
+        ],
+        "aliases": [{"scheme": "gs1", "from": "商品条码"}],
+    }));
+    let job = world.import(&mapping, XLSX, workbook()).await;
+    assert_eq!(
+        (&job["format"], &job["sheet"], &job["state"]),
+        (&json!("xlsx"), &json!("产品"), &json!("done")),
+        "{job}"
+    );
+    assert_eq!((&job["rows"]["registered"], &job["rows"]["failed"]), (&json!(2), &json!(6)), "{job}");
+    assert_eq!(job["bytes_done"], job["bytes"]);
+    let values = &world.get("/v1/resolve/6901234567892").send().await.json()["values"];
+    let told: Vec<&Json> = (0..5).map(|at| &values[at]["data"]["value"]).collect();
+    assert_eq!(told, [&json!("六角螺栓 M8"), &json!("12.50"), &json!(7), &json!("00042"), &json!(true)]);
+    let told = world.get(job["errors"].as_str().unwrap()).signed().send().await.text();
+    let mut rows = cells(&told);
+    let lines: Vec<&str> = rows[1..].iter().map(|row| row[10].as_str()).collect();
+    assert_eq!(lines.len(), 6);
+    for line in ["3", "6", "7", "8", "9", "10"] {
+        assert!(lines.contains(&line), "{line}: {told}");
+    }
+    for (at, row) in rows.iter_mut().enumerate().skip(1) {
+        (row[0], row[2], row[3], row[5]) = (format!("M{at}"), String::new(), "1".into(), "1".into());
+    }
+    let again = world.import(&mapping, CSV, csv(&rows)).await;
+    assert_eq!((&again["rows"]["registered"], &again["rows"]["failed"]), (&json!(6), &json!(0)), "{again}");
+    // The same options, and what is wrong with a workbook is said of the job.
+    let atomic = world.import(&format!("{mapping}&atomic=1&dry_run=1"), XLSX, workbook()).await;
+    assert_eq!((&atomic["state"], &atomic["rows"]["registered"]), (&json!("failed"), &json!(0)));
+    // What is wrong in a column that nobody asks for harms no row.
+    let few = query(
+        &json!({"identifier": "88.999.1/few-{产品编码}", "values": [{"index": 1, "type": "n", "from": "产品名称"}]}),
+    );
+    let few = world.import(&format!("{few}&dry_run=1"), XLSX, workbook()).await;
+    assert_eq!((&few["rows"]["skipped"], &few["rows"]["failed"]), (&json!(6), &json!(2)), "{few}");
+    let other = world.import(&format!("{mapping}&sheet=%E7%AC%AC%E4%BA%8C%E9%A1%B5"), XLSX, workbook()).await;
+    assert_eq!(other["failure"]["code"], "mapping_column_missing");
+    for (bytes, code) in
+        [(b"PK\x03\x04".to_vec(), "workbook_broken"), (b"\xD0\xCF\x11\xE0".to_vec(), "workbook_locked")]
+    {
+        let job = world.import(&mapping, XLSX, bytes).await;
+        assert_eq!((&job["failure"]["code"], &job["rows"]["total"]), (&json!(code), &json!(0)), "{job}");
+    }
+    let proposed = world.ask(Method::POST, "/v1/imports/mapping").signed().typed(XLSX, workbook()).send().await.json();
+    assert_eq!(proposed["mapping"]["identifier"], "88.999.1/{产品编码}");
+    assert_eq!(proposed["sheet"], "产品");
+    let small = World::with(&[("limits.xlsx_bytes", "4096")]).await;
+    let large =
+        small.ask(Method::POST, &format!("/v1/imports?{mapping}")).signed().typed(XLSX, workbook()).send().await;
+    assert_eq!(large.code(), "body_too_large");
+}

@@ -24,6 +24,7 @@ use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::codec::table::{Tables, sample};
+use crate::config::LimitsSpec;
 use crate::services::import::{Mapping, TableError};
 
 /// The code of a job that ended with its node.
@@ -48,7 +49,7 @@ const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
 中断后再次运行同一命令即可：内容相同的行会被跳过。
 After an interruption run the same command again: rows that are registered as they are get skipped.")]
 pub struct Import {
-    /// NDJSON 或 CSV 文件（可为 .gz），- 为标准输入 / NDJSON or CSV, plain or gzip; - reads standard input
+    /// NDJSON、CSV（可为 .gz）或 XLSX 文件，- 为标准输入 / NDJSON or CSV, plain or gzip, or XLSX; - reads standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     #[command(flatten)]
@@ -140,19 +141,20 @@ impl Import {
         let form = self.form.form(format)?;
         let rows = Source::new(&self.file, format, self.unpacked_limit).open()?;
         let mut beginning = Vec::new();
-        rows.take(sample::BEGINNING_BYTES as u64)
-            .read_to_end(&mut beginning)
-            .map_err(CliError::file("读取", "read", &self.file))?;
-        let tables = Tables::new(sample::BEGINNING_BYTES);
+        let limits = LimitsSpec::default();
+        // The directory of a workbook stands at its end.
+        let most = if format == Format::Xlsx { limits.xlsx_bytes } else { sample::BEGINNING_BYTES as u64 };
+        rows.take(most).read_to_end(&mut beginning).map_err(CliError::file("读取", "read", &self.file))?;
+        let tables = Tables::of(&limits);
         let (mapping, found) =
             sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
                 TableError::Wrong(_, text) => CliError::Wrong(text),
                 TableError::Io(error) => CliError::file("读取", "read", &self.file)(error),
             })?;
-        if let Some(encoding) = &found.encoding {
+        if let Some(encoding) = found.encoding.as_ref().or(found.sheet.as_ref()) {
             let count = found.columns.len();
             screen.note(
-                format!("编码 {encoding}，{count} 列。请核对后保存，再用 --mapping 导入"),
+                format!("读作 {encoding}，{count} 列。请核对后保存，再用 --mapping 导入"),
                 format!("read as {encoding}, {count} columns. Look it through, save it, and import with --mapping"),
             );
         }
@@ -192,7 +194,7 @@ impl Import {
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         let extension = if format.is_table() { "csv" } else { "ndjson" };
         let stem = match stem.rsplit_once('.') {
-            Some((stem, "ndjson" | "csv" | "tsv" | "txt")) if !stem.is_empty() => stem,
+            Some((stem, "ndjson" | "csv" | "tsv" | "txt" | "xlsx")) if !stem.is_empty() => stem,
             _ => stem,
         };
         Some(self.file.with_file_name(format!("{stem}.errors.{extension}")))

@@ -77,12 +77,17 @@ impl Read for Rows {
 /// Every row of NDJSON is a JSON object, so the first letter is `{`. Other files would come back as one fault a line. A table
 /// may be in any encoding, but is no archive and no document of another kind.
 fn check_beginning(bytes: &[u8], format: Format, name: &Path) -> Result<(), CliError> {
+    if format == Format::Xlsx {
+        return Ok(());
+    }
     if format == Format::Csv {
         return if OTHER_FILES.iter().any(|magic| bytes.starts_with(magic)) {
             let name = name.display();
             Err(CliError::wrong(
-                format!("{name} 不是 CSV：请从电子表格软件另存为 CSV"),
-                format!("{name} is not CSV: save it as CSV from the spreadsheet"),
+                format!("{name} 不是 CSV：若是 XLSX，请加 --format xlsx，否则从电子表格软件另存为 CSV"),
+                format!(
+                    "{name} is not CSV: if it is XLSX, add --format xlsx, else save it as CSV from the spreadsheet"
+                ),
             ))
         } else {
             Ok(())
@@ -147,7 +152,7 @@ mod tests {
     use super::*;
 
     fn packed(text: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(text).unwrap();
         encoder.finish().unwrap()
     }

@@ -6,25 +6,28 @@ use super::body::{LINES, expect_type, media_type};
 use super::failure::Failure;
 use super::query::Query;
 use crate::codec::table::csv::separator_named;
-use crate::codec::table::{CSV, encoding};
+use crate::codec::table::{CSV, XLSX, encoding};
 use crate::services::import::{Form, TableError};
 
 /// The form of a body that may be lines or a table.
 pub(super) fn of_import(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, Failure> {
     let [first, second, third] = LINES;
-    expect_type(headers, &[first, second, third, CSV])?;
+    expect_type(headers, &[first, second, third, CSV, XLSX])?;
     of(headers, query)
 }
 
 /// The form of a body that is a table.
 pub(super) fn of_table(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, Failure> {
-    expect_type(headers, &[CSV])?;
+    expect_type(headers, &[CSV, XLSX])?;
     of(headers, query)
 }
 
 fn of(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, Failure> {
     let is = |name: &str| media_type(headers).is_some_and(|said| said.eq_ignore_ascii_case(name));
-    let (label, separator) = (query.one("encoding")?, query.one("separator")?);
+    let (label, separator, sheet) = (query.one("encoding")?, query.one("separator")?, query.one("sheet")?);
+    if sheet.is_some() && !is(XLSX) {
+        return Err(Failure::query("sheet", "只用于 XLSX", "is for XLSX only"));
+    }
     if is(CSV) {
         if let Some(label) = &label {
             encoding::named(label).map_err(|error| wrong("encoding", &error))?;
@@ -39,7 +42,7 @@ fn of(headers: &HeaderMap, query: &Query<'_>) -> Result<Form, Failure> {
             return Err(Failure::query(name, "只用于 text/csv", "is for text/csv only"));
         }
     }
-    Ok(Form::Ndjson)
+    Ok(if is(XLSX) { Form::Xlsx { sheet } } else { Form::Ndjson })
 }
 
 fn wrong(name: &str, error: &TableError) -> Failure {

@@ -17,7 +17,7 @@ use crate::metrics::Stage;
 use crate::model::permitted::Action;
 use crate::services::import::{Mapping, TableError};
 
-const PARAMETERS: [&str; 3] = ["prefix", "encoding", "separator"];
+const PARAMETERS: [&str; 4] = ["prefix", "encoding", "separator", "sheet"];
 
 #[derive(Serialize)]
 struct ProposalBody<'a> {
@@ -27,6 +27,8 @@ struct ProposalBody<'a> {
     encoding: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     separator: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sheet: Option<&'a str>,
     columns: &'a [String],
 }
 
@@ -42,7 +44,7 @@ pub(super) async fn propose(desk: Arc<Desk>, call: Call) -> Reply {
         None => desk.services.prefixes.all().last().map_or_else(String::new, |policy| policy.prefix.clone()),
     };
     let bytes = body::whole(call.body, &call.headers, desk.limits.body_bytes).await?;
-    let tables = Tables::new(desk.services.settings.line_bytes);
+    let tables = Tables::of(&desk.limits);
     let read = {
         let form = form.clone();
         move || sample::propose(&bytes, &form, &tables, &prefix)
@@ -55,6 +57,7 @@ pub(super) async fn propose(desk: Arc<Desk>, call: Call) -> Reply {
         format: form.word(),
         encoding: found.encoding.as_deref(),
         separator: found.encoding.as_ref().map(|_| found.separator),
+        sheet: found.sheet.as_deref(),
         columns: &found.columns,
     };
     // Text and numbers, whose serialising into memory has no failure to report.

@@ -22,7 +22,7 @@ use crate::model::permitted::Action;
 use crate::services::import::{Begun, Form, JobView, OnConflict, ReadJob, StartImport, Upload};
 
 const ROUTE: &str = "/v1/imports/";
-const PARAMETERS: [&str; 6] = ["mapping", "on_conflict", "dry_run", "atomic", "encoding", "separator"];
+const PARAMETERS: [&str; 7] = ["mapping", "on_conflict", "dry_run", "atomic", "encoding", "separator", "sheet"];
 /// Compressed bytes that are taken at once: deflate makes at most about 1,032 out of one.
 const SLICE_BYTES: usize = 1024;
 /// Lines of JSON shrink to a tenth, at most to a fiftieth. What promises more is made to fill a disk.

@@ -205,7 +205,7 @@ problems! {
     }
     UriTooLong "uri_too_long" 414 {
         "请求地址过长", "The request target is too long";
-        "改用 POST /v1/resolve", "Use POST /v1/resolve"
+        "改用 POST /v1/resolve; 导入的映射过长时调大 limits.uri_bytes", "Use POST /v1/resolve; for a long mapping of an import raise limits.uri_bytes"
     }
     UnsupportedMediaType "unsupported_media_type" 415 {
         "不支持这种内容类型", "The content type is not supported";

@@ -61,7 +61,7 @@ pub fn write(cell: &str, out: &mut Vec<u8>) {
 }
 
 /// A cell without the apostrophe that [`write`] put before it.
-fn plain(cell: &str) -> &str {
+pub(super) fn plain(cell: &str) -> &str {
     match cell.strip_prefix('\'') {
         Some(rest) if is_changed_by_spreadsheets(rest.trim_start_matches('\'')) => rest,
         _ => cell,

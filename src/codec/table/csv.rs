@@ -36,7 +36,7 @@ impl Csv {
             rows.next_row()?;
         }
         let first = rows.next_row()?.ok_or_else(header::missing)?;
-        if let Some(fault) = first.fault {
+        if let Some(fault) = first.faults.first() {
             let (zh, en) =
                 (format!("表头不可读：{}", fault.text.zh), format!("the header cannot be read: {}", fault.text.en));
             return Err(TableError::wrong("header_unreadable", zh, en));
@@ -44,7 +44,7 @@ impl Csv {
         // What was read for the header counts with the first row.
         rows.spent = 0;
         let (columns, told) = header::columns(cells::read(&first.text, separator), first.line)?;
-        let found = TableFound { encoding: Some(encoding::word(encoding)), separator, columns, told };
+        let found = TableFound { encoding: Some(encoding::word(encoding)), sheet: None, separator, columns, told };
         Ok(Csv { found, rows })
     }
 }
@@ -110,11 +110,16 @@ mod tests {
 
     use super::*;
     use crate::codec::table::Tables;
+    use crate::codec::table::workbook::WorkbookLimits;
     use crate::services::import::{Form, ReadTable};
+
+    fn tables(row_bytes: usize) -> Tables {
+        Tables::new(row_bytes, WorkbookLimits { packed_bytes: 1 << 20, unpacked_bytes: 1 << 20 })
+    }
 
     fn open(bytes: &[u8]) -> Result<TableFound, TableError> {
         let form = Form::Csv { encoding: None, separator: None };
-        Tables::new(1000).open(Box::new(Cursor::new(bytes.to_vec())), &form).map(|table| table.found().clone())
+        tables(1000).open(Box::new(Cursor::new(bytes.to_vec())), &form).map(|table| table.found().clone())
     }
 
     #[test]
@@ -129,7 +134,7 @@ mod tests {
             assert_eq!(open(text.as_bytes()).unwrap().separator, separator, "{text}");
         }
         let form = Form::Csv { encoding: None, separator: Some('|') };
-        let table = Tables::new(1000).open(Box::new(Cursor::new(b"a|b,c\n".to_vec())), &form).unwrap();
+        let table = tables(1000).open(Box::new(Cursor::new(b"a|b,c\n".to_vec())), &form).unwrap();
         assert_eq!(table.found().columns, ["a", "b,c"]);
     }
 
@@ -151,7 +156,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_table_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let tables = Tables::new(100);
+            let tables = tables(100);
             let form = Form::Csv { encoding: None, separator: None };
             if let Ok(mut table) = tables.open(Box::new(Cursor::new(bytes)), &form) {
                 while let Ok(Some(row)) = table.next_row() {

@@ -67,7 +67,7 @@ impl Rows {
     pub fn next_row(&mut self) -> Result<Option<TableRow>, TableError> {
         loop {
             let line = self.line;
-            let (text, fault) = match self.scan()? {
+            let (text, faults) = match self.scan()? {
                 Scanned::Nothing => return Ok(None),
                 Scanned::Row { length, with_end, lines } => {
                     let text = self.rest().get(..length).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Rows {
                     self.line += lines;
                     match text {
                         None => continue,
-                        Some(text) => (text, None),
+                        Some(text) => (text, Vec::new()),
                     }
                 }
                 Scanned::Fault(code, seen) => {
@@ -85,12 +85,12 @@ impl Rows {
                     if self.looked_at_again > SPARE_BYTES + SPARE_FOR_EACH * self.text.taken {
                         return Err(given_up(line));
                     }
-                    (told, Some(Box::new(self.fault(code, line))))
+                    (told, vec![self.fault(code, line)])
                 }
             };
             let spent = self.text.taken - self.spent;
             self.spent = self.text.taken;
-            return Ok(Some(TableRow { line, text, spent, fault }));
+            return Ok(Some(TableRow { line, text, spent, faults }));
         }
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let mut found = Vec::new();
         while let Some(row) = rows.next_row().unwrap() {
             let text = String::from_utf8_lossy(&row.text).into_owned();
-            found.push((row.line, text, row.fault.map_or(String::new(), |fault| fault.code)));
+            found.push((row.line, text, row.faults.into_iter().map(|fault| fault.code).collect::<String>()));
         }
         assert!(rows.buffer.len() <= limit + 4 * 64 * 1024, "memory is bounded");
         assert_eq!(rows.text.taken, bytes.len() as u64);

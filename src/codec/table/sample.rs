@@ -30,7 +30,7 @@ pub fn propose(
         && let Some(row) = table.next_row()?
     {
         let cells = tables.cells(&row.text, found.separator);
-        if row.fault.is_none() && cells.len() == found.columns.len() {
+        if row.faults.is_empty() && cells.len() == found.columns.len() {
             rows.push(cells);
         }
     }

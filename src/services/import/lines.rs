@@ -21,8 +21,8 @@ pub(super) struct Line {
     pub bytes: Vec<u8>,
     /// Whether it was longer than the limit; `bytes` is its beginning then.
     pub cut: bool,
-    /// What was wrong before it could be read; `bytes` is its beginning then.
-    pub fault: Option<Box<Fault>>,
+    /// What was wrong in reading it, of a table; a fault without a column is the whole row's.
+    pub faults: Vec<Fault>,
     /// Bytes of the upload that are worked off with it.
     pub spent: u64,
 }
@@ -57,7 +57,7 @@ impl Rows {
                     number: row.line,
                     bytes: row.text,
                     cut: false,
-                    fault: row.fault,
+                    faults: row.faults,
                     spent: row.spent,
                 }),
             };
@@ -121,6 +121,6 @@ impl Lines {
             bytes.pop();
         }
         let spent = bytes.len() as u64 + 1;
-        Ok(Some(Line { number: self.number, bytes, cut, fault: None, spent }))
+        Ok(Some(Line { number: self.number, bytes, cut, faults: Vec::new(), spent }))
     }
 }

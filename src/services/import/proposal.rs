@@ -135,6 +135,8 @@ struct Column<'t> {
     /// Its cells that are not empty.
     cells: Vec<&'t str>,
     is_full: bool,
+    /// Whether few of its cells are empty: a row of a sample may be wrong.
+    is_filled: bool,
 }
 
 impl<'t> Column<'t> {
@@ -143,7 +145,7 @@ impl<'t> Column<'t> {
         let cells: Vec<&str> = all.filter(|cell| !cell.is_empty()).collect();
         let (before, _) = with_unit(name);
         let plain = before.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-        Column { name, plain, is_full: cells.len() == rows.len(), cells }
+        Column { name, plain, is_full: cells.len() == rows.len(), is_filled: 2 * cells.len() >= rows.len(), cells }
     }
 
     fn all(&self, is: impl Fn(&str) -> bool) -> bool {
@@ -214,9 +216,7 @@ impl<'t> Column<'t> {
 /// The column that names the products: by its name, else the first with a different cell in every row, else the first.
 fn identifier_among<'c, 't>(columns: &'c [Column<'t>]) -> Option<&'c Column<'t>> {
     let named = |names: &[&str]| {
-        names.iter().find_map(|name| {
-            columns.iter().find(|column| column.plain == *name && (column.is_full || column.cells.is_empty()))
-        })
+        names.iter().find_map(|name| columns.iter().find(|column| column.plain == *name && column.is_filled))
     };
     let [(_, barcodes), ..] = ALIASES;
     named(&IDENTIFIERS)

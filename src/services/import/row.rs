@@ -56,6 +56,14 @@ impl Shape {
         Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator: found.separator })
     }
 
+    /// Whether a fault is the whole row's or in a column that the mapping asks for.
+    fn concerns(&self, fault: &Fault) -> bool {
+        let is_mapped = |column: &String| {
+            self.columns.iter().zip(&self.is_mapped).any(|(name, is_mapped)| *is_mapped && name == column)
+        };
+        fault.column.as_ref().is_none_or(is_mapped)
+    }
+
     /// The mapped cells by the names of their columns. Every cell is looked at: a row that is damaged anywhere is not
     /// what its writer meant.
     fn members(&self, cells: Vec<String>) -> Result<Map<String, Json>, Fault> {
@@ -130,8 +138,9 @@ impl Services {
         start: &StartImport,
         now: Timestamp,
     ) -> Result<Wanted, Fault> {
-        if let Some(fault) = line.fault.take() {
-            return Err(*fault);
+        let counts = |fault: &Fault| shape.is_none_or(|shape| shape.concerns(fault));
+        if let Some(at) = line.faults.iter().position(counts) {
+            return Err(line.faults.swap_remove(at));
         }
         if line.cut {
             let limit = self.settings.line_bytes;

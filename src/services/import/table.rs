@@ -16,6 +16,8 @@ pub enum Form {
     Ndjson,
     /// What is not said is found out.
     Csv { encoding: Option<String>, separator: Option<char> },
+    /// The first sheet, unless another is named.
+    Xlsx { sheet: Option<String> },
 }
 
 impl Form {
@@ -25,6 +27,7 @@ impl Form {
         match self {
             Form::Ndjson => "ndjson",
             Form::Csv { .. } => "csv",
+            Form::Xlsx { .. } => "xlsx",
         }
     }
 
@@ -40,6 +43,9 @@ pub struct TableFound {
     /// Of a CSV.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
+    /// Of a workbook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
     /// Between the cells of a row's text.
     pub separator: char,
     /// The names in the first row, in their order. None is empty and none occurs twice.
@@ -65,8 +71,8 @@ pub struct TableRow {
     pub text: Vec<u8>,
     /// Bytes of the upload that were read since the row before.
     pub spent: u64,
-    /// What was wrong before its cells could be told apart; `text` is its beginning then.
-    pub fault: Option<Box<Fault>>,
+    /// What was wrong in reading it. A fault without a column is the whole row's; `text` is its beginning then.
+    pub faults: Vec<Fault>,
 }
 
 /// Why a table is not read, or not any further.

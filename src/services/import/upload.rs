@@ -9,11 +9,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
-use super::StartImport;
 use super::claim::Claim;
 use super::held::{HeldKey, Hold, key_digest};
 use super::job::{Job, JobView, spool_failed};
 use super::repeat::{Repeat, Seal};
+use super::{Form, StartImport};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
@@ -64,7 +64,11 @@ impl Services {
         }
         let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
         let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
-        let (limit, short_of, principal) = (self.settings.import_bytes, self.store.room(), principal.id);
+        let limit = match start.form {
+            Form::Xlsx { .. } => self.settings.workbook_bytes.min(self.settings.import_bytes),
+            _ => self.settings.import_bytes,
+        };
+        let (short_of, principal) = (self.store.room(), principal.id);
         let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
         let upload = Upload { id, folder, claim, key, short_of, file, seal, bytes: 0, limit, start, principal };
         Ok(Begun::Upload(Box::new(upload)))
