@@ -214,6 +214,9 @@ async fn numbers_that_are_names_stay_text_and_formulas_stay_harmless() {
         let record = world.get(&format!("/v1/records/88.999.1/{id}")).send().await.json();
         assert_eq!(record["values"][0]["data"]["value"], name, "{id}");
     }
+    // What an error file told is not looked at again, whatever stands there.
+    let job = world.import(&mapping, CSV, "code,name,day,line,column,error_code,message\n9,a,,2,x,y,\u{FFFD}\n").await;
+    assert_eq!(job["rows"]["registered"], 1, "{job}");
     // As NDJSON, when it is asked for.
     let job = world.import(&mapping, CSV, "code;name;day\n1;a;x\n").await;
     assert_eq!(job["separator"], ";");
