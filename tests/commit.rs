@@ -8,18 +8,22 @@ mod seam;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use mingpai::model::draft::Draft;
+use mingpai::model::identifier::CanonicalKey;
 use mingpai::model::prefix::SuffixCase;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
 use mingpai::store::engine::Table;
-use mingpai::store::journal::FrameKind;
+use mingpai::store::journal::{FrameKind, Tail};
 use mingpai::store::rows::{REQUEST_SECONDS, RequestRow};
 use mingpai::store::{
-    EngineChoice, Expect, GroupLimits, Opened, Outcome, Proposal, Refusal, Store, StoreOptions, doctor,
+    Commit, EngineChoice, Expect, GroupLimits, Observer, Opened, Outcome, Proposal, Refusal, Store, StoreOptions,
+    doctor,
 };
+use parking_lot::Mutex;
 use seam::disk::{End, TestDisk};
 use seam::history::{Fate, compare_record, fate};
 use seam::registry::{BLINDED, Ear, ISSUER, OPEN, PRINCIPAL, Registry, Version, draft, idempotency};
@@ -306,6 +310,83 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_takes_writes_again_when_there_
     stand.disk.set_full(false);
     assert_eq!(stand.fates(vec![absent(&refused)], false), [Some(Fate::Committed)]);
     compare_record(&stand.store, refused.key(), std::slice::from_ref(&refused));
+}
+
+/// The sequencer lets go of it when it has ended, and waits for the test there.
+struct LetGo {
+    at_end: Sender<()>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Observer for LetGo {
+    fn changed(&self, _: &CanonicalKey) {}
+    fn committed(&self, _: &Commit, _: Tail) {}
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        let _ = self.at_end.send(());
+        let _ = self.go_on.lock().recv_timeout(Duration::from_secs(20));
+    }
+}
+
+/// What becomes of one registration, asked on a thread of its own; `None` where nobody answers.
+fn answer_of(store: &Arc<Store>, version: &Version) -> Option<Outcome> {
+    let (told, answer) = channel();
+    let (store, proposal) = (Arc::clone(store), absent(version));
+    std::thread::spawn(move || told.send(store.commit_blocking(vec![proposal], false).remove(0)));
+    answer.recv_timeout(Duration::from_secs(10)).ok()
+}
+
+#[test]
+fn a_commit_that_comes_when_the_sequencer_has_ended_is_told_that_the_node_stops() {
+    let (registry, disk) = (Registry::new(), TestDisk::new(1));
+    let ((at_end, ended), (let_go, go_on)) = (channel(), channel());
+    let options = options(&PathBuf::new(), EngineChoice::Memory);
+    let observer = Arc::new(LetGo { at_end, go_on: Mutex::new(go_on) });
+    let ear = Arc::new(Ear::default());
+    let opened = Store::open_in_memory_on(&options, disk.medium(), registry.reader(), observer, ear);
+    let store = Arc::new(opened.unwrap().0);
+    let now = Timestamp::now();
+    let late = registry.first(&format!("{BLINDED}/LATE"), draft("件", 1, &[], now), now);
+    let stopping = Arc::clone(&store);
+    let stop = std::thread::spawn(move || stopping.stop());
+    ended.recv().unwrap();
+    let answer = answer_of(&store, &late);
+    let_go.send(()).unwrap();
+    assert!(matches!(answer, Some(Outcome::Refused(Refusal::Stopping))), "{answer:?}");
+    stop.join().unwrap();
+    assert!(!store.is_poisoned());
+}
+
+#[test]
+fn whoever_commits_while_the_store_stops_is_answered() {
+    for _ in 0..30 {
+        let Stand { registry, store, .. } = Stand::new();
+        let (registry, store) = (Arc::new(registry), Arc::new(store));
+        let callers: Vec<_> = (0..4)
+            .map(|caller| {
+                let (registry, store) = (Arc::clone(&registry), Arc::clone(&store));
+                std::thread::spawn(move || {
+                    for at in 0.. {
+                        let now = Timestamp::now();
+                        let name = format!("{BLINDED}/S-{caller}-{at}");
+                        match answer_of(&store, &registry.first(&name, draft("件", 1, &[], now), now)) {
+                            Some(Outcome::Committed(_)) => {}
+                            other => return other,
+                        }
+                    }
+                    None
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(5));
+        store.stop();
+        for caller in callers {
+            let last = caller.join().unwrap();
+            assert!(matches!(last, Some(Outcome::Refused(Refusal::Stopping))), "{last:?}");
+        }
+    }
 }
 
 /// A segment that has its name is there for the next opening, so nothing may go on in the one before.
