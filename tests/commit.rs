@@ -145,6 +145,36 @@ fn of_two_claims_to_one_alias_in_one_group_the_first_wins() {
 }
 
 #[test]
+fn an_alias_that_is_given_up_in_a_group_is_free_for_what_follows_in_it() {
+    let mut stand = Stand::new();
+    let (a, b) = (stand.first("A", &[7]), stand.first("B", &[7, 8]));
+    assert_eq!(stand.fates(vec![absent(&a)], false), [Some(Fate::Committed)]);
+    let given_up = stand.after(&a, &[]);
+    // Of what is in the journal, and of what is in the group: C has it for one version only.
+    let c = stand.first("C", &[8]);
+    let c_next = stand.after(&c, &[]);
+    let again = stand.after(&given_up, &[7]);
+    let proposals = vec![
+        given_up.propose(a.expect(), None),
+        absent(&c),
+        absent(&b),
+        c_next.propose(c.expect(), None),
+        absent(&b),
+        again.propose(given_up.expect(), None),
+    ];
+    let (done, taken) = (Some(Fate::Committed), Some(Fate::AliasTaken));
+    assert_eq!(stand.fates(proposals, false), [done, done, taken, done, done, taken]);
+    assert_eq!(*stand.ear.groups.lock(), [1, 4], "it was one group");
+    for _ in 0..2 {
+        for alias in &b.record.aliases {
+            assert_eq!(stand.store.bearer(alias.key()).unwrap().as_ref(), Some(b.key()));
+        }
+        compare_record(&stand.store, b.key(), std::slice::from_ref(&b));
+        stand.reopen(End::PowerCut);
+    }
+}
+
+#[test]
 fn two_first_versions_of_one_identifier_in_one_group_give_one() {
     let stand = Stand::new();
     let (a, b) = (stand.first("ONE", &[]), stand.first("ONE", &[]));
@@ -498,6 +528,21 @@ fn a_bit_of_everything(store: &Store, registry: &Registry) {
             }
         }
     }
+    // An alias that goes from one record to another within a group, and on to a third.
+    let [one, two, three] = ["GIVES", "PASSES", "KEEPS"].map(|name| {
+        let alias: &[u64] = if name == "GIVES" { &[999] } else { &[] };
+        registry.first(&format!("{BLINDED}/{name}"), draft("件号", 20, alias, now), now)
+    });
+    commit(vec![absent(&one), absent(&two), absent(&three)]);
+    let next = |before: &Version, aliases: &[u64]| registry.after(before, Some(draft("改", 20, aliases, now)), now);
+    let (gives, takes, keeps) = (next(&one, &[]), next(&two, &[999]), next(&three, &[999]));
+    let passes = next(&takes, &[]);
+    commit(vec![
+        gives.propose(one.expect(), None),
+        takes.propose(two.expect(), None),
+        passes.propose(takes.expect(), None),
+        keeps.propose(three.expect(), None),
+    ]);
     let event = AuditEvent::KeyRevoked { id: "spent".to_owned() };
     let statement = AuditStatement { iat: 1, iss: ISSUER.to_owned(), principal: PRINCIPAL.to_owned(), event };
     commit(vec![Proposal::Statement(registry.statement(FrameKind::Audit, &statement))]);
