@@ -8,18 +8,22 @@ mod seam;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use mingpai::model::draft::Draft;
+use mingpai::model::identifier::CanonicalKey;
 use mingpai::model::prefix::SuffixCase;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
 use mingpai::store::engine::Table;
-use mingpai::store::journal::FrameKind;
+use mingpai::store::journal::{FrameKind, Tail};
 use mingpai::store::rows::{REQUEST_SECONDS, RequestRow};
 use mingpai::store::{
-    EngineChoice, Expect, GroupLimits, Opened, Outcome, Proposal, Refusal, Store, StoreOptions, doctor,
+    Commit, EngineChoice, Expect, GroupLimits, Observer, Opened, Outcome, Proposal, Refusal, Store, StoreOptions,
+    doctor,
 };
+use parking_lot::Mutex;
 use seam::disk::{End, TestDisk};
 use seam::history::{Fate, compare_record, fate};
 use seam::registry::{BLINDED, Ear, ISSUER, OPEN, PRINCIPAL, Registry, Version, draft, idempotency};
@@ -138,6 +142,36 @@ fn of_two_claims_to_one_alias_in_one_group_the_first_wins() {
     assert!(stand.ear.changed.lock().contains(alias));
     assert_eq!(stand.fates(vec![absent(&b)], false), [Some(Fate::Committed)]);
     assert_eq!(stand.store.bearer(alias).unwrap().as_ref(), Some(b.key()));
+}
+
+#[test]
+fn an_alias_that_is_given_up_in_a_group_is_free_for_what_follows_in_it() {
+    let mut stand = Stand::new();
+    let (a, b) = (stand.first("A", &[7]), stand.first("B", &[7, 8]));
+    assert_eq!(stand.fates(vec![absent(&a)], false), [Some(Fate::Committed)]);
+    let given_up = stand.after(&a, &[]);
+    // Of what is in the journal, and of what is in the group: C has it for one version only.
+    let c = stand.first("C", &[8]);
+    let c_next = stand.after(&c, &[]);
+    let again = stand.after(&given_up, &[7]);
+    let proposals = vec![
+        given_up.propose(a.expect(), None),
+        absent(&c),
+        absent(&b),
+        c_next.propose(c.expect(), None),
+        absent(&b),
+        again.propose(given_up.expect(), None),
+    ];
+    let (done, taken) = (Some(Fate::Committed), Some(Fate::AliasTaken));
+    assert_eq!(stand.fates(proposals, false), [done, done, taken, done, done, taken]);
+    assert_eq!(*stand.ear.groups.lock(), [1, 4], "it was one group");
+    for _ in 0..2 {
+        for alias in &b.record.aliases {
+            assert_eq!(stand.store.bearer(alias.key()).unwrap().as_ref(), Some(b.key()));
+        }
+        compare_record(&stand.store, b.key(), std::slice::from_ref(&b));
+        stand.reopen(End::PowerCut);
+    }
 }
 
 #[test]
@@ -308,6 +342,83 @@ fn a_full_disk_refuses_writes_goes_on_reading_and_takes_writes_again_when_there_
     compare_record(&stand.store, refused.key(), std::slice::from_ref(&refused));
 }
 
+/// The sequencer lets go of it when it has ended, and waits for the test there.
+struct LetGo {
+    at_end: Sender<()>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Observer for LetGo {
+    fn changed(&self, _: &CanonicalKey) {}
+    fn committed(&self, _: &Commit, _: Tail) {}
+}
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        let _ = self.at_end.send(());
+        let _ = self.go_on.lock().recv_timeout(Duration::from_secs(20));
+    }
+}
+
+/// What becomes of one registration, asked on a thread of its own; `None` where nobody answers.
+fn answer_of(store: &Arc<Store>, version: &Version) -> Option<Outcome> {
+    let (told, answer) = channel();
+    let (store, proposal) = (Arc::clone(store), absent(version));
+    std::thread::spawn(move || told.send(store.commit_blocking(vec![proposal], false).remove(0)));
+    answer.recv_timeout(Duration::from_secs(10)).ok()
+}
+
+#[test]
+fn a_commit_that_comes_when_the_sequencer_has_ended_is_told_that_the_node_stops() {
+    let (registry, disk) = (Registry::new(), TestDisk::new(1));
+    let ((at_end, ended), (let_go, go_on)) = (channel(), channel());
+    let options = options(&PathBuf::new(), EngineChoice::Memory);
+    let observer = Arc::new(LetGo { at_end, go_on: Mutex::new(go_on) });
+    let ear = Arc::new(Ear::default());
+    let opened = Store::open_in_memory_on(&options, disk.medium(), registry.reader(), observer, ear);
+    let store = Arc::new(opened.unwrap().0);
+    let now = Timestamp::now();
+    let late = registry.first(&format!("{BLINDED}/LATE"), draft("件", 1, &[], now), now);
+    let stopping = Arc::clone(&store);
+    let stop = std::thread::spawn(move || stopping.stop());
+    ended.recv().unwrap();
+    let answer = answer_of(&store, &late);
+    let_go.send(()).unwrap();
+    assert!(matches!(answer, Some(Outcome::Refused(Refusal::Stopping))), "{answer:?}");
+    stop.join().unwrap();
+    assert!(!store.is_poisoned());
+}
+
+#[test]
+fn whoever_commits_while_the_store_stops_is_answered() {
+    for _ in 0..30 {
+        let Stand { registry, store, .. } = Stand::new();
+        let (registry, store) = (Arc::new(registry), Arc::new(store));
+        let callers: Vec<_> = (0..4)
+            .map(|caller| {
+                let (registry, store) = (Arc::clone(&registry), Arc::clone(&store));
+                std::thread::spawn(move || {
+                    for at in 0.. {
+                        let now = Timestamp::now();
+                        let name = format!("{BLINDED}/S-{caller}-{at}");
+                        match answer_of(&store, &registry.first(&name, draft("件", 1, &[], now), now)) {
+                            Some(Outcome::Committed(_)) => {}
+                            other => return other,
+                        }
+                    }
+                    None
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(5));
+        store.stop();
+        for caller in callers {
+            let last = caller.join().unwrap();
+            assert!(matches!(last, Some(Outcome::Refused(Refusal::Stopping))), "{last:?}");
+        }
+    }
+}
+
 /// A segment that has its name is there for the next opening, so nothing may go on in the one before.
 #[test]
 fn a_folder_that_is_full_when_a_segment_has_its_name_ends_writing_and_loses_nothing() {
@@ -417,6 +528,21 @@ fn a_bit_of_everything(store: &Store, registry: &Registry) {
             }
         }
     }
+    // An alias that goes from one record to another within a group, and on to a third.
+    let [one, two, three] = ["GIVES", "PASSES", "KEEPS"].map(|name| {
+        let alias: &[u64] = if name == "GIVES" { &[999] } else { &[] };
+        registry.first(&format!("{BLINDED}/{name}"), draft("件号", 20, alias, now), now)
+    });
+    commit(vec![absent(&one), absent(&two), absent(&three)]);
+    let next = |before: &Version, aliases: &[u64]| registry.after(before, Some(draft("改", 20, aliases, now)), now);
+    let (gives, takes, keeps) = (next(&one, &[]), next(&two, &[999]), next(&three, &[999]));
+    let passes = next(&takes, &[]);
+    commit(vec![
+        gives.propose(one.expect(), None),
+        takes.propose(two.expect(), None),
+        passes.propose(takes.expect(), None),
+        keeps.propose(three.expect(), None),
+    ]);
     let event = AuditEvent::KeyRevoked { id: "spent".to_owned() };
     let statement = AuditStatement { iat: 1, iss: ISSUER.to_owned(), principal: PRINCIPAL.to_owned(), event };
     commit(vec![Proposal::Statement(registry.statement(FrameKind::Audit, &statement))]);

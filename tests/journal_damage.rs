@@ -15,7 +15,9 @@ use std::time::Duration;
 use mingpai::model::time::Timestamp;
 use mingpai::store::engine::Table;
 use mingpai::store::journal::JournalError;
-use mingpai::store::{EngineChoice, Expect, GroupLimits, OpenError, Opened, Outcome, Proposal, Store, StoreOptions};
+use mingpai::store::{
+    EngineChoice, Expect, GroupLimits, OpenError, Opened, Outcome, Proposal, Store, StoreOptions, doctor,
+};
 use seam::disk::{End, TestDisk};
 use seam::history::{compare_record, statements};
 use seam::registry::{BLINDED, Ear, Registry, Version, draft, idempotency};
@@ -503,6 +505,23 @@ fn an_empty_journal_beside_a_full_record_store_is_refused() {
     std::fs::remove_dir_all(on_disk.folder.path().join("journal")).unwrap();
     on_disk.is_refused("an empty journal");
     assert!(on_disk.folder.path().join("records").exists(), "nothing was moved aside");
+}
+
+/// What serving would not cut, an operator's look at the record store does not cut either.
+#[test]
+fn making_the_record_store_anew_cuts_nothing_that_the_checkpoint_has_seen() {
+    let on_disk = OnDisk::filled(true);
+    std::fs::remove_dir_all(on_disk.folder.path().join("records")).unwrap();
+    let last = on_disk.journal(on_disk.segments());
+    let mut bytes = std::fs::read(&last).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[used] ^= 0x20;
+    std::fs::write(&last, &bytes).unwrap();
+    let options = options(on_disk.folder.path(), EngineChoice::Sled { budget_bytes: 64 << 20 });
+    let rebuilt = doctor::rebuild(&options, on_disk.registry.reader());
+    assert!(matches!(rebuilt, Err(OpenError::Journal(JournalError::Damaged { .. }))), "{rebuilt:?}");
+    assert_eq!(std::fs::read(&last).unwrap(), bytes);
+    on_disk.is_refused("the same by serving");
 }
 
 /// The opening after a clean stop begins at the checkpoint, so it may not look there; no reader is given it as something else.

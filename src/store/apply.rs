@@ -56,8 +56,8 @@ pub fn row_of(engine: &dyn Engine, key: &CanonicalKey) -> Result<Option<RecordRo
 #[derive(Clone, Debug)]
 pub struct Before {
     pub row: RecordRow,
+    pub aliases: Vec<CanonicalKey>,
     key: CanonicalKey,
-    aliases: Vec<CanonicalKey>,
 }
 
 impl Before {

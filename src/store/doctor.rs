@@ -54,7 +54,9 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let old_home = home(options, "records");
     let old = old_home.open().and_then(|engine| Ok((engine.mark()?.unwrap_or_default(), engine))).ok();
     let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
-    let durable_sequence = old.as_ref().map_or(0, |(mark, _)| mark.sequence);
+    // As an opening does: what either has seen was durable, and is not cut.
+    let checkpoint = checkpoint::load(medium.as_ref()).map_or(0, |checkpoint| checkpoint.tail.sequence);
+    let durable_sequence = old.as_ref().map_or(0, |(mark, _)| mark.sequence).max(checkpoint);
     let start = Start { tail: None, durable_sequence };
     let Recovered { journal, from, erased, .. } = Journal::open(Arc::clone(&medium), options.segment_bytes, start)?;
     let applier = Applier { statements, journal: journal.reader() };

@@ -11,6 +11,7 @@ use super::engine::{Engine, Mark, Table};
 use super::journal::{FrameContent, FrameKind, JournalError, Location, Meta, Reader};
 use super::proposal::{EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
 use super::rows::{LeafHash, RecordRow, RequestRow, leaf_hash};
+use crate::model::alias::Alias;
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
 
@@ -44,7 +45,8 @@ pub(super) struct Group {
     pub bytes: usize,
     pub waiting: Vec<Waiting>,
     heads: HashMap<CanonicalKey, Head>,
-    aliases: HashMap<CanonicalKey, CanonicalKey>,
+    /// Who bears a name after this group; `None`: it was given up, and is free.
+    aliases: HashMap<CanonicalKey, Option<CanonicalKey>>,
     requests: HashSet<Vec<u8>>,
     rows: HashSet<(Table, Vec<u8>)>,
     /// Identifiers that this group erases: nothing more happens to them.
@@ -123,6 +125,7 @@ impl Group {
         if let Some(outcome) = self.names(&entry.record, committed)? {
             return Ok(Planned::Not(outcome));
         }
+        self.give_and_take(&entry.record, &preceding);
         // Only what is taken in holds its idempotency key.
         self.requests.extend(request);
         let leaf = leaf_hash(&entry.statement);
@@ -191,7 +194,7 @@ impl Group {
     }
 
     /// Every name of the record must be its own: no other record's identifier, no other record's alias.
-    fn names(&mut self, record: &Record, committed: &Committed<'_>) -> Result<Option<Outcome>, ApplyError> {
+    fn names(&self, record: &Record, committed: &Committed<'_>) -> Result<Option<Outcome>, ApplyError> {
         let key = record.identifier.key();
         if let Some(bearer) = self.bearer(key, committed)?.filter(|bearer| bearer != key) {
             return Ok(Some(Outcome::AliasTaken { alias: key.clone(), bearer }));
@@ -207,15 +210,22 @@ impl Group {
                 return Ok(Some(Outcome::AliasTaken { alias: name.clone(), bearer: name.clone() }));
             }
         }
-        for alias in &record.aliases {
-            self.aliases.insert(alias.key().clone(), key.clone());
-        }
         Ok(None)
+    }
+
+    /// What the version before bore and this one does not is free for what follows in the group.
+    fn give_and_take(&mut self, record: &Record, preceding: &Preceding) {
+        let in_group = preceding.frame.and_then(|at| self.frames.get(at)).and_then(|pending| pending.record.clone());
+        let of_group = in_group.iter().flat_map(|before| &before.aliases).map(Alias::key);
+        let committed = preceding.before.iter().flat_map(|before| &before.aliases);
+        self.aliases.extend(of_group.chain(committed).map(|alias| (alias.clone(), None)));
+        let key = record.identifier.key();
+        self.aliases.extend(record.aliases.iter().map(|alias| (alias.key().clone(), Some(key.clone()))));
     }
 
     fn bearer(&self, alias: &CanonicalKey, committed: &Committed<'_>) -> Result<Option<CanonicalKey>, ApplyError> {
         if let Some(bearer) = self.aliases.get(alias) {
-            return Ok(Some(bearer.clone()));
+            return Ok(bearer.clone());
         }
         if committed.mark.untagged_aliases == 0 && !apply::is_tagged(alias.as_bytes()) {
             return Ok(None);

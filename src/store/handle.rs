@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use super::apply::{self, ApplyError, ReadStatement};
@@ -21,7 +21,8 @@ use crate::model::record::Record;
 
 /// The store: commits go in through a bounded queue, reads go straight to the engine and the journal.
 pub struct Store {
-    pub(super) jobs: Sender<Job>,
+    /// Gone with the stop. Who sends has a clone of its own meanwhile, and the sequencer answers until all are gone.
+    pub(super) jobs: RwLock<Option<Sender<Job>>>,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) journal: Arc<Reader>,
     pub(super) statements: Arc<dyn ReadStatement>,
@@ -51,13 +52,14 @@ impl Store {
     pub async fn commit(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
-        let refused = match self.jobs.try_send(Job::Commit { proposals, atomic, answer }) {
-            Ok(()) => match answered.await {
+        let sent = self.sender().map(|jobs| jobs.try_send(Job::Commit { proposals, atomic, answer }));
+        let refused = match sent {
+            Some(Ok(())) => match answered.await {
                 Ok(outcomes) => return outcomes,
                 Err(_) => lost(),
             },
-            Err(TrySendError::Full(_)) => Refusal::Busy,
-            Err(TrySendError::Disconnected(_)) => Refusal::Stopping,
+            Some(Err(TrySendError::Full(_))) => Refusal::Busy,
+            Some(Err(TrySendError::Disconnected(_))) | None => Refusal::Stopping,
         };
         vec![Outcome::Refused(refused); count]
     }
@@ -66,14 +68,19 @@ impl Store {
     pub fn commit_blocking(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
-        let refused = match self.jobs.send(Job::Commit { proposals, atomic, answer }) {
-            Ok(()) => match answered.blocking_recv() {
+        let sent = self.sender().map(|jobs| jobs.send(Job::Commit { proposals, atomic, answer }));
+        let refused = match sent {
+            Some(Ok(())) => match answered.blocking_recv() {
                 Ok(outcomes) => return outcomes,
                 Err(_) => lost(),
             },
-            Err(_) => Refusal::Stopping,
+            Some(Err(_)) | None => Refusal::Stopping,
         };
         vec![Outcome::Refused(refused); count]
+    }
+
+    fn sender(&self) -> Option<Sender<Job>> {
+        self.jobs.read().clone()
     }
 
     /// The row of an identifier.
@@ -166,7 +173,7 @@ impl Store {
 
     /// Commits that wait for the sequencer.
     pub fn queue_entries(&self) -> usize {
-        self.jobs.len()
+        self.jobs.read().as_ref().map_or(0, Sender::len)
     }
 
     /// Free bytes on the journal's disk, if it says so.
@@ -186,10 +193,12 @@ impl Store {
         };
         // Not tokio's channel: a store may be dropped inside a runtime, where that one refuses to block.
         let (done, sealed) = bounded(1);
-        let ended = self.jobs.send(Job::Stop { done }).is_ok() && sealed.recv().is_ok();
-        let _ = keeper.sequencer.join();
+        let jobs = self.jobs.write().take();
+        let ended = jobs.is_some_and(|jobs| jobs.send(Job::Stop { done }).is_ok()) && sealed.recv().is_ok();
+        // The sequencer answers until nobody can send any more, and the keeper can.
         let _ = keeper.stop.send(());
         let _ = keeper.thread.join();
+        let _ = keeper.sequencer.join();
         if !ended || self.is_poisoned() || self.doubted.load(Ordering::Acquire) {
             return;
         }

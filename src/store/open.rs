@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
@@ -193,7 +193,7 @@ impl Store {
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
         Ok(Store {
-            jobs,
+            jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
             journal: reader,
             statements: hooks.statements,

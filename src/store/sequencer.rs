@@ -80,9 +80,8 @@ impl Sequencer {
             self.commit(group);
             if let Some(done) = stop {
                 self.seal();
-                turn_away(jobs);
                 let _ = done.send(());
-                return;
+                return turn_away(jobs);
             }
         }
     }
@@ -335,15 +334,15 @@ pub(super) fn refuse_until_stopped(jobs: &Receiver<Job>) {
             Job::Forget { .. } => {}
             Job::Stop { done } => {
                 let _ = done.send(());
-                return;
             }
         }
     }
 }
 
-/// Who came after the stop is told so: nothing of theirs was written.
+/// Who came after the stop is told so, until nobody can send any more: nothing of theirs was written. What is left in the
+/// queue by its last reader is answered by nobody.
 fn turn_away(jobs: &Receiver<Job>) {
-    while let Ok(job) = jobs.try_recv() {
+    for job in jobs {
         if let Job::Commit { proposals, answer, .. } = job {
             let _ = answer.send(vec![Outcome::Refused(Refusal::Stopping); proposals.len()]);
         }

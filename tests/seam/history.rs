@@ -304,7 +304,9 @@ pub fn compare_record(store: &Store, key: &CanonicalKey, versions: &[Version]) {
 #[derive(Default)]
 struct PlannedGroup {
     heads: HashMap<CanonicalKey, (u64, LeafHash)>,
-    aliases: HashMap<CanonicalKey, CanonicalKey>,
+    /// What the newest version of each bears, where it is of this group.
+    borne: HashMap<CanonicalKey, Vec<CanonicalKey>>,
+    aliases: HashMap<CanonicalKey, Option<CanonicalKey>>,
     requests: HashSet<String>,
     erased: HashSet<CanonicalKey>,
 }
@@ -356,14 +358,19 @@ impl PlannedGroup {
             return Fate::Moved;
         }
         for alias in &version.record.aliases {
-            let bearer = self.aliases.get(alias.key()).or_else(|| model.aliases.get(alias.key()));
-            if bearer.is_some_and(|bearer| bearer != key) {
+            let bearer = self.aliases.get(alias.key()).cloned();
+            let bearer = bearer.unwrap_or_else(|| model.aliases.get(alias.key()).cloned());
+            if bearer.is_some_and(|bearer| bearer != *key) {
                 return Fate::AliasTaken;
             }
         }
-        for alias in &version.record.aliases {
-            self.aliases.insert(alias.key().clone(), key.clone());
-        }
+        let names = |version: &Version| version.record.aliases.iter().map(|alias| alias.key().clone()).collect();
+        let committed = || model.records.get(key).and_then(|versions| versions.last()).map(names);
+        let given_up: Vec<CanonicalKey> = self.borne.get(key).cloned().or_else(committed).unwrap_or_default();
+        self.aliases.extend(given_up.into_iter().map(|alias| (alias, None)));
+        let borne: Vec<CanonicalKey> = names(version);
+        self.aliases.extend(borne.iter().map(|alias| (alias.clone(), Some(key.clone()))));
+        self.borne.insert(key.clone(), borne);
         self.heads.insert(key.clone(), (version.record.version, version.leaf));
         Fate::Committed
     }
