@@ -235,3 +235,42 @@ fn the_maps_name_only_rooms_that_exist() {
     }
     assert!(wrong.is_empty(), "a drawing that drifted is a bug:\n{}", wrong.join("\n"));
 }
+
+/// Where codes of members, rows and jobs are given, and words there that look like codes and are none.
+const CODE_PLACES: [&str; 8] = [
+    "src/model/field.rs",
+    "src/model/draft/",
+    "src/model/value/",
+    "src/model/link.rs",
+    "src/model/alias.rs",
+    "src/model/identifier/error.rs",
+    "src/services/import/",
+    "src/codec/table/",
+];
+const NO_CODES: [&str; 4] = ["is_ndjson", "is_false", "default_mint_pattern", "error_code"];
+
+#[test]
+fn every_code_that_a_member_or_a_row_may_have_is_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let explained = read("docs/codes.md") + &read("docs/problems.md");
+    let is_code = |word: &str| {
+        let mut parts = word.split('_');
+        word.contains('_')
+            && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    };
+    let mut codes = 0;
+    for source in sources().iter().filter(|source| CODE_PLACES.iter().any(|place| source.path.starts_with(place))) {
+        for word in without_comments(without_tests(&source.text)).split('"').skip(1).step_by(2) {
+            if is_code(word) && !NO_CODES.contains(&word) {
+                codes += 1;
+                assert!(
+                    explained.contains(&format!("`{word}`")),
+                    "{}: docs/codes.md must explain `{word}`",
+                    source.path
+                );
+            }
+        }
+    }
+    assert!(codes > 60, "the search for codes found only {codes}");
+}

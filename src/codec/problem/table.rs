@@ -133,7 +133,7 @@ problems! {
     }
     IdentifierUnknown "identifier_unknown" 404 {
         "标识未注册", "The identifier is not registered";
-        "核对标识; 前导零与后缀大小写也算在内", "Compare the identifier, leading zeros included"
+        "核对标识; 前导零也算在内", "Compare the identifier, leading zeros included"
     }
     VersionUnknown "version_unknown" 404 {
         "没有这个版本", "No such version";
