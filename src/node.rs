@@ -142,6 +142,7 @@ fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings
         json_depth: as_usize(config.limits.json_depth),
         parallel_imports: as_usize(config.import.jobs),
         import_keep_days: config.import.keep_days,
+        import_error_bytes: config.import.error_bytes,
     }
 }
 

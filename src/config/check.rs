@@ -57,6 +57,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("import.jobs", 1, 64),
     // A day at least: so long a repeated upload finds its first job.
     ("import.keep_days", 1, 36_500),
+    ("import.error_bytes", 1 << 20, 1 << 40),
 ];
 
 pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {

@@ -242,11 +242,13 @@ pub struct ImportSpec {
     pub jobs: u64,
     /// Days after its end that a job and its rejected rows can be asked for.
     pub keep_days: u64,
+    /// Bytes of rejected rows that a job notes; beyond them it ends, for then the file or its mapping is wrong as a whole.
+    pub error_bytes: u64,
 }
 
 impl Default for ImportSpec {
     fn default() -> Self {
-        Self { jobs: 2, keep_days: 30 }
+        Self { jobs: 2, keep_days: 30, error_bytes: 256 << 20 }
     }
 }
 

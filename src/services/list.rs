@@ -68,9 +68,13 @@ impl Services {
             if start.as_ref().is_some_and(|start| !key.as_str().starts_with(start)) {
                 return Ok(page);
             }
-            let row = RecordRow::decode(&row)
-                .ok_or_else(|| ServiceError::Internal(format!("the row of {key} does not read")))?;
             last = Some(key.clone());
+            let Some(row) = RecordRow::decode(&row) else {
+                let cause = "its row does not read".to_owned();
+                let damaged = ServiceError::RecordDamaged { identifier: key.as_str().to_owned(), cause };
+                page.records.push((key, Err(damaged)));
+                continue;
+            };
             match self.store.record(&row).map_err(|error| ServiceError::of_reading(key.as_str(), error)) {
                 Ok(record) if record.is_tombstone() => {}
                 Ok(record) => page.records.push((key, Ok(seen_by(asked.principal(), record)))),

@@ -75,6 +75,8 @@ pub struct ServiceSettings {
     pub parallel_imports: usize,
     /// Days after its end that a job is kept.
     pub import_keep_days: u64,
+    /// The most bytes of rejected rows that one job notes.
+    pub import_error_bytes: u64,
 }
 
 /// All services over one store.

@@ -364,6 +364,9 @@ async fn a_repeated_upload_hears_how_its_job_stands_when_the_upload_has_ended() 
 async fn an_error_file_that_cannot_be_written_on_holds_up_no_counter_and_no_upload() {
     let world = World::new().await;
     let services = &world.node.services;
+    let one = world.import("", NDJSON, "no record\n").await;
+    let noted = services.settings.imports_folder.join(one["id"].as_str().unwrap()).join("errors.ndjson");
+    let note_bytes = std::fs::metadata(noted).unwrap().len();
     let (upload, rows) = upload_into_a_pipe(&world, StartImport::default()).await;
     let errors = rows.with_file_name("errors.ndjson");
     make_pipe(&errors);
@@ -373,7 +376,10 @@ async fn an_error_file_that_cannot_be_written_on_holds_up_no_counter_and_no_uplo
     let view = services.start_import(upload).await.unwrap();
     let feeder = std::thread::spawn(move || std::fs::write(rows, "no record\n".repeat(5_000)));
     let location = format!("/v1/imports/{}", view.id);
-    while world.get(&location).signed().send().await.json()["rows"]["failed"] == 0 {
+    // More than the pipe takes was given to the file's buffer: whoever flushes it waits.
+    const PIPE_BYTES: u64 = 1 << 16;
+    let failed = |job: Json| job["rows"]["failed"].as_u64().unwrap();
+    while failed(world.get(&location).signed().send().await.json()) <= PIPE_BYTES / note_bytes + 1 {
         tokio::task::yield_now().await;
     }
     let (asked, asking) = (Permitted::bypassing_the_guard("test", ReadJob { id: view.id }), Arc::clone(services));
@@ -591,4 +597,48 @@ async fn an_import_that_a_stop_cut_short_is_told_so_also_where_the_disk_is_full(
     let told = world.get(&target).signed().send().await.json();
     assert_eq!((&told["state"], &told["failure"]["code"]), (&json!("failed"), &json!("import_interrupted")), "{told}");
     assert!(std::fs::read_to_string(folder.join("job.json")).unwrap().contains("import_interrupted"));
+}
+
+#[tokio::test]
+async fn names_change_hands_in_the_order_of_the_file() {
+    let world = World::new().await;
+    let row = |name: &str, note: u32, alias: Option<&str>| {
+        let aliases: Vec<Json> = alias.iter().map(|alias| json!({"scheme": "gs1", "identifier": alias})).collect();
+        let values = json!([{"index": 1, "type": "n", "data": note}]);
+        format!("{}\n", json!({"identifier": format!("88.999.1/{name}"), "values": values, "aliases": aliases}))
+    };
+    let gtin = Some("09506000134352");
+    // Given up by a row that waits for an earlier one of the same name, then taken.
+    let given = [row("a", 1, gtin), row("a", 2, None), row("b", 1, gtin)].concat();
+    let job = world.import("on_conflict=update", NDJSON, given).await;
+    assert_eq!((&job["rows"]["updated"], &job["rows"]["failed"]), (&json!(1), &json!(0)), "{job}");
+    assert_eq!(world.get("/v1/resolve/09506000134352").send().await.json()["identifier"], "88.999.1/b");
+    // Of two that want it the one that stands earlier in the file gets it.
+    let wanted = [row("b", 2, None), row("c", 1, None), row("c", 2, gtin), row("d", 1, gtin)].concat();
+    let job = world.import("on_conflict=update", NDJSON, wanted).await;
+    assert_eq!((&job["rows"]["total"], &job["rows"]["failed"]), (&json!(4), &json!(1)), "{job}");
+    assert_eq!(world.get("/v1/resolve/09506000134352").send().await.json()["identifier"], "88.999.1/c");
+    let lines = world.get(job["errors"].as_str().unwrap()).signed().send().await.text();
+    assert_eq!(serde_json::from_str::<Json>(&lines).unwrap()["line"], 4);
+}
+
+#[tokio::test]
+async fn a_file_that_is_wrong_as_a_whole_does_not_fill_the_disk_with_saying_so() {
+    let world = World::with(&[("import.error_bytes", "1048576")]).await;
+    let job = world.import("", NDJSON, "{\"nothing\":1}\n".repeat(100_000)).await;
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("import_too_many_errors")), "{job}");
+    let noted = world.get(job["errors"].as_str().unwrap()).signed().send().await.body.len();
+    // What is noted has each message twice, what is told in one language.
+    assert!((1 << 19..1 << 20).contains(&noted), "{noted} bytes");
+}
+
+#[tokio::test]
+async fn an_atomic_import_counts_what_was_sent_too() {
+    let world = World::new().await;
+    let mapping = json!({"identifier": "88.999.1/{at}", "values": []}).to_string();
+    let encoded: String = mapping.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let waste = "x".repeat(500_000);
+    let rows: String = (0..140).map(|at| format!("{{\"at\":\"{at}\",\"waste\":\"{waste}\"}}\n")).collect();
+    let job = world.import(&format!("atomic=1&mapping={encoded}"), NDJSON, rows).await;
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("import_too_large")), "{job}");
 }

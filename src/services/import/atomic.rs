@@ -22,7 +22,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
     let (mut proposals, mut waiting) = (Vec::new(), Vec::new());
     let mut names: HashSet<CanonicalKey> = HashSet::new();
     let limit = services.store.group_limit();
-    let (mut rows, mut group_bytes, mut skipped, mut rejected) = (0, 0, 0, 0);
+    let (mut rows, mut sent_bytes, mut group_bytes, mut skipped, mut rejected) = (0, 0, 0, 0, 0);
     in_lanes(services, job, |piece| {
         rows += piece.rows.len();
         for Prepared { line, fate } in piece.rows {
@@ -41,6 +41,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
                     None
                 }
                 Fate::Commit(wanted, proposal) => {
+                    sent_bytes += line.bytes.len();
                     waiting.push((line, proposal.effect, wanted.identifier));
                     let proposal = Proposal::Entry(*proposal);
                     group_bytes += proposal.bytes();
@@ -54,7 +55,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
             }
         }
         // What no group takes would fill the memory only to be refused.
-        if rows > ATOMIC_ROWS || group_bytes > limit { Err(too_large(limit)) } else { Ok(()) }
+        if rows > ATOMIC_ROWS || sent_bytes.max(group_bytes) > limit { Err(too_large(limit)) } else { Ok(()) }
     })?;
     if rejected == 0 && !proposals.is_empty() {
         rejected = commit(services, job, proposals, waiting)?;
@@ -77,9 +78,9 @@ fn too_large(limit: usize) -> Failed {
     failed(
         "import_too_large",
         Text::new(
-            format!("原子导入最多 {ATOMIC_ROWS} 行、签名后 {limit} 字节：请拆分或不用 atomic"),
+            format!("原子导入最多 {ATOMIC_ROWS} 行、原文与签名后各 {limit} 字节：请拆分或不用 atomic"),
             format!(
-                "an atomic import takes {ATOMIC_ROWS} rows of {limit} bytes as signed: split it, or import row by row"
+                "an atomic import takes {ATOMIC_ROWS} rows of {limit} bytes, as sent and as signed: split it, or import row by row"
             ),
         ),
     )

@@ -112,6 +112,8 @@ pub(super) struct Job {
     pub skipped: AtomicU64,
     pub failed: AtomicU64,
     pub errors: Mutex<Option<BufWriter<std::fs::File>>>,
+    /// Bytes of rejected rows that were noted.
+    pub noted_bytes: AtomicU64,
     pub end: Mutex<Option<End>>,
     pub started: Timestamp,
 }
@@ -233,12 +235,11 @@ impl Job {
     /// Notes a row that was not registered.
     pub fn reject(&self, row: &ErrorRow) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        let written = match self.errors.lock().as_mut() {
-            None => Ok(()),
-            Some(errors) => serde_json::to_writer(&mut *errors, row)
-                .map_err(std::io::Error::from)
-                .and_then(|()| errors.write_all(b"\n")),
-        };
+        let written = serde_json::to_vec(row).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            self.noted_bytes.fetch_add(line.len() as u64, Ordering::Relaxed);
+            self.errors.lock().as_mut().map_or(Ok(()), |errors| errors.write_all(&line))
+        });
         if let Err(error) = written {
             tracing::warn!(%error, job = self.id, line = row.line, "a rejected row could not be noted");
         }

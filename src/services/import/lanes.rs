@@ -8,8 +8,9 @@ use crossbeam_channel::{Sender, bounded};
 use super::job::Job;
 use super::lines::{Line, Rows};
 use super::row::{Decision, Fault, Shape, Wanted, of_service};
-use super::run::{Failed, internal, stopped_by};
+use super::run::{Failed, failed, internal, stopped_by};
 use crate::model::identifier::CanonicalKey;
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::Services;
 use crate::store::{EntryProposal, Refusal};
@@ -94,7 +95,7 @@ pub(super) fn in_lanes(
                 // A lane that has ended is one that the reader gave no window to: the file is at its end.
                 let Ok(piece) = exit.recv() else { break 'windows };
                 let is_last = piece.is_last;
-                taken = take(piece);
+                taken = take(piece).and_then(|()| few_errors(services, job));
                 if taken.is_err() {
                     break 'windows;
                 }
@@ -107,6 +108,25 @@ pub(super) fn in_lanes(
         let read = reader.join().unwrap_or_else(|_| Err(internal("the reading thread panicked")));
         taken.and(read)
     })
+}
+
+/// A job whose rows are nearly all wrong would fill the disk with saying so.
+fn few_errors(services: &Services, job: &Job) -> Result<(), Failed> {
+    let limit = services.settings.import_error_bytes;
+    if job.noted_bytes.load(Ordering::Relaxed) <= limit {
+        return Ok(());
+    }
+    Err(failed(
+        "import_too_many_errors",
+        Text::new(
+            format!(
+                "被拒的行已超过 {limit} 字节（import.error_bytes）：请核对文件与映射，改正后用 on_conflict=skip 重新导入"
+            ),
+            format!(
+                "the rejected rows have more than {limit} bytes (import.error_bytes): look through file and mapping, then import again with on_conflict=skip"
+            ),
+        ),
+    ))
 }
 
 fn read_windows(services: &Services, job: &Job, rows: &mut Rows, entries: &[Sender<Vec<Line>>]) -> Result<(), Failed> {

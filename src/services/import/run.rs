@@ -113,6 +113,11 @@ fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -
     for Prepared { line, fate } in piece.rows {
         bytes += line.spent;
         match fate {
+            // A row before it, which will be committed later, may give up or take one of its names.
+            Fate::Commit(wanted, proposal) if !again.is_empty() && !proposal.record.aliases.is_empty() => {
+                changed.add(wanted.key());
+                again.push((line, wanted));
+            }
             Fate::Commit(wanted, proposal) => {
                 changed.add(wanted.key());
                 waiting.push((line, wanted, proposal.effect));
@@ -131,8 +136,11 @@ fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -
             Fate::Refused(_, fault) | Fate::Failed(fault) => reject(job, &line, fault),
         }
     }
-    let moved = if proposals.is_empty() { Vec::new() } else { commit_all(services, job, proposals, waiting)? };
-    for (line, wanted) in moved.into_iter().chain(again) {
+    if !proposals.is_empty() {
+        commit_all(services, job, proposals, waiting, &mut again)?;
+    }
+    again.sort_by_key(|(line, _)| line.number);
+    for (line, wanted) in again {
         changed.add(wanted.key());
         one(services, job, &line, wanted)?;
     }
@@ -140,14 +148,15 @@ fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -
     Ok(())
 }
 
-/// Commits rows together; gives those that are to be decided anew, one by one.
+/// Commits rows together; adds to `again` those that are to be decided anew, one by one.
 fn commit_all(
     services: &Services,
     job: &Job,
     proposals: Vec<Proposal>,
     waiting: Vec<(Line, Wanted, Effect)>,
-) -> Result<Vec<(Line, Wanted)>, Failed> {
-    let (mut again, mut stop) = (Vec::new(), None);
+    again: &mut Vec<(Line, Wanted)>,
+) -> Result<(), Failed> {
+    let mut stop = None;
     let outcomes = services.store.commit_blocking(proposals, false);
     for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
         match outcome {
@@ -156,12 +165,14 @@ fn commit_all(
             Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => {
                 again.push((line, wanted))
             }
+            // Who bears the name may give it up by a row before this one that is still to come.
+            Outcome::AliasTaken { .. } if !again.is_empty() => again.push((line, wanted)),
             // Others of the same group may have been committed, and are counted first.
             Outcome::Refused(refusal) => stop = stop.or(Some(refusal)),
             other => reject(job, &line, of_service(&complaint(&other, &wanted.identifier), &job.start)),
         }
     }
-    stop.map_or(Ok(again), |refusal| Err(stopped_by(job, &refusal)))
+    stop.map_or(Ok(()), |refusal| Err(stopped_by(job, &refusal)))
 }
 
 /// Decides and commits one row, anew where others got in between.

@@ -103,6 +103,7 @@ impl Services {
             skipped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             errors: Mutex::new(Some(BufWriter::new(errors))),
+            noted_bytes: AtomicU64::new(0),
             end: Mutex::new(None),
             started: Timestamp::now(),
         });
