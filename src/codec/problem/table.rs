@@ -209,7 +209,7 @@ problems! {
     }
     UnsupportedMediaType "unsupported_media_type" 415 {
         "不支持这种内容类型", "The content type is not supported";
-        "Content-Type 请用 application/json, 导入用 application/x-ndjson", "Send application/json, or application/x-ndjson for imports"
+        "Content-Type 请用 application/json, 导入用 application/x-ndjson、text/csv 或 XLSX 的类型", "Send application/json; for imports application/x-ndjson, text/csv or the type of XLSX"
     }
     FieldsInvalid "fields_invalid" 422 {
         "内容有误", "Some members are wrong";
