@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::model::draft::DraftLimits;
 use crate::model::identifier::CanonicalKey;
 use crate::model::prefix::{PrefixError, Prefixes};
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::import::OldImports;
 use crate::services::signing_keys::{SettleError, settle_keys};
@@ -47,6 +48,25 @@ pub enum StartError {
     Store(#[from] OpenError),
     #[error(transparent)]
     Settle(#[from] SettleError),
+}
+
+impl StartError {
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Io { path, source, .. } => {
+                let (path, reason) = (path.display(), Text::of_io(source));
+                Text::new(
+                    format!("{path} 读写失败：{}。请核对属主与权限，或用 --data 换一个数据目录", reason.zh),
+                    format!("{self}; check owner and permissions, or name another data folder with --data"),
+                )
+            }
+            Self::Prefix(error) => Text::new(format!("配置的前缀不可用：{error}"), error.to_string()),
+            Self::Key(error) => error.text(),
+            Self::Store(error) => error.text(),
+            Self::Settle(error) => error.text(),
+        }
+    }
 }
 
 /// An open node: everything but the sockets.

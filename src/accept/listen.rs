@@ -6,18 +6,27 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::settings::Settings;
+use crate::model::text::Text;
 
 /// Connections that the kernel keeps for a busy worker.
 const BACKLOG: i32 = 1024;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}. {remedy} / {remedy_zh}")]
+#[error("cannot listen on {address}: {source}. {remedy}")]
 pub struct BindError {
     pub address: SocketAddr,
     pub source: io::Error,
     pub remedy: &'static str,
     pub remedy_zh: &'static str,
+}
+
+impl BindError {
+    #[must_use]
+    pub fn text(&self) -> Text {
+        let Self { address, source, remedy_zh, .. } = self;
+        Text::new(format!("无法监听 {address}：{}。{remedy_zh}", Text::of_io(source).zh), self.to_string())
+    }
 }
 
 /// Bound, not yet served.

@@ -72,12 +72,9 @@ struct Counted {
 
 impl Export {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let token = self.token.token(screen)?;
-        if token.is_none() {
-            screen.note("没有给出密钥：只导出公开的值", "no API key: only public values are exported");
-        }
+        let token = self.token.required(screen)?;
         let client =
-            Client::new(self.server.clone(), token.as_ref(), screen)?.with_patience(Duration::from_secs(self.patience));
+            Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
         let mut sink = Sink::open(self.output.as_deref())?;
         let Counted { written, damaged } = self.write_all(&client, &mut sink, screen).await?;
         sink.finish()?;

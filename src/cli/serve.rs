@@ -28,8 +28,8 @@ impl Serve {
         let config = self.config()?;
         start_log(&config.log);
         let ending = serve(&config, &mut std::io::stdout()).map_err(|error| {
-            let text = error.to_string();
-            CliError::wrong(format!("节点没有启动：{text}"), format!("the node does not serve: {text}"))
+            let Text { zh, en } = error.text();
+            CliError::wrong(format!("节点没有启动：{zh}"), format!("the node does not serve: {en}"))
         })?;
         match ending {
             Ending::Drained => Ok(Verdict::Yes),
@@ -42,16 +42,7 @@ impl Serve {
 
     /// The configuration, or every fault in it.
     fn config(&self) -> Result<Config, CliError> {
-        Config::load(&self.node.layers()?).map_err(|error| {
-            let told = |zh: bool| {
-                let faults = error.faults.iter().map(|fault| {
-                    let detail = if zh { &fault.text.zh } else { &fault.text.en };
-                    format!("{} ({})\n  {detail}", fault.key, fault.place)
-                });
-                faults.collect::<Vec<_>>().join("\n")
-            };
-            CliError::Wrong(Text::new(told(true), told(false)))
-        })
+        Config::load(&self.node.layers()?).map_err(|error| CliError::Wrong(error.text()))
     }
 }
 

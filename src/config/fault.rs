@@ -30,6 +30,21 @@ impl From<Fault> for ConfigError {
     }
 }
 
+impl ConfigError {
+    /// Every fault, a paragraph each.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        let told = |zh: bool| {
+            let faults = self.faults.iter().map(|fault| {
+                let detail = if zh { &fault.text.zh } else { &fault.text.en };
+                format!("{} ({})\n  {detail}", fault.key, fault.place)
+            });
+            faults.collect::<Vec<_>>().join("\n")
+        };
+        Text::new(told(true), told(false))
+    }
+}
+
 /// Both languages, a fault a paragraph: whoever starts a node has no Accept-Language.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 //!
 //! Not a translation table: whoever has something to say writes both at once, so that neither can be forgotten.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// The languages that every message exists in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,28 @@ pub struct Text {
 impl Text {
     pub fn new(zh: impl Into<String>, en: impl Into<String>) -> Self {
         Self { zh: zh.into(), en: en.into() }
+    }
+
+    /// Why the operating system said no; what it did not say itself stays as it is.
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Self {
+        let told = error.to_string();
+        if error.raw_os_error().is_none() {
+            return Self::new(told.clone(), told);
+        }
+        let zh = match error.kind() {
+            io::ErrorKind::NotFound => return Self::new("文件或目录不存在", "no such file or folder"),
+            io::ErrorKind::PermissionDenied => return Self::new("没有权限", "permission denied"),
+            io::ErrorKind::AlreadyExists => "文件已存在",
+            io::ErrorKind::IsADirectory => "这是一个目录",
+            io::ErrorKind::NotADirectory => "路径中有一段不是目录",
+            io::ErrorKind::ReadOnlyFilesystem => "文件系统只读",
+            io::ErrorKind::StorageFull => "磁盘空间不足",
+            io::ErrorKind::AddrInUse => "地址已被占用",
+            io::ErrorKind::AddrNotAvailable => "本机没有该地址",
+            _ => return Self::new(told.clone(), told),
+        };
+        Self::new(zh, told)
     }
 
     #[must_use]

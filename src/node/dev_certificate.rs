@@ -13,6 +13,7 @@ use rcgen::{
 };
 
 use crate::accept::{Certificates, PairFiles};
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::keys::{KeyError, write_secret_file};
 
@@ -24,12 +25,26 @@ const SLACK: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, thiserror::Error)]
 pub enum DevCertificateError {
-    #[error("the throw-away certificate cannot be made: {0} / 无法生成临时证书")]
+    #[error("the throw-away certificate cannot be made: {0}")]
     Making(#[from] rcgen::Error),
     #[error(transparent)]
     Writing(#[from] KeyError),
-    #[error("cannot clear away {path}: {source}; remove it and start again / 无法清除旧的临时证书, 请手动删除后重试")]
+    #[error("cannot clear away {path}: {source}; remove it and start again")]
     Clearing { path: PathBuf, source: std::io::Error },
+}
+
+impl DevCertificateError {
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Making(cause) => Text::new(format!("无法生成临时证书：{cause}"), self.to_string()),
+            Self::Writing(error) => error.text(),
+            Self::Clearing { path, source } => {
+                let (path, reason) = (path.display(), Text::of_io(source));
+                Text::new(format!("无法清除旧的临时证书 {path}：{}。请手动删除后重试", reason.zh), self.to_string())
+            }
+        }
+    }
 }
 
 /// What a client of this node is given with `--cacert` or `--ca-file`.

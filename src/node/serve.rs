@@ -22,6 +22,7 @@ use crate::codec::http::{BodyFault, Desk, Http, Readiness};
 use crate::codec::problem::Code;
 use crate::codec::resolution::ResolutionJson;
 use crate::config::{Config, ConfigError};
+use crate::model::text::Text;
 use crate::services::ServiceError;
 use crate::store;
 
@@ -42,11 +43,30 @@ pub enum ServeError {
     #[error("threads or signals: {0}")]
     Io(#[from] io::Error),
     /// `--dev` is for one's own machine: its data and its key are known.
-    #[error(
-        "--dev listens on loopback only, and {0} is none: leave --dev out, or listen on 127.0.0.1 or [::1] / \
-         --dev 只监听本机回环地址"
-    )]
+    #[error("--dev listens on loopback only, and {0} is none: leave --dev out, or listen on 127.0.0.1 or [::1]")]
     DevOffLoopback(SocketAddr),
+}
+
+impl ServeError {
+    /// What happened and what to do, for whoever starts the node.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Start(error) => error.text(),
+            Self::Certificate(error) => error.text(),
+            Self::DevCertificate(error) => error.text(),
+            Self::Bind(error) => error.text(),
+            Self::Service(error) => error.text(),
+            Self::Io(error) => Text::new(
+                format!("线程或信号：{}。请检查进程数与文件数的限制（ulimit -u、-n）", Text::of_io(error).zh),
+                format!("{self}; check the limits of processes and files (ulimit -u, -n)"),
+            ),
+            Self::DevOffLoopback(address) => Text::new(
+                format!("--dev 只监听本机回环地址，而 {address} 不是：请去掉 --dev，或监听 127.0.0.1 或 [::1]"),
+                self.to_string(),
+            ),
+        }
+    }
 }
 
 impl From<ServiceError> for ServeError {

@@ -1,6 +1,7 @@
 //! Which key signs, and since when: the log says so, the key files only follow.
 
 use super::ServiceError;
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::keys::{KeyError, KeyFolder, KeyUse, PublicJwk, SigningKey};
 use crate::sign::statement::{Authority, KeysStatement, propose};
@@ -58,6 +59,16 @@ pub enum SettleError {
     Key(#[from] KeyError),
     #[error("{}", .0.text())]
     Service(ServiceError),
+}
+
+impl SettleError {
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Key(error) => error.text(),
+            Self::Service(error) => error.text(),
+        }
+    }
 }
 
 impl From<ServiceError> for SettleError {

@@ -16,6 +16,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
 
+use crate::model::text::Text;
+
 /// The largest file that is read as a key.
 const KEY_FILE_LIMIT_BYTES: u64 = 16 * 1024;
 /// The file of the secret that blinds names.
@@ -60,6 +62,51 @@ pub enum KeyError {
          could be registered again. Put the file back, or restore it from the backup"
     )]
     SecretMissing(PathBuf),
+}
+
+impl KeyError {
+    /// What happened and what to do, for whoever starts a node.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Io { path, source, .. } => {
+                let (path, reason) = (path.display(), Text::of_io(source));
+                Text::new(
+                    format!("密钥文件 {path} 读写失败：{}。请核对该路径的属主与权限", reason.zh),
+                    format!("{self}; the owner and the permissions of {path} must let the node in"),
+                )
+            }
+            Self::Exposed(path) => {
+                let path = path.display();
+                Text::new(
+                    format!("{path} 可被他人读取：请运行 chmod 600，并考虑换一个新密钥（mingpai keygen）"),
+                    self.to_string(),
+                )
+            }
+            Self::Malformed { path, cause } => {
+                let path = path.display();
+                Text::new(
+                    format!("{path} 不是本程序的密钥：{cause}。请由备份放回原文件"),
+                    format!("{self}; put the file back from the backup"),
+                )
+            }
+            Self::NoRandomness => Text::new("操作系统没有给出随机数：请稍后再试", format!("{self}: try again")),
+            Self::Missing(kid) => Text::new(
+                format!("缺少签名密钥 {kid} 的文件，而日志表明它正在使用：请放回该文件，或由备份恢复"),
+                self.to_string(),
+            ),
+            Self::SecretMissing(path) => {
+                let path = path.display();
+                Text::new(
+                    format!(
+                        "缺少 {path}，而节点已有日志：换一个新的会改变所有标识的盲化名，已抹除的标识也可能被再次登记。请放回该文件，\
+                         或由备份恢复"
+                    ),
+                    self.to_string(),
+                )
+            }
+        }
+    }
 }
 
 /// A public key as JSON (RFC 8037), without anything private.

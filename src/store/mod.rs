@@ -7,7 +7,7 @@
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
 //! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
-//! - `open`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints.
+//! - `open`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `doctor`: what an operator does while no node has the store open.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
@@ -19,6 +19,7 @@ pub mod doctor;
 pub mod engine;
 pub mod engine_memory;
 pub mod engine_sled;
+mod explain;
 mod group;
 mod handle;
 pub mod journal;

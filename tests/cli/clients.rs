@@ -53,6 +53,13 @@ fn an_export_goes_on_after_a_break_with_no_record_missing_or_twice() {
 }
 
 #[test]
+fn an_export_without_a_key_is_told_so_before_a_node_is_asked() {
+    let (folder, node) = (folder_with_token(), paging());
+    let ended = mingpai(folder.path(), ["export", "--server", &node.url()]).expect(2);
+    assert!(ended.err.contains("--token-file") && node.asked().is_empty(), "{}", ended.err);
+}
+
+#[test]
 fn an_export_that_fails_leaves_the_file_of_before() {
     let folder = folder_with_token();
     std::fs::write(folder.path().join("out"), "before").unwrap();

@@ -267,3 +267,58 @@ fn a_job_whose_node_stays_away_is_neither_a_yes_nor_a_no() {
     let ended = mingpai(folder.path(), base.iter().chain(&["--patience", "1"])).expect(2);
     assert!(ended.err.contains("0a1b is not known") && ended.err.contains("--on-conflict skip"), "{}", ended.err);
 }
+
+/// README: the rejected rows are mended and imported again, and whoever runs that twice names the same file twice.
+#[test]
+fn the_imported_file_is_never_replaced_by_its_own_rejected_rows() {
+    let folder = folder_with_token();
+    let mended = "编号\n1\n2\n";
+    let file = folder.path().join("rejected.csv");
+    std::fs::write(folder.path().join("map.json"), r#"{"identifier":"88.999.1/{编号}"}"#).unwrap();
+    std::os::unix::fs::symlink(&file, folder.path().join("link.csv")).unwrap();
+    let run = |node: &PaperNode, more: &[&str]| {
+        std::fs::write(&file, mended).unwrap();
+        let url = node.url();
+        let base = ["import", "--mapping", "map.json", "--server", &url, "--token-file", "token"];
+        let ended = mingpai(folder.path(), base.iter().chain(more));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), mended, "{more:?}: {}", ended.err);
+        ended
+    };
+    let failed = |rows: u64| {
+        PaperNode::start(move |asked| match asked.what().as_str() {
+            "GET /v1/imports/0a1b" => job("failed", rows),
+            _ => answer(asked, rows),
+        })
+    };
+    for more in [&["rejected.csv", "--errors", "rejected.csv"][..], &["link.csv", "--errors", "./rejected.csv"]] {
+        run(&failed(0), more).expect(1);
+        run(&failed(1), more).expect(1);
+        run(&importing(0), more).expect(0);
+        run(&importing(1), &[more, &["--dry-run"]].concat()).expect(1);
+    }
+    let ended = run(&importing(1), &["rejected.csv", "--errors", "rejected.csv"]).expect(1);
+    assert!(ended.err.contains("rejected.errors.csv"), "{}", ended.err);
+    let rejected = std::fs::read(folder.path().join("rejected.errors.csv")).unwrap();
+    assert_eq!(rejected, b"\xEF\xBB\xBFcode,line\r\n'007,2\r\n");
+}
+
+#[test]
+fn rejected_rows_of_an_earlier_run_are_cleared_only_by_rows_that_were_registered() {
+    let folder = folder_with_token();
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let left = folder.path().join("left.ndjson");
+    let run = |node: &PaperNode, more: &[&str]| {
+        std::fs::write(&left, TOLD).unwrap();
+        let url = node.url();
+        let base = ["import", "rows.ndjson", "--errors", "left.ndjson", "--server", &url, "--token-file", "token"];
+        mingpai(folder.path(), base.iter().chain(more));
+        std::fs::read_to_string(&left).unwrap()
+    };
+    let failed = PaperNode::start(|asked| match asked.what().as_str() {
+        "GET /v1/imports/0a1b" => job("failed", 0),
+        _ => answer(asked, 0),
+    });
+    assert_eq!(run(&failed, &[]), TOLD);
+    assert_eq!(run(&importing(0), &["--dry-run"]), TOLD);
+    assert_eq!(run(&importing(0), &[]), "");
+}

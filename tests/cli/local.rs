@@ -98,3 +98,21 @@ fn a_repair_does_not_guess() {
     mingpai(folder.path(), ["doctor", "--data", "absent", "--cut-journal", "000001.seg:0"]).expect(2);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_node_that_does_not_start_says_why_in_one_language() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let is_chinese = |text: &str| text.chars().any(|letter| ('\u{4e00}'..='\u{9fff}').contains(&letter));
+    for more in [["--listen", &address, "--data", "data"], ["--listen", "127.0.0.1:0", "--data", "file"]] {
+        let told = |language| {
+            let base = ["--lang", language, "serve", "--dev", "--set", "log.filter=off"];
+            mingpai(folder.path(), base.iter().chain(&more)).expect(2).err
+        };
+        let (zh, en) = (told("zh"), told("en"));
+        assert!(is_chinese(&zh) && !zh.contains("cannot") && !zh.contains("exists"), "{zh}");
+        assert!(!is_chinese(&en) && en.contains("the node does not serve"), "{en}");
+    }
+}

@@ -138,11 +138,12 @@ impl Doctor {
         };
         let Some(data) = &self.node.data else {
             // Which folder is meant cannot be told; a repair must not guess.
-            let told = wrong.to_string();
+            let told = wrong.text();
             return Err(CliError::wrong(
-                format!("配置有误，不知道数据目录在哪里：请改正，或用 --data 指明\n{told}"),
+                format!("配置有误，不知道数据目录在哪里：请改正，或用 --data 指明\n{}", told.zh),
                 format!(
-                    "the configuration is wrong, so the data folder is not known: mend it, or name the folder with --data\n{told}"
+                    "the configuration is wrong, so the data folder is not known: mend it, or name the folder with --data\n{}",
+                    told.en
                 ),
             ));
         };
@@ -153,7 +154,7 @@ impl Doctor {
             ],
             ..Layers::default()
         };
-        let config = Config::load(&bare).map_err(|error| CliError::wrong(error.to_string(), error.to_string()))?;
+        let config = Config::load(&bare).map_err(|error| CliError::Wrong(error.text()))?;
         let given = layers.file.is_some() || self.node.dev || !self.node.settings.is_empty();
         let known = if given { Known::Wrong(wrong) } else { Known::Defaults };
         Ok(Patient { config, known, flags })

@@ -77,8 +77,8 @@ fn records(patient: &Patient, found: &Examination) -> Check {
 }
 
 fn damage(patient: &Patient, error: &OpenError) -> Check {
-    let check =
-        |finding| Check::new("store", finding, format!("打开失败：{error}"), format!("it does not open: {error}"));
+    let Text { zh, en } = error.text();
+    let check = |finding| Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"));
     match error {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
             check(Finding::Failed).with_repair(patient.command(&format!("--cut-journal {segment}:{offset}")))
@@ -168,5 +168,5 @@ fn stored(patient: &Patient) -> Result<(), CliError> {
 }
 
 fn failed(error: &OpenError) -> CliError {
-    CliError::Wrong(Text::new(error.to_string(), error.to_string()))
+    CliError::Wrong(error.text())
 }

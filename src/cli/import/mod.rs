@@ -9,6 +9,7 @@ mod source;
 mod upload;
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -117,6 +118,7 @@ impl Import {
             return self.propose(format, screen);
         }
         let path = self.path(format)?;
+        let error_file = self.error_file(format, screen);
         let token = self.token.required(screen)?;
         let client =
             Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
@@ -128,7 +130,9 @@ impl Import {
             format!("job {}: uploaded, the node is at work; stopping this command does not stop it", begun.id),
         );
         let ended = job::watch(&client, begun, screen).await?;
-        let rejects = Rejects::fetch(&client, &ended, self.error_file(format), screen).await?;
+        // What a dry run or a job that failed left unregistered may be in no other file than an earlier run's.
+        let clears = ended.state == State::Done && !self.dry_run;
+        let rejects = Rejects::fetch(&client, &ended, error_file, clears, screen).await?;
         self.report(&ended, &rejects, screen)?;
         Ok(match (ended.state, ended.rows.failed) {
             (State::Done, 0) => Verdict::Yes,
@@ -185,19 +189,25 @@ impl Import {
         Ok(path)
     }
 
-    /// Where failed rows go; `None`: nowhere but the screen.
-    fn error_file(&self, format: Format) -> Option<PathBuf> {
-        if self.errors.is_some() || self.file == Path::new("-") {
-            return self.errors.clone();
+    /// Where failed rows go; `None`: nowhere but the screen. Never into the file that is imported: rows that were not
+    /// registered may be nowhere else.
+    fn error_file(&self, format: Format, screen: Screen) -> Option<PathBuf> {
+        let is_stream = self.file == Path::new("-");
+        let imported = if is_stream { Path::new("/dev/stdin") } else { &self.file };
+        match &self.errors {
+            None if is_stream => None,
+            None => beside(&self.file, format),
+            Some(errors) if is_same_file(errors, imported) => {
+                let other = beside(errors, format)?;
+                let (shown, instead) = (errors.display(), other.display());
+                screen.note(
+                    format!("{shown} 正是要导入的文件，保持不变：失败的行将写入 {instead}"),
+                    format!("{shown} is the file that is imported and stays as it is: rows that fail go to {instead}"),
+                );
+                Some(other)
+            }
+            Some(errors) => Some(errors.clone()),
         }
-        let name = self.file.file_name()?.to_string_lossy().into_owned();
-        let stem = name.strip_suffix(".gz").unwrap_or(&name);
-        let extension = if format.is_table() { "csv" } else { "ndjson" };
-        let stem = match stem.rsplit_once('.') {
-            Some((stem, "ndjson" | "csv" | "tsv" | "txt" | "xlsx")) if !stem.is_empty() => stem,
-            _ => stem,
-        };
-        Some(self.file.with_file_name(format!("{stem}.errors.{extension}")))
     }
 
     fn report(&self, job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), CliError> {
@@ -248,6 +258,24 @@ impl Import {
         }
         Ok(())
     }
+}
+
+/// The file for rejected rows that stands next to this one.
+fn beside(file: &Path, format: Format) -> Option<PathBuf> {
+    let name = file.file_name()?.to_string_lossy().into_owned();
+    let stem = name.strip_suffix(".gz").unwrap_or(&name);
+    let extension = if format.is_table() { "csv" } else { "ndjson" };
+    let stem = match stem.rsplit_once('.') {
+        Some((stem, "ndjson" | "csv" | "tsv" | "txt" | "xlsx")) if !stem.is_empty() => stem,
+        _ => stem,
+    };
+    Some(file.with_file_name(format!("{stem}.errors.{extension}")))
+}
+
+/// By device and inode: links and other ways of writing a path are the same file too.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path| std::fs::metadata(path).ok().map(|about| (about.dev(), about.ino()));
+    place(one).is_some_and(|found| place(other) == Some(found))
 }
 
 /// The mapping as compact JSON, checked here so that a typing error does not travel.

@@ -37,17 +37,18 @@ struct RejectedRow {
 }
 
 impl Rejects {
-    /// Fetches the rows of an ended job. Where none failed, a file of an earlier run is replaced by an empty one: its rows
-    /// would be taken for this run's.
+    /// Fetches the rows of an ended job. Where none failed and `clears`, a file of an earlier run is replaced by an empty
+    /// one: its rows would be taken for this run's.
     pub async fn fetch(
         client: &Client,
         job: &JobSeen,
         file: Option<PathBuf>,
+        clears: bool,
         screen: Screen,
     ) -> Result<Rejects, CliError> {
         let count = job.rows.failed;
         if count == 0 {
-            if let Some(file) = file.filter(|file| file.is_file()) {
+            if let Some(file) = file.filter(|file| clears && file.is_file()) {
                 NewFile::create(&file)?.finish()?;
             }
             return Ok(Rejects::default());
