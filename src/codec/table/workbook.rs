@@ -152,10 +152,10 @@ fn unpacks(limit: u64) -> TableError {
     TableError::wrong(
         "workbook_too_large",
         format!(
-            "工作簿或其中一部分展开后超过 {limit} 字节（limits.xlsx_unpacked_bytes）：请拆分，或另存为 CSV，CSV 没有此限制"
+            "工作簿或其中一部分展开后超过 {limit} 字节（limits.xlsx_unpacked_bytes；经 HTTP 提议映射时至多 32 MiB）：请拆分，或另存为 CSV，CSV 没有此限制"
         ),
         format!(
-            "the workbook, or a part of it, unpacks to more than {limit} bytes (limits.xlsx_unpacked_bytes): split it, or save it as CSV, which has no such limit"
+            "the workbook, or a part of it, unpacks to more than {limit} bytes (limits.xlsx_unpacked_bytes; for a mapping proposed over HTTP 32 MiB at most): split it, or save it as CSV, which has no such limit"
         ),
     )
 }
