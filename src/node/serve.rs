@@ -246,6 +246,7 @@ impl Front {
         let store = Arc::clone(&node.services);
         Front {
             http: Http::new(Desk {
+                proposing: Default::default(),
                 services: Arc::clone(&node.services),
                 metrics: Arc::clone(&node.metrics),
                 limits: config.limits.clone(),

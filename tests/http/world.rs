@@ -174,6 +174,7 @@ impl World {
         .unwrap();
         let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
         let http = Http::new(Desk {
+            proposing: Default::default(),
             services: Arc::clone(&node.services),
             metrics: Arc::clone(&node.metrics),
             limits: config.limits.clone(),

@@ -19,6 +19,9 @@ use crate::services::import::{Mapping, TableError};
 
 const PARAMETERS: [&str; 4] = ["prefix", "encoding", "separator", "sheet"];
 
+/// What a workbook may unpack to that only a mapping is wanted for; the limit of an import counts where it is less.
+const PROPOSED_UNPACKED_BYTES: u64 = 32 << 20;
+
 #[derive(Serialize)]
 struct ProposalBody<'a> {
     mapping: &'a Mapping,
@@ -44,13 +47,18 @@ pub(super) async fn propose(desk: Arc<Desk>, call: Call) -> Reply {
         None => desk.services.prefixes.all().last().map_or_else(String::new, |policy| policy.prefix.clone()),
     };
     let bytes = body::whole(call.body, &call.headers, desk.limits.body_bytes).await?;
-    let tables = Tables::of(&desk.limits);
+    let mut tables = Tables::of(&desk.limits);
+    tables.workbook.unpacked_bytes = tables.workbook.unpacked_bytes.min(PROPOSED_UNPACKED_BYTES);
     let read = {
-        let form = form.clone();
-        move || sample::propose(&bytes, &form, &tables, &prefix)
+        let (desk, form) = (Arc::clone(&desk), form.clone());
+        move || {
+            // Held by the work, not by the request: who hangs up and asks again waits for it too.
+            let _alone = desk.proposing.try_lock()?;
+            Some(sample::propose(&bytes, &form, &tables, &prefix))
+        }
     };
     let read = tokio::task::spawn_blocking(read).await.map_err(|_| Failure::from(Code::Internal))?;
-    let (mapping, found) = read.map_err(|error| unreadable(&error))?;
+    let (mapping, found) = read.ok_or(Code::Overloaded)?.map_err(|error| unreadable(&error))?;
     call.laps.end(Stage::Service);
     let body = ProposalBody {
         mapping: &mapping,

@@ -43,6 +43,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use parking_lot::Mutex;
 use tower_service::Service;
 
 use super::language;
@@ -68,6 +69,8 @@ pub struct Desk {
     pub limits: LimitsSpec,
     /// Asked by `/readyz`; accept knows it, and is above this stage.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// Held while a table is looked through for a mapping: one at a time, because a small one can unpack to much.
+    pub proposing: Mutex<()>,
 }
 
 impl Desk {

@@ -1,7 +1,7 @@
 //! Tables: spreadsheets as CSV or XLSX, read in bounded memory whatever they hold.
 //!
 //! - `encoding`: from a file's bytes to UTF-8. `rows`: where rows begin and end. `cells`: what lies between the separators.
-//! - `csv`: the three together. `workbook`: whether an XLSX may be opened. `xlsx`: its rows. `number`: what a person sees in a cell.
+//! - `csv`: the three together. `workbook`, `part`: whether an XLSX may be opened. `xlsx`: its rows. `number`: what a person sees in a cell.
 //! - `header`: the first row. `sample`: the first rows, for a mapping to begin with.
 
 pub mod cells;
@@ -9,6 +9,7 @@ pub mod csv;
 pub mod encoding;
 pub mod header;
 mod number;
+mod part;
 mod rows;
 pub mod sample;
 pub mod workbook;

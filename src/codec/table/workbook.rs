@@ -1,12 +1,13 @@
 //! Whether a workbook may be opened: its ZIP looked through before anything of it is believed.
 //!
 //! A few kilobytes can promise gigabytes, and a directory can lie about them. So the directory is judged first, and then
-//! every entry is unpacked once to nowhere, counting: what is opened afterwards has been measured.
+//! every entry is unpacked once to nowhere, counting: what is opened afterwards has been measured (`part`).
 
 use std::io::{Read, SeekFrom};
 
 use zip::ZipArchive;
 
+use super::part::{Harm, Part};
 use crate::services::import::{Input, TableError};
 
 /// The most that a workbook may have of everything.
@@ -51,12 +52,13 @@ pub fn check(input: &mut dyn Input, limits: WorkbookLimits) -> Result<u64, Table
             return Err(macros());
         }
         let most = part_bytes(&name).unwrap_or(left).min(left);
-        let count =
-            std::io::copy(&mut (&mut entry).take(most + 1), &mut std::io::sink()).map_err(|error| broken(&error))?;
-        if count > most {
+        let mut part = Part::default();
+        std::io::copy(&mut (&mut entry).take(most + 1), &mut part).map_err(|error| broken(&error))?;
+        if part.bytes > most {
             return Err(unpacks(most));
         }
-        left -= count;
+        part.judge(&name).map_err(|harm| harmful(&name, &harm))?;
+        left -= part.bytes;
     }
     drop(archive);
     input.seek(SeekFrom::Start(0))?;
@@ -108,6 +110,18 @@ pub(super) fn broken(cause: &dyn std::fmt::Display) -> TableError {
     )
 }
 
+fn harmful(name: &str, harm: &Harm) -> TableError {
+    let name: String = name.chars().take(100).collect();
+    match harm {
+        Harm::Count(count) => broken(&format!("{name}: uniqueCount {count}")),
+        Harm::Text(most) => TableError::wrong(
+            "workbook_too_large",
+            format!("工作簿的 {name} 中有一段文字超过 {most} 字节：请缩短该文字，或另存为 CSV"),
+            format!("{name} in the workbook has a text of more than {most} bytes: shorten it, or save the file as CSV"),
+        ),
+    }
+}
+
 fn locked() -> TableError {
     TableError::wrong(
         "workbook_locked",
@@ -138,10 +152,10 @@ fn unpacks(limit: u64) -> TableError {
     TableError::wrong(
         "workbook_too_large",
         format!(
-            "工作簿或其中一部分展开后超过 {limit} 字节（limits.xlsx_unpacked_bytes）：请拆分，或另存为 CSV，CSV 没有此限制"
+            "工作簿或其中一部分展开后超过 {limit} 字节（limits.xlsx_unpacked_bytes；经 HTTP 提议映射时至多 32 MiB）：请拆分，或另存为 CSV，CSV 没有此限制"
         ),
         format!(
-            "the workbook, or a part of it, unpacks to more than {limit} bytes (limits.xlsx_unpacked_bytes): split it, or save it as CSV, which has no such limit"
+            "the workbook, or a part of it, unpacks to more than {limit} bytes (limits.xlsx_unpacked_bytes; for a mapping proposed over HTTP 32 MiB at most): split it, or save it as CSV, which has no such limit"
         ),
     )
 }

@@ -408,6 +408,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_workbook_says_of_itself_sets_no_memory_aside() {
+        let good = row(1, &["a"]);
+        let strings = "<sst uniqueCount=\"100000000000000\"><si><t>a</t></si></sst>".as_bytes();
+        assert_eq!(code(&workbook(&good, &[("xl/sharedStrings.xml", strings)]), None), "workbook_broken");
+        assert_eq!(code(&workbook(&good, &[("XL\\sharedstrings.xml", strings)]), None), "workbook_broken");
+        let strings = b"<sst count=\"900000000000\" uniqueCount=\"1\"><si><t>a</t></si></sst>";
+        assert_eq!(code(&workbook(&good, &[("xl/sharedStrings.xml", strings)]), None), "opened");
+        let name = "n".repeat(500 << 10);
+        let styles = format!(
+            "<styleSheet><fonts><font><name val=\"{name}\"/></font></fonts><cellXfs>{}</cellXfs></styleSheet>",
+            "<xf fontId=\"0\"/>".repeat(10_000)
+        );
+        assert_eq!(code(&workbook(&good, &[("xl/styles.xml", styles.as_bytes())]), None), "workbook_too_large");
+        let long = row(2, &[&"x".repeat(2 << 20)]);
+        assert_eq!(code(&workbook(&[good.clone(), long].concat(), &[]), None), "workbook_too_large");
+        // Indexes and areas as large as they please.
+        let shared =
+            "<row r=\"2\"><c><f t=\"shared\" si=\"100000000000000\" ref=\"A2:XFD1048576\">1</f><v>2</v></c></row>";
+        assert_eq!(code(&workbook(&[&good, shared].concat(), &[]), None), "opened");
+        let area = "<worksheet><dimension ref=\"A1:XFD1048576\"/><sheetData/><mergeCells count=\"100000000000000\"/></worksheet>";
+        assert_eq!(code(&workbook(&good, &[("xl/worksheets/sheet2.xml", area.as_bytes())]), None), "opened");
+    }
+
+    #[test]
     fn a_formula_that_nobody_computed_is_told_and_an_empty_text_is_none() {
         let rows = [
             row(1, &["a", "b"]),
