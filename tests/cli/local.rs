@@ -116,3 +116,22 @@ fn a_node_that_does_not_start_says_why_in_one_language() {
         assert!(!is_chinese(&en) && en.contains("the node does not serve"), "{en}");
     }
 }
+
+#[test]
+fn a_missing_file_is_said_in_one_language_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (language, reason, remedy) in
+        [("zh", "文件或目录不存在", "请核对路径"), ("en", "no such file", "check the path")]
+    {
+        for rest in [
+            &["verify", "absent"][..],
+            &["serve", "--config", "absent"],
+            &["export", "--token-file", "absent"],
+            &["import", "absent.csv", "--propose"],
+            &["import", "absent.csv", "--mapping", "absent"],
+        ] {
+            let err = mingpai(folder.path(), ["--lang", language].iter().chain(rest)).expect(2).err;
+            assert!(err.contains(reason) && err.contains(remedy) && !err.contains("os error"), "{err}");
+        }
+    }
+}
