@@ -79,14 +79,31 @@ impl CliError {
         match self {
             CliError::Wrong(text) | CliError::No(text) => text.clone(),
             CliError::File { action, path, source } => {
-                let path = path.display();
+                let (path, reason) = (path.display(), Text::of_io(source));
+                let (zh, en) = remedy(source);
                 Text::new(
-                    format!("{} {path} 失败：{source}", action.zh),
-                    format!("cannot {} {path}: {source}", action.en),
+                    format!("{} {path} 失败：{}{zh}", action.zh, reason.zh),
+                    format!("cannot {} {path}: {}{en}", action.en, reason.en),
                 )
             }
             CliError::Client(error) => error.text(),
             CliError::OutputClosed => Text::new("标准输出已关闭", "standard output is closed"),
         }
+    }
+}
+
+/// What to do about a file, as far as the reason tells.
+fn remedy(source: &io::Error) -> (&'static str, &'static str) {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            ("。请核对路径：相对路径从当前目录算起", "; check the path: a relative one begins at the current folder")
+        }
+        io::ErrorKind::PermissionDenied => (
+            "。请核对属主与权限（ls -l），或换一个有权限的用户运行",
+            "; check owner and permissions (ls -l), or run this as a user who has them",
+        ),
+        io::ErrorKind::StorageFull => ("。请腾出磁盘空间", "; free disk space"),
+        io::ErrorKind::IsADirectory => ("。请指明其中的文件", "; name a file in it"),
+        _ => ("", ""),
     }
 }

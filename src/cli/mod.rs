@@ -47,7 +47,13 @@ use crate::model::text::Language;
 #[command(
     name = "mingpai",
     version,
-    after_help = "退出码 Exit codes: 0 是 yes · 1 否 no · 2 无法判断或用法错误 could not tell, or bad usage"
+    after_help = "例 Examples:
+  mingpai serve --dev
+  mingpai resolve 88.999.1/NEV-VEH-2026-000003
+  mingpai import products.csv --propose > mapping.json
+  mingpai import products.csv --mapping mapping.json --token-file mingpai-dev/dev-token
+
+退出码 Exit codes: 0 是 yes · 1 否 no · 2 无法判断或用法错误 could not tell, or bad usage"
 )]
 pub struct Arguments {
     /// 提示语言 / Language of messages (otherwise: MINGPAI_LANG, then the locale; 中文 by default)
@@ -68,7 +74,7 @@ enum Spoken {
 enum Command {
     /// 运行节点 / Run a node
     Serve(serve::Serve),
-    /// 批量导入产品记录 / Import records from NDJSON, plain or .gz
+    /// 批量导入产品记录（NDJSON、CSV、XLSX） / Import records from NDJSON, CSV (plain or .gz) or XLSX
     Import(import::Import),
     /// 导出记录 / Export records as NDJSON that `import` takes
     Export(export::Export),

@@ -32,7 +32,7 @@ impl NewFile {
             .write(true)
             .create_new(true)
             .open(&temporary)
-            .map_err(CliError::file("创建", "create", &temporary))?;
+            .map_err(CliError::file("创建", "create", path))?;
         Ok(NewFile { file, temporary, path: path.to_owned(), finished: false })
     }
 

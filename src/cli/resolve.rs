@@ -13,10 +13,10 @@ const RECORD_LIMIT_BYTES: usize = 64 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
-  mingpai resolve 88.118.8/JXDY2106023
-  mingpai resolve https://id.gs1.org/01/09506000134352 --json
-  mingpai resolve 88.999.1/A1 --entry --json > a1.json && mingpai verify a1.json --jwks keys.json
-  mingpai resolve 88.999.1/A1 --at 2026-11-23T00:00:00Z --type 名称")]
+  mingpai resolve 88.999.1/NEV-VEH-2026-000003
+  mingpai resolve https://id.gs1.org/01/09521000040014/21/000123 --json
+  mingpai resolve 88.999.1/NEV-VEH-2026-000003 --entry --json > entry.json && mingpai verify entry.json --jwks keys.json
+  mingpai resolve 88.999.1/NEV-VEH-2026-000003 --at 1 --type 名称")]
 pub struct Resolve {
     /// 标识，任何写法 / The identifier, in any form
     #[arg(value_name = "ID")]

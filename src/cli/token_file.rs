@@ -24,7 +24,11 @@ pub struct TokenArguments {
 }
 
 /// Not `Debug`, not `Display`: the text leaves only as a header.
-pub struct Token(String);
+pub struct Token {
+    text: String,
+    /// The file or variable that it is from, as a person is told.
+    source: String,
+}
 
 impl TokenArguments {
     /// The token that was named, if one was.
@@ -80,7 +84,7 @@ impl Token {
     fn parse(text: &str, source: &str) -> Result<Token, CliError> {
         let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits {
-            Ok(Token(text.to_owned()))
+            Ok(Token { text: text.to_owned(), source: source.to_owned() })
         } else {
             Err(CliError::wrong(
                 format!("{source} 里不是一个密钥：应为一行可见字符"),
@@ -89,9 +93,13 @@ impl Token {
         }
     }
 
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// `Authorization`, marked so that no debug output shows it.
     pub fn header(&self) -> Result<HeaderValue, CliError> {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.0))
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.text))
             .map_err(|_| CliError::wrong("密钥含有不可用的字符", "the token has characters that no header takes"))?;
         value.set_sensitive(true);
         Ok(value)

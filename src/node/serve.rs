@@ -202,6 +202,8 @@ fn announce_urls(
         writeln!(out, "  http://{address}/")?;
     }
     let Some(own) = addresses.own(config) else { return out.flush() };
+    // A freshly built program stands in no folder of PATH.
+    let program = std::env::current_exe().map_or_else(|_| "mingpai".to_owned(), |path| in_shell(&path));
     let ca = own.starts_with("https:").then(|| in_shell(&ca_file(&config.node.data))).filter(|_| config.tls.dev);
     if config.node.dev {
         let trust = ca.as_ref().map_or_else(String::new, |ca| format!("--cacert {ca} "));
@@ -210,15 +212,15 @@ fn announce_urls(
     if let Some(ca) = &ca {
         writeln!(
             out,
-            "命令行 / the command line:\n  mingpai resolve 88.999.1/NEV-VEH-2026-000003 --server {own} --ca-file {ca}"
+            "命令行 / the command line:\n  {program} resolve 88.999.1/NEV-VEH-2026-000003 --server {own} --ca-file {ca}"
         )?;
     }
     match token {
         Some(FirstCredential { path, is_bootstrap: true }) => writeln!(
             out,
             "首个管理员密钥（24 小时内，仅一次） / the first administrator's key (within 24 h, once):\n  \
-             mingpai token --server {own} --bootstrap-file {} --out admin-key",
-            path.display()
+             {program} token --server {own} --bootstrap-file {} --out admin-key",
+            in_shell(&path)
         )?,
         Some(FirstCredential { path, is_bootstrap: false }) => {
             writeln!(out, "管理员密钥 / administrator's key: {}", path.display())?;

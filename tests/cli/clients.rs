@@ -192,3 +192,19 @@ fn a_refused_bootstrap_token_is_a_no_and_leaves_no_file() {
     assert!(!ended.err.contains(NEW_KEY) && !ended.err.contains(SECRET), "{}", ended.err);
     assert_eq!(names_in(folder.path()), ["token"]);
 }
+
+#[test]
+fn a_refusal_says_nothing_twice_and_a_refused_key_is_named_by_node_and_file() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| {
+        let status = if asked.authorization.is_some() { 401 } else { 400 };
+        let whole = json!({"pointer": "", "code": "bad_check_digit", "detail": "the check digit is wrong"});
+        Reply::Json(status, json!({"title": "t", "detail": "the check digit is wrong", "code": "c", "errors": [whole]}))
+    });
+    let url = node.url();
+    let plain = mingpai(folder.path(), ["resolve", "x", "--server", &url]).expect(2);
+    assert_eq!(plain.err.matches("the check digit is wrong").count(), 1, "{}", plain.err);
+    let keyed = mingpai(folder.path(), ["resolve", "x", "--server", &url, "--token-file", "token"]).expect(2);
+    let told = format!("{url} does not take the key in token");
+    assert!(keyed.err.contains(&told), "{}", keyed.err);
+}

@@ -166,6 +166,7 @@ fn what_cannot_be_imported_is_said_before_anything_is_sent() {
         &["import", "absent.ndjson"],
         &["import", "rows.ndjson", "--mapping", "map.json"],
         &["import", "rows.ndjson", "--on-conflict", "overwrite"],
+        &["import", "rows.ndjson", "--errors", "absent/rejected.csv"],
     ] {
         mingpai(folder.path(), first.iter().chain(&base)).expect(2);
     }

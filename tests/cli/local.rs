@@ -89,6 +89,23 @@ fn a_doctor_numbers_the_checks_and_finds_an_exposed_key_and_a_taken_port() {
 }
 
 #[test]
+fn a_doctor_looks_at_the_ports_of_tls_and_knows_a_demonstration_by_its_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let base = ["doctor", "--data", "data", "--json"];
+    let tls = ["--dev", "--tls", "--listen", &address];
+    let report = mingpai(folder.path(), base.iter().chain(&tls)).expect(1).json();
+    let is_taken = |check: &Json| check["finding"] == "failed" && check["detail"]["en"].to_string().contains(&address);
+    assert!(report["checks"].as_array().unwrap().iter().any(is_taken), "{report}");
+    let repair = || finding(&mingpai(folder.path(), base).json(), "config").1.unwrap();
+    assert_eq!(repair(), "mingpai doctor --config FILE");
+    std::fs::write(folder.path().join("data/dev-token"), "x").unwrap();
+    assert_eq!(repair(), "mingpai doctor --dev --data data");
+}
+
+#[test]
 fn a_repair_does_not_guess() {
     let folder = tempfile::tempdir().unwrap();
     // No folder, no journal, no configuration: nothing is made and nothing is done.
@@ -114,5 +131,24 @@ fn a_node_that_does_not_start_says_why_in_one_language() {
         let (zh, en) = (told("zh"), told("en"));
         assert!(is_chinese(&zh) && !zh.contains("cannot") && !zh.contains("exists"), "{zh}");
         assert!(!is_chinese(&en) && en.contains("the node does not serve"), "{en}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_said_in_one_language_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for (language, reason, remedy) in
+        [("zh", "文件或目录不存在", "请核对路径"), ("en", "no such file", "check the path")]
+    {
+        for rest in [
+            &["verify", "absent"][..],
+            &["serve", "--config", "absent"],
+            &["export", "--token-file", "absent"],
+            &["import", "absent.csv", "--propose"],
+            &["import", "absent.csv", "--mapping", "absent"],
+        ] {
+            let err = mingpai(folder.path(), ["--lang", language].iter().chain(rest)).expect(2).err;
+            assert!(err.contains(reason) && err.contains(remedy) && !err.contains("os error"), "{err}");
+        }
     }
 }

@@ -54,6 +54,16 @@ pub struct Refused {
     pub errors: Vec<RefusedField>,
     #[serde(skip)]
     pub retry_after_seconds: Option<u64>,
+    /// The node that refused a key, and where the key is from.
+    #[serde(skip)]
+    pub key: Option<ShownKey>,
+}
+
+/// Which key was shown to which node; never the key itself.
+#[derive(Clone, Debug)]
+pub struct ShownKey {
+    pub server: String,
+    pub source: String,
 }
 
 /// One field that was refused.
@@ -164,8 +174,16 @@ impl ClientError {
             ),
             // The node has answered in the language that was asked for, so both halves are the same.
             Self::Refused(refused) => {
-                let text = refused.to_string();
-                Text::new(text.clone(), text)
+                let mut text = Text::new(refused.to_string(), refused.to_string());
+                if let Some(ShownKey { server, source }) = &refused.key {
+                    text.zh.push_str(&format!(
+                        "\n  {server} 不接受 {source} 中的密钥：请核对 --server 与 --token-file 是否属于同一节点"
+                    ));
+                    text.en.push_str(&format!(
+                        "\n  {server} does not take the key in {source}: do --server and --token-file belong to the same node?"
+                    ));
+                }
+                text
             }
         }
     }
@@ -183,7 +201,13 @@ impl std::fmt::Display for Refused {
             write!(f, " ({code})")?;
         }
         for field in &self.errors {
-            write!(f, "\n  {}: {} ({})", field.pointer, field.detail, field.code)?;
+            let RefusedField { pointer, detail, code } = field;
+            match pointer.is_empty() {
+                // Of the whole: the sentence above may be the very same.
+                true if self.detail.as_ref().is_some_and(|told| told.contains(detail.as_str())) => {}
+                true => write!(f, "\n  {detail} ({code})")?,
+                false => write!(f, "\n  {pointer}: {detail} ({code})")?,
+            }
         }
         if let Some(remedy) = &self.remedy {
             write!(f, "\n  {remedy}")?;

@@ -28,6 +28,7 @@ pub use answer::Answer;
 pub use error::ClientError;
 pub use server::{Server, ServerArguments, encode};
 
+use self::error::ShownKey;
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::Token;
@@ -53,6 +54,8 @@ pub struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Body>,
     server: Server,
     authorization: Option<HeaderValue>,
+    /// Where the key is from.
+    key_source: Option<String>,
     screen: Screen,
     patience: Duration,
 }
@@ -82,6 +85,7 @@ impl Client {
             pool: pool.build(connector),
             server,
             authorization: token.map(Token::header).transpose()?,
+            key_source: token.map(|token| token.source().to_owned()),
             screen,
             patience: PATIENCE,
         })
@@ -195,9 +199,19 @@ impl Client {
     /// Sends without a time-out of its own, and turns a refusal into an error.
     pub async fn send(&self, request: Request<Body>) -> Result<Answer, ClientError> {
         match self.pool.request(request).await {
-            Ok(response) => Answer::of(response).await,
+            Ok(response) => Answer::of(response).await.map_err(|error| self.with_key(error)),
             Err(error) => Err(ClientError::of_transport(&error, &self.server)),
         }
+    }
+
+    /// A refused key is named by its node and its file: either may be the wrong one.
+    fn with_key(&self, mut error: ClientError) -> ClientError {
+        if let (ClientError::Refused(refused), Some(source)) = (&mut error, &self.key_source)
+            && refused.status == 401
+        {
+            refused.key = Some(ShownKey { server: self.server.to_string(), source: source.clone() });
+        }
+        error
     }
 
     #[must_use]

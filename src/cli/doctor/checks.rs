@@ -19,7 +19,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Files that hold secrets, beside everything in `keys`.
 const SECRET_FILES: [&str; 2] = ["dev-token", "bootstrap-token"];
 
-pub fn configuration(known: &Known) -> Check {
+pub fn configuration(known: &Known, data: &Path) -> Check {
     match known {
         Known::Given => Check::new("config", Finding::Ok, "配置正确", "the configuration is right"),
         Known::Defaults => Check::new(
@@ -28,7 +28,12 @@ pub fn configuration(known: &Known) -> Check {
             "没有给出配置，以下检查按默认配置进行",
             "no configuration was given: the checks below go by the defaults",
         )
-        .with_repair("mingpai doctor --config FILE"),
+        .with_repair(if data.join("dev-token").exists() {
+            // A node with --dev has no configuration file.
+            format!("mingpai doctor --dev --data {}", data.display())
+        } else {
+            "mingpai doctor --config FILE".to_owned()
+        }),
         Known::Wrong(error) => {
             let first = error.faults.first();
             let key = first.map_or("", |fault| fault.key.as_str());
@@ -238,5 +243,5 @@ pub fn ports(config: &Config, running: bool) -> Vec<Check> {
         )
         .with_repair(format!("ss -ltnp 'sport = :{}'", address.port())),
     };
-    config.http.listen.iter().map(check).collect()
+    config.http.listen.iter().chain(&config.tls.listen).map(check).collect()
 }

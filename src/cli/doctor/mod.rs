@@ -117,7 +117,7 @@ impl Doctor {
             return store::rebuild(&patient, screen);
         }
         let config = &patient.config;
-        let mut checks = vec![checks::configuration(&patient.known)];
+        let mut checks = vec![checks::configuration(&patient.known, &config.node.data)];
         checks.extend(checks::folder(config));
         checks.push(checks::disk(config));
         checks.push(checks::clock(config));

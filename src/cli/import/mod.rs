@@ -22,6 +22,7 @@ use self::rejects::Rejects;
 use self::source::Source;
 use super::client::{Client, ServerArguments, encode};
 use super::failure::{CliError, Verdict};
+use super::new_file::NewFile;
 use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::codec::table::{Tables, sample};
@@ -118,7 +119,7 @@ impl Import {
             return self.propose(format, screen);
         }
         let path = self.path(format)?;
-        let error_file = self.error_file(format, screen);
+        let error_file = self.error_file(format, screen)?;
         let token = self.token.required(screen)?;
         let client =
             Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
@@ -191,22 +192,26 @@ impl Import {
 
     /// Where failed rows go; `None`: nowhere but the screen. Never into the file that is imported: rows that were not
     /// registered may be nowhere else.
-    fn error_file(&self, format: Format, screen: Screen) -> Option<PathBuf> {
+    fn error_file(&self, format: Format, screen: Screen) -> Result<Option<PathBuf>, CliError> {
         let is_stream = self.file == Path::new("-");
         let imported = if is_stream { Path::new("/dev/stdin") } else { &self.file };
         match &self.errors {
-            None if is_stream => None,
-            None => beside(&self.file, format),
+            None if is_stream => Ok(None),
+            None => Ok(beside(&self.file, format)),
             Some(errors) if is_same_file(errors, imported) => {
-                let other = beside(errors, format)?;
+                let Some(other) = beside(errors, format) else { return Ok(None) };
                 let (shown, instead) = (errors.display(), other.display());
                 screen.note(
                     format!("{shown} 正是要导入的文件，保持不变：失败的行将写入 {instead}"),
                     format!("{shown} is the file that is imported and stays as it is: rows that fail go to {instead}"),
                 );
-                Some(other)
+                Ok(Some(other))
             }
-            Some(errors) => Some(errors.clone()),
+            Some(errors) => {
+                // Begun and given up: a file that cannot be written is found before anything is sent.
+                drop(NewFile::create(errors)?);
+                Ok(Some(errors.clone()))
+            }
         }
     }
 

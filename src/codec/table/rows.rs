@@ -189,9 +189,9 @@ impl Rows {
         let limit = self.limit;
         let text = match code {
             "quote_unclosed" => Text::new(
-                format!("第 {line} 行起有引号在 {limit} 字节内未闭合：补上引号，或去掉多余的引号"),
+                format!("第 {line} 行起有引号在 {limit} 字节内或到文件末尾仍未闭合：补上引号，或去掉多余的引号"),
                 format!(
-                    "a quote in the row that begins at line {line} is not closed within {limit} bytes: close it, or take it away"
+                    "a quote in the row that begins at line {line} is not closed within {limit} bytes or before the end of the file: close it, or take it away"
                 ),
             ),
             "quote_misplaced" => Text::new(

@@ -165,7 +165,11 @@ impl Services {
             row.remove(name);
         }
         let Some(Json::String(text)) = row.remove("identifier") else {
-            let text = Text::new("缺少 identifier", "the member identifier is missing");
+            let mut text = Text::new("缺少 identifier", "the member identifier is missing");
+            if start.mapping.is_none() {
+                text.zh.push_str("：若用自己的字段名，需要映射（--mapping / mapping=）");
+                text.en.push_str(": own field names need a mapping (--mapping / mapping=)");
+            }
             return Err(fault(Some("identifier".to_owned()), "fields_invalid", text));
         };
         let identifier = self.identifier(&text).map_err(|error| of_service(&error, start))?;
