@@ -226,6 +226,30 @@ async fn numbers_that_are_names_stay_text_and_formulas_stay_harmless() {
 }
 
 #[tokio::test]
+async fn columns_that_are_called_as_an_error_files_are_the_tables_own_where_they_are_mapped() {
+    let world = World::new().await;
+    let mapping = query(&json!({
+        "identifier": "88.999.1/{id}",
+        "values": [{"index": 2000, "type": "c", "from": "code"}, {"index": 2001, "type": "l", "from": "line", "format": "integer"}],
+    }));
+    let text = "id,line,column,code,message\nA,1,x,red,m\nB,no,x,blue,m\nC,3,x,\u{FFFD},m\n";
+    let job = world.import(&mapping, CSV, text).await;
+    assert_eq!((&job["rows"]["registered"], &job["rows"]["failed"]), (&json!(1), &json!(2)), "{job}");
+    let told = world.get(job["errors"].as_str().unwrap()).signed().send().await.text();
+    let mut rows = cells(&told);
+    rows.sort();
+    let header = "id,line,column,code,message,error_line,error_column,error_code,error_message";
+    assert_eq!(rows[2].join(","), header);
+    assert_eq!(rows[0][..8].join(","), "B,no,x,blue,m,3,line,bad_integer");
+    assert_eq!(rows[1][..8].join(","), "C,3,x,\u{FFFD},m,4,code,encoding_broken");
+    let mended = told.replace("B,no,", "B,2,").replace("\u{FFFD}", "green");
+    let again = world.import(&mapping, CSV, mended).await;
+    assert_eq!((&again["rows"]["registered"], &again["rows"]["failed"]), (&json!(2), &json!(0)), "{again}");
+    let record = world.get("/v1/records/88.999.1/B").send().await.json();
+    assert_eq!(record["values"][0]["data"]["value"], "blue");
+}
+
+#[tokio::test]
 async fn a_table_that_does_not_fit_its_mapping_fails_before_its_first_row() {
     let world = World::new().await;
     let mapping = query(&json!({

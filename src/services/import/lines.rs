@@ -41,8 +41,12 @@ impl Rows {
         }
         let file = File::open(job.folder.join("input"))?;
         let table = services.table_reader.open(Box::new(file), &job.start.form)?;
-        job.found(table.found())?;
-        let shape = Shape::of(table.found(), &job.start)?;
+        let mut found = table.found().clone();
+        if let Some(mapping) = &job.start.mapping {
+            found.own_what_is_mapped(mapping);
+        }
+        job.found(&found)?;
+        let shape = Shape::of(&found, &job.start)?;
         Ok((Rows::Table(table), Some(shape)))
     }
 

@@ -5,6 +5,7 @@ use std::io::{Read, Seek};
 
 use serde::{Deserialize, Serialize};
 
+use super::Mapping;
 use super::row::Fault;
 use crate::model::text::Text;
 
@@ -56,6 +57,15 @@ pub struct TableFound {
 }
 
 impl TableFound {
+    /// Takes the last columns for the table's own if the mapping asks for one of them, whatever they are called.
+    pub(super) fn own_what_is_mapped(&mut self, mapping: &Mapping) {
+        let mapped = mapping.columns();
+        let told = self.columns.get(self.own_columns().len()..).unwrap_or_default();
+        if told.iter().any(|name| mapped.contains(&name.as_str())) {
+            self.told = 0;
+        }
+    }
+
     /// The columns without those that an error file added.
     #[must_use]
     pub fn own_columns(&self) -> &[String] {
