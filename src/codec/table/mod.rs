@@ -59,7 +59,8 @@ impl ReadTable for Tables {
         }
     }
 
-    fn cells(&self, text: &[u8], separator: char) -> Vec<String> {
-        cells::read(text, separator)
+    fn cells(&self, text: &[u8], separator: char, is_told: bool) -> Vec<String> {
+        let row = cells::read(text, separator);
+        if is_told { row.into_iter().map(cells::plain).collect() } else { row }
     }
 }

@@ -194,7 +194,7 @@ impl Reading<'_> {
             if at > 0 {
                 text.push(b',');
             }
-            cells::write(cell, &mut text);
+            cells::write_as_it_is(cell, &mut text);
         }
         let told = row.faults.into_iter();
         let mut faults: Vec<Fault> = told
