@@ -3,6 +3,7 @@
 //! A pass of its own, because calamine tells formats or formulas; and of a formula behind its value it tells no value.
 
 use std::io::{Read, Seek};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use calamine::{DataRef, Xlsx};
 
@@ -13,6 +14,9 @@ use crate::services::import::TableError;
 /// Formulas without a value that are told row by row; where there are more, nobody computed the file.
 const MOST_UNCOMPUTED: usize = 10_000;
 
+/// Cells that are read between two looks whether anybody waits for them.
+const CELLS_A_LOOK: usize = 1000;
+
 /// A bit for each cell in the order of the sheet: whether it has a value or a formula. At most 16 MiB, since a cell takes
 /// four bytes of at most 512 MiB.
 pub(super) struct Survey {
@@ -22,10 +26,15 @@ pub(super) struct Survey {
 
 impl Survey {
     /// Goes through a sheet.
-    pub fn of<R: Read + Seek>(workbook: &mut Xlsx<R>, sheet: &str) -> Result<Survey, TableError> {
+    pub fn of<R: Read + Seek>(
+        workbook: &mut Xlsx<R>,
+        sheet: &str,
+        abandoned: &AtomicBool,
+    ) -> Result<Survey, TableError> {
         let mut cells = workbook.worksheet_cells_reader(sheet).map_err(|error| broken(&error))?;
         let (mut survey, mut last, mut uncomputed) = (Survey { holds: Vec::new(), at: 0 }, None, 0);
         while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(|error| broken(&error))? {
+            survey.go_on(abandoned)?;
             if last.is_some_and(|last| cell.pos <= last) {
                 return Err(disordered(cell.pos));
             }
@@ -40,6 +49,14 @@ impl Survey {
         }
         survey.at = 0;
         Ok(survey)
+    }
+
+    /// Looks now and then whether anybody still waits for the sheet.
+    pub fn go_on(&self, abandoned: &AtomicBool) -> Result<(), TableError> {
+        if self.at.is_multiple_of(CELLS_A_LOOK) && abandoned.load(Ordering::Relaxed) {
+            return Err(TableError::Io(std::io::ErrorKind::BrokenPipe.into()));
+        }
+        Ok(())
     }
 
     fn push(&mut self, holds: bool) {

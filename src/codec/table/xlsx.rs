@@ -5,6 +5,8 @@
 
 use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use calamine::{Reader, SheetType, Xlsx};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -29,6 +31,14 @@ const TOLD_BYTES: usize = 1024;
 pub struct Sheet {
     found: TableFound,
     rows: Receiver<Result<Message, TableError>>,
+    /// Nobody wants the rest: its thread ends soon.
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Drop for Sheet {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
 }
 
 enum Message {
@@ -47,8 +57,11 @@ impl Sheet {
         let size = workbook::check(&mut *input, limits)?;
         let (send, rows) = bounded(WAITING_ROWS);
         let sheet = sheet.map(str::to_owned);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&abandoned);
         let read = move || {
-            let work = || Reading { send: &send, row_bytes, size, told: 0 }.sheet(input, sheet.as_deref());
+            let work =
+                || Reading { send: &send, row_bytes, size, told: 0, abandoned: &seen }.sheet(input, sheet.as_deref());
             // The library adds without looking whether it overflows; a hostile sheet must not be more than a broken one.
             let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken(&"a cell that cannot be")));
             if let Err(error) = ended {
@@ -57,7 +70,7 @@ impl Sheet {
         };
         std::thread::Builder::new().name("import-sheet".to_owned()).spawn(read)?;
         match rows.recv() {
-            Ok(Ok(Message::Found(found))) => Ok(Sheet { found, rows }),
+            Ok(Ok(Message::Found(found))) => Ok(Sheet { found, rows, abandoned }),
             Ok(Err(error)) => Err(error),
             Ok(Ok(Message::Row(_))) | Err(_) => Err(header::missing()),
         }
@@ -84,6 +97,7 @@ struct Reading<'s> {
     row_bytes: usize,
     size: u64,
     told: u64,
+    abandoned: &'s AtomicBool,
 }
 
 /// Cells of one row so far.
@@ -102,7 +116,7 @@ impl Reading<'_> {
             None => names.first().ok_or_else(header::missing)?,
             Some(named) => names.iter().find(|name| *name == named).ok_or_else(|| no_sheet(named, &names))?,
         };
-        let mut survey = Survey::of(&mut workbook, name)?;
+        let mut survey = Survey::of(&mut workbook, name, self.abandoned)?;
         let mut cells = workbook.worksheet_cells_reader(name).map_err(|error| broken(&error))?;
         // Some programs do not say how many rows there are: then the last one brings all the progress.
         let rows_said = match cells.dimensions().end.0 {
@@ -116,6 +130,7 @@ impl Reading<'_> {
             .collect();
         let (mut columns, mut row, mut waiting) = (None::<Vec<String>>, None::<Row>, None::<TableRow>);
         loop {
+            survey.go_on(self.abandoned)?;
             let cell = cells.next_cell_with_style_id().map_err(|error| broken(&error))?;
             let place = cell.as_ref().map(|(cell, _)| cell.get_position());
             if let Some(done) = row.take_if(|row| place.is_none_or(|(number, _)| number != row.number)) {
@@ -455,6 +470,29 @@ mod tests {
             }
             other => format!("{:?}", other.err()),
         }
+    }
+
+    #[test]
+    fn a_sheet_that_nobody_wants_any_more_is_not_read_to_its_end() {
+        // Rows without a text are never handed on, so nothing else tells the thread.
+        let rows: String = (2..3_000).map(|at| format!("<row r=\"{at}\"><c/></row>")).collect();
+        let bytes = workbook(&[row(1, &["a"]), rows].concat(), &[]);
+        let sheet = open(&bytes, None).unwrap();
+        let abandoned = Arc::clone(&sheet.abandoned);
+        drop(sheet);
+        assert!(abandoned.load(Ordering::Relaxed));
+        let (send, _rows) = bounded(WAITING_ROWS);
+        let mut reading = Reading { send: &send, row_bytes: 4096, size: 1, told: 0, abandoned: &abandoned };
+        assert!(matches!(reading.sheet(Box::new(Cursor::new(bytes.clone())), None), Err(TableError::Io(_))));
+        abandoned.store(false, Ordering::Relaxed);
+        let mut workbook = Xlsx::new(Cursor::new(bytes)).unwrap();
+        let mut survey = Survey::of(&mut workbook, "s", &abandoned).unwrap();
+        abandoned.store(true, Ordering::Relaxed);
+        let seen = (0..3_000).take_while(|_| {
+            survey.next_is_lost(&calamine::DataRef::Empty);
+            survey.go_on(&abandoned).is_ok()
+        });
+        assert_eq!(seen.count(), 999, "the second pass looks every thousand cells");
     }
 
     #[test]
