@@ -72,11 +72,14 @@ impl ErrorFile {
 }
 
 /// A row's own cells, what is told of it, and then the cells that no column is there for.
-fn table_row(found: &TableFound, mut cells: Vec<String>, told: [&str; TOLD.len()]) -> Vec<String> {
-    let surplus = cells.split_off(found.columns.len().min(cells.len()));
-    cells.resize(found.own_columns().len(), String::new());
+fn table_row(found: &TableFound, mut row: Vec<String>, told: [&str; TOLD.len()]) -> Vec<String> {
+    let surplus = row.split_off(found.columns.len().min(row.len()));
+    if found.told > 0 {
+        row = row.into_iter().map(cells::plain).collect();
+    }
+    row.resize(found.own_columns().len(), String::new());
     // A NUL ends a text in many programs; in its place stands what an import does not take either.
-    cells.into_iter().chain(told.map(str::to_owned)).chain(surplus).map(|cell| cell.replace('\0', "\u{FFFD}")).collect()
+    row.into_iter().chain(told.map(str::to_owned)).chain(surplus).map(|cell| cell.replace('\0', "\u{FFFD}")).collect()
 }
 
 fn record<T: AsRef<str>>(record: impl IntoIterator<Item = T>) -> Vec<u8> {
@@ -125,7 +128,9 @@ mod tests {
             format!("{head}1,2,7,n,c,\"bad, really\",3,\u{FFFD}\r\n")
         );
         let again = found(&["编号", "n", "line", "column", "code", "message"], 4);
-        assert_eq!(written(again, "1;2;5;n;old;old"), format!("{head}1,2,7,n,c,\"bad, really\"\r\n"));
+        assert_eq!(written(again.clone(), "1;2;5;n;old;old"), format!("{head}1,2,7,n,c,\"bad, really\"\r\n"));
+        let kept = format!("{head}1,\"'=2\",7,n,c,\"bad, really\"\r\n");
+        assert_eq!(written(again, "1;'=2;5;n;old;old"), kept, "one apostrophe, however often it is mended");
     }
 
     #[test]

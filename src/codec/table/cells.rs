@@ -1,19 +1,24 @@
 //! The cells of one row of CSV (RFC 4180): reading them, and writing them so that a spreadsheet leaves them as they are.
 //!
 //! A spreadsheet takes `=1+1` for a formula, `6901234567890` for 6.9E12 and `007` for 7. Such a cell is written with an
-//! apostrophe before it, and read without: what comes back from a spreadsheet is what went into it.
+//! apostrophe before it; in a table that has our error file's columns, and in no other, it is taken away again.
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 /// Digits that a spreadsheet still shows as they are.
 const SHOWN_DIGITS: usize = 11;
 
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// What may stand between cells.
 pub const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 
-/// The cells of a row, without quotes and without what [`write`] put before them. Whatever the text, there are cells.
+/// The cells of a row, without quotes. Whatever the text, there are cells.
 #[must_use]
 pub fn read(text: &[u8], separator: char) -> Vec<String> {
+    // The parser drops a byte order mark before its first row, which each row is; a file's own is gone already.
+    let marked = if text.starts_with(MARK) { [MARK, text].concat() } else { Vec::new() };
+    let text = if marked.is_empty() { text } else { &marked };
     let separator = u8::try_from(separator).unwrap_or(b',');
     // Made anew for each row, which costs less than the row's copy: a clone of csv-core's parser has an empty table.
     let mut parser = ReaderBuilder::new().delimiter(separator).build();
@@ -40,14 +45,22 @@ pub fn read(text: &[u8], separator: char) -> Vec<String> {
         .map(|end| {
             let cell = String::from_utf8_lossy(out.get(start..*end).unwrap_or_default());
             start = *end;
-            plain(&cell).to_owned()
+            cell.into_owned()
         })
         .collect()
 }
 
-/// Writes a cell: quoted where CSV needs it, with an apostrophe before what a spreadsheet would change.
+/// Writes a cell as it is, quoted where CSV needs it.
+pub(super) fn write_as_it_is(cell: &str, out: &mut Vec<u8>) {
+    quoted(cell, false, out);
+}
+
+/// Writes a cell for a spreadsheet: with an apostrophe before what it would change.
 pub fn write(cell: &str, out: &mut Vec<u8>) {
-    let is_changed = is_changed_by_spreadsheets(cell.trim_start_matches('\''));
+    quoted(cell, is_changed_by_spreadsheets(cell.trim_start_matches('\'')), out);
+}
+
+fn quoted(cell: &str, is_changed: bool, out: &mut Vec<u8>) {
     if !is_changed && !cell.contains(['"', ',', ';', '\t', '\r', '\n']) && !cell.starts_with(' ') {
         out.extend_from_slice(cell.as_bytes());
         return;
@@ -61,16 +74,17 @@ pub fn write(cell: &str, out: &mut Vec<u8>) {
 }
 
 /// A cell without the apostrophe that [`write`] put before it.
-pub(super) fn plain(cell: &str) -> &str {
-    match cell.strip_prefix('\'') {
-        Some(rest) if is_changed_by_spreadsheets(rest.trim_start_matches('\'')) => rest,
-        _ => cell,
+#[must_use]
+pub fn plain(mut cell: String) -> String {
+    if cell.strip_prefix('\'').is_some_and(|rest| is_changed_by_spreadsheets(rest.trim_start_matches('\''))) {
+        cell.remove(0);
     }
+    cell
 }
 
-/// Formulas (OWASP, "CSV Injection") and numbers that are names: long ones, those with leading zeros, and `12E5`.
+/// Formulas (OWASP, "CSV Injection", also with the wide signs of Chinese and Japanese) and numbers that are names: long ones, those with leading zeros, and `12E5`.
 fn is_changed_by_spreadsheets(cell: &str) -> bool {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         return true;
     }
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -115,6 +129,9 @@ mod tests {
             ("007", "\"'007\""),
             ("12E5", "\"'12E5\""),
             ("'=x", "\"''=x\""),
+            ("\n=x", "\"'\n=x\""),
+            ("＝1+1", "\"'＝1+1\""),
+            ("＠x", "\"'＠x\""),
             ("12345", "12345"),
             ("0", "0"),
             ("it's", "it's"),
@@ -123,16 +140,25 @@ mod tests {
             let mut out = Vec::new();
             write(cell, &mut out);
             assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
-            assert_eq!(read(&out, ','), [cell]);
+            assert_eq!(read(&out, ',').into_iter().map(plain).collect::<Vec<_>>(), [cell]);
         }
+    }
+
+    #[test]
+    fn a_mark_that_is_not_the_files_first_is_part_of_its_cell() {
+        assert_eq!(read("\u{FEFF}a,\u{FEFF}b".as_bytes(), ','), ["\u{FEFF}a", "\u{FEFF}b"]);
+        assert_eq!(read(b"\xEF\xBB", ',').len(), 1);
     }
 
     proptest! {
         #[test]
-        fn cells_come_back_as_they_went(cells in proptest::collection::vec(r#"['"=+@,;\t\r\n0-9aE铭 -]{0,8}"#, 1..6)) {
+        fn cells_come_back_as_they_went(cells in proptest::collection::vec(r#"['"=+@,;\t\r\n0-9aE铭＝\u{FEFF} -]{0,8}"#, 1..6)) {
             // A row of one empty cell is a blank line.
             prop_assume!(cells.len() > 1 || !cells[0].is_empty());
-            prop_assert_eq!(read(&written(&cells), ','), cells);
+            prop_assert_eq!(read(&written(&cells), ',').into_iter().map(plain).collect::<Vec<_>>(), cells.clone());
+            let mut out = Vec::new();
+            write_as_it_is(&cells[0], &mut out);
+            prop_assert_eq!(read(&out, ',').concat(), cells[0].clone());
         }
 
         #[test]

@@ -160,7 +160,7 @@ mod tests {
             let form = Form::Csv { encoding: None, separator: None };
             if let Ok(mut table) = tables.open(Box::new(Cursor::new(bytes)), &form) {
                 while let Ok(Some(row)) = table.next_row() {
-                    tables.cells(&row.text, table.found().separator);
+                    tables.cells(&row.text, table.found().separator, true);
                 }
             }
         }

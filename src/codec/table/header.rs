@@ -1,5 +1,6 @@
 //! The first row of a table: the names of its columns, each there once and none empty.
 
+use super::cells;
 use crate::services::import::{TableError, TableFound};
 
 /// The most columns of a table.
@@ -9,15 +10,19 @@ const MOST_NAME_BYTES: usize = 1024;
 pub const TOLD: [&str; 4] = ["line", "column", "code", "message"];
 
 /// The columns of a table, if they can be told apart.
-pub fn columns(cells: Vec<String>, line: u64) -> Result<(Vec<String>, usize), TableError> {
-    if cells.len() > MOST_COLUMNS {
+pub fn columns(row: Vec<String>, line: u64) -> Result<(Vec<String>, usize), TableError> {
+    if row.len() > MOST_COLUMNS {
         return Err(TableError::wrong(
             "columns_too_many",
-            format!("表头有 {} 列，上限为 {MOST_COLUMNS}：删去不需要的列", cells.len()),
-            format!("the header has {} columns, {MOST_COLUMNS} are the most: take some away", cells.len()),
+            format!("表头有 {} 列，上限为 {MOST_COLUMNS}：删去不需要的列", row.len()),
+            format!("the header has {} columns, {MOST_COLUMNS} are the most: take some away", row.len()),
         ));
     }
-    let names: Vec<String> = cells.into_iter().map(|cell| cell.trim().to_owned()).collect();
+    let mut names: Vec<String> = row.into_iter().map(|cell| cell.trim().to_owned()).collect();
+    let told = told_columns(&names);
+    if told > 0 {
+        names = names.into_iter().map(cells::plain).collect();
+    }
     if let Some(broken) = names.iter().find(|name| is_unreadable(name)) {
         let shown: String = broken.chars().take(40).collect::<String>().replace('\0', "");
         return Err(TableError::wrong(
@@ -53,7 +58,6 @@ pub fn columns(cells: Vec<String>, line: u64) -> Result<(Vec<String>, usize), Ta
             format!("the header in line {line} has a name more than once: {twice}; rename the columns"),
         ));
     }
-    let told = told_columns(&names);
     Ok((names, told))
 }
 

@@ -1,7 +1,7 @@
 //! Tables: spreadsheets as CSV or XLSX, read in bounded memory whatever they hold.
 //!
 //! - `encoding`: from a file's bytes to UTF-8. `rows`: where rows begin and end. `cells`: what lies between the separators.
-//! - `csv`: the three together. `workbook`, `part`: whether an XLSX may be opened. `xlsx`: its rows. `number`: what a person sees in a cell.
+//! - `csv`: the three together. `workbook`, `part`: whether an XLSX may be opened. `survey`: whether its cells are in order. `xlsx`: its rows. `number`: what a person sees in a cell.
 //! - `header`: the first row. `sample`: the first rows, for a mapping to begin with.
 
 pub mod cells;
@@ -12,6 +12,7 @@ mod number;
 mod part;
 mod rows;
 pub mod sample;
+mod survey;
 pub mod workbook;
 pub mod xlsx;
 
@@ -59,7 +60,8 @@ impl ReadTable for Tables {
         }
     }
 
-    fn cells(&self, text: &[u8], separator: char) -> Vec<String> {
-        cells::read(text, separator)
+    fn cells(&self, text: &[u8], separator: char, is_told: bool) -> Vec<String> {
+        let row = cells::read(text, separator);
+        if is_told { row.into_iter().map(cells::plain).collect() } else { row }
     }
 }

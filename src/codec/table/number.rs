@@ -2,7 +2,6 @@
 
 use calamine::{DataRef, ExcelDateTime};
 
-use super::cells::plain;
 use crate::model::text::Text;
 
 /// Digits that a spreadsheet keeps of a number.
@@ -62,9 +61,7 @@ pub fn shown(value: &DataRef<'_>, format: Format) -> Shown {
     }
 }
 
-/// An error file may have been saved as a workbook: what it put before a cell is taken away here too.
 fn text_of(text: &str) -> Shown {
-    let text = plain(text);
     if text.is_empty() { Shown::Nothing } else { Shown::Text(text.to_owned()) }
 }
 

@@ -3,16 +3,18 @@
 //! calamine lends its cells from the workbook, so a thread of its own holds both and hands the rows on; what waits between
 //! the two is bounded. Only the workbook's shared texts are in memory, never the sheet.
 
-use std::collections::HashSet;
-use std::io::{BufReader, Read, Seek};
+use std::io::BufReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use calamine::{DataRef, Reader, SheetType, Xlsx};
+use calamine::{Reader, SheetType, Xlsx};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::cells;
 use super::header::{self, MOST_COLUMNS};
 use super::number::{self, Shown};
+use super::survey::{Survey, formula_uncomputed};
 use super::workbook::{self, WorkbookLimits, broken};
 use crate::model::text::Text;
 use crate::services::import::{Fault, Input, Table, TableError, TableFound, TableRow};
@@ -22,8 +24,6 @@ const WAITING_ROWS: usize = 64;
 /// Excel's own bounds ("Excel specifications and limits"): rows of a sheet, characters of a cell.
 const MOST_ROWS: u32 = 1_048_576;
 const CELL_CHARACTERS: usize = 32_767;
-/// Formulas without a value that are told row by row; where there are more, nobody computed the file.
-const MOST_UNCOMPUTED: usize = 10_000;
 /// What is told of a row over the limit.
 const TOLD_BYTES: usize = 1024;
 
@@ -31,6 +31,14 @@ const TOLD_BYTES: usize = 1024;
 pub struct Sheet {
     found: TableFound,
     rows: Receiver<Result<Message, TableError>>,
+    /// Nobody wants the rest: its thread ends soon.
+    abandoned: Arc<AtomicBool>,
+}
+
+impl Drop for Sheet {
+    fn drop(&mut self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
 }
 
 enum Message {
@@ -49,8 +57,11 @@ impl Sheet {
         let size = workbook::check(&mut *input, limits)?;
         let (send, rows) = bounded(WAITING_ROWS);
         let sheet = sheet.map(str::to_owned);
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&abandoned);
         let read = move || {
-            let work = || Reading { send: &send, row_bytes, size, told: 0 }.sheet(input, sheet.as_deref());
+            let work =
+                || Reading { send: &send, row_bytes, size, told: 0, abandoned: &seen }.sheet(input, sheet.as_deref());
             // The library adds without looking whether it overflows; a hostile sheet must not be more than a broken one.
             let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(broken(&"a cell that cannot be")));
             if let Err(error) = ended {
@@ -59,7 +70,7 @@ impl Sheet {
         };
         std::thread::Builder::new().name("import-sheet".to_owned()).spawn(read)?;
         match rows.recv() {
-            Ok(Ok(Message::Found(found))) => Ok(Sheet { found, rows }),
+            Ok(Ok(Message::Found(found))) => Ok(Sheet { found, rows, abandoned }),
             Ok(Err(error)) => Err(error),
             Ok(Ok(Message::Row(_))) | Err(_) => Err(header::missing()),
         }
@@ -86,6 +97,7 @@ struct Reading<'s> {
     row_bytes: usize,
     size: u64,
     told: u64,
+    abandoned: &'s AtomicBool,
 }
 
 /// Cells of one row so far.
@@ -104,7 +116,7 @@ impl Reading<'_> {
             None => names.first().ok_or_else(header::missing)?,
             Some(named) => names.iter().find(|name| *name == named).ok_or_else(|| no_sheet(named, &names))?,
         };
-        let uncomputed = uncomputed(&mut workbook, name)?;
+        let mut survey = Survey::of(&mut workbook, name, self.abandoned)?;
         let mut cells = workbook.worksheet_cells_reader(name).map_err(|error| broken(&error))?;
         // Some programs do not say how many rows there are: then the last one brings all the progress.
         let rows_said = match cells.dimensions().end.0 {
@@ -118,6 +130,7 @@ impl Reading<'_> {
             .collect();
         let (mut columns, mut row, mut waiting) = (None::<Vec<String>>, None::<Row>, None::<TableRow>);
         loop {
+            survey.go_on(self.abandoned)?;
             let cell = cells.next_cell_with_style_id().map_err(|error| broken(&error))?;
             let place = cell.as_ref().map(|(cell, _)| cell.get_position());
             if let Some(done) = row.take_if(|row| place.is_none_or(|(number, _)| number != row.number)) {
@@ -125,12 +138,12 @@ impl Reading<'_> {
             }
             let (Some((cell, style)), Some((number, column))) = (cell, place) else { break };
             let row = row.get_or_insert(Row { number, cells: Vec::new(), faults: Vec::new() });
-            let (column, place_column) = (column as usize, column);
+            let (column, is_lost) = (column as usize, survey.next_is_lost(cell.get_value()));
             if number >= MOST_ROWS || column >= MOST_COLUMNS {
                 return Err(too_many(number, column));
             }
             let text = match number::shown(cell.get_value(), formats.get(style).copied().unwrap_or_default()) {
-                Shown::Nothing if uncomputed.contains(&(number, place_column)) => {
+                Shown::Nothing if is_lost => {
                     row.faults.push((column, "formula_uncomputed", formula_uncomputed()));
                     continue;
                 }
@@ -194,7 +207,7 @@ impl Reading<'_> {
             if at > 0 {
                 text.push(b',');
             }
-            cells::write(cell, &mut text);
+            cells::write_as_it_is(cell, &mut text);
         }
         let told = row.faults.into_iter();
         let mut faults: Vec<Fault> = told
@@ -220,29 +233,6 @@ impl Reading<'_> {
         // Nobody waits any more: the import has ended, and so does this.
         self.send.send(Ok(message)).map_err(|_| TableError::Io(std::io::ErrorKind::BrokenPipe.into()))
     }
-}
-
-/// The formulas of a sheet whose values nobody stored. In a pass of its own, because calamine tells formats or formulas.
-fn uncomputed<R: Read + Seek>(workbook: &mut Xlsx<R>, sheet: &str) -> Result<HashSet<(u32, u32)>, TableError> {
-    let mut cells = workbook.worksheet_cells_reader(sheet).map_err(|error| broken(&error))?;
-    let mut found = HashSet::new();
-    while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(|error| broken(&error))? {
-        if cell.formula.is_some() && cell.value == DataRef::Empty {
-            found.insert(cell.pos);
-        }
-        if found.len() > MOST_UNCOMPUTED {
-            let text = formula_uncomputed();
-            return Err(TableError::wrong("formula_uncomputed", text.zh, text.en));
-        }
-    }
-    Ok(found)
-}
-
-fn formula_uncomputed() -> Text {
-    Text::new(
-        "公式没有保存结果：用电子表格软件打开并保存一次，或改为数值",
-        "the formula has no stored value: open the file in a spreadsheet and save it once, or write a value",
-    )
 }
 
 fn no_sheet(named: &str, names: &[String]) -> TableError {
@@ -446,6 +436,63 @@ mod tests {
             told.push(row.faults.into_iter().map(|fault| fault.code).collect::<String>());
         }
         assert_eq!(told, ["formula_uncomputed", "formula_uncomputed", "", ""]);
+    }
+
+    #[test]
+    fn cells_out_of_their_order_are_refused_and_a_value_before_its_formula_is_told() {
+        let twice = [row(1, &["a", "b"]), row(4, &["1", "2"]), row(4, &["3", "4"])].concat();
+        assert_eq!(fault(&workbook(&twice, &[])), "workbook_broken A4");
+        let cell = |place: &str| format!("<c r=\"{place}\" t=\"str\"><v>x</v></c>");
+        for (cells, named) in [(["B2", "B2"], "B2"), (["AB2", "B2"], "B2"), (["A3", "AB2"], "AB2")] {
+            let rows = format!("{}<row r=\"2\">{}{}</row>", row(1, &["a", "b"]), cell(cells[0]), cell(cells[1]));
+            assert_eq!(fault(&workbook(&rows, &[])), format!("workbook_broken {named}"));
+        }
+        let rows = [
+            row(1, &["a", "b"]),
+            "<row r=\"2\"><c><v>2</v><f>1+1</f></c><c><f>1+1</f><v>2</v></c></row>".to_owned(),
+            "<row r=\"3\"><c><f>1+1</f><v>2</v></c><c/></row>".to_owned(),
+        ];
+        let mut sheet = open(&workbook(&rows.concat(), &[]), None).unwrap();
+        let told = sheet.next_row().unwrap().unwrap().faults;
+        assert_eq!(
+            (told[0].column.as_deref(), told[0].code.as_str(), told.len()),
+            (Some("a"), "formula_uncomputed", 1)
+        );
+        assert!(sheet.next_row().unwrap().unwrap().faults.is_empty());
+    }
+
+    /// The code, and the cell that is named.
+    fn fault(bytes: &[u8]) -> String {
+        match open(bytes, None) {
+            Err(TableError::Wrong(code, text)) => {
+                let cell = text.en.split("cell ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+                format!("{code} {cell}")
+            }
+            other => format!("{:?}", other.err()),
+        }
+    }
+
+    #[test]
+    fn a_sheet_that_nobody_wants_any_more_is_not_read_to_its_end() {
+        // Rows without a text are never handed on, so nothing else tells the thread.
+        let rows: String = (2..3_000).map(|at| format!("<row r=\"{at}\"><c/></row>")).collect();
+        let bytes = workbook(&[row(1, &["a"]), rows].concat(), &[]);
+        let sheet = open(&bytes, None).unwrap();
+        let abandoned = Arc::clone(&sheet.abandoned);
+        drop(sheet);
+        assert!(abandoned.load(Ordering::Relaxed));
+        let (send, _rows) = bounded(WAITING_ROWS);
+        let mut reading = Reading { send: &send, row_bytes: 4096, size: 1, told: 0, abandoned: &abandoned };
+        assert!(matches!(reading.sheet(Box::new(Cursor::new(bytes.clone())), None), Err(TableError::Io(_))));
+        abandoned.store(false, Ordering::Relaxed);
+        let mut workbook = Xlsx::new(Cursor::new(bytes)).unwrap();
+        let mut survey = Survey::of(&mut workbook, "s", &abandoned).unwrap();
+        abandoned.store(true, Ordering::Relaxed);
+        let seen = (0..3_000).take_while(|_| {
+            survey.next_is_lost(&calamine::DataRef::Empty);
+            survey.go_on(&abandoned).is_ok()
+        });
+        assert_eq!(seen.count(), 999, "the second pass looks every thousand cells");
     }
 
     #[test]

@@ -149,7 +149,10 @@ impl Services {
         }
         let mut row = match shape {
             None => self.members(&line.bytes)?,
-            Some(shape) => shape.members(self.table_reader.cells(&line.bytes, shape.separator))?,
+            Some(shape) => {
+                let is_told = shape.own < shape.columns.len();
+                shape.members(self.table_reader.cells(&line.bytes, shape.separator, is_told))?
+            }
         };
         let mut source = None;
         if let Some(mapping) = &start.mapping {

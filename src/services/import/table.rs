@@ -117,6 +117,6 @@ pub trait Table: Send {
 pub trait ReadTable: Send + Sync + 'static {
     /// Opens a table and reads its header.
     fn open(&self, input: Box<dyn Input>, form: &Form) -> Result<Box<dyn Table>, TableError>;
-    /// The cells of a row's text.
-    fn cells(&self, text: &[u8], separator: char) -> Vec<String>;
+    /// The cells of a row's text. Those of a table with an error file's columns lose what the error file put before them.
+    fn cells(&self, text: &[u8], separator: char, is_told: bool) -> Vec<String>;
 }
