@@ -2,6 +2,8 @@
 //!
 //! Prints one line a figure: rows a second, bytes on disk against bytes of entries, resident memory, and the seconds that
 //! opening takes after a clean stop, after a kill, and with the record store gone. `import` stops after the import;
+//! `capacity` measures what `mingpai plan` and the start after a power cut rest on: a snapshot and its cost, and the starts
+//! that follow when the boot id has changed, with the record store whole, damaged and gone, with a snapshot and without.
 //! `peer` is sled alone, unsigned, with values of 540 bytes (`benches/peers/run` sets the two against one another).
 //! Not a test: figures only.
 
@@ -42,7 +44,12 @@ fn main() {
         Some(&"more") => import(records..2 * records, &folder),
         Some(&"peer") => peer(records, &folder),
         Some(&"reopen") => reopen(&folder),
-        Some(other) => println!("{other}: one of all, import, more, peer, reopen is expected"),
+        Some(&"capacity") => capacity(records, &folder),
+        Some(&"snapshot") => snapshot(&folder),
+        Some(&"tenth") => import(records..records + (records / 10).min(500_000), &folder),
+        Some(other) => {
+            println!("{other}: one of all, capacity, import, more, peer, reopen, snapshot, tenth is expected")
+        }
     }
 }
 
@@ -64,6 +71,66 @@ fn all(records: u64, folder: &Path) {
     println!("record store gone, as after a power cut that it did not survive; then reopen");
     std::fs::remove_dir_all(folder.join("records")).expect("remove the record store");
     child("reopen", records, folder, false);
+}
+
+/// The start after a power cut: checkpoint kept, boot id changed, record store whole, damaged or gone.
+fn capacity(records: u64, folder: &Path) {
+    import(0..records, folder);
+    child("snapshot", records, folder, false);
+    // What is replayed over the snapshot: a tenth more records, at most half a million.
+    child("tenth", records, folder, false);
+    for what in ["whole", "damaged", "gone"] {
+        println!("power cut, record store {what}, with a snapshot; then reopen");
+        cut(folder, what);
+        child("reopen", records, folder, false);
+    }
+    println!("clean stop, records above the snapshot; then reopen");
+    child("reopen", records, folder, false);
+    remove_snapshots(folder);
+    println!("power cut, no snapshot, so that all is made anew; then reopen");
+    cut(folder, "gone");
+    child("reopen", records, folder, false);
+    remove_snapshots(folder);
+    println!("power cut, no snapshot, record store whole, so that all is scanned; then reopen");
+    cut(folder, "whole");
+    child("reopen", records, folder, false);
+}
+
+/// A snapshot on a quiet node.
+fn snapshot(folder: &Path) {
+    let (_runtime, node) = open(folder);
+    let started = Instant::now();
+    let taken = node.services.store.take_snapshot().expect("a snapshot");
+    let seconds = started.elapsed().as_secs_f64();
+    println!("snapshot: {seconds:.1} s, {} rows, {} MB", taken.rows, taken.bytes >> 20);
+    println!("coefficient snapshot {:.1} bytes a record", taken.bytes as f64 / node.opened.records.max(1) as f64);
+    node.services.store.stop();
+}
+
+/// Makes the last stop look like a power cut: the checkpoint is of another boot and calls nothing clean.
+fn cut(folder: &Path, record_store: &str) {
+    let path = folder.join("journal/checkpoint");
+    let bytes = std::fs::read(&path).expect("the checkpoint");
+    let mut checkpoint: serde_json::Value = serde_json::from_slice(&bytes[..bytes.len() - 4]).expect("a checkpoint");
+    checkpoint["clean"] = false.into();
+    checkpoint["session"] = "another boot".into();
+    let mut bytes = serde_json::to_vec(&checkpoint).expect("JSON");
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    std::fs::write(&path, bytes).expect("write the checkpoint");
+    let records = folder.join("records");
+    match record_store {
+        "whole" => {}
+        "damaged" => std::fs::write(records.join("db"), vec![0xa5; 1 << 20]).expect("damage"),
+        _ => std::fs::remove_dir_all(records).expect("remove the record store"),
+    }
+}
+
+fn remove_snapshots(folder: &Path) {
+    for entry in std::fs::read_dir(folder.join("journal")).expect("the journal").flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "rows") {
+            std::fs::remove_file(entry.path()).expect("remove a snapshot");
+        }
+    }
 }
 
 /// sled alone: keys of 24 bytes spread as the rows are, values of 540 bytes, no signature, no fsync but the last flush.
@@ -110,7 +177,13 @@ fn open(folder: &Path) -> (tokio::runtime::Runtime, Node) {
 fn reopen(folder: &Path) {
     let started = Instant::now();
     let (_runtime, node) = open(folder);
-    println!("  open: {:.3} s, {:?}", started.elapsed().as_secs_f64(), node.opened);
+    let (seconds, opened) = (started.elapsed().as_secs_f64(), &node.opened);
+    println!("  open: {seconds:.3} s, {}, {opened:?}", opened.kind());
+    println!(
+        "coefficient start_{} {:.3} seconds a million records",
+        opened.kind(),
+        seconds / opened.records as f64 * 1e6
+    );
     println!("  resident after opening: {} MB", resident_mb());
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);

@@ -104,6 +104,7 @@ impl Node {
         metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
         metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
         metrics.records.in_memory.set(u64::from(opened.in_memory));
+        metrics.records.opened(opened.kind(), opened.seconds);
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));
@@ -145,6 +146,7 @@ pub fn store_options(config: &Config) -> StoreOptions {
         group: GroupLimits { frames: as_usize(config.store.group_entries), bytes: as_usize(config.store.group_bytes) },
         queue_entries: as_usize(config.store.queue_entries),
         checkpoint_interval: Duration::from_secs(config.store.checkpoint_seconds),
+        snapshot_frames: config.store.snapshot_changes,
         reserve_bytes: config.store.reserve_bytes,
     }
 }

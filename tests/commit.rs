@@ -36,6 +36,7 @@ fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
         group: GroupLimits { frames: 64, bytes: 1 << 20 },
         queue_entries: 64,
         checkpoint_interval: Duration::from_secs(3600),
+        snapshot_frames: 0,
         reserve_bytes: 0,
     }
 }

@@ -75,6 +75,7 @@ impl SmallDisk {
             group: GroupLimits { frames: 64, bytes: 64 * 1024 },
             queue_entries: 16,
             checkpoint_interval: Duration::from_millis(300),
+            snapshot_frames: 0,
             reserve_bytes: 1 << 20,
         };
         let ear = Arc::new(Ear::default());

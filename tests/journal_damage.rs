@@ -34,6 +34,7 @@ fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
         group: GroupLimits { frames: 64, bytes: 1 << 20 },
         queue_entries: 16,
         checkpoint_interval: Duration::from_secs(3600),
+        snapshot_frames: 0,
         reserve_bytes: 0,
     }
 }

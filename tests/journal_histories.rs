@@ -28,6 +28,7 @@ fn options(dice: &mut Dice) -> StoreOptions {
         queue_entries: 16,
         // Some histories have checkpoints while they run, most only those of opening and stopping.
         checkpoint_interval: if dice.once_in(8) { Duration::from_millis(1) } else { Duration::from_secs(3600) },
+        snapshot_frames: 0,
         reserve_bytes: 0,
     }
 }

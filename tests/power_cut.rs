@@ -70,6 +70,7 @@ fn options(folder: &Path) -> StoreOptions {
         group: GroupLimits { frames: 256, bytes: 512 << 10 },
         queue_entries: 64,
         checkpoint_interval: Duration::from_millis(150),
+        snapshot_frames: 0,
         reserve_bytes: 0,
     }
 }

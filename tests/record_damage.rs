@@ -31,6 +31,7 @@ fn open(disk: &TestDisk, registry: &Registry) -> (Store, Arc<Ear>) {
         group: GroupLimits { frames: 64, bytes: 1 << 20 },
         queue_entries: 64,
         checkpoint_interval: Duration::from_secs(3600),
+        snapshot_frames: 0,
         reserve_bytes: 0,
     };
     let ear = Arc::new(Ear::default());

@@ -30,6 +30,7 @@ fn options(segment_bytes: u64) -> StoreOptions {
         group: GroupLimits { frames: 64, bytes: 1 << 20 },
         queue_entries: 16,
         checkpoint_interval: Duration::from_secs(3600),
+        snapshot_frames: 0,
         reserve_bytes: 0,
     }
 }

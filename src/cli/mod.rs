@@ -2,7 +2,7 @@
 //!
 //! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
 //! - `import`, `export`, `resolve`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
-//! - `verify`: offline, for whoever holds an entry.
+//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry.
 //! - `screen`, `progress`, `new_file`, `failure`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
@@ -23,6 +23,7 @@ mod token;
 mod token_file;
 
 // With no node at hand.
+mod plan;
 mod verify;
 
 // What a person meets.
@@ -90,6 +91,8 @@ enum Command {
     CheckConfig(check_config::CheckConfig),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
+    /// 按记录数估算磁盘、内存和启动时间 / Disk, memory and start times for a number of records
+    Plan(plan::Plan),
 }
 
 /// Reads the arguments, does what they ask, and says how it went.
@@ -116,6 +119,7 @@ impl Command {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
+            Command::Plan(plan) => plan.run(screen(plan.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
             Command::Export(export) => client::wait_for(export.run(screen(false))),

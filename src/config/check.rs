@@ -53,6 +53,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("store.group_bytes", 256 * KIB, GIB),
     ("store.queue_entries", 1, 1_000_000),
     ("store.checkpoint_seconds", 1, 86_400),
+    ("store.snapshot_changes", 0, 100_000_000),
     ("store.reserve_bytes", MIB, TIB),
     ("import.jobs", 1, 64),
     // A day at least: so long a repeated upload finds its first job.

@@ -216,6 +216,8 @@ pub struct StoreSpec {
     pub group_bytes: u64,
     pub queue_entries: u64,
     pub checkpoint_seconds: u64,
+    /// Changes since the last snapshot of the rows after which another is taken; 0: never.
+    pub snapshot_changes: u64,
     /// Free bytes on the disk below which writes are refused.
     pub reserve_bytes: u64,
 }
@@ -230,6 +232,7 @@ impl Default for StoreSpec {
             group_bytes: 4 * MIB,
             queue_entries: 4096,
             checkpoint_seconds: 60,
+            snapshot_changes: 500_000,
             reserve_bytes: 256 * MIB,
         }
     }

@@ -152,6 +152,23 @@ pub struct RecordMetrics {
     pub disk_bytes: Level,
     /// 1 where the disk had no room for the record store to be opened.
     pub in_memory: Level,
+    /// When the last snapshot was begun, epoch seconds; 0: there is none.
+    pub snapshot_timestamp_seconds: Level,
+    pub snapshot_rows: Level,
+    pub snapshot_disk_bytes: Level,
+    opening_seconds: Family<OpeningLabels, Gauge<f64, AtomicU64>>,
+}
+
+impl RecordMetrics {
+    /// How long the last opening took; `kind` is a word of the code.
+    pub fn opened(&self, kind: &'static str, seconds: f64) {
+        self.opening_seconds.get_or_create(&OpeningLabels { kind }).set(seconds);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OpeningLabels {
+    kind: &'static str,
 }
 
 /// Counted by imports.
@@ -237,6 +254,18 @@ impl RecordMetrics {
             "records_in_memory",
             "1 when the rows are in memory for want of room on the disk",
             self.in_memory.clone(),
+        );
+        registry.register(
+            "snapshot_timestamp_seconds",
+            "When the last snapshot of the rows was begun, epoch seconds; 0: there is none",
+            self.snapshot_timestamp_seconds.clone(),
+        );
+        registry.register("snapshot_rows", "Rows of the last snapshot", self.snapshot_rows.clone());
+        registry.register("snapshot_disk_bytes", "Bytes of the last snapshot", self.snapshot_disk_bytes.clone());
+        registry.register(
+            "store_opening_seconds",
+            "What the last opening took; kind: clean, replay, snapshot, anew",
+            self.opening_seconds.clone(),
         );
     }
 }

@@ -3,18 +3,18 @@
 //! After a power cut the record store is believed only if a scan of all its rows adds up to the totals in its mark (a set
 //! hash); sled's own files prove nothing then. What does not add up is moved aside and made anew from the journal.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::apply::{self, Applier, ApplyError, Known};
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, EngineError, Mark, Table};
 use super::engine_memory::MemoryEngine;
-use super::engine_sled::SledEngine;
+use super::home::{Home, open_or_stand_in, stand_in};
 use super::journal::{Frame, Journal, Location, Start, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, Opened};
 use super::rows::{REQUEST_SECONDS, RequestRow, row_hash};
+use super::snapshot::{self, Layered, Rows};
 use crate::model::time::Timestamp;
 
 /// How many frames are applied at once during a replay.
@@ -22,90 +22,13 @@ const REPLAY_FRAMES: usize = 4096;
 /// Nor more than these bytes of them: a record may have a mebibyte.
 const REPLAY_BYTES: usize = 32 << 20;
 
-/// Where a record store is opened, and put aside.
-pub(super) enum Home {
-    Memory,
-    Sled { folder: PathBuf, budget_bytes: u64 },
-}
-
-impl Home {
-    pub fn open(&self) -> Result<Arc<dyn Engine>, EngineError> {
-        Ok(match self {
-            Home::Memory => Arc::new(MemoryEngine::default()),
-            Home::Sled { folder, budget_bytes } => Arc::new(SledEngine::open(folder, *budget_bytes)?),
-        })
-    }
-
-    /// Moves damaged files to `records.aside`, in place of what was moved there before.
-    pub fn set_aside(&self) -> Result<(), OpenError> {
-        let Home::Sled { folder, .. } = self else {
-            return Ok(());
-        };
-        let aside = folder.with_extension("aside");
-        if aside.exists() {
-            std::fs::remove_dir_all(&aside).map_err(io("remove", &aside))?;
-        }
-        if folder.exists() {
-            std::fs::rename(folder, &aside).map_err(io("move aside", folder))?;
-        }
-        Ok(())
-    }
-
-    /// Takes away what an earlier attempt has left here.
-    pub fn remove(&self) -> Result<(), OpenError> {
-        match self {
-            Home::Sled { folder, .. } if folder.exists() => {
-                std::fs::remove_dir_all(folder).map_err(io("remove", folder))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Moves these files, closed before, to where another home has none.
-    pub fn rename_to(&self, other: &Home) -> Result<(), OpenError> {
-        match (self, other) {
-            (Home::Sled { folder, .. }, Home::Sled { folder: to, .. }) => {
-                std::fs::rename(folder, to).map_err(io("move into place", folder))?;
-                let parent = to.parent().unwrap_or(Path::new("."));
-                std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io("fsync", parent))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Rows in memory for this run, where the record store's files need room and the disk has none. They are left as they
-/// are, for nothing is wrong with them.
-fn stand_in(error: &EngineError) -> Arc<dyn Engine> {
-    tracing::warn!(
-        %error,
-        "the disk is too full for the record store: its rows are made in memory from the whole journal, which takes \
-         memory; free space, then restart the node"
-    );
-    Arc::new(MemoryEngine::default())
-}
-
-fn open_or_stand_in(home: &Home, opened: &mut Opened) -> Result<Arc<dyn Engine>, EngineError> {
-    home.open().or_else(|error| {
-        if error.is_full {
-            opened.in_memory = true;
-            Ok(stand_in(&error))
-        } else {
-            Err(error)
-        }
-    })
-}
-
-fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::Io { action, path, source }
-}
-
 /// A record store on its way to where the journal is.
 pub(super) struct Opening {
-    pub engine: Arc<dyn Engine>,
+    pub engine: Arc<Layered>,
     pub mark: Mark,
     known: bool,
+    /// Where the snapshot was begun that the rows come from.
+    warm: Option<Tail>,
     checkpoint: Option<Checkpoint>,
     /// Whether the writing process saw the very mount that we see: then the kernel has lost nothing of sled's files.
     same_mount: bool,
@@ -115,42 +38,98 @@ pub(super) struct Opening {
 impl Opening {
     /// An empty record store, which the whole journal is replayed into.
     pub fn empty(home: &Home) -> Result<Opening, OpenError> {
-        Ok(Opening {
-            engine: home.open()?,
+        Ok(Opening::nowhere(home.open()?, Opened::default()))
+    }
+
+    fn nowhere(engine: Arc<dyn Engine>, opened: Opened) -> Opening {
+        Opening {
+            engine: Arc::new(Layered::alone(engine)),
             mark: Mark::default(),
             known: false,
+            warm: None,
             checkpoint: None,
             same_mount: false,
-            opened: Opened::default(),
-        })
+            opened,
+        }
     }
 
     pub fn begin(medium: &dyn Medium, home: &Home, session: Option<String>) -> Result<Opening, OpenError> {
-        let mut opened = Opened::default();
         let checkpoint = checkpoint::load(medium);
         let before = checkpoint.as_ref().and_then(|checkpoint| checkpoint.session.clone());
         let same_mount = session.is_some() && session == before;
-        let tried = home.open().and_then(|engine| Ok((engine.mark()?, engine)));
-        let (mark, engine) = match tried {
-            Ok(both) => both,
+        let is_clean = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.clean);
+        let durable = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.tail.sequence);
+        let cold = if is_clean || same_mount {
+            Some(Opening::as_left(medium, home)?)
+        } else {
+            // The power may have been cut: a sound snapshot is sooner believed than sled's files are looked through.
+            None
+        };
+        let found = match cold {
+            Some(found) if found.known || found.opened.in_memory => found,
+            unfit => match (snapshot::sound(medium, durable), unfit) {
+                (Some((rows, mark)), unfit) => {
+                    let rebuilt = unfit.and_then(|found| found.opened.rebuilt);
+                    Opening::warm(home, rows, mark, rebuilt)?
+                }
+                (None, Some(found)) => found,
+                (None, None) => Opening::as_left(medium, home)?,
+            },
+        };
+        Ok(Opening { checkpoint, same_mount: same_mount && found.warm.is_none(), ..found })
+    }
+
+    /// The record store as its files are; an empty one where they do not open.
+    fn as_left(medium: &dyn Medium, home: &Home) -> Result<Opening, OpenError> {
+        let mut opened = Opened::default();
+        match home.open().and_then(|engine| snapshot::reopen(engine, medium)) {
+            Ok((engine, mark)) => Ok(Opening {
+                engine: Arc::new(engine),
+                known: mark.is_some(),
+                mark: mark.unwrap_or_default(),
+                ..Opening::nowhere(Arc::new(MemoryEngine::default()), opened)
+            }),
             Err(error) if error.is_full => {
                 opened.in_memory = true;
-                (None, stand_in(&error))
+                Ok(Opening::nowhere(stand_in(&error), opened))
             }
             Err(error) => {
                 tracing::warn!(%error, "the record store does not open: moved aside, made anew from the journal");
                 opened.rebuilt = Some(error.to_string());
                 home.set_aside()?;
-                (None, open_or_stand_in(home, &mut opened)?)
+                let engine = open_or_stand_in(home, &mut opened)?;
+                Ok(Opening::nowhere(engine, opened))
             }
+        }
+    }
+
+    /// An empty record store above a sound snapshot. What sled has is moved aside, unless that was done already (`rebuilt`).
+    fn warm(home: &Home, rows: Rows, mark: Mark, rebuilt: Option<String>) -> Result<Opening, OpenError> {
+        if rebuilt.is_some() {
+            home.remove()?
+        } else {
+            home.set_aside()?
+        }
+        let mut opened = Opened { rebuilt, snapshot_rows: Some(rows.head.rows), ..Opened::default() };
+        let engine = open_or_stand_in(home, &mut opened)?;
+        let tail = rows.head.tail;
+        let layered = match Layered::begin(engine, rows, &mark) {
+            Err(error) if error.is_full => {
+                opened.in_memory = true;
+                return Ok(Opening::nowhere(stand_in(&error), Opened { snapshot_rows: None, ..opened }));
+            }
+            other => other?,
         };
-        Ok(Opening { engine, known: mark.is_some(), same_mount, mark: mark.unwrap_or_default(), checkpoint, opened })
+        tracing::info!(sequence = tail.sequence, "the record store begins with its last snapshot");
+        let nowhere = Opening::nowhere(Arc::new(MemoryEngine::default()), opened);
+        Ok(Opening { engine: Arc::new(layered), mark, known: true, warm: Some(tail), ..nowhere })
     }
 
     /// Scanning may begin at the checkpoint; both it and the record store say what had been durable.
     pub fn start(&self) -> Start {
         let tail = self.checkpoint.as_ref().map(|checkpoint| checkpoint.tail);
         let durable_sequence = tail.map_or(0, |tail| tail.sequence).max(self.mark.sequence);
+        let tail = self.warm.or(tail);
         // Without rows, or with rows older than the checkpoint, everything will be replayed, so everything is scanned.
         let near = self.known && tail.is_some_and(|tail| tail.sequence <= self.mark.sequence);
         Start { tail: tail.filter(|_| near), durable_sequence }
@@ -167,6 +146,7 @@ impl Opening {
     ) -> Result<(), OpenError> {
         let until = journal.tail();
         let clean = self.known
+            && self.warm.is_none()
             && self.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.clean && checkpoint.tail == until)
             && self.mark.sequence == until.sequence;
         self.opened.clean = clean || (!self.known && until.sequence == 0);
@@ -181,10 +161,12 @@ impl Opening {
         }
         tracing::warn!(difference, "the record store is not what the journal says: moved aside and made anew");
         self.opened.rebuilt = Some(difference);
+        self.opened.snapshot_rows = None;
+        self.warm = None;
         // The old files must be closed before their folder is moved.
-        self.engine = Arc::new(MemoryEngine::default());
+        self.engine = Arc::new(Layered::alone(Arc::new(MemoryEngine::default())));
         home.set_aside()?;
-        self.engine = open_or_stand_in(home, &mut self.opened)?;
+        self.engine = Arc::new(Layered::alone(open_or_stand_in(home, &mut self.opened)?));
         self.known = false;
         self.mark = Mark::default();
         self.follow_in_room(applier, journal, applier.journal.start(), erased)?.map_err(OpenError::SelfCheck)
@@ -203,8 +185,10 @@ impl Opening {
             Err(OpenError::Engine(error) | OpenError::Apply(ApplyError::Engine(error))) if error.is_full => error,
             other => return other,
         };
-        self.engine = stand_in(&full);
+        self.engine = Arc::new(Layered::alone(stand_in(&full)));
         self.opened.in_memory = true;
+        self.opened.snapshot_rows = None;
+        self.warm = None;
         self.known = false;
         self.mark = Mark::default();
         self.follow(applier, journal, applier.journal.start(), erased)
@@ -223,6 +207,7 @@ impl Opening {
         erased: &[(u64, Location)],
     ) -> Result<Result<(), String>, OpenError> {
         let applied = self.mark.sequence;
+        self.opened.anew = applied == 0 && journal.tail().sequence > 0;
         let (known, news): (Vec<_>, Vec<_>) =
             erased.iter().partition(|(sequence, _)| applied == 0 || *sequence < applied);
         for (_, location) in &news {
@@ -353,6 +338,7 @@ pub(super) fn compare(engine: &dyn Engine, mark: &Mark, now: i64) -> Result<Resu
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::apply::ReadStatement;
@@ -449,7 +435,7 @@ mod tests {
             let journal = journal(folder.path(), 3, 10);
             let applier = Applier { statements: Arc::new(OneRow), journal: journal.reader() };
             let mut opening = Opening::empty(&Home::Memory).unwrap();
-            opening.engine = Arc::new(Tight { full_at, ..Tight::default() });
+            opening.engine = Arc::new(Layered::alone(Arc::new(Tight { full_at, ..Tight::default() })));
             // An erasure whose blanking is done again, which is why the record store is made durable first.
             let start = applier.journal.start();
             let mut erased = Vec::new();
@@ -474,7 +460,7 @@ mod tests {
         let journal = journal(folder.path(), 70, 1 << 20);
         let applier = Applier { statements: Arc::new(OneRow), journal: journal.reader() };
         let (engine, mut opening) = (Arc::new(Tight::default()), Opening::empty(&Home::Memory).unwrap());
-        opening.engine = Arc::<Tight>::clone(&engine);
+        opening.engine = Arc::new(Layered::alone(Arc::<Tight>::clone(&engine)));
         opening.catch_up(&Home::Memory, &applier, &journal, applier.journal.start(), &[]).unwrap();
         assert_eq!((opening.mark.sequence, engine.writes.load(Ordering::Relaxed)), (70, 3), "32 MiB at a time");
     }

@@ -55,6 +55,10 @@ impl CheckpointKeeper {
                 continue;
             }
             due = Instant::now() + self.interval;
+            if self.doubted.load(Ordering::Acquire) {
+                // Another thread has seen it fail.
+                self.session = None;
+            }
             let done = self.engine.persist().map_err(OpenError::from);
             match done.and_then(|()| {
                 save(self.medium.as_ref(), &Checkpoint { tail, clean: false, session: self.session.clone() })

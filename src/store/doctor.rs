@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::apply::{Applier, ReadStatement};
-use super::catch_up::{Home, Opening, compare};
+use super::catch_up::{Opening, compare};
 use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, Mark};
+use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
 use super::medium::{Disk, Medium};
 use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
+use super::snapshot::{self, SnapshotState};
 use crate::model::time::Timestamp;
 
 /// What a look at a store found.
@@ -24,6 +26,17 @@ pub struct Examination {
     pub difference: Option<String>,
     /// Frames that the record store does not have yet: the next start applies them.
     pub behind: u64,
+    /// The last snapshot of the rows, if there is one.
+    pub snapshot: Option<SnapshotCheck>,
+}
+
+/// A snapshot, and what is wrong with it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotCheck {
+    #[serde(flatten)]
+    pub state: SnapshotState,
+    /// `None`: every block passes its checksum.
+    pub damage: Option<String>,
 }
 
 /// What making a record store anew gave.
@@ -42,18 +55,33 @@ pub struct Rebuilt {
 pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let journal = journal::examine(&disk(options)?)?;
-    let engine = home(options, "records").open()?;
-    let mark = engine.mark()?.unwrap_or_default();
-    let difference = compare(engine.as_ref(), &mark, Timestamp::now().as_seconds())?.err();
-    Ok(Examination { behind: journal.frames.saturating_sub(mark.sequence), records: mark.records, journal, difference })
+    let medium = disk(options)?;
+    let (engine, mark) = snapshot::reopen(home(options, "records").open()?, &medium)?;
+    let mark = mark.unwrap_or_default();
+    let snapshot = snapshot::newest(&medium).map(|rows| SnapshotCheck {
+        damage: rows.verify().err().map(|error| error.to_string()),
+        state: SnapshotState::of(&rows),
+    });
+    let difference = compare(&engine, &mark, Timestamp::now().as_seconds())?.err();
+    Ok(Examination {
+        behind: journal.frames.saturating_sub(mark.sequence),
+        records: mark.records,
+        journal,
+        difference,
+        snapshot,
+    })
 }
 
 /// Makes the record store anew from the journal, checks it, compares it row by row with the old one, and puts it in its place.
 pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Result<Rebuilt, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let old_home = home(options, "records");
-    let old = old_home.open().and_then(|engine| Ok((engine.mark()?.unwrap_or_default(), engine))).ok();
     let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
+    let old = old_home
+        .open()
+        .and_then(|engine| snapshot::reopen(engine, medium.as_ref()))
+        .map(|(engine, mark)| (mark.unwrap_or_default(), engine))
+        .ok();
     // As an opening does: what either has seen was durable, and is not cut.
     let checkpoint = checkpoint::load(medium.as_ref()).map_or(0, |checkpoint| checkpoint.tail.sequence);
     let durable_sequence = old.as_ref().map_or(0, |(mark, _)| mark.sequence).max(checkpoint);
@@ -75,7 +103,7 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let differing_rows = old
         .as_ref()
         .filter(|(mark, _)| mark.sequence == fresh.mark.sequence)
-        .map(|(mark, engine)| differing(engine.as_ref(), mark, &fresh))
+        .map(|(mark, engine)| differing(engine, mark, &fresh))
         .transpose()?;
     let rebuilt = Rebuilt {
         frames: fresh.mark.sequence,
@@ -89,6 +117,8 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     old_home.set_aside()?;
     fresh_home.rename_to(&old_home)?;
     checkpoint::save(medium.as_ref(), &Checkpoint { tail: journal.tail(), clean: false, session: None })?;
+    // Whoever has all made anew trusts nothing that was made before.
+    snapshot::remove_others(medium.as_ref(), &[]);
     Ok(rebuilt)
 }
 
@@ -98,6 +128,7 @@ pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result
     let medium = disk(options)?;
     journal::cut(&medium, segment, offset)?;
     checkpoint::forget(&medium)?;
+    snapshot::remove_others(&medium, &[]);
     home(options, "records").set_aside()
 }
 

@@ -23,6 +23,8 @@ pub enum Table {
     Alias = b'a',
     /// The sid of an erased identifier: never given out again.
     Erased = b'e',
+    /// A tagged key that was taken away, and is in the snapshot below the engine: never a row of its own.
+    Gone = b'g',
     /// Principal and idempotency key -> what became of the request; forgotten after a day.
     Request = b'i',
     /// An API key's id -> its hash and scope.
@@ -159,6 +161,7 @@ pub fn table_of(tag: u8) -> Option<Table> {
     [
         Table::Alias,
         Table::Erased,
+        Table::Gone,
         Table::Request,
         Table::Key,
         Table::Mark,

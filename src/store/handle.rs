@@ -16,6 +16,7 @@ use super::open::OpenError;
 use super::proposal::{Outcome, Proposal, Refusal};
 use super::rows::{RecordRow, RequestRow};
 use super::sequencer::Job;
+use super::snapshot::{SnapshotError, SnapshotKeeper, SnapshotState};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
 
@@ -30,6 +31,7 @@ pub struct Store {
     pub(super) medium: Arc<dyn Medium>,
     pub(super) room: Room,
     pub(super) group_limit: usize,
+    pub(super) snapshots: Arc<SnapshotKeeper>,
     pub(super) keeper: Mutex<Option<Keeper>>,
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
@@ -45,6 +47,8 @@ pub(super) struct Keeper {
     pub stop: Sender<()>,
     pub thread: std::thread::JoinHandle<()>,
     pub sequencer: std::thread::JoinHandle<()>,
+    pub stop_snapshots: Sender<()>,
+    pub snapshots_thread: std::thread::JoinHandle<()>,
 }
 
 impl Store {
@@ -181,6 +185,16 @@ impl Store {
         self.medium.free_bytes().ok()
     }
 
+    /// The last snapshot of the rows, if there is one.
+    pub fn snapshot(&self) -> Option<SnapshotState> {
+        *self.snapshots.last.lock()
+    }
+
+    /// Takes a snapshot of the rows now and waits for it: before a measurement, a test, or a planned stop of the machine.
+    pub fn take_snapshot(&self) -> Result<SnapshotState, SnapshotError> {
+        self.snapshots.take_now()
+    }
+
     /// Bytes of the record store on disk.
     pub fn engine_bytes(&self) -> u64 {
         self.engine.disk_bytes()
@@ -191,6 +205,7 @@ impl Store {
         let Some(keeper) = self.keeper.lock().take() else {
             return;
         };
+        let _ = keeper.stop_snapshots.send(());
         // Not tokio's channel: a store may be dropped inside a runtime, where that one refuses to block.
         let (done, sealed) = bounded(1);
         let jobs = self.jobs.write().take();
@@ -199,6 +214,7 @@ impl Store {
         let _ = keeper.stop.send(());
         let _ = keeper.thread.join();
         let _ = keeper.sequencer.join();
+        let _ = keeper.snapshots_thread.join();
         if !ended || self.is_poisoned() || self.doubted.load(Ordering::Acquire) {
             return;
         }

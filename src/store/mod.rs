@@ -7,7 +7,8 @@
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
 //! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
-//! - `open`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
+//! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
+//! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `doctor`: what an operator does while no node has the store open.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
@@ -22,12 +23,14 @@ pub mod engine_sled;
 mod explain;
 mod group;
 mod handle;
+mod home;
 pub mod journal;
 pub mod medium;
 mod open;
 mod proposal;
 pub mod rows;
 mod sequencer;
+pub mod snapshot;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -12,13 +12,15 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
-use super::catch_up::{Home, Opening};
+use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::engine::EngineError;
 use super::handle::{Keeper, Room, Store};
-use super::journal::{Journal, JournalError, Recovered};
+use super::home::Home;
+use super::journal::{Journal, JournalError, Recovered, Tail};
 use super::medium::{Disk, Medium};
 use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
+use super::snapshot::{self, Layered, Rows, SnapshotKeeper, SnapshotState};
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -39,6 +41,8 @@ pub struct StoreOptions {
     /// Commits that may wait.
     pub queue_entries: usize,
     pub checkpoint_interval: Duration,
+    /// Frames since the last snapshot of the rows after which another is taken; 0: never.
+    pub snapshot_frames: u64,
     /// Free bytes on the disk below which writes are refused, so that the record store's own files never hit the end.
     pub reserve_bytes: u64,
 }
@@ -72,8 +76,25 @@ pub struct Opened {
     pub in_memory: bool,
     /// Why the record store was made anew, if it was.
     pub rebuilt: Option<String>,
+    /// Rows of the snapshot that the record store began with, if it did.
+    pub snapshot_rows: Option<u64>,
+    /// The whole journal was replayed.
+    pub anew: bool,
     pub records: u64,
     pub seconds: f64,
+}
+
+impl Opened {
+    /// What the opening rested on: a clean stop, a replay over the rows that were left, a snapshot, the journal alone.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            _ if self.anew => "anew",
+            _ if self.snapshot_rows.is_some() => "snapshot",
+            _ if self.clean => "clean",
+            _ => "replay",
+        }
+    }
 }
 
 impl Store {
@@ -134,7 +155,7 @@ impl Store {
             cut,
             records: opening.mark.records,
             seconds: started.elapsed().as_secs_f64(),
-            ..std::mem::take(&mut opening.opened)
+            ..opening.opened.clone()
         };
         let store = Store::start(options, journal, applier, opening, medium, checkpoint, hooks)?;
         if in_memory {
@@ -159,9 +180,11 @@ impl Store {
         let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
+        let doubted = Arc::new(AtomicBool::new(false));
+        let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled, &room, &doubted));
         let sequencer = Sequencer {
             journal,
-            engine: Arc::clone(&opening.engine),
+            engine: Arc::<Layered>::clone(&opening.engine),
             applier,
             observer: hooks.observer,
             fatal: Arc::clone(&fatal),
@@ -171,6 +194,7 @@ impl Store {
             short_of: Arc::clone(&room),
             poisoned: None,
             forgotten_to: None,
+            erasures: Arc::clone(&snapshots.erasures),
         };
         let sequencer = spawn(options, "sequencer", move || {
             // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
@@ -179,10 +203,9 @@ impl Store {
                 refuse_until_stopped(&queue);
             }
         })?;
-        let doubted = Arc::new(AtomicBool::new(false));
         let (stop, stopped) = bounded(1);
         let keeper = CheckpointKeeper {
-            engine: Arc::clone(&opening.engine),
+            engine: Arc::<Layered>::clone(&opening.engine),
             medium: Arc::clone(&medium),
             settled: Arc::clone(&settled),
             jobs: jobs.clone(),
@@ -192,6 +215,9 @@ impl Store {
             doubted: Arc::clone(&doubted),
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
+        let (stop_snapshots, snapshots_stopped) = bounded(1);
+        let runs = Arc::clone(&snapshots);
+        let snapshots_thread = spawn(options, "snapshots", move || runs.run(&snapshots_stopped))?;
         Ok(Store {
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
@@ -201,12 +227,50 @@ impl Store {
             medium,
             room,
             group_limit,
-            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer })),
+            snapshots,
+            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread })),
             poisoned,
             doubted,
             lock: None,
         })
     }
+}
+
+/// Who takes the snapshots of this store.
+fn snapshots(
+    options: &StoreOptions,
+    opening: &Opening,
+    medium: &Arc<dyn Medium>,
+    settled: &Arc<Mutex<Tail>>,
+    room: &Room,
+    doubted: &Arc<AtomicBool>,
+) -> SnapshotKeeper {
+    let (last, is_stale) = snapshots_left(medium.as_ref(), opening);
+    SnapshotKeeper {
+        taking: Mutex::new(()),
+        engine: Arc::clone(&opening.engine),
+        medium: Arc::clone(medium),
+        settled: Arc::clone(settled),
+        room: Arc::clone(room),
+        reserve_bytes: options.reserve_bytes,
+        // Rows in memory mean that the disk is full.
+        every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
+        erasures: Arc::new(AtomicU64::new(0)),
+        is_stale,
+        doubted: Arc::clone(doubted),
+        last: Mutex::new(last),
+    }
+}
+
+/// The snapshot that may be replayed over, and whether what is there is older than an erasure. Removes the others.
+fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotState>, bool) {
+    let base = opening.engine.base();
+    let newest = snapshot::newest(medium);
+    let is_fit = |rows: &Rows| rows.head.mark().is_some_and(|mark| mark.erased == opening.mark.erased);
+    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.head.tail.sequence <= opening.mark.sequence);
+    let kept: Vec<&str> = fit.map(|rows| rows.name.as_str()).into_iter().chain(base.as_deref()).collect();
+    snapshot::remove_others(medium, &kept);
+    (fit.map(SnapshotState::of), base.is_some() && fit.is_none())
 }
 
 /// What a store stands on.

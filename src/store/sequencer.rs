@@ -11,6 +11,7 @@
 //! A failure in 3 or 4 poisons the store: nothing is answered as done and nothing more is taken (`Fatal` ends the process).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -66,6 +67,8 @@ pub(super) struct Sequencer {
     pub poisoned: Option<String>,
     /// How far the pass that takes old request rows away has come.
     pub forgotten_to: Option<Vec<u8>>,
+    /// How many frames were erased, for whoever keeps copies of rows.
+    pub erasures: Arc<AtomicU64>,
 }
 
 impl Sequencer {
@@ -246,6 +249,7 @@ impl Sequencer {
         if erased.is_empty() {
             return Ok(());
         }
+        self.erasures.fetch_add(erased.len() as u64, Ordering::Release);
         self.engine.persist()?;
         self.journal.blank(erased.iter().copied())?;
         Ok(())

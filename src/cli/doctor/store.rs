@@ -29,7 +29,7 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
         return (false, vec![check]);
     }
     match doctor::examine(&store_options(config)) {
-        Ok(found) => (false, vec![free_lock(), journal(&found), records(patient, &found)]),
+        Ok(found) => (false, vec![free_lock(), journal(&found), records(patient, &found), snapshot(&found)]),
         Err(OpenError::InUse(_)) => {
             let check = Check::new(
                 "lock",
@@ -73,6 +73,35 @@ fn records(patient: &Patient, found: &Examination) -> Check {
             format!("{records} 条记录，落后日志 {behind} 帧（启动时补上）"),
             format!("{records} records, {behind} frames behind the journal (applied at the next start)"),
         ),
+    }
+}
+
+/// Never more than a remark: nothing but the time of a start depends on it.
+fn snapshot(found: &Examination) -> Check {
+    match &found.snapshot {
+        None => Check::new(
+            "snapshot",
+            Finding::Ok,
+            "没有快照：断电后的启动由日志重建全部记录（store.snapshot_changes）",
+            "there is none: a start after a power cut makes all rows anew from the journal (store.snapshot_changes)",
+        ),
+        Some(check) => {
+            let (rows, behind) = (check.state.rows, found.journal.frames.saturating_sub(check.state.sequence));
+            match &check.damage {
+                None => Check::new(
+                    "snapshot",
+                    Finding::Ok,
+                    format!("快照有 {rows} 行，校验全部通过，之后有 {behind} 帧"),
+                    format!("{rows} rows, every checksum holds, {behind} frames since"),
+                ),
+                Some(damage) => Check::new(
+                    "snapshot",
+                    Finding::Unknown,
+                    format!("快照损坏（{damage}），不会被使用；节点会再存一份"),
+                    format!("damaged ({damage}): it will not be used, and the node takes another"),
+                ),
+            }
+        }
     }
 }
 

@@ -54,6 +54,10 @@ fn gauge(desk: &Desk) {
     metrics.journal.queue_entries.set(services.store.queue_entries() as u64);
     metrics.journal.poisoned.set(u64::from(services.store.is_poisoned()));
     metrics.records.disk_bytes.set(services.store.engine_bytes());
+    let snapshot = services.store.snapshot().unwrap_or_default();
+    metrics.records.snapshot_timestamp_seconds.set(snapshot.time.unsigned_abs());
+    metrics.records.snapshot_rows.set(snapshot.rows);
+    metrics.records.snapshot_disk_bytes.set(snapshot.bytes);
     metrics.import.running.set(services.imports.running() as u64);
     // What cannot be asked keeps what it was.
     if let Some(free_bytes) = services.store.free_bytes() {
