@@ -70,7 +70,8 @@ fn options(folder: &Path) -> StoreOptions {
         group: GroupLimits { frames: 256, bytes: 512 << 10 },
         queue_entries: 64,
         checkpoint_interval: Duration::from_millis(150),
-        snapshot_frames: 0,
+        // Often enough that some rounds begin with one, and some are cut while one is written.
+        snapshot_frames: 150,
         reserve_bytes: 0,
     }
 }
@@ -256,10 +257,11 @@ fn report(what: &str, rounds: u64, acknowledged: u64, openings: &[Opened], start
     let count = |wanted: fn(&Opened) -> bool| openings.iter().filter(|opened| wanted(opened)).count();
     println!(
         "{what}: {rounds} rounds, {acknowledged} acknowledged writes, none lost; {} openings: {} cut a torn group, {} made the record \
-         store anew, {} frames replayed; {:.1} s",
+         store anew, {} began with a snapshot, {} frames replayed; {:.1} s",
         openings.len(),
         count(|opened| opened.cut.is_some()),
         count(|opened| opened.rebuilt.is_some()),
+        count(|opened| opened.snapshot_rows.is_some()),
         openings.iter().map(|opened| opened.replayed_frames).sum::<u64>(),
         started.elapsed().as_secs_f64()
     );

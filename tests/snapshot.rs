@@ -1,7 +1,7 @@
 //! Snapshots of the rows: what a start after a power cut begins with, and what happens to one that is damaged, half made, or
 //! older than an erasure. Two layers against a model: src/store/snapshot/layered.rs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it finds something")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
 
 mod seam;
 

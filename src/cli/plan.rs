@@ -189,11 +189,9 @@ impl Plan {
                 journal_bytes: whole(journal),
                 record_store_bytes: whole(record_store),
                 snapshot_bytes: whole(snapshot),
-                total_bytes: whole(journal + record_store + 2.0 * snapshot) + spec.reserve_bytes + spec.segment_bytes,
+                total_bytes: whole(journal + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64),
             },
-            memory_bytes: whole(PROCESS.value * MIB + records * INDEX.value)
-                + spec.sled_budget_bytes
-                + cache.budget_bytes,
+            memory_bytes: whole(PROCESS.value * MIB + records * INDEX.value + (spec.sled_budget_bytes + cache.budget_bytes) as f64),
             import_seconds: changes / IMPORT.value,
             start: Start {
                 clean_seconds: millions * CLEAN.value,
@@ -206,6 +204,7 @@ impl Plan {
     }
 }
 
+/// The largest number where it is more than that.
 fn whole(bytes: f64) -> u64 {
     bytes.round() as u64
 }

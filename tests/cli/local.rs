@@ -152,3 +152,20 @@ fn a_missing_file_is_said_in_one_language_with_what_to_do() {
         }
     }
 }
+
+#[test]
+fn a_plan_names_its_figures_their_sources_and_what_one_node_does_not_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = mingpai(folder.path(), ["plan", "--records", "10000000", "--json"]).expect(0).json();
+    let total = plan["disk"]["total_bytes"].as_u64().unwrap();
+    assert!(total > plan["disk"]["journal_bytes"].as_u64().unwrap(), "{plan}");
+    assert_eq!(plan["extrapolated"], true);
+    let sources = plan["coefficients"].as_array().unwrap();
+    assert!(sources.iter().all(|each| each["source"].as_str().is_some_and(|source| !source.is_empty())), "{plan}");
+    let told = mingpai(folder.path(), ["plan", "--records", "1000000", "--lang", "en"]).expect(0);
+    assert!(told.out.contains("disk in all") && !told.out.contains("extrapolated"), "{}", told.out);
+    let told = mingpai(folder.path(), ["plan", "--records", "100000001", "--lang", "zh"]).expect(1);
+    assert!(told.out.contains("按前缀拆分"), "{}", told.out);
+    mingpai(folder.path(), ["plan"]).expect(2);
+    mingpai(folder.path(), ["plan", "--records", "0"]).expect(2);
+}

@@ -110,6 +110,7 @@ impl SnapshotKeeper {
     /// A snapshot older than an erasure holds what is erased, and could not be replayed over. Says whether another
     /// is to be taken: where one was wanted, and where the record store rests on one, which only another can take the place of.
     fn drop_last(&self) -> bool {
+        let _one = self.taking.lock();
         let base = self.engine.base();
         let had = self.last.lock().take().is_some();
         remove_others(self.medium.as_ref(), &base.iter().map(String::as_str).collect::<Vec<_>>());
