@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::history::{Place, before};
 use super::{ServiceError, Services, Standing};
+use crate::model::filter::is_of_type;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::record::Record;
@@ -182,11 +183,7 @@ fn keep(record: &mut Record, types: &[String], indexes: &[u32]) {
     if types.is_empty() && indexes.is_empty() {
         return;
     }
-    record.values.retain(|value| {
-        indexes.contains(&value.index)
-            || types.iter().any(|wanted| match wanted.strip_suffix('.') {
-                Some(_) => value.r#type.starts_with(wanted.as_str()),
-                None => value.r#type == *wanted,
-            })
-    });
+    record
+        .values
+        .retain(|value| indexes.contains(&value.index) || types.iter().any(|wanted| is_of_type(&value.r#type, wanted)));
 }
