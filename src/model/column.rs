@@ -194,8 +194,18 @@ pub fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text.trim().len() == text.len()
         && !text.contains(is_lost)
-        && !text.contains("_x")
+        && !has_cell_escape(text)
         && !text.starts_with('\'')
+}
+
+/// Whether a workbook's reader would take a part of a text for a character in its escape, `_x000D_`.
+#[must_use]
+pub fn has_cell_escape(text: &str) -> bool {
+    text.match_indices("_x").any(|(at, _)| {
+        text.as_bytes()
+            .get(at + 2..at + 7)
+            .is_some_and(|rest| rest.last() == Some(&b'_') && rest.iter().take(4).all(u8::is_ascii_hexdigit))
+    })
 }
 
 #[cfg(test)]
@@ -243,7 +253,7 @@ mod tests {
         for text in ["", " ", "a ", "\u{FEFF}a", "a\rb", "_x000D_", "a\0", "'a", "\u{FFFD}"] {
             assert!(!is_plain(text), "{text:?}");
         }
-        assert!(is_plain("=1+1\n铭 牌's"));
+        assert!(is_plain("=1+1\n铭 牌's size_xl _x00_"));
     }
 
     #[test]

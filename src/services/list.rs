@@ -5,7 +5,7 @@
 
 use super::{ServiceError, Services};
 use crate::model::filter::Filter;
-use crate::model::identifier::CanonicalKey;
+use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::Principal;
 use crate::model::record::Record;
@@ -95,6 +95,22 @@ impl Services {
         }
         page.next = last.filter(|_| full);
         Ok(page)
+    }
+
+    /// The key of an identifier that a list has shown, from which the list goes on.
+    ///
+    /// How it compares is what it was registered with, whatever its prefix's policy has become: else a list would go on from
+    /// another place, and leave records out.
+    pub fn listed_key(&self, text: &str) -> Result<CanonicalKey, ServiceError> {
+        let likely = self.identifier(text)?;
+        let plain = Identifier::parse(text)?;
+        for reading in [likely.clone(), plain.clone(), plain.with_case_sensitive_suffix()] {
+            let standing = self.standing(reading.key())?;
+            if standing.is_some_and(|standing| standing.record.identifier.spelling() == text) {
+                return Ok(reading.key().clone());
+            }
+        }
+        Ok(likely.key().clone())
     }
 
     /// The record as it stands now, not from the cache.

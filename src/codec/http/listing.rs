@@ -98,27 +98,32 @@ impl Walk {
         }
         Ok(Some(found.records))
     }
+}
 
-    /// A record, or in the place of one that cannot be read `{"identifier":…,"problem":…}`: no import takes that for a
-    /// record, and no reader misses the record unseen.
-    fn write(&self, (key, found): Listed, out: &mut Vec<u8>) -> Result<(), Failure> {
-        let encoding = |error| Failure::from(ServiceError::from(error));
-        match found {
-            Ok(record) => serde_json::to_writer(out, &record).map_err(encoding),
-            Err(error) => {
-                let problem = Failure::from(error).into_problem(&self.request_id);
-                out.extend_from_slice(b"{\"identifier\":");
-                serde_json::to_writer(&mut *out, &key).map_err(encoding)?;
-                out.extend_from_slice(b",\"problem\":");
-                out.extend_from_slice(&problem.body(self.language));
-                out.push(b'}');
-                Ok(())
-            }
+/// A record, or in the place of one that cannot be read `{"identifier":…,"problem":…}`: no import takes that for a record,
+/// and no reader misses the record unseen.
+pub(super) fn write(
+    (key, found): Listed,
+    request_id: &str,
+    language: Language,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let encoding = |error| Failure::from(ServiceError::from(error));
+    match found {
+        Ok(record) => serde_json::to_writer(out, &record).map_err(encoding),
+        Err(error) => {
+            let problem = Failure::from(error).into_problem(request_id);
+            out.extend_from_slice(b"{\"identifier\":");
+            serde_json::to_writer(&mut *out, &key).map_err(encoding)?;
+            out.extend_from_slice(b",\"problem\":");
+            out.extend_from_slice(&problem.body(language));
+            out.push(b'}');
+            Ok(())
         }
     }
 }
 
-type Listed = (CanonicalKey, Result<Record, ServiceError>);
+pub(super) type Listed = (CanonicalKey, Result<Record, ServiceError>);
 
 /// `{"records":[…],"next_cursor":…}`
 async fn page(mut walk: Walk) -> Reply {
@@ -135,7 +140,7 @@ async fn page(mut walk: Walk) -> Reply {
             if !std::mem::take(&mut is_first) {
                 out.push(b',');
             }
-            walk.write(listed, &mut out)?;
+            write(listed, &walk.request_id, walk.language, &mut out)?;
             if out.len() >= PAGE_BYTES {
                 cut = Some(key);
                 break 'walk;
@@ -174,7 +179,7 @@ async fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
     while let Some(records) = walk.step().await? {
         let mut out = Vec::new();
         for listed in records {
-            walk.write(listed, &mut out)?;
+            write(listed, &walk.request_id, walk.language, &mut out)?;
             out.push(b'\n');
         }
         if !out.is_empty() {

@@ -35,6 +35,7 @@ pub(super) struct Shape {
     /// Whether the mapping asks for the column.
     is_mapped: Vec<bool>,
     separator: char,
+    marks: usize,
 }
 
 impl Shape {
@@ -53,7 +54,8 @@ impl Shape {
         }
         let is_mapped = found.columns.iter().map(|name| mapped.contains(&name.as_str())).collect();
         let own = found.own_columns().len();
-        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator: found.separator })
+        let (separator, marks) = (found.separator, found.marks());
+        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator, marks })
     }
 
     /// Whether a fault is the whole row's or in a column that the mapping asks for.
@@ -149,10 +151,7 @@ impl Services {
         }
         let mut row = match shape {
             None => self.members(&line.bytes)?,
-            Some(shape) => {
-                let is_told = shape.own < shape.columns.len();
-                shape.members(self.table_reader.cells(&line.bytes, shape.separator, is_told))?
-            }
+            Some(shape) => shape.members(self.table_reader.cells(&line.bytes, shape.separator, shape.marks))?,
         };
         let mut source = None;
         if let Some(mapping) = &start.mapping {
