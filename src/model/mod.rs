@@ -15,6 +15,7 @@ pub mod scheme;
 // What is said of it.
 pub mod alias;
 pub mod column;
+pub mod difference;
 pub mod link;
 pub mod record;
 pub mod value;

@@ -126,7 +126,7 @@ impl Services {
 }
 
 /// The record without the values that are not for this asker.
-fn seen_by(principal: &Principal, mut record: Record) -> Record {
+pub(super) fn seen_by(principal: &Principal, mut record: Record) -> Record {
     if !principal.is_administrator() {
         record.values.retain(|value| value.visibility == Visibility::Public);
     }

@@ -101,7 +101,7 @@ impl Services {
     }
 
     /// Walks back to the version that stood at a moment.
-    fn at(&self, standing: Standing, at: At, question: &Resolve) -> Result<Standing, ServiceError> {
+    pub(super) fn at(&self, standing: Standing, at: At, question: &Resolve) -> Result<Standing, ServiceError> {
         let none = || ServiceError::NoSuchVersion { identifier: standing.record.identifier.spelling().to_owned() };
         let fits = |version: u64, seconds: i64| match at {
             At::Version(wanted) => version == wanted,

@@ -50,6 +50,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/records/" open { GET records::read }
     "/v1/records" open { GET listing::list, POST records::mint }
     "/v1/history/{*identifier}" open { GET history::versions }
+    "/v1/diff/{*identifier}" open { GET history::diff }
     "/v1/export" closed { GET export::file }
     "/v1/imports" closed { POST imports::start }
     "/v1/imports/mapping" closed { POST import_mapping::propose }
