@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use axum::body::Body;
 use flate2::read::{GzDecoder, MultiGzDecoder};
-use http::Method;
+use http::{Method, Request};
+use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 
 use crate::world::{Answer, World, part};
@@ -268,6 +270,40 @@ async fn an_export_goes_on_from_a_name_as_it_was_registered() {
     for (at, name) in names.iter().enumerate() {
         let rest = export(&world, &format!("format=ndjson&after={name}")).await.text();
         assert_eq!(rest.lines().count(), names.len() - at - 1, "after {name}");
+    }
+}
+
+/// Sent as it is read, in parts that do not grow with the rows: what changes behind the part that was sent shows as it became.
+#[tokio::test]
+async fn an_export_is_sent_as_it_is_read() {
+    let world = World::new().await;
+    let lines: String = (0..3000)
+        .map(|at| format!("{}\n", json!({"identifier": format!("88.999.1/N{at:04}"), "values": part("旧")["values"]})))
+        .collect();
+    world.import("", NDJSON, lines).await;
+    for format in ["ndjson", "csv", "xlsx"] {
+        let request = Request::get(format!("/v1/export?format={format}"));
+        let request = request.header("authorization", format!("Bearer {}", world.key)).body(Body::empty()).unwrap();
+        let mut body = world.http.answer(request).await.into_body();
+        let mut sent = body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
+        world.change(Method::PATCH, "88.999.1/N2999", &json!({"status": "suspended"})).await;
+        let mut largest = sent.len();
+        while let Some(frame) = body.frame().await {
+            let part = frame.unwrap().into_data().unwrap();
+            largest = largest.max(part.len());
+            sent.extend_from_slice(&part);
+        }
+        assert!(largest < 256 << 10, "{format}: a part of {largest} bytes");
+        let text = if format == "xlsx" {
+            let mut text = String::new();
+            let mut archive = zip::ZipArchive::new(std::io::Cursor::new(sent)).unwrap();
+            archive.by_name("xl/worksheets/sheet1.xml").unwrap().read_to_string(&mut text).unwrap();
+            text
+        } else {
+            String::from_utf8(sent).unwrap()
+        };
+        assert_eq!(text.matches("suspended").count(), 1, "{format}");
+        world.change(Method::PATCH, "88.999.1/N2999", &json!({"status": "active"})).await;
     }
 }
 

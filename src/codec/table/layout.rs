@@ -414,7 +414,7 @@ mod tests {
     fn what_is_longer_than_a_cell_is_cut_and_what_has_grown_is_refused() {
         let long = record(&json!({"values": [{"index": 1, "type": "t", "data": "x".repeat(50_000)}]}));
         let draft = json!({"values": [{"index": 1, "type": "t", "data": "a"}]});
-        let layout = laid(&[long.clone()]);
+        let layout = laid(std::slice::from_ref(&long));
         assert_eq!(layout.names().last().unwrap(), "more (JSON) 2");
         assert!(layout.cells(&Row::from(&long)).is_ok());
         assert!(laid(&[record(&draft)]).cells(&Row::from(&long)).is_err());
