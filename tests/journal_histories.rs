@@ -207,7 +207,6 @@ fn no_acknowledged_write_is_lost_whatever_the_disk_does_at_a_power_cut() {
                 let mut dice = Dice::new(seed);
                 let options = options(&mut dice);
                 let mut history = History {
-                    changes: false,
                     disk: TestDisk::new(dice.next()),
                     dice,
                     registry: &registry,

@@ -194,11 +194,9 @@ impl XlsxFile {
                 Cell::Empty => {}
                 Cell::Number(text) => write!(xml, r#"<c r="{}{number}"><v>{text}</v></c>"#, column_letters(at))?,
                 Cell::Text(text) => {
-                    write!(
-                        xml,
-                        r#"<c r="{}{number}" s="{style}" t="inlineStr"><is><t xml:space="preserve">"#,
-                        column_letters(at)
-                    )?;
+                    let is_bordered = text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace);
+                    let space = if is_bordered { r#" xml:space="preserve""# } else { "" };
+                    write!(xml, r#"<c r="{}{number}" s="{style}" t="inlineStr"><is><t{space}>"#, column_letters(at))?;
                     escape(text, xml);
                     xml.extend_from_slice(b"</t></is></c>");
                 }
