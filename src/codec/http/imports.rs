@@ -66,7 +66,9 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
-    let mapping = match query.one("mapping")? {
+    let text = query.one("mapping")?;
+    let brings_its_own = form.is_table() && text.as_deref() == Some("export");
+    let mapping = match text.filter(|_| !brings_its_own) {
         None => None,
         Some(text) => {
             let json = body::parse(text.as_bytes(), depth)?;
@@ -77,11 +79,11 @@ fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Fa
             Some(mapping)
         }
     };
-    if mapping.is_none() && form.is_table() {
+    if mapping.is_none() && form.is_table() && !brings_its_own {
         return Err(Failure::query(
             "mapping",
-            "导入表格必须给出映射，说明各列的去向",
-            "a table needs a mapping, which says what its columns become",
+            "导入表格必须给出映射，说明各列的去向；导出的表格可用 mapping=export",
+            "a table needs a mapping, which says what its columns become; for an export it is mapping=export",
         ));
     }
     let on_conflict = match query.one("on_conflict")?.as_deref() {

@@ -15,7 +15,9 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use super::call::Call;
 use super::failure::Failure;
 use super::reply::{self, Reply};
-use super::{Desk, about, batch, history, import_errors, import_mapping, imports, keys, listing, records, resolve};
+use super::{
+    Desk, about, batch, export, history, import_errors, import_mapping, imports, keys, listing, records, resolve,
+};
 use crate::codec::problem::{Code, Problem};
 
 type Handler = fn(Arc<Desk>, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -48,6 +50,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/records/" open { GET records::read }
     "/v1/records" open { GET listing::list, POST records::mint }
     "/v1/history/{*identifier}" open { GET history::versions }
+    "/v1/diff/{*identifier}" open { GET history::diff }
+    "/v1/export" closed { GET export::file }
     "/v1/imports" closed { POST imports::start }
     "/v1/imports/mapping" closed { POST import_mapping::propose }
     "/v1/imports/{id}" closed { GET imports::read }

@@ -171,6 +171,10 @@ problems! {
         "同时有别的改动", "Another change came first";
         "重新读取后再提交", "Read the record again and repeat"
     }
+    ExportColumnsChanged "export_columns_changed" 409 {
+        "导出的列已与先前不同", "The columns of the export are no longer those";
+        "重新导出整个文件", "Export the whole file anew"
+    }
     AliasTaken "alias_taken" 409 {
         "别名已属于另一个标识", "The alias belongs to another identifier";
         "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
