@@ -19,10 +19,11 @@ use crate::codec::answers;
 use crate::codec::problem::{Code, Problem};
 use crate::metrics::Stage;
 use crate::model::permitted::Action;
-use crate::services::import::{Begun, Form, JobView, OnConflict, ReadJob, StartImport, Upload};
+use crate::services::import::{Begun, Form, JobView, OnConflict, Operation, ReadJob, StartImport, Upload};
 
 const ROUTE: &str = "/v1/imports/";
-const PARAMETERS: [&str; 7] = ["mapping", "on_conflict", "dry_run", "atomic", "encoding", "separator", "sheet"];
+const PARAMETERS: [&str; 8] =
+    ["mapping", "on_conflict", "operation", "dry_run", "atomic", "encoding", "separator", "sheet"];
 /// Compressed bytes that are taken at once: deflate makes at most about 1,032 out of one.
 const SLICE_BYTES: usize = 1024;
 /// Lines of JSON shrink to a tenth, at most to a fiftieth. What promises more is made to fill a disk.
@@ -92,13 +93,21 @@ fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Fa
             return Err(Failure::query("on_conflict", "应为 error、skip 或 update", "must be error, skip or update"));
         }
     };
+    let operation = match query.one("operation")? {
+        None => Operation::Put,
+        Some(word) => Operation::from_word(&word).ok_or_else(|| {
+            let words = Operation::words();
+            Failure::query("operation", &format!("可用的有 {words}"), &format!("there are {words}"))
+        })?,
+    };
     Ok(StartImport {
         form,
         mapping,
         on_conflict,
         dry_run: query.flag("dry_run")?,
         atomic: query.flag("atomic")?,
-        idempotency_key: None,
+        operation,
+        ..StartImport::default()
     })
 }
 

@@ -6,7 +6,7 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, about      the handlers
+//! resolve, batch, records, listing, history, imports, import_errors, import_events, import_mapping, bulk, keys, about      the handlers
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -16,11 +16,13 @@
 mod about;
 mod batch;
 mod body;
+mod bulk;
 mod call;
 mod failure;
 mod history;
 mod hot;
 mod import_errors;
+mod import_events;
 mod import_form;
 mod import_mapping;
 mod imports;

@@ -42,6 +42,16 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// The row's name, if it has a good one.
+    pub fn name(&self) -> Option<&CanonicalKey> {
+        match self {
+            Fate::Commit(wanted, _) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
+                Some(wanted.key())
+            }
+            Fate::Failed(_) => None,
+        }
+    }
+
     /// What the row holds in memory until it is committed, about.
     fn bytes(&self) -> usize {
         let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
@@ -171,7 +181,10 @@ fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Li
 /// Decides and signs a row by what stands there now.
 pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
     match services.decide_row(&wanted, &job.start, &job.principal) {
-        Ok(Decision::Register(proposal)) => Fate::Commit(wanted, proposal),
+        Ok(Decision::Register(mut proposal)) => {
+            proposal.job = Some(job.tag());
+            Fate::Commit(wanted, proposal)
+        }
         Ok(Decision::Skip) => Fate::Skipped(wanted),
         Err(error) => {
             let fault = of_service(&error, &job.start);

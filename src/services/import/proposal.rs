@@ -106,6 +106,8 @@ impl Mapping {
             aliases: Vec::new(),
             registrant: None,
             template: None,
+            operation: None,
+            if_version: None,
         };
         for column in &columns {
             let is_identifier = identifier.is_some_and(|chosen| std::ptr::eq(chosen, column));

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use super::claim::Claim;
+use super::course::Running;
 use super::held::{HeldKey, Hold, key_digest};
 use super::job::{Job, JobView, spool_failed};
 use super::repeat::{Repeat, Seal};
@@ -85,16 +86,68 @@ impl Services {
     }
 
     fn start_job(self: &Arc<Self>, upload: Upload) -> Result<JobView, ServiceError> {
-        let errors =
-            std::fs::File::create(upload.folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
         let job = Arc::new(Job {
-            id: upload.id,
-            folder: upload.folder,
-            start: upload.start,
-            principal: upload.principal,
-            bytes: upload.bytes,
+            bytes: AtomicU64::new(upload.bytes),
             upload: upload.seal.map(Seal::hex),
             key: upload.key.as_ref().map(|key| key.digest().to_owned()),
+            ..self.new_job(upload.id, upload.folder, upload.start, upload.principal)?
+        });
+        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
+        // From here on a start after a crash finds the key and goes on with the job; a row is touched by its thread only.
+        let view = job.view();
+        self.work_off(job).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        upload.claim.keep();
+        if let Some(key) = upload.key {
+            key.give(&view.id, view.started);
+        }
+        Ok(view)
+    }
+
+    /// Starts a job that finds its rows itself. `told` is called with its number when its file is durable, and before a
+    /// row is touched.
+    pub(super) fn start_plan(
+        self: &Arc<Self>,
+        start: StartImport,
+        principal: String,
+        told: impl FnOnce(&str) -> std::io::Result<()>,
+    ) -> Result<JobView, ServiceError> {
+        if self.imports.known.lock().len() >= MOST_JOBS {
+            return Err(ServiceError::Refused(Refusal::Busy));
+        }
+        if let Some(needed_bytes) = (self.store.room())() {
+            return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
+        }
+        let id = new_id()?;
+        let folder = self.settings.imports_folder.join(&id);
+        let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
+        let job = Arc::new(self.new_job(id, folder, start, principal)?);
+        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
+        told(&job.id).map_err(|error| spool_failed(&error))?;
+        let view = job.view();
+        self.work_off(job).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        claim.keep();
+        Ok(view)
+    }
+
+    fn new_job(
+        &self,
+        id: String,
+        folder: PathBuf,
+        start: StartImport,
+        principal: String,
+    ) -> Result<Job, ServiceError> {
+        let errors = std::fs::File::create(folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
+        // The key itself is nobody's business any more: its digest stands in the job's file.
+        let start = StartImport { idempotency_key: None, ..start };
+        let running = Running::begin(start.clone(), principal.clone(), self.store.tail());
+        Ok(Job {
+            id,
+            folder,
+            start,
+            principal,
+            bytes: AtomicU64::new(0),
+            upload: None,
+            key: None,
             table: Mutex::default(),
             bytes_done: AtomicU64::new(0),
             total: AtomicU64::new(0),
@@ -106,22 +159,23 @@ impl Services {
             noted_bytes: AtomicU64::new(0),
             end: Mutex::new(None),
             started: Timestamp::now(),
-        });
-        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
-        // From here on a start after a crash finds the key; a row is touched by the thread below only.
+            sample: Mutex::default(),
+            undone_by: Vec::new(),
+            running: Mutex::new(running),
+        })
+    }
+
+    /// Gives a job its thread.
+    pub(super) fn work_off(self: &Arc<Self>, job: Arc<Job>) -> std::io::Result<()> {
         self.imports.known.lock().insert(job.id.clone(), Arc::clone(&job));
-        let view = job.view();
+        let id = job.id.clone();
         let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
         let work = move || super::run::run(&services, &turns, &job);
-        std::thread::Builder::new().name("import".to_owned()).spawn(work).map_err(|error| {
-            self.imports.forget(&view.id);
-            ServiceError::Internal(error.to_string())
-        })?;
-        upload.claim.keep();
-        if let Some(key) = upload.key {
-            key.give(&view.id, view.started);
+        let started = std::thread::Builder::new().name("import".to_owned()).spawn(work);
+        if started.is_err() {
+            self.imports.forget(&id);
         }
-        Ok(view)
+        started.map(drop)
     }
 
     /// Holds an idempotency key for an upload, or finds the job that has it.
