@@ -68,13 +68,15 @@ impl Reading {
         let operation = self.operation(object.remove("operation"));
         let patch = object.remove("patch");
         if (operation == Some(Operation::Patch)) != patch.is_some() {
-            self.wrong("/patch", "patch 与 operation=patch 须同时给出", "goes with the operation patch, and only with it");
+            let code = if patch.is_some() { "unknown_field" } else { "required" };
+            let text = Text::new("patch 与 operation=patch 须同时给出", "goes with the operation patch, and only with it");
+            self.complain("/patch", code, text);
         }
         let dry_run = match object.remove("dry_run") {
             None => false,
             Some(Json::Bool(dry_run)) => dry_run,
             Some(_) => {
-                self.wrong("/dry_run", "应为 true 或 false", "must be true or false");
+                self.complain("/dry_run", "wrong_type", Text::new("应为 true 或 false", "must be true or false"));
                 false
             }
         };
@@ -92,10 +94,6 @@ impl Reading {
             Some(operation) if self.0.is_empty() => Ok(StartBulk { filter: found, operation, dry_run }),
             _ => Err(self.0),
         }
-    }
-
-    fn wrong(&mut self, pointer: &str, zh: &str, en: &str) {
-        self.complain(pointer, "invalid", Text::new(zh, en));
     }
 
     fn complain(&mut self, pointer: &str, code: &'static str, detail: Text) {
@@ -183,7 +181,7 @@ impl Reading {
             let moment = json.as_str().and_then(|text| Timestamp::parse(text).ok());
             if moment.is_none() {
                 let text = Text::new("应为 RFC 3339 时间", "must be a time as RFC 3339 writes it");
-                self.complain(&format!("/filter/{name}"), "invalid", text);
+                self.complain(&format!("/filter/{name}"), "bad_time", text);
             }
             moment
         };

@@ -49,6 +49,9 @@ pub(super) struct Course {
     pub step: Step,
     /// How often work began at this step.
     pub attempts: u32,
+    /// Whether the rows of a job that finds them itself are written down.
+    #[serde(default)]
+    pub is_spooled: bool,
 }
 
 /// All rows before it have their outcome.
@@ -103,14 +106,15 @@ impl JobFile {
         let Some(course) = &self.course else { return false };
         self.view.state == JobState::Running
             && course.attempts < MOST_ATTEMPTS
-            && (course.start.plan.is_some() || folder.join("input").exists())
+            // The rows of a plan are never looked for a second time once some may have been changed.
+            && ((course.start.plan.is_some() && !course.is_spooled) || folder.join("input").exists())
     }
 }
 
 impl Running {
     pub fn begin(start: StartImport, principal: String, from: Tail) -> Running {
         let step = Step { rows: 0, counts: RowCounts::default(), bytes_done: 0, noted_bytes: 0, tail: from };
-        let course = Course { start, principal, from, until: None, step, attempts: 0 };
+        let course = Course { start, principal, from, until: None, step, attempts: 0, is_spooled: false };
         Running { course, found: None, noted: Instant::now() }
     }
 }
@@ -164,6 +168,13 @@ impl Job {
     /// Notes that work begins at the step where the job stands.
     pub fn attempt(&self) -> io::Result<()> {
         self.running.lock().course.attempts += 1;
+        self.save()
+    }
+
+    /// Notes that its rows are written down, and how many bytes they have.
+    pub fn spooled(&self, bytes: u64) -> io::Result<()> {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.running.lock().course.is_spooled = true;
         self.save()
     }
 

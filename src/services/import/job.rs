@@ -297,12 +297,16 @@ impl Job {
             tracing::warn!(%error, job = self.id, "the error file is not complete");
         }
         let state = if failure.is_some() { JobState::Failed } else { JobState::Done };
-        *self.end.lock() = Some(End { state, at: Timestamp::now(), failure });
-        let saved = self.save();
+        let end = End { state, at: Timestamp::now(), failure };
+        let view = JobView { state, ended: Some(end.at), failure: end.failure.clone(), ..self.view() };
+        let course = self.running.lock().course.clone();
+        let saved = JobFile { view, course: Some(course) }.write(&self.folder);
         if let Err(error) = &saved {
             tracing::warn!(%error, job = self.id, "the job's end could not be written");
         }
         let _ = std::fs::remove_file(self.folder.join("input"));
+        // Told last: who hears of it may ask at once for what the file says.
+        *self.end.lock() = Some(end);
         saved.is_ok()
     }
 }

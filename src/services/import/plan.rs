@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +52,8 @@ const ROWS_BETWEEN_LOOKS: u64 = 4096;
 /// Writes down the rows of a job that has a plan, unless a start before this has.
 pub(super) fn spool(services: &Services, job: &Job, plan: &Plan) -> Result<(), Failed> {
     let input = job.folder.join("input");
-    if input.exists() {
+    if let Ok(about) = std::fs::metadata(&input) {
+        job.spooled(about.len())?;
         return Ok(());
     }
     let beside = job.folder.join("input.new");
@@ -104,11 +104,10 @@ impl Spool<'_> {
     fn end(self, input: &std::path::Path) -> Result<(), Failed> {
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_data()?;
-        self.job.bytes.store(self.bytes, Ordering::Relaxed);
-        // What was shown goes before the name: a list that is not written again is not shown again.
-        self.job.save()?;
         std::fs::rename(&self.beside, input)?;
-        Ok(File::open(&self.job.folder)?.sync_all()?)
+        File::open(&self.job.folder)?.sync_all()?;
+        self.job.spooled(self.bytes)?;
+        Ok(())
     }
 }
 

@@ -63,7 +63,7 @@ impl Services {
         // One at a time: of two that ask at once, the second finds the job of the first.
         let _alone = self.imports.undoing.lock();
         let view = self.job_view(&id)?.ok_or_else(unknown)?;
-        if view.state == JobState::Running || self.imports.knows(&id) {
+        if view.state == JobState::Running {
             return Err(ServiceError::JobRunning { id });
         }
         if let Some(last) = view.undone_by.last()
