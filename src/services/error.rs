@@ -52,6 +52,8 @@ pub enum ServiceError {
     NotFound { what: &'static str, name: String },
     /// An upload has more bytes than the limit.
     UploadTooLarge { limit: u64 },
+    /// The upload stands at another byte, or another request adds to it now.
+    UploadOffset { offset: u64 },
     /// It is no longer what it was when the job was made.
     ChangedSince { identifier: String, current: u64 },
     /// The job has not ended.
@@ -94,6 +96,7 @@ impl ServiceError {
             ServiceError::NotFound { what: "import", .. } => "import_unknown",
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
+            ServiceError::UploadOffset { .. } => "upload_offset",
             ServiceError::ChangedSince { .. } => "changed_since",
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
@@ -179,6 +182,9 @@ impl ServiceError {
                 ),
             ),
             ServiceError::Refused(refusal) => refused(refusal),
+            ServiceError::UploadOffset { offset } => {
+                Text::new(format!("上传已到第 {offset} 字节"), format!("the upload stands at byte {offset}"))
+            }
             ServiceError::ChangedSince { identifier, current } => Text::new(
                 format!("{identifier} 之后又有改动，现为版本 {current}：未作改动"),
                 format!("{identifier} was changed since and stands at version {current}: it was left as it is"),

@@ -69,7 +69,8 @@ impl Reading {
         let patch = object.remove("patch");
         if (operation == Some(Operation::Patch)) != patch.is_some() {
             let code = if patch.is_some() { "unknown_field" } else { "required" };
-            let text = Text::new("patch 与 operation=patch 须同时给出", "goes with the operation patch, and only with it");
+            let text =
+                Text::new("patch 与 operation=patch 须同时给出", "goes with the operation patch, and only with it");
             self.complain("/patch", code, text);
         }
         let dry_run = match object.remove("dry_run") {

@@ -179,6 +179,10 @@ problems! {
         "状态不能这样变更", "The status cannot change that way";
         "允许的变更: active, suspended, recalled 之间, 以及到 retired", "Allowed: among active, suspended and recalled, and to retired"
     }
+    UploadOffset "upload_offset" 409 {
+        "上传不在所给的字节处", "The upload is not at that byte";
+        "用 HEAD 查询 Upload-Offset, 从那里继续", "Ask with HEAD for Upload-Offset and go on from there"
+    }
     ChangedSince "changed_since" 409 {
         "记录之后又有改动", "The record was changed since";
         "核对现在的版本, 需要时单独改动", "Look at the version that stands now, and change it by itself if need be"

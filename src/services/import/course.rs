@@ -124,8 +124,7 @@ impl Job {
     pub fn taken_up(folder: &Path, file: JobFile, tail: Tail) -> io::Result<Option<Job>> {
         let Some(course) = file.course else { return Ok(None) };
         let (view, step) = (file.view, course.step);
-        let errors =
-            std::fs::OpenOptions::new().append(true).create(true).open(folder.join("errors.ndjson"))?;
+        let errors = std::fs::OpenOptions::new().append(true).create(true).open(folder.join("errors.ndjson"))?;
         if errors.metadata()?.len() > step.noted_bytes {
             errors.set_len(step.noted_bytes)?;
         }

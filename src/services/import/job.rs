@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::course::{JobFile, Running};
 use super::held::HeldKeys;
 use super::keeping::cut_short;
+use super::parts::OpenUpload;
 use super::plan::Plan;
 use super::{Form, ReadJob, StartImport, TableFound};
 use crate::model::permitted::Permitted;
@@ -110,6 +111,8 @@ pub struct Jobs {
     pub(super) keys: HeldKeys,
     /// Held while it is found out whether a job is being taken back already.
     pub(super) undoing: Mutex<()>,
+    /// Uploads in parts that are not whole yet.
+    pub(super) open: Mutex<HashMap<String, Arc<OpenUpload>>>,
     /// How many listen to what jobs do.
     pub listeners: Arc<AtomicUsize>,
 }
@@ -158,6 +161,7 @@ impl Jobs {
             atomic: Mutex::default(),
             keys: HeldKeys::default(),
             undoing: Mutex::default(),
+            open: Mutex::default(),
             listeners: Arc::default(),
         }
     }

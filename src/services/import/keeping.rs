@@ -41,7 +41,7 @@ impl Services {
             let folder = entry?.path();
             let path = folder.join("job.json");
             let Ok(bytes) = std::fs::read(&path) else {
-                if folder.is_dir() && !path.exists() {
+                if folder.is_dir() && !path.exists() && !self.take_up_upload(&folder)? {
                     std::fs::remove_dir_all(&folder)?;
                 }
                 continue;
@@ -57,8 +57,9 @@ impl Services {
                         found.resumed += 1;
                         continue;
                     }
-                    Err(error) if !is_full(&error) => return Err(error),
-                    _ => {}
+                    Ok(false) => {}
+                    // Told to have failed, as far as that can be written.
+                    Err(error) => tracing::warn!(%error, job = view.id, "an import cannot go on"),
                 }
             }
             if view.state == JobState::Running {
@@ -82,6 +83,7 @@ impl Services {
     /// Gives how many were removed. A job that cannot be removed is told of and passed over.
     pub fn remove_old_imports(&self, walk: &mut OldImports, now: Timestamp) -> io::Result<usize> {
         self.imports.keys.forget_old(now, |id| self.imports.knows(id));
+        self.drop_old_uploads();
         let mut listing = match walk.0.take() {
             Some(listing) => listing,
             None => match std::fs::read_dir(&self.settings.imports_folder) {

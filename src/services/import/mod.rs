@@ -3,7 +3,7 @@
 //! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
 //! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
 //!
-//! - `upload`: what becomes a job. `claim`: a folder for one upload. `held`: whose an idempotency key is. `lines`: an upload's rows. `table`: what a table is. `mapping`: from a row's columns to a record. `proposal`: a mapping to begin with. `job`: state, counters, files. `row`: one row. `lanes`, `run`, `atomic`: the work. `course`: how far a job has come, over stops. `plan`, `undo`, `filter`: jobs that find their rows. `operation`: what a row does. `keeping`: jobs that run no more.
+//! - `upload`: what becomes a job. `claim`: a folder for one upload. `parts`: an upload that may break off. `held`: whose an idempotency key is. `lines`: an upload's rows. `table`: what a table is. `mapping`: from a row's columns to a record. `proposal`: a mapping to begin with. `job`: state, counters, files. `row`: one row. `lanes`, `run`, `atomic`: the work. `course`: how far a job has come, over stops. `plan`, `undo`, `filter`: jobs that find their rows. `operation`: what a row does. `keeping`: jobs that run no more.
 
 mod atomic;
 mod claim;
@@ -16,6 +16,7 @@ mod lanes;
 mod lines;
 mod mapping;
 mod operation;
+mod parts;
 mod plan;
 mod proposal;
 mod repeat;
@@ -32,6 +33,7 @@ pub use job::{ErrorRow, Failure, JobState, JobView, Jobs, RowCounts};
 pub use keeping::{FoundJobs, OldImports};
 pub use mapping::{Mapping, MappingError};
 pub use operation::Operation;
+pub use parts::{Adding, PartsBegun, UploadView};
 pub use plan::Plan;
 pub use repeat::Repeat;
 pub use row::{Fault, ReadRow};
@@ -81,6 +83,28 @@ fn is_ndjson(form: &Form) -> bool {
 }
 
 impl Asks for StartImport {
+    const ACTION: Action = Action::Register;
+}
+
+/// Where does an upload stand? Also: give it up.
+#[derive(Clone, Debug)]
+pub struct ReadUpload {
+    pub id: String,
+}
+
+impl Asks for ReadUpload {
+    const ACTION: Action = Action::Register;
+}
+
+/// Add to an upload.
+#[derive(Clone, Debug)]
+pub struct AddPart {
+    pub id: String,
+    /// The byte where the part begins.
+    pub offset: u64,
+}
+
+impl Asks for AddPart {
     const ACTION: Action = Action::Register;
 }
 

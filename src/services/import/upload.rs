@@ -25,18 +25,19 @@ const MOST_JOBS: usize = 256;
 
 /// An upload that is being received.
 pub struct Upload {
-    id: String,
-    folder: PathBuf,
-    claim: Claim,
-    key: Option<HeldKey>,
+    pub(super) id: String,
+    pub(super) folder: PathBuf,
+    /// Of one that comes in one piece: what is left of it goes away with the request.
+    pub(super) claim: Option<Claim>,
+    pub(super) key: Option<HeldKey>,
     /// Says how many bytes are missing to the reserve that the record store needs.
-    short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
-    file: tokio::fs::File,
-    seal: Option<Seal>,
-    bytes: u64,
-    limit: u64,
-    start: StartImport,
-    principal: String,
+    pub(super) short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    pub(super) file: tokio::fs::File,
+    pub(super) seal: Option<Seal>,
+    pub(super) bytes: u64,
+    pub(super) limit: u64,
+    pub(super) start: StartImport,
+    pub(super) principal: String,
 }
 
 /// What an upload begins as.
@@ -65,14 +66,21 @@ impl Services {
         }
         let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
         let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
-        let limit = match start.form {
-            Form::Xlsx { .. } => self.settings.workbook_bytes.min(self.settings.import_bytes),
-            _ => self.settings.import_bytes,
-        };
+        let limit = self.upload_limit(&start);
         let (short_of, principal) = (self.store.room(), principal.id);
         let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
-        let upload = Upload { id, folder, claim, key, short_of, file, seal, bytes: 0, limit, start, principal };
+        let upload =
+            Upload { id, folder, claim: Some(claim), key, short_of, file, seal, bytes: 0, limit, start, principal };
         Ok(Begun::Upload(Box::new(upload)))
+    }
+
+    /// The most bytes that an upload may have.
+    #[must_use]
+    pub fn upload_limit(&self, start: &StartImport) -> u64 {
+        match start.form {
+            Form::Xlsx { .. } => self.settings.workbook_bytes.min(self.settings.import_bytes),
+            _ => self.settings.import_bytes,
+        }
     }
 
     /// Ends an upload and starts its job.
@@ -96,7 +104,9 @@ impl Services {
         // From here on a start after a crash finds the key and goes on with the job; a row is touched by its thread only.
         let view = job.view();
         self.work_off(job).map_err(|error| ServiceError::Internal(error.to_string()))?;
-        upload.claim.keep();
+        if let Some(claim) = upload.claim {
+            claim.keep();
+        }
         if let Some(key) = upload.key {
             key.give(&view.id, view.started);
         }
@@ -129,13 +139,7 @@ impl Services {
         Ok(view)
     }
 
-    fn new_job(
-        &self,
-        id: String,
-        folder: PathBuf,
-        start: StartImport,
-        principal: String,
-    ) -> Result<Job, ServiceError> {
+    fn new_job(&self, id: String, folder: PathBuf, start: StartImport, principal: String) -> Result<Job, ServiceError> {
         let errors = std::fs::File::create(folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
         // The key itself is nobody's business any more: its digest stands in the job's file.
         let start = StartImport { idempotency_key: None, ..start };
@@ -211,7 +215,9 @@ impl Upload {
 
     /// Forgets an upload that did not come to its end.
     pub async fn abandon(self) {
-        if let Err(error) = self.claim.give_up().await {
+        if let Some(claim) = self.claim
+            && let Err(error) = claim.give_up().await
+        {
             tracing::warn!(%error, "an abandoned upload could not be removed");
         }
     }
@@ -223,7 +229,7 @@ enum Held {
     Job(Box<JobView>),
 }
 
-fn new_id() -> Result<String, ServiceError> {
+pub(super) fn new_id() -> Result<String, ServiceError> {
     let mut random = [0; 12];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
         .map_err(|_| ServiceError::Internal("no randomness".to_owned()))?;
