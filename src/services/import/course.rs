@@ -16,11 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::StartImport;
 use super::job::{Job, JobState, JobView, RowCounts, write_replacing};
+use super::lanes::{Fate, NewGround};
+use super::row::Wanted;
 use super::run::{Failed, internal};
 use crate::model::identifier::CanonicalKey;
 use crate::services::Services;
-use crate::store::ApplyError;
 use crate::store::journal::{Effect, Frame, FrameKind, JobTag, Tail};
+use crate::store::{ApplyError, EntryProposal};
 
 /// How often a step is written: so much is read again after a stop, and so many names are held in memory then.
 const STEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -145,6 +147,7 @@ impl Job {
             skipped: AtomicU64::new(counts.skipped),
             failed: AtomicU64::new(counts.failed),
             errors: Mutex::new(Some(BufWriter::new(errors))),
+            new_ground: NewGround::default(),
             noted_bytes: AtomicU64::new(step.noted_bytes),
             end: Mutex::new(None),
             sample: Mutex::new(view.sample),
@@ -157,6 +160,12 @@ impl Job {
     /// The number that its frames carry.
     pub fn tag(&self) -> JobTag {
         tag_of(&self.id).unwrap_or_default()
+    }
+
+    /// A change of this job's: its frame will say so.
+    pub fn row(&self, wanted: Wanted, mut proposal: Box<EntryProposal>) -> Fate {
+        proposal.job = Some(self.tag());
+        Fate::Commit(wanted, proposal)
     }
 
     /// Rows that have their outcome and are not read again.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::course::{JobFile, Running};
 use super::held::HeldKeys;
 use super::keeping::cut_short;
+use super::lanes::NewGround;
 use super::parts::OpenUpload;
 use super::plan::Plan;
 use super::{Form, ReadJob, StartImport, TableFound};
@@ -133,6 +134,7 @@ pub(super) struct Job {
     pub updated: AtomicU64,
     pub skipped: AtomicU64,
     pub failed: AtomicU64,
+    pub new_ground: NewGround,
     pub errors: Mutex<Option<BufWriter<std::fs::File>>>,
     /// Bytes of rejected rows that were noted.
     pub noted_bytes: AtomicU64,

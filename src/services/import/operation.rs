@@ -11,7 +11,7 @@ use crate::model::record::Status;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::register::Change;
-use crate::services::{ServiceError, Services};
+use crate::services::{ServiceError, Services, Standing};
 use crate::store::journal::Location;
 
 /// What is done to a record.
@@ -183,11 +183,12 @@ impl Services {
     pub(super) fn decide_act(
         &self,
         wanted: &Wanted,
+        standing: Option<Standing>,
         start: &StartImport,
         principal: &str,
     ) -> Result<Decision, ServiceError> {
         let identifier = || wanted.identifier.spelling().to_owned();
-        let Some(standing) = self.standing(wanted.key())? else {
+        let Some(standing) = standing else {
             return Err(ServiceError::Unknown { identifier: identifier() });
         };
         let record = &standing.record;
@@ -216,7 +217,7 @@ impl Services {
             Act::Delete => Change::Delete,
             Act::Undo(place) => Change::Put(self.before_job(*place, start)?),
         };
-        let decided = self.next(&record.identifier, &change, Some(&standing))?;
+        let decided = self.next(&record.identifier, change, Some(&standing))?;
         if timeless(decided.record.to_draft()) == timeless(record.to_draft()) {
             return Ok(Decision::Skip);
         }

@@ -133,6 +133,11 @@ impl Wanted {
     pub fn key(&self) -> &CanonicalKey {
         self.identifier.key()
     }
+
+    /// Whether it is a record's whole content, whatever stands there.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.act, Act::Put) && self.expected.is_none()
+    }
 }
 
 impl Services {
@@ -204,17 +209,23 @@ impl Services {
         Ok(row)
     }
 
+    /// Signs a row as if nothing stood there. That something does is found by the commit.
+    pub(super) fn decide_new_row(&self, wanted: &Wanted, principal: &str) -> Result<Decision, ServiceError> {
+        let decided = self.next(&wanted.identifier, Change::Put(wanted.draft.clone()), None)?;
+        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
+    }
+
     /// Decides what is to become of a row by what stands there now, and signs it.
     pub(super) fn decide_row(
         &self,
         wanted: &Wanted,
+        standing: Option<Standing>,
         start: &StartImport,
         principal: &str,
     ) -> Result<Decision, ServiceError> {
-        if !matches!(wanted.act, Act::Put) || wanted.expected.is_some() {
-            return self.decide_act(wanted, start, principal);
+        if !wanted.is_whole() {
+            return self.decide_act(wanted, standing, start, principal);
         }
-        let standing = self.standing(wanted.key())?;
         let mut draft = wanted.draft.clone();
         if let Some(standing) = &standing
             && standing.record.is_taken_back()
@@ -232,8 +243,7 @@ impl Services {
                 return Err(ServiceError::VersionMismatch { current: Some(standing.record.version) });
             }
         }
-        let change = Change::Put(draft);
-        let decided = self.next(&wanted.identifier, &change, standing.as_ref())?;
+        let decided = self.next(&wanted.identifier, Change::Put(draft), standing.as_ref())?;
         if start.dry_run {
             self.names_free(&decided.record)?;
             return Ok(Decision::Skip);
