@@ -138,6 +138,8 @@ pub fn compared(compared: &Compared) -> Vec<u8> {
 #[derive(Serialize)]
 struct JobBody<'a> {
     id: &'a str,
+    /// `import`, `undo` or `bulk`.
+    kind: &'a str,
     state: JobState,
     rows: RowCounts,
     format: &'static str,
@@ -152,6 +154,12 @@ struct JobBody<'a> {
     ended: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undoes: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undone_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    sample: &'a [String],
     /// Where the rows that failed can be fetched.
     errors: String,
 }
@@ -179,6 +187,7 @@ struct FailureBody<'a> {
 pub fn job(view: &JobView, language: Language) -> Vec<u8> {
     json(&JobBody {
         id: &view.id,
+        kind: view.plan.as_deref().unwrap_or("import"),
         state: view.state,
         rows: view.rows,
         format: view.form.word(),
@@ -198,6 +207,9 @@ pub fn job(view: &JobView, language: Language) -> Vec<u8> {
             code: &failure.code,
             detail: in_language(&failure.zh, &failure.en, language),
         }),
+        undoes: view.undoes.as_deref(),
+        undone_by: view.undone_by.last().map(String::as_str),
+        sample: &view.sample,
         errors: format!("/v1/imports/{}/errors", view.id),
     })
 }

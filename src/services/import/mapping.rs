@@ -25,6 +25,12 @@ pub struct Mapping {
     /// Columns that hold members of the record whole, as an export writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members: Option<MappedMembers>,
+    /// The column that says what a row does ([`super::Operation`]); a row where it is empty does what the job does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// The column with the version that a row is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
 }
 
 /// A value from a column. A row without the column, or with an empty one, gets no such value.
@@ -74,6 +80,11 @@ impl Mapping {
             }
         }
         record.insert("aliases".to_owned(), Json::Array(aliases));
+        for (name, column) in [("operation", &self.operation), ("if_version", &self.if_version)] {
+            if let Some(found) = column.as_ref().and_then(|column| present(row, column)) {
+                record.insert(name.to_owned(), found.clone());
+            }
+        }
         for (name, member) in [("registrant", &self.registrant), ("template", &self.template)] {
             if let Some(text) = member {
                 record.insert(name.to_owned(), Json::String(text.clone()));
@@ -91,7 +102,8 @@ impl Mapping {
         let values = self.values.iter().map(|value| value.from.as_str());
         let aliases = self.aliases.iter().map(|alias| alias.from.as_str());
         let members = self.members.iter().flat_map(MappedMembers::columns);
-        self.identifier_columns().chain(values).chain(aliases).chain(members).collect()
+        let said = [&self.operation, &self.if_version].into_iter().flatten().map(String::as_str);
+        self.identifier_columns().chain(values).chain(aliases).chain(members).chain(said).collect()
     }
 
     /// The columns that the identifier is made of.

@@ -113,6 +113,8 @@ impl Mapping {
             registrant: None,
             template: None,
             members: None,
+            operation: None,
+            if_version: None,
         };
         for column in &columns {
             let is_identifier = identifier.is_some_and(|chosen| std::ptr::eq(chosen, column));
@@ -144,6 +146,8 @@ fn of_export(columns: &[String], rows: &[Vec<String>]) -> Mapping {
         registrant: None,
         template: None,
         members: Some(MappedMembers::of_export(columns)),
+        operation: None,
+        if_version: None,
     };
     for (name, column) in columns.iter().zip(&read) {
         match column {
