@@ -14,7 +14,7 @@ mod handshake;
 mod pair;
 mod refresh;
 
-pub use certificates::{Certificates, Looked, WARN_DAYS};
+pub use certificates::{Certificates, Judged, Looked, WARN_DAYS};
 pub(super) use handshake::{Shaken, shake};
 pub use pair::{PairError, PairFiles};
-pub use refresh::Refresh;
+pub use refresh::{Refresh, Reread};
