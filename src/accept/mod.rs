@@ -38,7 +38,7 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
 pub use settings::{Limits, Settings, TlsSettings};
 pub use signals::stop_on_signals;
-pub use tls::{Certificates, Judged, Looked, PairError, PairFiles, Refresh, Reread, WARN_DAYS};
+pub use tls::{Certificates, FileFault, Judged, Looked, Names, PairError, PairFiles, Refresh, Reread, WARN_DAYS};
 pub use worker::{Ending, Running};
 
 use crate::metrics::Transport;
