@@ -52,11 +52,11 @@ impl ManPages {
             Screen::print_whole(&page)?;
             return Ok(Verdict::Yes);
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(folder)
-            .map_err(CliError::file("新建目录", "make the folder", folder))?;
+        DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(CliError::file(
+            "新建目录",
+            "make the folder",
+            folder,
+        ))?;
         let names = write_all(command, folder)?;
         let (count, shown) = (names.len(), folder.display());
         screen.say(format!("{shown} 中写入 {count} 页"), format!("{count} pages written to {shown}"))?;
@@ -74,9 +74,11 @@ fn write_all(mut command: Command, folder: &Path) -> Result<Vec<PathBuf>, CliErr
         let man = man(one);
         let path = folder.join(man.get_filename());
         let mut page = Vec::new();
-        man.render(&mut page)
-            .and_then(|()| std::fs::write(&path, page))
-            .map_err(CliError::file("写入手册页", "write the page", &path))?;
+        man.render(&mut page).and_then(|()| std::fs::write(&path, page)).map_err(CliError::file(
+            "写入手册页",
+            "write the page",
+            &path,
+        ))?;
         written.push(path);
     }
     Ok(written)

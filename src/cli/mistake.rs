@@ -46,7 +46,8 @@ fn what(error: &clap::Error) -> Option<String> {
         ErrorKind::InvalidValue => {
             let (argument, value) = (argument()?, value()?);
             let known = all(error, ContextKind::ValidValue);
-            let known = if known.is_empty() { String::new() } else { format!("，可用的值：{}", known.join("、")) };
+            let known =
+                if known.is_empty() { String::new() } else { format!("，可用的值：{}", known.join("、")) };
             if value.is_empty() {
                 format!("参数“{argument}”需要一个值{known}")
             } else {

@@ -17,7 +17,8 @@ pub struct Names {
 impl Names {
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, FileFault> {
         let unusable = |error: String| FileFault::Unusable(error);
-        let (_, read) = x509_parser::parse_x509_certificate(certificate).map_err(|error| unusable(error.to_string()))?;
+        let (_, read) =
+            x509_parser::parse_x509_certificate(certificate).map_err(|error| unusable(error.to_string()))?;
         let names = read.subject_alternative_name().map_err(|error| unusable(error.to_string()))?;
         let shown = names.map(|names| names.value.general_names.iter().filter_map(shown).collect());
         Ok(Self { certificate: certificate.clone().into_owned(), shown: shown.unwrap_or_default() })

@@ -94,12 +94,13 @@ fn names(config: &Config, files: &PairFiles) -> Check {
             NAME,
             Finding::Warning,
             format!("node.iss 的主机名 {host} 不在证书中（{shown}）：按该地址访问的客户端会拒绝"),
-            format!("the host of node.iss, {host}, is not in the certificate ({shown}): clients that go there refuse it"),
+            format!(
+                "the host of node.iss, {host}, is not in the certificate ({shown}): clients that go there refuse it"
+            ),
             format!("certbot certonly -d {host}"),
         ),
     }
 }
-
 
 /// Where the issuer is an https address.
 fn host_of_issuer(config: &Config) -> Option<String> {

@@ -67,15 +67,13 @@ pub fn folder(config: &Config) -> Vec<Check> {
         Err(error) => {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             let finding = if missing { Finding::Unknown } else { Finding::Failed };
-            return vec![
-                Check::new(
-                    "folder",
-                    finding,
-                    format!("{shown} 无法查看：{error}"),
-                    format!("{shown} cannot be looked at: {error}"),
-                    "mingpai doctor --data DIR",
-                ),
-            ];
+            return vec![Check::new(
+                "folder",
+                finding,
+                format!("{shown} 无法查看：{error}"),
+                format!("{shown} cannot be looked at: {error}"),
+                "mingpai doctor --data DIR",
+            )];
         }
     };
     vec![folder_mode(data, &about), secret_files(data)]
@@ -175,7 +173,13 @@ pub fn clock(config: &Config) -> Check {
     let ahead = newest.and_then(|newest| newest.duration_since(now).ok()).unwrap_or_default();
     let repair = "timedatectl set-ntp true";
     if after_epoch.as_secs() < EARLIEST_SECONDS {
-        return Check::new("clock", Finding::Failed, "系统时钟早于 2026 年", "the clock is before the year 2026", repair);
+        return Check::new(
+            "clock",
+            Finding::Failed,
+            "系统时钟早于 2026 年",
+            "the clock is before the year 2026",
+            repair,
+        );
     }
     if ahead > CLOCK_TOLERANCE {
         let seconds = ahead.as_secs();

@@ -217,7 +217,8 @@ mod tests {
     #[test]
     fn one_failure_outweighs_everything_and_a_warning_is_no_failure() {
         let of = |findings: &[Finding]| {
-            let checks: Vec<Check> = findings.iter().map(|finding| Check::new("test", *finding, "", "", "true")).collect();
+            let checks: Vec<Check> =
+                findings.iter().map(|finding| Check::new("test", *finding, "", "", "true")).collect();
             verdict(&checks)
         };
         assert_eq!(of(&[Finding::Ok, Finding::Warning]), Verdict::Yes);
