@@ -32,12 +32,11 @@ fn a_slow_request_is_told_with_its_stages_and_without_what_is_hidden() {
     let folder = tempfile::tempdir().unwrap();
     let mut node = Node::start(folder.path(), &two_prefixes("slow_microseconds = 1"));
     let record = with_hidden_value().to_string();
-    for name in ["88.999/OPEN-1", "88.999.1/BLINDED-1"] {
-        let id = format!("put-{}", name.replace('/', "-"));
+    for (id, name) in [("put-open", "88.999/OPEN-1"), ("put-blinded", "88.999.1/BLINDED-1")] {
         let path = format!("/v1/records/{name}");
-        let answer = node.send("PUT", &path, &[("x-request-id", &id), ("if-none-match", "*")], Some(&record));
+        let answer = node.send("PUT", &path, &[("x-request-id", id), ("if-none-match", "*")], Some(&record));
         assert_eq!(answer.status, 201, "{}", answer.body);
-        let line = node.line_of(&id, "slow request");
+        let line = node.line_of(id, "slow request");
         for stage in ["parse", "guard", "store", "sign", "service", "encode"] {
             assert!(line[format!("{stage}_micros")].is_u64(), "{stage}: {line}");
         }
@@ -68,7 +67,7 @@ fn a_slow_request_is_told_with_its_stages_and_without_what_is_hidden() {
     // What the public log hides stands in no line, and yet whoever holds the record finds its lines.
     let entry = node.send("GET", "/v1/resolve/88.999.1/BLINDED-1?entry=1", &[], None).json();
     let sid = node::payload_of(entry["entry"].as_str().unwrap())["sid"].clone();
-    for id in ["miss-blinded", "hit-blinded", "put-88.999.1-BLINDED-1"] {
+    for id in ["miss-blinded", "hit-blinded", "put-blinded"] {
         let line = node.line_of(id, "slow request");
         assert_eq!((&line["sid"], &line["prefix"]), (&sid, &json!("88.999.1")), "{line}");
         assert!(line["identifier"].is_null());
@@ -77,7 +76,7 @@ fn a_slow_request_is_told_with_its_stages_and_without_what_is_hidden() {
     assert_eq!(refused.status, 404);
     assert!(node.line_of("foreign", "slow request")["prefix"].is_null());
     let all = node.log_so_far();
-    for hidden in [HIDDEN, "BLINDED-1\"", "blinded-1", "SOMEBODY-ELSES", node.key.as_str()] {
+    for hidden in [HIDDEN, "BLINDED-1", "blinded-1", "SOMEBODY-ELSES", node.key.as_str()] {
         assert!(!all.contains(hidden), "{hidden} stands in the log:\n{all}");
     }
     assert!(node.metric("mingpai_slow_requests_total") >= 7);
