@@ -8,6 +8,7 @@
 mod clients;
 mod importing;
 mod local;
+mod operating;
 mod paper_node;
 mod verifying;
 
