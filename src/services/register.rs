@@ -91,7 +91,7 @@ impl Services {
             FirstTime::No(registered) => return Ok(registered),
         };
         for _ in 0..ATTEMPTS {
-            let decide = || self.decide(&identifier, &request.change, &request.precondition);
+            let decide = || self.decide(&identifier, request.change.clone(), &request.precondition);
             let decided = match timed(Step::Store, decide) {
                 Ok(decided) => decided,
                 // What is in the way may be this very request, sent before by a client that went away.
@@ -124,7 +124,7 @@ impl Services {
                 continue;
             }
             let change = Change::Put(request.draft.clone());
-            let decided = timed(Step::Store, || self.decide(&identifier, &change, &Precondition::CreateOnly))?;
+            let decided = timed(Step::Store, || self.decide(&identifier, change, &Precondition::CreateOnly))?;
             let propose = || self.propose(decided, &principal.id, request.idempotency.clone());
             let proposal = timed(Step::Sign, propose)?;
             match timed_async(Step::Store, self.commit_one(proposal)).await? {
@@ -161,11 +161,11 @@ impl Services {
     fn decide(
         &self,
         identifier: &Identifier,
-        change: &Change,
+        change: Change,
         precondition: &Precondition,
     ) -> Result<Decided, ServiceError> {
         let standing = self.standing(identifier.key())?;
-        check(precondition, standing.as_ref(), change, identifier)?;
+        check(precondition, standing.as_ref(), &change, identifier)?;
         self.next(identifier, change, standing.as_ref())
     }
 
@@ -173,7 +173,7 @@ impl Services {
     pub(super) fn next(
         &self,
         identifier: &Identifier,
-        change: &Change,
+        change: Change,
         standing: Option<&Standing>,
     ) -> Result<Decided, ServiceError> {
         let mut now = Timestamp::now();
@@ -181,14 +181,14 @@ impl Services {
             let Change::Put(draft) = change else {
                 return Err(ServiceError::Unknown { identifier: identifier.spelling().to_owned() });
             };
-            let mut record = Record::first(identifier.clone(), draft.clone(), now);
+            let mut record = Record::first(identifier.clone(), draft, now);
             self.complete(&mut record)?;
             return Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created });
         };
         // A clock that was set back must not order versions backwards.
         now = now.max(standing.record.updated);
         let mut record = match change {
-            Change::Put(draft) => standing.record.next(draft.clone(), now),
+            Change::Put(draft) => standing.record.next(draft, now),
             Change::Patch(patch) => {
                 let draft = patch
                     .apply_to(standing.record.to_draft(), &self.settings.draft_limits)
