@@ -126,6 +126,7 @@ pub struct LimitsSpec {
     pub idle_timeout_seconds: u64,
     pub h2_streams: u64,
     pub h2_resets: u64,
+    pub grpc_call_seconds: u64,
 }
 
 impl Default for LimitsSpec {
@@ -152,6 +153,7 @@ impl Default for LimitsSpec {
             idle_timeout_seconds: 60,
             h2_streams: 128,
             h2_resets: 64,
+            grpc_call_seconds: 3600,
         }
     }
 }

@@ -129,10 +129,10 @@ async fn take(pieces: &mut Pieces, expansion: &mut Expansion, upload: &mut Aband
 }
 
 /// Removes what was spooled when the client goes away and this request is dropped in the middle.
-struct Abandoned(Option<Upload>);
+pub(in crate::codec) struct Abandoned(pub Option<Upload>);
 
 impl Abandoned {
-    async fn write(&mut self, bytes: &Bytes) -> Result<(), Failure> {
+    pub(in crate::codec) async fn write(&mut self, bytes: &Bytes) -> Result<(), Failure> {
         match &mut self.0 {
             Some(upload) if !bytes.is_empty() => Ok(upload.write(bytes).await?),
             _ => Ok(()),
@@ -151,12 +151,12 @@ impl Drop for Abandoned {
 }
 
 /// From the bytes of the body to the bytes of the upload.
-enum Expansion {
+pub(in crate::codec) enum Expansion {
     None,
     Gzip(Box<Gzip>),
 }
 
-struct Gzip {
+pub(in crate::codec) struct Gzip {
     decoder: MultiGzDecoder<Vec<u8>>,
     packed: u64,
     plain: u64,
@@ -169,14 +169,18 @@ impl Expansion {
             None => Ok(Self::None),
             Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => Ok(Self::None),
             Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => {
-                Ok(Self::Gzip(Box::new(Gzip { decoder: MultiGzDecoder::new(Vec::new()), packed: 0, plain: 0 })))
+                Ok(Self::gzip())
             }
             Some(_) => Err(body::unknown_encoding("只接受 gzip", "gzip is the only one")),
         }
     }
 
+    pub(in crate::codec) fn gzip() -> Self {
+        Self::Gzip(Box::new(Gzip { decoder: MultiGzDecoder::new(Vec::new()), packed: 0, plain: 0 }))
+    }
+
     /// Takes some of the bytes and gives what they stand for.
-    fn take(&mut self, bytes: &mut Bytes) -> Result<Bytes, Failure> {
+    pub(in crate::codec) fn take(&mut self, bytes: &mut Bytes) -> Result<Bytes, Failure> {
         match self {
             Self::None => Ok(std::mem::take(bytes)),
             Self::Gzip(gzip) => {
@@ -188,7 +192,7 @@ impl Expansion {
         }
     }
 
-    fn end(&mut self) -> Result<Bytes, Failure> {
+    pub(in crate::codec) fn end(&mut self) -> Result<Bytes, Failure> {
         match self {
             Self::None => Ok(Bytes::new()),
             Self::Gzip(gzip) => {

@@ -10,7 +10,7 @@ const TIMED: [Stage; 4] = [Stage::Decode, Stage::Guard, Stage::Service, Stage::E
 
 /// Shared by the handler and by who records it afterwards.
 #[derive(Debug)]
-pub(super) struct Laps {
+pub(in crate::codec) struct Laps {
     started: Instant,
     /// Nanoseconds after the start at which the last lap ended.
     mark: AtomicU64,
@@ -18,12 +18,12 @@ pub(super) struct Laps {
 }
 
 impl Laps {
-    pub(super) fn begin() -> Self {
+    pub(in crate::codec) fn begin() -> Self {
         Self { started: Instant::now(), mark: AtomicU64::new(0), spent: [const { AtomicU64::new(0) }; TIMED.len()] }
     }
 
     /// What passed since the last mark was this stage.
-    pub(super) fn end(&self, stage: Stage) {
+    pub(in crate::codec) fn end(&self, stage: Stage) {
         let now = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let lap = now.saturating_sub(self.mark.swap(now, Ordering::Relaxed));
         let place = TIMED.iter().position(|timed| *timed == stage);
@@ -33,12 +33,12 @@ impl Laps {
     }
 
     /// What passed since the last mark was nobody's here: waiting for the client.
-    pub(super) fn skip(&self) {
+    pub(in crate::codec) fn skip(&self) {
         self.end(Stage::Total);
     }
 
     /// Stages that were not reached are not counted.
-    pub(super) fn record(&self, times: &RequestTimes, transport: Transport, status: u16) {
+    pub(in crate::codec) fn record(&self, times: &RequestTimes, transport: Transport, status: u16) {
         let outcome = Outcome::of_status(status);
         for (stage, spent) in TIMED.into_iter().zip(&self.spent) {
             let nanoseconds = spent.load(Ordering::Relaxed);

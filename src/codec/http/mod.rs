@@ -15,25 +15,25 @@
 
 mod about;
 mod batch;
-mod body;
-mod call;
-mod failure;
-mod history;
+pub(in crate::codec) mod body;
+pub(in crate::codec) mod call;
+pub(in crate::codec) mod failure;
+pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
-mod import_form;
+pub(in crate::codec) mod import_form;
 mod import_mapping;
-mod imports;
+pub(in crate::codec) mod imports;
 mod keys;
-mod laps;
+pub(in crate::codec) mod laps;
 mod listing;
 mod negotiation;
-mod preconditions;
+pub(in crate::codec) mod preconditions;
 mod query;
 mod records;
 mod reply;
 mod resolution;
-mod resolve;
+pub(in crate::codec) mod resolve;
 mod routes;
 
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub struct Desk {
 
 impl Desk {
     /// Does work that may read the disk many times away from the threads that answer.
-    async fn aside<T: Send + 'static>(
+    pub(in crate::codec) async fn aside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
@@ -99,6 +99,12 @@ impl Http {
         let desk = Arc::new(desk);
         let router = routes::router(&desk);
         Self { desk, router }
+    }
+
+    /// What the handlers work with, for another transport over the same services.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
     }
 
     /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use job::{ErrorRow, Failure, JobState, JobView, Jobs, RowCounts};
 pub use keeping::OldImports;
-pub use mapping::{Mapping, MappingError};
+pub use mapping::{MappedAlias, MappedValue, Mapping, MappingError};
 pub use repeat::Repeat;
 pub use row::{Fault, ReadRow};
 pub use table::{Form, Input, ReadTable, Table, TableError, TableFound, TableRow};
