@@ -65,24 +65,12 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
 }
 
 impl<A: Answerer> Entry<A> {
-    fn at_once(
-        &self,
-        response: Response<Outbound>,
-        outcome: Outcome,
-        transport: Transport,
-        started: Instant,
-    ) -> Reply {
+    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, transport: Transport, started: Instant) -> Reply {
         self.shared.metrics.requests.record(Stage::Total, transport, outcome, started.elapsed());
         Reply::Ready(Some(response.map(Carried::free)))
     }
 
-    fn refuse(
-        &self,
-        refusal: Refusal,
-        request: &Request<Incoming>,
-        transport: Transport,
-        started: Instant,
-    ) -> Reply {
+    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>, transport: Transport, started: Instant) -> Reply {
         if !request.body().is_end_stream() {
             self.pulse.left_unread();
         }

@@ -148,10 +148,9 @@ impl Writer {
                 ("list", items.map(|item| item.unwrap_or(Json::Null)).collect::<Vec<Json>>().into())
             }
             Wire::Bytes(bytes) => ("bytes", BASE64.encode(bytes).into()),
-            Wire::Admin(admin) => (
-                "admin",
-                json!({"handle": admin.handle, "index": admin.index, "permissions": admin.permissions}),
-            ),
+            Wire::Admin(admin) => {
+                ("admin", json!({"handle": admin.handle, "index": admin.index, "permissions": admin.permissions}))
+            }
             Wire::Vlist(list) => ("vlist", all(list.items, reference)),
             Wire::Site(text) => ("site", self.document(&text, place)),
             Wire::Key(text) => ("key", self.document(&text, place)),
@@ -252,23 +251,23 @@ mod tests {
             "status": "suspended", "template": "auto/part@1", "registrant": "示范企业",
             "values": [
                 {"index": 1, "type": "a", "data": "铭牌", "ttl": 0, "permissions": "1010", "visibility": "owner",
-                 "references": [{"handle": "88.1/a", "index": 3}], "timestamp": "2026-11-23T15:24:37Z"},
+                 "references": [{"handle": "88.999.1/a", "index": 3}], "timestamp": "2026-11-23T15:24:37Z"},
                 {"index": 2, "type": "a", "data": {"format": "integer", "value": i64::MIN}},
                 {"index": 3, "type": "a", "data": {"format": "decimal", "value": "21.250", "unit": "g"}},
                 {"index": 4, "type": "a", "data": {"format": "date", "value": "2026-11-23"}},
                 {"index": 5, "type": "a", "data": {"format": "boolean", "value": false}, "visibility": "signed-in"},
                 {"index": 6, "type": "a", "data": {"format": "url", "value": "https://example.com/"}},
-                {"index": 7, "type": "a", "data": {"format": "identifier", "value": "88.1/b"}, "visibility": "granted"},
+                {"index": 7, "type": "a", "data": {"format": "identifier", "value": "88.999.1/b"}, "visibility": "granted"},
                 {"index": 8, "type": "a", "data": {"format": "list", "value": [{"format": "list", "value": [1, "x"]}]}},
                 {"index": 9, "type": "a", "data": {"format": "bytes", "value": "AAEC"}},
                 {"index": 10, "type": "a", "data": {"format": "admin",
-                    "value": {"handle": "88.1/c", "index": 1, "permissions": "011111111111"}}},
-                {"index": 11, "type": "a", "data": {"format": "vlist", "value": [{"handle": "88.1/a", "index": 3}]}},
+                    "value": {"handle": "88.999.1/c", "index": 1, "permissions": "011111111111"}}},
+                {"index": 11, "type": "a", "data": {"format": "vlist", "value": [{"handle": "88.999.1/a", "index": 3}]}},
                 {"index": 12, "type": "a", "data": {"format": "site", "value": {"a": [1, "二"]}}},
                 {"index": u32::MAX, "type": "a", "data": {"format": "key", "value": {"kty": "OKP"}}},
             ],
             "links": [{"rel": "manual", "href": "https://example.com/", "title": "手册", "type": "text/html", "hreflang": ["zh"]},
-                      {"rel": "part-of", "identifier": "88.1/d"}],
+                      {"rel": "part-of", "identifier": "88.999.1/d"}],
             "aliases": [{"scheme": "gs1", "identifier": "01/09506000134352"}],
         })
     }

@@ -93,11 +93,7 @@ impl Importer for Importing {
 }
 
 impl Importing {
-    fn view(
-        &self,
-        caller: &Caller,
-        asked: wire::ReadImportRequest,
-    ) -> Result<(Permitted<ReadJob>, JobView), Failure> {
+    fn view(&self, caller: &Caller, asked: wire::ReadImportRequest) -> Result<(Permitted<ReadJob>, JobView), Failure> {
         let asked = caller.permit(ReadJob { id: asked.id })?;
         let view = self.0.services.import(&asked);
         caller.laps.end(Stage::Service);
@@ -105,11 +101,7 @@ impl Importing {
     }
 
     /// Takes the whole upload; one that does not come to its end leaves nothing behind.
-    async fn received(
-        &self,
-        caller: &Caller,
-        mut parts: Streaming<wire::ImportRequest>,
-    ) -> Result<JobView, Failure> {
+    async fn received(&self, caller: &Caller, mut parts: Streaming<wire::ImportRequest>) -> Result<JobView, Failure> {
         let services = &self.0.services;
         let first = next(caller, &mut parts).await?;
         let Some(Part::Start(start)) = first else {
@@ -232,10 +224,7 @@ impl Intake {
 
     fn expect(&mut self, part: &'static str) -> Result<(), Failure> {
         if part == "row" && !self.takes_rows {
-            return Err(malformed(
-                "row 只用于未压缩的 NDJSON",
-                "rows are for NDJSON that is not compressed",
-            ));
+            return Err(malformed("row 只用于未压缩的 NDJSON", "rows are for NDJSON that is not compressed"));
         }
         if *self.came.get_or_insert(part) != part {
             return Err(malformed("chunk 与 row 不能混用", "chunks and rows do not go together"));

@@ -114,10 +114,9 @@ impl Grpc {
         let limits = &self.desk.limits;
         match methods::named(uri.path()) {
             None => Bounds { body_bytes: limits.body_bytes, least_bytes: None },
-            Some(method) => Bounds {
-                body_bytes: method.body_bytes(limits),
-                least_bytes: method.is_conversation().then_some(1),
-            },
+            Some(method) => {
+                Bounds { body_bytes: method.body_bytes(limits), least_bytes: method.is_conversation().then_some(1) }
+            }
         }
     }
 
@@ -259,9 +258,8 @@ where
 
 /// Both versions of the reflection protocol: tools ask for the newer one, then for the older.
 fn reflection() -> Option<Reflection> {
-    let builder = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(wire::DESCRIPTORS)
-    };
+    let builder =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(wire::DESCRIPTORS);
     let (v1, v1alpha) = match (builder().build_v1(), builder().build_v1alpha()) {
         (Ok(v1), Ok(v1alpha)) => (v1, v1alpha),
         (Err(error), _) | (_, Err(error)) => {
@@ -270,10 +268,6 @@ fn reflection() -> Option<Reflection> {
         }
     };
     Some(Box::new(move |request, method| {
-        if method.path.contains(".v1alpha.") {
-            served(v1alpha.clone(), request)
-        } else {
-            served(v1.clone(), request)
-        }
+        if method.path.contains(".v1alpha.") { served(v1alpha.clone(), request) } else { served(v1.clone(), request) }
     }))
 }

@@ -168,9 +168,7 @@ impl Expansion {
         match encoding {
             None => Ok(Self::None),
             Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => Ok(Self::None),
-            Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => {
-                Ok(Self::gzip())
-            }
+            Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => Ok(Self::gzip()),
             Some(_) => Err(body::unknown_encoding("只接受 gzip", "gzip is the only one")),
         }
     }

@@ -337,7 +337,8 @@ mod tests {
                 .map(|code| format!("`{}`", code.row().code))
                 .collect();
             if !codes.is_empty() {
-                writeln!(section, "| `{}` | {} |", crate::codec::problem::grpc::name(status), codes.join(", ")).unwrap();
+                writeln!(section, "| `{}` | {} |", crate::codec::problem::grpc::name(status), codes.join(", "))
+                    .unwrap();
             }
         }
         section
