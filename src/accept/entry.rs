@@ -170,3 +170,28 @@ impl Future for Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_http2_with_a_content_type_of_its_own() {
+        let is = |version, said: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(said));
+            is_grpc(version, &headers)
+        };
+        for said in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc;charset=utf-8"]
+        {
+            assert!(is(Version::HTTP_2, said), "{said}");
+            assert!(!is(Version::HTTP_11, said), "{said}");
+        }
+        for said in ["application/grpc-web", "application/grpc-web+proto", "application/json", "", "application/grp"] {
+            assert!(!is(Version::HTTP_2, said), "{said}");
+        }
+        assert!(!is_grpc(Version::HTTP_2, &HeaderMap::new()));
+        assert!(is_grpc(Version::HTTP_2, &told(Transport::Grpc)));
+        assert!(!is_grpc(Version::HTTP_2, &told(Transport::Http2)));
+    }
+}

@@ -539,7 +539,7 @@ def manners(node, client):
 
 
 def bounded_calls(binary, folder):
-    """A node whose calls last a second at most, over TLS."""
+    """A node that answers one call at a time, which lasts a second at most, over TLS."""
     from mingpai.v1 import resolver_pb2
     from verify import Node
 
@@ -552,7 +552,8 @@ def bounded_calls(binary, folder):
             self.folder = folder
             self.process = subprocess.Popen(
                 [binary, "serve", "--dev", "--tls", "--data", folder, "--listen", "127.0.0.1:0",
-                 "--set", "limits.grpc_call_seconds=1", "--set", "drain.lame_duck_seconds=0"],
+                 "--set", "limits.grpc_call_seconds=1", "--set", "limits.requests_in_flight=1",
+                 "--set", "drain.lame_duck_seconds=0"],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             )
             for line in self.process.stdout:
@@ -574,7 +575,11 @@ def bounded_calls(binary, folder):
             asked = queue.Queue()
             asked.put(resolver_pb2.ResolveRequest(identifier=KNOWN))
             started = time.monotonic()
-            failed = fails(lambda: client.resolver.ResolveStream(iter(asked.get, None)))
+            answers = client.resolver.ResolveStream(iter(asked.get, None))
+            next(answers)
+            failed = fails(lambda: client.resolver.Resolve(resolver_pb2.ResolveRequest(identifier=KNOWN)))
+            check("one too many is told so by accept", (failed.status, failed.code) == ("UNAVAILABLE", "overloaded"))
+            failed = fails(lambda: answers)
             spent = time.monotonic() - started
             asked.put(None)
             check("the node's own bound ends a stream", (failed.status, failed.code) == ("DEADLINE_EXCEEDED", "deadline_exceeded"))

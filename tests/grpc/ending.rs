@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use mingpai::codec::grpc::wire::v1 as wire;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::caller::{Call, Endless, Surface, ended, failed, framed, messages, reason, status};
 use crate::world::{World, part};
@@ -142,4 +142,19 @@ async fn who_takes_no_answers_is_asked_for_no_questions() {
     assert!(results >= 20);
     drop(answer);
     assert!(trace.is_dropped(), "a stream that nobody wants any more is left");
+}
+
+#[tokio::test]
+async fn streams_leave_room_for_what_is_asked_and_answered() {
+    let world = World::with(&[("limits.requests_in_flight", "4")]).await;
+    let surface = Surface::of(&world);
+    world.register("88.999.1/A1", &part("螺栓")).await;
+    let open = || Call::to(RESOLVE_STREAM).stream(&surface, Endless::of(Vec::new(), None).0);
+    let (first, _second) = (open().await, open().await);
+    let third = open().await;
+    assert_eq!(failed(third).await, (Code::Unavailable, "overloaded".to_owned()));
+    let answer = Call::to(RESOLVE).send(&surface, &asked("88.999.1/A1")).await;
+    assert_eq!(ended::<wire::Resolution>(answer).await.1.code(), Code::Ok);
+    drop(first);
+    assert!(Status::from_header_map(open().await.headers()).is_none(), "a place has come back");
 }

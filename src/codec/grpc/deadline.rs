@@ -16,6 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::call::Caller;
+use super::lasting::Taken;
 use crate::codec::http::failure::Failure;
 use crate::codec::problem::Code;
 
@@ -69,6 +70,7 @@ pub(super) struct Bounded {
     clock: Pin<Box<Sleep>>,
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     caller: Arc<Caller>,
+    _place: Taken,
     is_over: bool,
 }
 
@@ -78,8 +80,10 @@ impl Bounded {
         deadline: Instant,
         stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
         caller: Arc<Caller>,
+        place: Taken,
     ) -> Self {
-        Self { inner, clock: Box::pin(tokio::time::sleep_until(deadline)), stopping, caller, is_over: false }
+        let clock = Box::pin(tokio::time::sleep_until(deadline));
+        Self { inner, clock, stopping, caller, _place: place, is_over: false }
     }
 
     /// The last frame. What made the answer ends here, not when the client has heard of it.

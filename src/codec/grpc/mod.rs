@@ -4,6 +4,7 @@
 //! ```text
 //! methods      which call is whose, who may make it, how large it may be
 //! deadline     when it ends at the latest
+//! lasting      how many streamed answers there are at once
 //! call         who asks; what it is told when it fails
 //! wire         the messages, made from proto/
 //! draft, import_start     messages to what services are asked
@@ -20,6 +21,7 @@ mod draft;
 mod health;
 mod import_start;
 mod importer;
+mod lasting;
 mod methods;
 mod record;
 mod registrar;
@@ -43,6 +45,7 @@ use tower_service::Service;
 
 use self::call::Caller;
 use self::deadline::Bounded;
+use self::lasting::Lasting;
 use self::methods::{Flow, Method};
 use self::wire::health::health_server::HealthServer;
 use self::wire::v1::importer_server::ImporterServer;
@@ -72,6 +75,7 @@ pub type Stopping = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + S
 pub struct Grpc {
     desk: Arc<Desk>,
     stopping: Stopping,
+    lasting: Lasting,
     resolver: ResolverServer<resolver::Reading>,
     registrar: RegistrarServer<registrar::Writing>,
     importer: ImporterServer<importer::Importing>,
@@ -100,6 +104,7 @@ impl Grpc {
     pub fn new(desk: Arc<Desk>, stopping: Stopping, reflects: bool) -> Grpc {
         Grpc {
             stopping,
+            lasting: Lasting::of(desk.limits.requests_in_flight),
             resolver: ResolverServer::new(resolver::Reading(Arc::clone(&desk))),
             registrar: RegistrarServer::new(registrar::Writing(Arc::clone(&desk))),
             importer: ImporterServer::new(importer::Importing(Arc::clone(&desk))),
@@ -189,6 +194,14 @@ impl Grpc {
 
     /// The call within its time. What it was about is dropped when that is over.
     async fn run(&self, request: Request<Body>, caller: &Arc<Caller>, deadline: Instant) -> Response<Body> {
+        let place = if caller.method.answers == Flow::Stream {
+            let Some(place) = self.lasting.take() else {
+                return caller.status(Code::Overloaded.into()).into_http();
+            };
+            Some(place)
+        } else {
+            None
+        };
         let is_late = deadline <= Instant::now();
         let answer = async { if is_late { None } else { Some(self.dispatch(request, caller).await) } };
         let Ok(Some(response)) = tokio::time::timeout_at(deadline, answer).await else {
@@ -199,11 +212,11 @@ impl Grpc {
             let is_told = status::code(status).is_some() || caller.method.service == methods::Service::Reflection;
             return if is_told { response } else { caller.status(caller.unread(status)).into_http() };
         }
-        if caller.method.answers == Flow::One {
+        let Some(place) = place else {
             return response;
-        }
+        };
         let (stopping, caller) = ((self.stopping)(), Arc::clone(caller));
-        response.map(|body| Body::new(Bounded::new(body, deadline, stopping, caller)))
+        response.map(|body| Body::new(Bounded::new(body, deadline, stopping, caller, place)))
     }
 
     fn dispatch(&self, request: Request<Body>, caller: &Caller) -> Answer {
