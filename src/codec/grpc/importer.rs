@@ -125,7 +125,7 @@ impl Importing {
             }
             Begun::Upload(upload) => {
                 // Dropped in the middle, by a client that goes away or a deadline, it removes what was spooled.
-                let mut sink = Sink::Upload(Abandoned(Some(*upload)));
+                let mut sink = Sink::Upload(Box::new(Abandoned(Some(*upload))));
                 let taken = intake.take_all(caller, &mut parts, &mut sink).await;
                 let Sink::Upload(mut upload) = sink else { return Err(broken()) };
                 let upload = upload.0.take().ok_or_else(broken)?;
@@ -167,7 +167,7 @@ async fn next(caller: &Caller, parts: &mut Streaming<wire::ImportRequest>) -> Re
 
 /// Where the bytes go.
 enum Sink {
-    Upload(Abandoned),
+    Upload(Box<Abandoned>),
     /// The same idempotency key has a job already: they are compared and kept nowhere.
     Known(Box<Repeat>),
 }
