@@ -10,7 +10,7 @@ use crate::store::Refusal;
 
 /// Why a handler has no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::codec) enum Failure {
     Problem(Box<Problem>),
     Service(ServiceError),
     Guard(GuardError),
@@ -42,17 +42,17 @@ impl From<GuardError> for Failure {
 
 impl Failure {
     /// A query parameter that is wrong, named.
-    pub(super) fn query(name: &str, zh: &str, en: &str) -> Self {
+    pub(in crate::codec) fn query(name: &str, zh: &str, en: &str) -> Self {
         Problem::new(Code::QueryInvalid).with_detail(format!("{name}：{zh}"), format!("{name}: {en}")).into()
     }
 
     /// A header that is wrong, named.
-    pub(super) fn header(name: &str, zh: &str, en: &str) -> Self {
+    pub(in crate::codec) fn header(name: &str, zh: &str, en: &str) -> Self {
         Problem::new(Code::HeaderInvalid).with_detail(format!("{name}：{zh}"), format!("{name}: {en}")).into()
     }
 
     /// The problem to answer with. A cause inside the node goes to the log under the request's id, not to the caller.
-    pub(super) fn into_problem(self, request_id: &str) -> Problem {
+    pub(in crate::codec) fn into_problem(self, request_id: &str) -> Problem {
         match self {
             Self::Problem(problem) => *problem,
             Self::Service(error) => {
@@ -72,7 +72,7 @@ impl Failure {
 }
 
 /// The problem of a service's error.
-pub(super) fn of_service(error: &ServiceError) -> Problem {
+pub(in crate::codec) fn of_service(error: &ServiceError) -> Problem {
     let problem = Problem::new(code_of(error)).with_text(error.text());
     match error {
         ServiceError::Identifier(error) => Problem::from(error),

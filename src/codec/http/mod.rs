@@ -16,31 +16,31 @@
 
 mod about;
 mod batch;
-mod body;
+pub(in crate::codec) mod body;
 mod bulk;
-mod call;
-mod expansion;
+pub(in crate::codec) mod call;
+pub(in crate::codec) mod expansion;
 mod export;
-mod failure;
-mod history;
+pub(in crate::codec) mod failure;
+pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
 mod import_events;
-mod import_form;
+pub(in crate::codec) mod import_form;
 mod import_mapping;
 mod import_parts;
-mod imports;
+pub(in crate::codec) mod imports;
 mod keys;
 mod listing;
 mod negotiation;
 mod notes;
 mod operating;
-mod preconditions;
+pub(in crate::codec) mod preconditions;
 mod query;
 mod records;
 mod reply;
 mod resolution;
-mod resolve;
+pub(in crate::codec) mod resolve;
 mod routes;
 
 use std::sync::Arc;
@@ -87,7 +87,7 @@ pub struct Desk {
 
 impl Desk {
     /// Does work that may read the disk many times away from the threads that answer.
-    async fn aside<T: Send + 'static>(
+    pub(in crate::codec) async fn aside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
@@ -111,6 +111,12 @@ impl Http {
         let desk = Arc::new(desk);
         let router = routes::router(&desk);
         Self { desk, router }
+    }
+
+    /// What the handlers work with, for another transport over the same services.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
     }
 
     /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].

@@ -111,6 +111,10 @@ problems! {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"
     }
+    MessageMalformed "message_malformed" 400 {
+        "gRPC 消息不可读", "The gRPC message cannot be read";
+        "按 proto/mingpai/v1 编码, 流的第一条消息见其说明", "Encode it as proto/mingpai/v1 says, the order of a stream's messages included"
+    }
     TlsRequired "tls_required" 400 {
         "此端口只接受 TLS", "This port speaks TLS only";
         "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
@@ -134,6 +138,10 @@ problems! {
     IdentifierUnknown "identifier_unknown" 404 {
         "标识未注册", "The identifier is not registered";
         "核对标识; 前导零也算在内", "Compare the identifier, leading zeros included"
+    }
+    ServiceUnknown "service_unknown" 404 {
+        "没有这个 gRPC 服务", "No such gRPC service";
+        "服务名见 proto/, 空名表示整个节点", "The services are named in proto/; the empty name is the node as a whole"
     }
     VersionUnknown "version_unknown" 404 {
         "没有这个版本", "No such version";
@@ -292,6 +300,10 @@ problems! {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";
         "读取仍可用; 请管理员运行 mingpai doctor", "Reads go on; the operator should run mingpai doctor"
     }
+    DeadlineExceeded "deadline_exceeded" 504 {
+        "调用没有在期限内完成", "The call did not end before its deadline";
+        "放宽 grpc-timeout, 上限见 limits.grpc_call_seconds; 改动是否已生效请以幂等键查询", "Allow more time, at most limits.grpc_call_seconds; ask by the idempotency key whether a change was made"
+    }
     StorageFull "storage_full" 507 {
         "磁盘空间不足, 暂停写入", "The disk is full; writes have stopped";
         "读取仍可用; 管理员腾出空间后自动恢复", "Reads go on; writes resume when the operator has freed space"
@@ -336,6 +348,26 @@ mod tests {
         assert_eq!(kept, made, "run UPDATE_DOCS=1 cargo test docs_problems and commit docs/problems.md");
     }
 
+    /// Which codes a call of gRPC fails with under which status, in the order of the statuses.
+    fn grpc() -> String {
+        let mut section = String::from(
+            "\n## gRPC\n\nOver gRPC a code is the `reason` of `google.rpc.ErrorInfo` (domain `mingpai`) in the status's details; the status\n\
+             follows from the table above. gRPC 的状态码由上表得出, 代码在 `ErrorInfo.reason` 中.\n\n| status | code |\n|---|---|\n",
+        );
+        for status in (1..=16).map(tonic::Code::from_i32) {
+            let codes: Vec<String> = Code::ALL
+                .iter()
+                .filter(|code| code.grpc() == status)
+                .map(|code| format!("`{}`", code.row().code))
+                .collect();
+            if !codes.is_empty() {
+                writeln!(section, "| `{}` | {} |", crate::codec::problem::grpc::name(status), codes.join(", "))
+                    .unwrap();
+            }
+        }
+        section
+    }
+
     fn page() -> String {
         let mut page = String::from(
             "<!-- Made from src/codec/problem/table.rs: UPDATE_DOCS=1 cargo test docs_problems -->\n\
@@ -358,6 +390,7 @@ mod tests {
             )
             .unwrap();
         }
+        page.push_str(&grpc());
         page
     }
 }
