@@ -1,6 +1,6 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
-//! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
+//! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
 //! - `import`, `export`, `resolve`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `verify`: offline, for whoever holds an entry.
 //! - `screen`, `progress`, `new_file`, `failure`: what is read, watched, written, and when it cannot be done.
@@ -8,6 +8,7 @@
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
 
 // On the node's machine.
+mod backup;
 mod check_config;
 mod doctor;
 mod keygen;
@@ -88,6 +89,10 @@ enum Command {
     Token(token::NewToken),
     /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
     CheckConfig(check_config::CheckConfig),
+    /// 备份日志，或检查备份 / Back the log up, or examine a backup
+    Backup(backup::Backup),
+    /// 由备份恢复数据目录 / Make a data folder from a backup
+    Restore(backup::Restore),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
 }
@@ -116,6 +121,8 @@ impl Command {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
+            Command::Backup(backup) => backup.run(screen(backup.is_json())),
+            Command::Restore(restore) => restore.run(screen(restore.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
             Command::Export(export) => client::wait_for(export.run(screen(false))),

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 pub use groups::{
-    AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics, TlsMetrics,
+    AcceptMetrics, BackupMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics,
+    TlsMetrics,
 };
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
@@ -34,6 +35,7 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     pub records: RecordMetrics,
     pub import: ImportMetrics,
+    pub backup: BackupMetrics,
     registry: Registry,
 }
 
@@ -51,6 +53,7 @@ impl Metrics {
         let tls = TlsMetrics::default();
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
+        let backup = BackupMetrics::default();
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -60,7 +63,8 @@ impl Metrics {
         journal.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
-        Self { node, requests, accept, tls, cache, journal, records, import, registry }
+        backup.register(&mut registry);
+        Self { node, requests, accept, tls, cache, journal, records, import, backup, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.

@@ -50,6 +50,11 @@ impl Disk {
         make_folder(folder)?;
         Ok(Disk(folder.to_owned()))
     }
+
+    /// A folder that is there already, perhaps where nothing can be written.
+    pub fn existing(folder: &Path) -> Disk {
+        Disk(folder.to_owned())
+    }
 }
 
 /// Makes a folder and what is missing above it; its name is durable when this returns.

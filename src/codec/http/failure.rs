@@ -99,6 +99,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Conflict { .. } => Code::Conflict,
         ServiceError::UnknownRequest => Code::RequestUnknown,
         ServiceError::NotFound { what: "import", .. } => Code::ImportUnknown,
+        ServiceError::NotFound { what: "segment", .. } => Code::SegmentUnknown,
         ServiceError::NotFound { .. } => Code::KeyUnknown,
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
         ServiceError::BadCredential => Code::BadCredentials,
@@ -107,6 +108,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
         ServiceError::Refused(Refusal::ReadFailed(_)) => Code::StorageReadFailed,
         ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
+        ServiceError::Refused(Refusal::Undecided) => Code::RestoredUndecided,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
     }
@@ -141,6 +143,7 @@ mod tests {
             ServiceError::Conflict { identifier: identifier() },
             ServiceError::UnknownRequest,
             ServiceError::NotFound { what: "import", name: String::new() },
+            ServiceError::NotFound { what: "segment", name: String::new() },
             ServiceError::NotFound { what: "key", name: String::new() },
             ServiceError::UploadTooLarge { limit: 1 },
             ServiceError::BadCredential,
@@ -150,6 +153,7 @@ mod tests {
             refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
             refused(Refusal::ReadFailed(String::new())),
             refused(Refusal::Poisoned(String::new())),
+            refused(Refusal::Undecided),
             refused(Refusal::Stopping),
             ServiceError::Internal(String::new()),
         ] {

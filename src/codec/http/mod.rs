@@ -6,7 +6,7 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, about      the handlers
+//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, backup, about      the handlers
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -14,6 +14,7 @@
 //! encode.
 
 mod about;
+mod backup;
 mod batch;
 mod body;
 mod call;

@@ -15,7 +15,9 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use super::call::Call;
 use super::failure::Failure;
 use super::reply::{self, Reply};
-use super::{Desk, about, batch, history, import_errors, import_mapping, imports, keys, listing, records, resolve};
+use super::{
+    Desk, about, backup, batch, history, import_errors, import_mapping, imports, keys, listing, records, resolve,
+};
 use crate::codec::problem::{Code, Problem};
 
 type Handler = fn(Arc<Desk>, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -55,6 +57,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/requests/{key}" closed { GET records::request }
     "/v1/keys" closed { GET keys::list, POST keys::create }
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
+    "/v1/backup" closed { GET backup::end, POST backup::note }
+    "/v1/backup/segments/{number}" closed { GET backup::segment }
     "/.well-known/jwks.json" open { GET about::jwks }
     "/livez" open { GET about::livez }
     "/readyz" open { GET about::readyz }
