@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::store::journal::JournalError;
+use crate::store::open::OpenError;
 
 /// One place that is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -63,6 +64,8 @@ pub enum BackupError {
     NotEncrypted,
     Source(SourceError),
     Journal(JournalError),
+    /// The data folder cannot be had.
+    Open(OpenError),
     /// The log does not continue what the backup holds.
     OtherLog {
         segment: u32,
@@ -153,6 +156,7 @@ impl BackupError {
             ),
             Self::Source(SourceError(text)) => text.clone(),
             Self::Journal(error) => error.text(),
+            Self::Open(error) => error.text(),
             Self::OtherLog { segment, offset, what } => Text::new(
                 format!(
                     "日志第 {segment} 段第 {offset} 字节起与此备份接不上：{what}。若节点曾由旧副本恢复或截断过日志，请另起空目录备份；否则日志已损坏，\

@@ -195,10 +195,10 @@ impl BackupFolder {
         medium::replace(&self.disk, MANIFEST_FILE, &bytes).map_err(failed())
     }
 
-    /// Takes away files of earlier runs, and of runs that were cut short, that the manifest does not name.
-    pub fn sweep(&self, manifest: &Manifest) -> Result<(), BackupError> {
+    /// Takes away files of earlier runs, and of runs that were cut short: all that the manifest does not name.
+    pub fn sweep(&self, manifest: Option<&Manifest>) -> Result<(), BackupError> {
         for name in self.names()? {
-            let is_named = manifest.files().any(|file| file.name == name);
+            let is_named = manifest.is_some_and(|manifest| manifest.files().any(|file| file.name == name));
             if is_generation(&name) && !is_named {
                 let path = self.path.join(&name);
                 std::fs::remove_file(&path).map_err(io_error("remove", &path))?;

@@ -23,6 +23,7 @@ use crate::store::journal::format::{FrameContent, FrameKind, SegmentHeader};
 use crate::store::journal::walk::{Seen, SeenFrame, Walk};
 use crate::store::journal::{self, Journal, Tail, segment_name};
 use crate::store::medium::{Disk, Medium};
+use crate::store::open::lock_folder;
 use crate::store::restored::{RESTORED_FILE, Restored};
 use crate::store::rows::leaf_hash;
 
@@ -87,6 +88,8 @@ pub fn restore(what: &Restore<'_>, watch: Watch<'_>) -> Result<RestoreDone, Back
         is_cut: false,
         decision: None,
     };
+    Disk::open(what.data).map_err(io_error("make", what.data))?;
+    let _lock = lock_folder(what.data).map_err(BackupError::Open)?;
     let medium: Arc<dyn Medium> = Arc::new(prepare(what.data)?);
     let noted = || io_error("write", &what.data.join("journal").join(RESTORED_FILE));
     // First of all: a node must not take what a killed restore leaves for a whole log.
@@ -269,9 +272,8 @@ fn write_segment(medium: &dyn Medium, header: &SegmentHeader, bytes: &[u8]) -> i
 /// The folder for the journal, in a data folder that is absent, empty, or what a restore that was cut short has left.
 fn prepare(data: &Path) -> Result<Disk, BackupError> {
     let journal = data.join("journal");
-    Disk::open(data).map_err(io_error("make", data))?;
     let names = Disk::existing(data).list().map_err(io_error("list", data))?;
-    if names.iter().any(|name| !["journal", "keys", "lost+found"].contains(&name.as_str())) {
+    if names.iter().any(|name| !["journal", "keys", "lock", "lost+found"].contains(&name.as_str())) {
         return Err(BackupError::NotEmpty(data.to_owned()));
     }
     if names.iter().any(|name| name == "journal" || name == "keys") {

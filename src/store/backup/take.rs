@@ -69,18 +69,25 @@ pub struct TakeDone {
 pub fn take(what: &Take<'_>, source: &mut dyn Source, watch: Watch<'_>) -> Result<TakeDone, BackupError> {
     let folder = BackupFolder::for_writing(what.folder)?;
     let before = folder.manifest(what.key)?;
-    let mut run = Run::begin(what, &folder, before)?;
+    let mut run = Run::begin(what, &folder, before.clone())?;
     let began = run.walk.tail;
-    run.follow(source, watch)?;
-    let newly_erased = run.blank_erased()?;
-    run.keep_keys()?;
+    let written =
+        run.follow(source, watch).and_then(|()| run.blank_erased()).and_then(|erased| run.keep_keys().map(|()| erased));
+    let newly_erased = match written {
+        Ok(erased) => erased,
+        Err(error) => {
+            // What is half there helps nobody, and may be what filled the disk.
+            let _ = folder.sweep(before.as_ref());
+            return Err(error);
+        }
+    };
     let Run { mut manifest, walk, new_bytes, .. } = run;
     manifest.tail = walk.tail;
     manifest.erased += walk.erased().len() as u64;
     manifest.created = Timestamp::now();
     manifest.program = env!("CARGO_PKG_VERSION").to_owned();
     folder.publish(&manifest, what.key)?;
-    folder.sweep(&manifest)?;
+    folder.sweep(Some(&manifest))?;
     Ok(TakeDone {
         created: manifest.created,
         sequence: manifest.tail.sequence,
