@@ -262,6 +262,49 @@ async fn a_row_that_says_what_stood_before_the_file_is_no_repetition_of_it() {
     assert_eq!((&atomic["state"], &atomic["rows"]["failed"]), (&json!("failed"), &json!(each)), "{atomic}");
 }
 
+/// So many new names in succession that the next ones are taken for new without a look.
+const NEW_NAMES: usize = 5_000;
+
+#[tokio::test]
+async fn names_that_stand_are_found_behind_any_number_of_new_ones() {
+    let world = World::new().await;
+    let row = |name: &str, data: &str, alias: bool| {
+        let aliases = if alias { json!([{"scheme": "gs1", "identifier": "09506000134352"}]) } else { json!([]) };
+        let values = json!([{"index": 1, "type": "n", "data": data}]);
+        format!("{}\n", json!({"identifier": format!("88.999.1/{name}"), "values": values, "aliases": aliases}))
+    };
+    let standing = |data: &str| -> String {
+        (0..NAMES).map(|at| row(&format!("old-{at}"), if at % 3 == 0 { "old" } else { data }, false)).collect()
+    };
+    world.import("", NDJSON, [standing("old"), row("bears", "old", true), row("gone", "old", false)].concat()).await;
+    let deleted =
+        world.ask(Method::DELETE, "/v1/records/88.999.1/gone").signed().header("if-match", "\"1\"").send().await;
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let (same, changed) = (NAMES as u64 / 3, NAMES as u64 * 2 / 3);
+    for (run, (mode, updated, skipped, failed)) in
+        [("error", 0, same, changed + 2), ("skip", 0, same + changed + 1, 1), ("update", changed + 2, same, 1)]
+            .into_iter()
+            .enumerate()
+    {
+        let new: String = (0..NEW_NAMES).map(|at| row(&format!("new-{run}-{at}"), "new", false)).collect();
+        // The last of them takes the name that the first gives up, where it does.
+        let file = [new, row("bears", "new", false), standing("new"), row("gone", "new", false)].concat();
+        let file = [file, if mode == "update" { row("old-1", "takes", true) } else { String::new() }].concat();
+        let job = world.import(&format!("on_conflict={mode}"), NDJSON, file).await;
+        let rows = json!({"total": NEW_NAMES + NAMES + 2 + usize::from(mode == "update"), "registered": NEW_NAMES,
+            "updated": updated, "skipped": skipped, "failed": failed});
+        assert_eq!(job["rows"], rows, "{mode}: {job}");
+        let record = world.get("/v1/records/88.999.1/old-2").send().await.json();
+        let (version, data) = if mode == "update" { (2, "new") } else { (1, "old") };
+        assert_eq!(
+            (&record["version"], &record["values"][0]["data"]["value"]),
+            (&json!(version), &json!(data)),
+            "{mode}"
+        );
+    }
+    assert_eq!(world.get("/v1/resolve/09506000134352").send().await.json()["identifier"], "88.999.1/old-1");
+}
+
 #[tokio::test]
 async fn much_that_a_mapping_makes_of_short_rows_is_committed_in_pieces() {
     let world = World::new().await;

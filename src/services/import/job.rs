@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::held::HeldKeys;
 use super::keeping::cut_short;
+use super::lanes::NewGround;
 use super::{Form, ReadJob, StartImport, TableFound};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
@@ -111,6 +112,7 @@ pub(super) struct Job {
     pub updated: AtomicU64,
     pub skipped: AtomicU64,
     pub failed: AtomicU64,
+    pub new_ground: NewGround,
     pub errors: Mutex<Option<BufWriter<std::fs::File>>>,
     /// Bytes of rejected rows that were noted.
     pub noted_bytes: AtomicU64,

@@ -197,14 +197,20 @@ impl Services {
         Ok(row)
     }
 
+    /// Signs a row as if nothing stood there. That something does is found by the commit.
+    pub(super) fn decide_new_row(&self, wanted: &Wanted, principal: &str) -> Result<Decision, ServiceError> {
+        let decided = self.next(&wanted.identifier, Change::Put(wanted.draft.clone()), None)?;
+        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
+    }
+
     /// Decides what is to become of a row by what stands there now, and signs it.
     pub(super) fn decide_row(
         &self,
         wanted: &Wanted,
+        standing: Option<Standing>,
         start: &StartImport,
         principal: &str,
     ) -> Result<Decision, ServiceError> {
-        let standing = self.standing(wanted.key())?;
         if let Some(standing) = &standing {
             if standing.record.is_tombstone() {
                 return Err(ServiceError::Gone { identifier: wanted.identifier.spelling().to_owned() });
@@ -216,8 +222,7 @@ impl Services {
                 return Err(ServiceError::VersionMismatch { current: Some(standing.record.version) });
             }
         }
-        let change = Change::Put(wanted.draft.clone());
-        let decided = self.next(&wanted.identifier, &change, standing.as_ref())?;
+        let decided = self.next(&wanted.identifier, Change::Put(wanted.draft.clone()), standing.as_ref())?;
         if start.dry_run {
             self.names_free(&decided.record)?;
             return Ok(Decision::Skip);

@@ -103,15 +103,39 @@ impl Changed {
 
 /// Commits a piece of a window, then what has to be decided anew.
 fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -> Result<(), Failed> {
-    let mut proposals = Vec::with_capacity(piece.rows.len());
-    let mut waiting = Vec::with_capacity(piece.rows.len());
-    let mut again = Vec::new();
-    let mut bytes = 0;
     if piece.is_first {
         changed.begin_window();
     }
-    for Prepared { line, fate } in piece.rows {
-        bytes += line.spent;
+    let bytes = piece.rows.iter().map(|row| row.line.spent).sum();
+    let mut again = together(services, job, changed, piece.rows)?;
+    // Many where names were taken for new that are not: one fsync a row would take a second a window.
+    if again.len() > 1 {
+        let mut names = HashSet::with_capacity(again.len());
+        let decide_anew = |(line, wanted): (Line, Wanted)| match names.insert(wanted.key().clone()) {
+            true => Prepared { line, fate: decided(services, job, wanted) },
+            false => Prepared { line, fate: Fate::Later(wanted) },
+        };
+        let rows = again.into_iter().map(decide_anew).collect();
+        again = together(services, job, changed, rows)?;
+    }
+    for (line, wanted) in again {
+        one(services, job, &line, wanted)?;
+    }
+    job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Commits rows together; gives those that have to be decided anew, in their order.
+fn together(
+    services: &Services,
+    job: &Job,
+    changed: &mut Changed,
+    rows: Vec<Prepared>,
+) -> Result<Vec<(Line, Wanted)>, Failed> {
+    let mut proposals = Vec::with_capacity(rows.len());
+    let mut waiting = Vec::with_capacity(rows.len());
+    let mut again = Vec::new();
+    for Prepared { line, fate } in rows {
         match fate {
             // A row before it, which will be committed later, may give up or take one of its names.
             Fate::Commit(wanted, proposal) if !again.is_empty() && !proposal.record.aliases.is_empty() => {
@@ -140,12 +164,7 @@ fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -
         commit_all(services, job, proposals, waiting, &mut again)?;
     }
     again.sort_by_key(|(line, _)| line.number);
-    for (line, wanted) in again {
-        changed.add(wanted.key());
-        one(services, job, &line, wanted)?;
-    }
-    job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
-    Ok(())
+    Ok(again)
 }
 
 /// Commits rows together; adds to `again` those that are to be decided anew, one by one.
@@ -161,10 +180,12 @@ fn commit_all(
     for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
         match outcome {
             Outcome::Committed(_) => count(job, effect),
-            // Too large together, perhaps not alone; not read now, perhaps in a moment.
-            Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => {
-                again.push((line, wanted))
+            Outcome::Moved(_) => {
+                job.new_ground.saw(true);
+                again.push((line, wanted));
             }
+            // Too large together, perhaps not alone; not read now, perhaps in a moment.
+            Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => again.push((line, wanted)),
             // Who bears the name may give it up by a row before this one that is still to come.
             Outcome::AliasTaken { .. } if !again.is_empty() => again.push((line, wanted)),
             // Others of the same group may have been committed, and are counted first.

@@ -106,6 +106,7 @@ impl Services {
             updated: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            new_ground: super::lanes::NewGround::default(),
             errors: Mutex::new(Some(BufWriter::new(errors))),
             noted_bytes: AtomicU64::new(0),
             end: Mutex::new(None),
