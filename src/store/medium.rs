@@ -66,7 +66,7 @@ impl Disk {
 
     /// A folder that is there already, perhaps where nothing can be written.
     pub fn existing(folder: &Path) -> Disk {
-        Disk(folder.to_owned())
+        Disk { folder: folder.to_owned(), spare: Spare::in_folder(folder) }
     }
 }
 

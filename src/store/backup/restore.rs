@@ -158,9 +158,10 @@ impl<'r> Log<'r> {
             if !was_ahead {
                 self.up_to_the_moment(&bytes)?;
                 self.segment_bytes = header.length;
+                let is_last = self.ahead.is_some() || header.number as usize == manifest.segments.len();
                 let used = self.walk.tail.offset as usize;
                 let kept = bytes.get(..used).ok_or_else(|| damaged(0, "the segment is shorter than its groups"))?;
-                write_segment(medium, &header, kept)
+                write_segment(medium, &header, kept, is_last)
                     .map_err(io_error("write", &self.what.data.join("journal").join(segment_name(header.number))))?;
             }
             self.behind_the_moment(&bytes)?;
@@ -263,8 +264,10 @@ fn carried(frame: &SeenFrame<'_>, end: &Tail) -> FrameContent {
     }
 }
 
-fn write_segment(medium: &dyn Medium, header: &SegmentHeader, bytes: &[u8]) -> io::Result<()> {
-    let file = medium.create(&segment_name(header.number), header.length)?;
+/// The last one is written to later, and like any such segment must be full of durable zeros.
+fn write_segment(medium: &dyn Medium, header: &SegmentHeader, bytes: &[u8], is_last: bool) -> io::Result<()> {
+    let name = segment_name(header.number);
+    let file = if is_last { medium.allocate(&name, header.length) } else { medium.create(&name, header.length) }?;
     file.write_all_at(bytes, 0)?;
     file.sync_data()
 }
