@@ -12,7 +12,7 @@ use mingpai::store::engine_sled::SledEngine;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table::Alias,
     Table::Erased,
     Table::Request,

@@ -164,6 +164,7 @@ pub fn table_of(tag: u8) -> Option<Table> {
         Table::Request,
         Table::Key,
         Table::Mark,
+        Table::Origin,
         Table::Record,
         Table::Authority,
         Table::Revoked,

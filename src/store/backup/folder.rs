@@ -27,14 +27,15 @@ impl BackupFolder {
     /// Opens a folder to write a backup to, making it where it is absent. It holds a backup or nothing.
     pub fn for_writing(path: &Path) -> Result<BackupFolder, BackupError> {
         let disk = Disk::open(path).map_err(io_error("make", path))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join(LOCK_FILE));
-        let lock = lock.map_err(io_error("lock", path))?;
-        let folder = BackupFolder { path: path.to_owned(), disk, held: Some(lock) };
-        folder.lock(FlockOperation::NonBlockingLockExclusive)?;
-        let names = folder.names()?;
+        let unlocked = BackupFolder { path: path.to_owned(), disk, held: None };
+        let names = unlocked.names()?;
         if !names.iter().any(|name| name == MANIFEST_FILE) && names.iter().any(|name| !is_ours(name)) {
             return Err(BackupError::NotOurs(path.to_owned()));
         }
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path.join(LOCK_FILE));
+        let lock = lock.map_err(io_error("lock", path))?;
+        let folder = BackupFolder { held: Some(lock), ..unlocked };
+        folder.lock(FlockOperation::NonBlockingLockExclusive)?;
         Ok(folder)
     }
 
