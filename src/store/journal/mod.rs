@@ -25,7 +25,7 @@ use ring::rand::SecureRandom;
 
 pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
-pub use self::meta::{Effect, Idempotency, Meta};
+pub use self::meta::{Effect, Idempotency, JobTag, Meta};
 pub use self::recover::{Examined, Recovered, Start, cut, examine, settled};
 use super::medium::{self, Medium, MediumFile};
 
