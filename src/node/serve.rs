@@ -173,10 +173,14 @@ struct FirstCredential {
 async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCredential>, ServeError> {
     let data = &config.node.data;
     if config.node.dev {
-        let path = dev_token(&node.services, data).await?;
+        let path = match dev_token(&node.services, data).await {
+            // A restored node makes no key before its operator has decided how its log goes on.
+            Err(ServiceError::Refused(store::Refusal::Undecided)) => return Ok(None),
+            path => path?,
+        };
         match load_demonstration(&node.services).await {
             Ok(view) => tracing::info!(rows = ?view.rows, "demonstration data"),
-            Err(error @ ServiceError::Refused(store::Refusal::Full { .. })) => {
+            Err(error @ ServiceError::Refused(store::Refusal::Full { .. } | store::Refusal::Undecided)) => {
                 tracing::warn!(cause = error.text().en, "demonstration data that is not there yet stays out");
             }
             Err(error) => return Err(error.into()),

@@ -117,6 +117,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Conflict { .. } => Code::Conflict,
         ServiceError::UnknownRequest => Code::RequestUnknown,
         ServiceError::NotFound { what: "import", .. } => Code::ImportUnknown,
+        ServiceError::NotFound { what: "segment", .. } => Code::SegmentUnknown,
         ServiceError::NotFound { .. } => Code::KeyUnknown,
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
         ServiceError::UploadOffset { .. } => Code::UploadOffset,
@@ -129,6 +130,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
         ServiceError::Refused(Refusal::ReadFailed(_)) => Code::StorageReadFailed,
         ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
+        ServiceError::Refused(Refusal::Undecided) => Code::RestoredUndecided,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
     }
@@ -164,6 +166,7 @@ mod tests {
             ServiceError::Conflict { identifier: identifier() },
             ServiceError::UnknownRequest,
             ServiceError::NotFound { what: "import", name: String::new() },
+            ServiceError::NotFound { what: "segment", name: String::new() },
             ServiceError::NotFound { what: "key", name: String::new() },
             ServiceError::UploadTooLarge { limit: 1 },
             ServiceError::UploadOffset { offset: 1 },
@@ -177,6 +180,7 @@ mod tests {
             refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
             refused(Refusal::ReadFailed(String::new())),
             refused(Refusal::Poisoned(String::new())),
+            refused(Refusal::Undecided),
             refused(Refusal::Stopping),
             ServiceError::Internal(String::new()),
         ] {

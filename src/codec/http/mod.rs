@@ -6,7 +6,7 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, operating, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, operating, about      the handlers
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
@@ -15,6 +15,7 @@
 //! encode.
 
 mod about;
+mod backup;
 mod batch;
 pub(in crate::codec) mod body;
 mod bulk;
