@@ -29,16 +29,20 @@ mod wire;
 mod worker;
 
 use std::future::Future;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
 
 pub use body::{Inbound, InboundError, Outbound};
+pub use entry::is_grpc;
 pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
 pub use settings::{Limits, Settings, TlsSettings};
 pub use signals::stop_on_signals;
-pub use tls::{Certificates, Looked, PairError, PairFiles, Refresh, WARN_DAYS};
+pub use tls::{Certificates, FileFault, Judged, Looked, Names, PairError, PairFiles, Refresh, Reread, WARN_DAYS};
 pub use worker::{Ending, Running};
+
+use crate::metrics::Transport;
 
 /// Whoever answers the requests. One value serves all workers.
 pub trait Answerer: Send + Sync + 'static {
@@ -47,11 +51,25 @@ pub trait Answerer: Send + Sync + 'static {
     /// flight, so they go on under overload.
     fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>>;
 
+    /// Told of a hot answer once it has been given, where the metrics' attention wants that: seldom, or in the pay of whoever
+    /// asked for a line a request.
+    fn tell_hot(
+        &self,
+        _method: &Method,
+        _uri: &Uri,
+        _headers: &HeaderMap,
+        _status: u16,
+        _transport: Transport,
+        _took: Duration,
+    ) {
+    }
+
     /// Everything else. The future may be dropped when the client goes away. A panic in it becomes
     /// [`Refusal::Panicked`].
     fn answer(&self, request: Request<Inbound>) -> impl Future<Output = Response<Outbound>> + Send;
 
-    /// What to say when accept turns a request away. `headers` are empty when no request could be read.
+    /// What to say when accept turns a request away. `headers` are empty when no request could be read. Of an answer that
+    /// says 200 whatever became of it, an extension [`Outcome`](crate::metrics::Outcome) tells what did; so in `answer`.
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Outbound>;
 }
 

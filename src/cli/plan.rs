@@ -189,9 +189,13 @@ impl Plan {
                 journal_bytes: whole(journal),
                 record_store_bytes: whole(record_store),
                 snapshot_bytes: whole(snapshot),
-                total_bytes: whole(journal + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64),
+                total_bytes: whole(
+                    journal + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64,
+                ),
             },
-            memory_bytes: whole(PROCESS.value * MIB + records * INDEX.value + (spec.sled_budget_bytes + cache.budget_bytes) as f64),
+            memory_bytes: whole(
+                PROCESS.value * MIB + records * INDEX.value + (spec.sled_budget_bytes + cache.budget_bytes) as f64,
+            ),
             import_seconds: changes / IMPORT.value,
             start: Start {
                 clean_seconds: millions * CLEAN.value,

@@ -13,6 +13,7 @@ use super::home::{Home, open_or_stand_in, stand_in};
 use super::journal::{Frame, Journal, Location, Start, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, Opened};
+use super::restored::Restored;
 use super::rows::{REQUEST_SECONDS, RequestRow, row_hash};
 use super::snapshot::{self, Layered, Rows};
 use crate::model::time::Timestamp;
@@ -32,6 +33,8 @@ pub(super) struct Opening {
     checkpoint: Option<Checkpoint>,
     /// Whether the writing process saw the very mount that we see: then the kernel has lost nothing of sled's files.
     same_mount: bool,
+    /// What a restore has left beside the journal.
+    pub restored: Option<Restored>,
     pub opened: Opened,
 }
 
@@ -49,6 +52,7 @@ impl Opening {
             warm: None,
             checkpoint: None,
             same_mount: false,
+            restored: None,
             opened,
         }
     }
@@ -103,13 +107,9 @@ impl Opening {
         }
     }
 
-    /// An empty record store above a sound snapshot. What sled has is moved aside, unless that was done already (`rebuilt`).
+    /// An empty record store above a sound snapshot. What sled has is of no more use, and takes room.
     fn warm(home: &Home, rows: Rows, mark: Mark, rebuilt: Option<String>) -> Result<Opening, OpenError> {
-        if rebuilt.is_some() {
-            home.remove()?
-        } else {
-            home.set_aside()?
-        }
+        home.remove()?;
         let mut opened = Opened { rebuilt, snapshot_rows: Some(rows.head.rows), ..Opened::default() };
         let engine = open_or_stand_in(home, &mut opened)?;
         let tail = rows.head.tail;

@@ -19,6 +19,7 @@ use super::handle::{Keeper, Room, Store};
 use super::home::Home;
 use super::journal::{Journal, JournalError, Recovered, Tail};
 use super::medium::{Disk, Medium};
+use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
 use super::snapshot::{self, Layered, Rows, SnapshotKeeper, SnapshotState};
 use super::{Fatal, Observer};
@@ -64,6 +65,8 @@ pub enum OpenError {
         "the record store made anew from the journal does not add up: {0}; this is a bug, nothing was changed in the journal"
     )]
     SelfCheck(String),
+    #[error("a restore into this folder was cut short: run the same `mingpai restore` again, it begins anew")]
+    RestoreCutShort,
 }
 
 /// What opening found and did.
@@ -140,7 +143,9 @@ impl Store {
     fn open_on(options: &StoreOptions, ground: Ground, hooks: Hooks) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
         let Ground { medium, session, home } = ground;
+        let restored = Restored::load(medium.as_ref())?;
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
+        opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
             Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
@@ -195,6 +200,7 @@ impl Store {
             poisoned: None,
             forgotten_to: None,
             erasures: Arc::clone(&snapshots.erasures),
+            is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
         };
         let sequencer = spawn(options, "sequencer", move || {
             // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
@@ -215,9 +221,8 @@ impl Store {
             doubted: Arc::clone(&doubted),
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
-        let (stop_snapshots, snapshots_stopped) = bounded(1);
-        let runs = Arc::clone(&snapshots);
-        let snapshots_thread = spawn(options, "snapshots", move || runs.run(&snapshots_stopped))?;
+        let ((stop_snapshots, stopped), runs) = (bounded(1), Arc::clone(&snapshots));
+        let snapshots_thread = spawn(options, "snapshots", move || runs.run(&stopped))?;
         Ok(Store {
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
@@ -231,6 +236,7 @@ impl Store {
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread })),
             poisoned,
             doubted,
+            restored: opening.restored,
             lock: None,
         })
     }

@@ -69,6 +69,8 @@ pub(super) struct Sequencer {
     pub forgotten_to: Option<Vec<u8>>,
     /// How many frames were erased, for whoever keeps copies of rows.
     pub erasures: Arc<AtomicU64>,
+    /// The log was restored and nobody has decided how it goes on: nothing is appended, whoever asks (`restored`).
+    pub is_held: bool,
 }
 
 impl Sequencer {
@@ -116,6 +118,9 @@ impl Sequencer {
     fn refusal(&self, bytes: usize) -> Option<Refusal> {
         if let Some(cause) = &self.poisoned {
             return Some(Refusal::Poisoned(cause.clone()));
+        }
+        if self.is_held {
+            return Some(Refusal::Undecided);
         }
         let limit = self.journal.group_limit();
         if bytes > limit {
@@ -287,7 +292,7 @@ impl Sequencer {
     }
 
     fn seal(&mut self) {
-        if self.poisoned.is_some() {
+        if self.poisoned.is_some() || self.is_held {
             return;
         }
         let seal = FrameContent {

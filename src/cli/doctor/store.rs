@@ -14,6 +14,7 @@ use crate::sign::StatementReader;
 use crate::store::OpenError;
 use crate::store::doctor::{self, Examination};
 use crate::store::journal::JournalError;
+use crate::store::restored::{self, Restored};
 
 /// Whether a node runs on the folder, and what was found.
 pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
@@ -25,17 +26,23 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
             Finding::Unknown,
             format!("{data} 中还没有日志"),
             format!("there is no journal in {data} yet"),
+            patient.again("serve"),
         );
         return (false, vec![check]);
     }
     match doctor::examine(&store_options(config)) {
-        Ok(found) => (false, vec![free_lock(), journal(&found), records(patient, &found), snapshot(&found)]),
+        Ok(found) => {
+            let mut checks = vec![free_lock(), journal(&found), records(patient, &found), snapshot(patient, &found)];
+            checks.extend(restored(patient));
+            (false, checks)
+        }
         Err(OpenError::InUse(_)) => {
             let check = Check::new(
                 "lock",
                 Finding::Unknown,
                 format!("{data} 上有节点在运行：日志和记录库要停止节点后才能检查"),
                 format!("a node runs on {data}: journal and record store can be checked once it is stopped"),
+                format!("systemctl stop mingpai; {}", patient.again("doctor")),
             );
             (true, vec![check])
         }
@@ -44,14 +51,13 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
 }
 
 fn free_lock() -> Check {
-    Check::new("lock", Finding::Ok, "没有节点在使用", "no node uses it")
+    Check::ok("lock", "没有节点在使用", "no node uses it")
 }
 
 fn journal(found: &Examination) -> Check {
     let journal = &found.journal;
-    Check::new(
+    Check::ok(
         "journal",
-        Finding::Ok,
         format!("{} 段，{} 帧，校验全部通过", journal.segments, journal.frames),
         format!("{} segments, {} frames, every checksum holds", journal.segments, journal.frames),
     )
@@ -65,11 +71,10 @@ fn records(patient: &Patient, found: &Examination) -> Check {
             Finding::Failed,
             format!("记录库与其总数不符：{difference}"),
             format!("the record store does not add up: {difference}"),
-        )
-        .with_repair(patient.command("--rebuild")),
-        None => Check::new(
+            patient.command("--rebuild"),
+        ),
+        None => Check::ok(
             "records",
-            Finding::Ok,
             format!("{records} 条记录，落后日志 {behind} 帧（启动时补上）"),
             format!("{records} records, {behind} frames behind the journal (applied at the next start)"),
         ),
@@ -77,48 +82,62 @@ fn records(patient: &Patient, found: &Examination) -> Check {
 }
 
 /// Never more than a remark: nothing but the time of a start depends on it.
-fn snapshot(found: &Examination) -> Check {
-    match &found.snapshot {
-        None => Check::new(
+fn snapshot(patient: &Patient, found: &Examination) -> Check {
+    let Some(check) = &found.snapshot else {
+        return Check::ok(
             "snapshot",
-            Finding::Ok,
             "没有快照：断电后的启动由日志重建全部记录（store.snapshot_changes）",
             "there is none: a start after a power cut makes all rows anew from the journal (store.snapshot_changes)",
+        );
+    };
+    let (rows, behind) = (check.state.rows, found.journal.frames.saturating_sub(check.state.sequence));
+    match &check.damage {
+        None => Check::ok(
+            "snapshot",
+            format!("快照有 {rows} 行，校验全部通过，之后有 {behind} 帧"),
+            format!("{rows} rows, every checksum holds, {behind} frames since"),
         ),
-        Some(check) => {
-            let (rows, behind) = (check.state.rows, found.journal.frames.saturating_sub(check.state.sequence));
-            match &check.damage {
-                None => Check::new(
-                    "snapshot",
-                    Finding::Ok,
-                    format!("快照有 {rows} 行，校验全部通过，之后有 {behind} 帧"),
-                    format!("{rows} rows, every checksum holds, {behind} frames since"),
-                ),
-                Some(damage) => Check::new(
-                    "snapshot",
-                    Finding::Unknown,
-                    format!("快照损坏（{damage}），不会被使用；节点会再存一份"),
-                    format!("damaged ({damage}): it will not be used, and the node takes another"),
-                ),
-            }
-        }
+        Some(damage) => Check::new(
+            "snapshot",
+            Finding::Warning,
+            format!("快照损坏（{damage}），断电后的启动不会使用它：请由日志重建"),
+            format!("damaged ({damage}), so that a start after a power cut will not use it: make all anew"),
+            patient.command("--rebuild"),
+        ),
     }
+}
+
+/// A restored log that nobody has decided about: only then is there something to say.
+fn restored(patient: &Patient) -> Option<Check> {
+    let data = &patient.config.node.data;
+    let restored = restored::undecided(data).ok().flatten().filter(Restored::is_undecided)?;
+    let sequence = restored.sequence;
+    Some(Check::new(
+        "restored",
+        Finding::Warning,
+        format!("由备份恢复至序号 {sequence}，日志如何继续尚未决定：写入以 503 restored_undecided 拒绝"),
+        format!(
+            "restored from a backup up to sequence {sequence}, and nobody has decided how the log goes on: writes answer 503 restored_undecided"
+        ),
+        format!("mingpai restore --data {}", data.display()),
+    ))
 }
 
 fn damage(patient: &Patient, error: &OpenError) -> Check {
     let Text { zh, en } = error.text();
-    let check = |finding| Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"));
-    match error {
+    let (finding, repair) = match error {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
-            check(Finding::Failed).with_repair(patient.command(&format!("--cut-journal {segment}:{offset}")))
+            (Finding::Failed, patient.command(&format!("--cut-journal {segment}:{offset}")))
         }
         // Room is what it needs: nothing is wrong with the files.
         OpenError::Engine(error) if error.is_full => {
-            check(Finding::Unknown).with_repair(format!("df -h {}", patient.config.node.data.display()))
+            (Finding::Unknown, format!("df -h {}", patient.config.node.data.display()))
         }
-        OpenError::Engine(_) => check(Finding::Failed).with_repair(patient.command("--rebuild")),
-        _ => check(Finding::Failed),
-    }
+        OpenError::Engine(_) => (Finding::Failed, patient.command("--rebuild")),
+        // Permissions, a disk that does not answer: nothing of ours mends that.
+        _ => (Finding::Failed, format!("ls -lR {}; dmesg | tail", patient.config.node.data.display())),
+    };
+    Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"), repair)
 }
 
 /// Makes the record store anew. Yes: it is equal to the old one, or there was none to compare with.

@@ -1,13 +1,16 @@
 //! What any stage could not do, as a problem: the one place where a service's error gets its code and so its status.
 
 use crate::codec::problem::{Code, Problem};
+use crate::config::ConfigError;
 use crate::guard::GuardError;
+use crate::model::field::FieldError;
+use crate::model::text::Text;
 use crate::services::ServiceError;
 use crate::store::Refusal;
 
 /// Why a handler has no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::codec) enum Failure {
     Problem(Box<Problem>),
     Service(ServiceError),
     Guard(GuardError),
@@ -39,17 +42,17 @@ impl From<GuardError> for Failure {
 
 impl Failure {
     /// A query parameter that is wrong, named.
-    pub(super) fn query(name: &str, zh: &str, en: &str) -> Self {
+    pub(in crate::codec) fn query(name: &str, zh: &str, en: &str) -> Self {
         Problem::new(Code::QueryInvalid).with_detail(format!("{name}：{zh}"), format!("{name}: {en}")).into()
     }
 
     /// A header that is wrong, named.
-    pub(super) fn header(name: &str, zh: &str, en: &str) -> Self {
+    pub(in crate::codec) fn header(name: &str, zh: &str, en: &str) -> Self {
         Problem::new(Code::HeaderInvalid).with_detail(format!("{name}：{zh}"), format!("{name}: {en}")).into()
     }
 
     /// The problem to answer with. A cause inside the node goes to the log under the request's id, not to the caller.
-    pub(super) fn into_problem(self, request_id: &str) -> Problem {
+    pub(in crate::codec) fn into_problem(self, request_id: &str) -> Problem {
         match self {
             Self::Problem(problem) => *problem,
             Self::Service(error) => {
@@ -69,13 +72,27 @@ impl Failure {
 }
 
 /// The problem of a service's error.
-pub(super) fn of_service(error: &ServiceError) -> Problem {
+pub(in crate::codec) fn of_service(error: &ServiceError) -> Problem {
     let problem = Problem::new(code_of(error)).with_text(error.text());
     match error {
         ServiceError::Identifier(error) => Problem::from(error),
         ServiceError::Fields(errors) => problem.with_errors(errors.clone()),
+        ServiceError::Configuration(error) => problem.with_errors(faults(error)),
         _ => problem,
     }
+}
+
+/// Each fault of a configuration, by its key as a pointer: `/log/filter`.
+fn faults(error: &ConfigError) -> Vec<FieldError> {
+    let told = error.faults.iter().map(|fault| FieldError {
+        pointer: format!("/{}", fault.key.replace('.', "/")),
+        code: Code::ConfigInvalid.row().code,
+        detail: Text::new(
+            format!("{} ({})", fault.text.zh, fault.place),
+            format!("{} ({})", fault.text.en, fault.place),
+        ),
+    });
+    told.collect()
 }
 
 /// The same names as [`ServiceError::code`], as codes of the table (tested).
@@ -83,6 +100,7 @@ fn code_of(error: &ServiceError) -> Code {
     match error {
         ServiceError::Identifier(_) => Code::IdentifierInvalid,
         ServiceError::Fields(_) => Code::FieldsInvalid,
+        ServiceError::Configuration(_) => Code::ConfigInvalid,
         ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => Code::EntryTooLarge,
         ServiceError::IdempotencyMismatch => Code::IdempotencyMismatch,
         ServiceError::NotResponsible { .. } => Code::NotResponsible,
@@ -99,14 +117,20 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Conflict { .. } => Code::Conflict,
         ServiceError::UnknownRequest => Code::RequestUnknown,
         ServiceError::NotFound { what: "import", .. } => Code::ImportUnknown,
+        ServiceError::NotFound { what: "segment", .. } => Code::SegmentUnknown,
         ServiceError::NotFound { .. } => Code::KeyUnknown,
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
+        ServiceError::UploadOffset { .. } => Code::UploadOffset,
+        ServiceError::ChangedSince { .. } => Code::ChangedSince,
+        ServiceError::JobRunning { .. } => Code::ImportRunning,
+        ServiceError::NotUndoable { .. } => Code::ImportNotUndoable,
         ServiceError::BadCredential => Code::BadCredentials,
         ServiceError::RecordDamaged { .. } => Code::RecordDamaged,
         ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
         ServiceError::Refused(Refusal::ReadFailed(_)) => Code::StorageReadFailed,
         ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
+        ServiceError::Refused(Refusal::Undecided) => Code::RestoredUndecided,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
     }
@@ -125,6 +149,7 @@ mod tests {
         for error in [
             ServiceError::Identifier(IdentifierError::Empty),
             ServiceError::Fields(Vec::new()),
+            ServiceError::Configuration(ConfigError { faults: Vec::new() }),
             ServiceError::EntryTooLarge(String::new()),
             ServiceError::IdempotencyMismatch,
             ServiceError::NotResponsible { identifier: identifier() },
@@ -141,8 +166,13 @@ mod tests {
             ServiceError::Conflict { identifier: identifier() },
             ServiceError::UnknownRequest,
             ServiceError::NotFound { what: "import", name: String::new() },
+            ServiceError::NotFound { what: "segment", name: String::new() },
             ServiceError::NotFound { what: "key", name: String::new() },
             ServiceError::UploadTooLarge { limit: 1 },
+            ServiceError::UploadOffset { offset: 1 },
+            ServiceError::ChangedSince { identifier: identifier(), current: 2 },
+            ServiceError::JobRunning { id: String::new() },
+            ServiceError::NotUndoable { id: String::new() },
             ServiceError::BadCredential,
             ServiceError::RecordDamaged { identifier: identifier(), cause: String::new() },
             refused(Refusal::Busy),
@@ -150,6 +180,7 @@ mod tests {
             refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
             refused(Refusal::ReadFailed(String::new())),
             refused(Refusal::Poisoned(String::new())),
+            refused(Refusal::Undecided),
             refused(Refusal::Stopping),
             ServiceError::Internal(String::new()),
         ] {

@@ -5,8 +5,9 @@
 //! resolution   the answer that hot and slow way have in common > GET /v1/resolve/{identifier}
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
-//! query, preconditions, negotiation, body      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, about      the handlers
+//! query, preconditions, negotiation, body, expansion      what handlers read
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, operating, about      the handlers
+//! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -14,26 +15,33 @@
 //! encode.
 
 mod about;
+mod backup;
 mod batch;
-mod body;
-mod call;
-mod failure;
-mod history;
+pub(in crate::codec) mod body;
+mod bulk;
+pub(in crate::codec) mod call;
+pub(in crate::codec) mod expansion;
+mod export;
+pub(in crate::codec) mod failure;
+pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
-mod import_form;
+mod import_events;
+pub(in crate::codec) mod import_form;
 mod import_mapping;
-mod imports;
+mod import_parts;
+pub(in crate::codec) mod imports;
 mod keys;
-mod laps;
 mod listing;
 mod negotiation;
-mod preconditions;
+mod notes;
+mod operating;
+pub(in crate::codec) mod preconditions;
 mod query;
 mod records;
 mod reply;
 mod resolution;
-mod resolve;
+pub(in crate::codec) mod resolve;
 mod routes;
 
 use std::sync::Arc;
@@ -50,9 +58,12 @@ use super::language;
 use super::problem::{Code, Problem};
 use crate::config::LimitsSpec;
 use crate::metrics::Metrics;
+use crate::observe::laps::carried;
+use crate::observe::traces::Traces;
 use crate::services::{ServiceError, Services};
 
 pub use body::BodyFault;
+pub use notes::Hit;
 
 /// Whether the node takes requests, for `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +78,8 @@ pub struct Desk {
     pub services: Arc<Services>,
     pub metrics: Arc<Metrics>,
     pub limits: LimitsSpec,
+    /// Takes the spans of traced requests.
+    pub traces: Traces,
     /// Asked by `/readyz`; accept knows it, and is above this stage.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// Held while a table is looked through for a mapping: one at a time, because a small one can unpack to much.
@@ -75,12 +88,12 @@ pub struct Desk {
 
 impl Desk {
     /// Does work that may read the disk many times away from the threads that answer.
-    async fn aside<T: Send + 'static>(
+    pub(in crate::codec) async fn aside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let desk = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&desk.services))
+        tokio::task::spawn_blocking(carried(move || work(&desk.services)))
             .await
             .unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))
     }
@@ -101,10 +114,21 @@ impl Http {
         Self { desk, router }
     }
 
+    /// What the handlers work with, for another transport over the same services.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
+    }
+
     /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].
     #[must_use]
     pub fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
         hot::answer(&self.desk, method, uri, headers)
+    }
+
+    /// Tells of an answer of [`Http::hot`] that the metrics' attention wants told.
+    pub fn tell_hit(&self, hit: &Hit<'_>) {
+        notes::tell_hit(&self.desk, hit);
     }
 
     /// Every other answer. Errors of the body that are [`BodyFault`]s are told apart; others count as broken off.
@@ -123,8 +147,10 @@ impl Http {
     /// How many bytes the body of such a request may have: streams are bounded as imports are, all else as documents.
     #[must_use]
     pub fn body_bytes(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> u64 {
-        let streams = method == Method::POST
-            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers)));
+        let is_part = |path: &str| path.starts_with("/v1/imports/") && path.ends_with("/upload");
+        let streams = (method == Method::POST
+            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers))))
+            || (method == Method::PATCH && is_part(uri.path()));
         if streams { self.desk.limits.import_bytes } else { self.desk.limits.body_bytes }
     }
 
