@@ -326,7 +326,17 @@ fn a_full_disk_keeps_its_reserve_and_no_half_made_snapshot() {
         assert!(snapshots(&disk.names()).is_empty(), "{:?}", disk.names());
     }
     assert!(!store.is_poisoned());
-    store.take_snapshot().unwrap();
+    let taken = store.take_snapshot().unwrap();
+    // What is there is left in peace by one more, and by one that fails.
+    disk.fail_sync_in(0);
+    assert_eq!(store.take_snapshot().unwrap(), taken, "nothing has changed");
+    disk.call_off_faults();
+    register(&store, &registry, 20);
+    let names = disk.names();
+    disk.fail_sync_in(0);
+    assert!(store.take_snapshot().is_err());
+    assert_eq!(disk.names(), names);
+    assert_eq!(store.snapshot(), Some(taken));
 }
 
 #[test]

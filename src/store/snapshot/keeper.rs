@@ -122,6 +122,11 @@ impl SnapshotKeeper {
         let _one = self.taking.lock();
         self.engine.note_removals();
         let taken = self.settled_together().and_then(|(tail, mark)| {
+            // Nothing has changed: another thread was first. Its file has the name that this one would get.
+            if let Some(last) = self.last.lock().filter(|last| last.sequence == tail.sequence) {
+                self.engine.call_off();
+                return Ok(last);
+            }
             let number = format!("{:020}", tail.sequence);
             let (name, temporary) = (format!("{number}{SUFFIX}"), format!("{number}{HALF_MADE}"));
             let done = self.write(&temporary, &tail, &mark, stop, erasures).and_then(|()| self.put(&temporary, &name));
