@@ -75,6 +75,8 @@ struct VersionBody<'a> {
     leaf: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
     /// Null where one of the two versions is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Option<&'a [Change]>>,
@@ -91,6 +93,7 @@ pub fn history(page: &Versions) -> Vec<u8> {
         index: version.index,
         leaf: BASE64URL.encode(version.leaf),
         principal: version.principal.as_deref(),
+        job: version.job.as_deref(),
         changes: match &version.changes {
             Changes::NotAsked => None,
             Changes::Erased => Some(None),
