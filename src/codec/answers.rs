@@ -12,6 +12,7 @@ use crate::services::administer::{KeyPage, KeyView, NewKey};
 use crate::services::compare::{Compared, Moment};
 use crate::services::history::{Changes, Versions};
 use crate::services::import::{JobState, JobView, RowCounts};
+use crate::services::operate::Reloaded;
 use crate::services::register::Registered;
 use crate::sign::keys::PublicJwk;
 use crate::sign::statement::{ApiKey, Authority};
@@ -20,6 +21,12 @@ use crate::store::journal::Effect;
 fn json(body: &impl Serialize) -> Vec<u8> {
     // Everything here is structs of text and numbers, whose serialising into memory has no failure to report.
     serde_json::to_vec(body).unwrap_or_default()
+}
+
+/// What a reload of the configuration did.
+#[must_use]
+pub fn reloaded(reloaded: &Reloaded) -> Vec<u8> {
+    json(reloaded)
 }
 
 /// The word of an effect in answers.

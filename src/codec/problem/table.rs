@@ -231,6 +231,10 @@ problems! {
         "不支持这种内容类型", "The content type is not supported";
         "Content-Type 请用 application/json, 导入用 application/x-ndjson、text/csv 或 XLSX 的类型", "Send application/json; for imports application/x-ndjson, text/csv or the type of XLSX"
     }
+    ConfigInvalid "config_invalid" 422 {
+        "配置有误, 未作任何改动", "The configuration is wrong; nothing of it was taken";
+        "按 errors 改正后再试; mingpai check-config 可先行检查", "Mend what errors names and try again; mingpai check-config judges it beforehand"
+    }
     FieldsInvalid "fields_invalid" 422 {
         "内容有误", "Some members are wrong";
         "按 errors 逐项改正", "Correct each member in errors"
