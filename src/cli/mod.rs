@@ -1,6 +1,6 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
-//! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
+//! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `operate`: the log and the configuration of a running node.
 //! - `completions`: for shells and man(1).
@@ -10,6 +10,7 @@
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
 
 // On the node's machine.
+mod backup;
 mod check_config;
 mod doctor;
 mod keygen;
@@ -105,6 +106,10 @@ enum Command {
     Reload(operate::Reload),
     /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
     CheckConfig(check_config::CheckConfig),
+    /// 备份日志，或检查备份 / Back the log up, or examine a backup
+    Backup(backup::Backup),
+    /// 由备份恢复数据目录 / Make a data folder from a backup
+    Restore(backup::Restore),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
     /// 生成 shell 补全脚本 / Make a script that completes commands in a shell
@@ -161,6 +166,8 @@ impl Command {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
+            Command::Backup(backup) => backup.run(screen(backup.is_json())),
+            Command::Restore(restore) => restore.run(screen(restore.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
             Command::Bulk(bulk) => client::wait_for(bulk.run(screen(bulk.json))),

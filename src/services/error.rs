@@ -98,6 +98,7 @@ impl ServiceError {
             ServiceError::Conflict { .. } => "conflict",
             ServiceError::UnknownRequest => "request_unknown",
             ServiceError::NotFound { what: "import", .. } => "import_unknown",
+            ServiceError::NotFound { what: "segment", .. } => "segment_unknown",
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
             ServiceError::UploadOffset { .. } => "upload_offset",
@@ -110,6 +111,7 @@ impl ServiceError {
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
             ServiceError::Refused(Refusal::ReadFailed(_)) => "storage_read_failed",
             ServiceError::Refused(Refusal::Poisoned(_)) => "storage_poisoned",
+            ServiceError::Refused(Refusal::Undecided) => "restored_undecided",
             ServiceError::Refused(Refusal::Stopping) => "draining",
             ServiceError::Internal(_) => "internal",
         }
@@ -242,6 +244,10 @@ fn refused(refusal: &Refusal) -> Text {
         Refusal::Poisoned(_) => Text::new(
             "存储失效，须重启节点；重启后凭 Idempotency-Key 查询结果",
             "the storage failed and the node must be restarted; ask by the Idempotency-Key after that",
+        ),
+        Refusal::Undecided => Text::new(
+            "本节点由备份恢复，日志如何继续尚未决定：读取可用，写入不可用",
+            "this node was restored from a backup and nobody has decided how its log goes on: reads are served, writes are not",
         ),
         Refusal::Stopping => Text::new("节点正在停止", "the node is stopping"),
     }

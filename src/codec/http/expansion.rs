@@ -19,12 +19,12 @@ const MOST_EXPANSION: u64 = 200;
 const UNSUSPECTED_BYTES: u64 = 16 << 20;
 
 /// From the bytes of the body to the bytes of the upload.
-pub(super) enum Expansion {
+pub(in crate::codec) enum Expansion {
     None,
     Gzip(Box<Gzip>),
 }
 
-pub(super) struct Gzip {
+pub(in crate::codec) struct Gzip {
     decoder: MultiGzDecoder<Vec<u8>>,
     packed: u64,
     plain: u64,
@@ -36,15 +36,17 @@ impl Expansion {
         match encoding {
             None => Ok(Self::None),
             Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => Ok(Self::None),
-            Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => {
-                Ok(Self::Gzip(Box::new(Gzip { decoder: MultiGzDecoder::new(Vec::new()), packed: 0, plain: 0 })))
-            }
+            Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => Ok(Self::gzip()),
             Some(_) => Err(body::unknown_encoding("只接受 gzip", "gzip is the only one")),
         }
     }
 
+    pub(in crate::codec) fn gzip() -> Self {
+        Self::Gzip(Box::new(Gzip { decoder: MultiGzDecoder::new(Vec::new()), packed: 0, plain: 0 }))
+    }
+
     /// Takes some of the bytes and gives what they stand for.
-    pub(super) fn take(&mut self, bytes: &mut Bytes) -> Result<Bytes, Failure> {
+    pub(in crate::codec) fn take(&mut self, bytes: &mut Bytes) -> Result<Bytes, Failure> {
         match self {
             Self::None => Ok(std::mem::take(bytes)),
             Self::Gzip(gzip) => {
@@ -56,7 +58,7 @@ impl Expansion {
         }
     }
 
-    pub(super) fn end(&mut self) -> Result<Bytes, Failure> {
+    pub(in crate::codec) fn end(&mut self) -> Result<Bytes, Failure> {
         match self {
             Self::None => Ok(Bytes::new()),
             Self::Gzip(gzip) => {

@@ -20,8 +20,8 @@ use crate::services::history::{History, Place};
 
 const ROUTE: &str = "/v1/history/";
 const DIFF_ROUTE: &str = "/v1/diff/";
-const MOST_VERSIONS: usize = 1_000;
-const USUAL_VERSIONS: usize = 50;
+pub(in crate::codec) const MOST_VERSIONS: usize = 1_000;
+pub(in crate::codec) const USUAL_VERSIONS: usize = 50;
 
 pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Read)?;
@@ -61,6 +61,6 @@ pub(super) async fn diff(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 /// That it reads does not make it ours: the service looks whether the version is there.
-pub(super) fn place(text: &str) -> Result<Place, Failure> {
+pub(in crate::codec) fn place(text: &str) -> Result<Place, Failure> {
     Ok(cursor::version(text).ok_or(ServiceError::BadCursor)?)
 }

@@ -134,10 +134,10 @@ async fn take(pieces: &mut Pieces, expansion: &mut Expansion, upload: &mut Aband
 }
 
 /// Removes what was spooled when the client goes away and this request is dropped in the middle.
-struct Abandoned(Option<Upload>);
+pub(in crate::codec) struct Abandoned(pub Option<Upload>);
 
 impl Abandoned {
-    async fn write(&mut self, bytes: &Bytes) -> Result<(), Failure> {
+    pub(in crate::codec) async fn write(&mut self, bytes: &Bytes) -> Result<(), Failure> {
         match &mut self.0 {
             Some(upload) if !bytes.is_empty() => Ok(upload.write(bytes).await?),
             _ => Ok(()),

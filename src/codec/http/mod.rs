@@ -6,7 +6,7 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, operating, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, operating, about      the handlers
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
@@ -15,32 +15,33 @@
 //! encode.
 
 mod about;
+mod backup;
 mod batch;
-mod body;
+pub(in crate::codec) mod body;
 mod bulk;
-mod call;
-mod expansion;
+pub(in crate::codec) mod call;
+pub(in crate::codec) mod expansion;
 mod export;
-mod failure;
-mod history;
+pub(in crate::codec) mod failure;
+pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
 mod import_events;
-mod import_form;
+pub(in crate::codec) mod import_form;
 mod import_mapping;
 mod import_parts;
-mod imports;
+pub(in crate::codec) mod imports;
 mod keys;
 mod listing;
 mod negotiation;
 mod notes;
 mod operating;
-mod preconditions;
+pub(in crate::codec) mod preconditions;
 mod query;
 mod records;
 mod reply;
 mod resolution;
-mod resolve;
+pub(in crate::codec) mod resolve;
 mod routes;
 
 use std::sync::Arc;
@@ -87,7 +88,7 @@ pub struct Desk {
 
 impl Desk {
     /// Does work that may read the disk many times away from the threads that answer.
-    async fn aside<T: Send + 'static>(
+    pub(in crate::codec) async fn aside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
@@ -111,6 +112,12 @@ impl Http {
         let desk = Arc::new(desk);
         let router = routes::router(&desk);
         Self { desk, router }
+    }
+
+    /// What the handlers work with, for another transport over the same services.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
     }
 
     /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].

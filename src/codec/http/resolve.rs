@@ -28,7 +28,7 @@ pub(super) const ROUTE: &str = "/v1/resolve/";
 pub(super) const PATTERN: &str = "/v1/resolve/{*identifier}";
 const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
 /// More than any record has values.
-const MAX_FILTERS: usize = 1_000;
+pub(in crate::codec) const MAX_FILTERS: usize = 1_000;
 
 pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Read)?;
@@ -100,7 +100,13 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
         })
         .collect::<Result<_, _>>()?;
     let at = query.one("at")?.map(|text| moment("at", &text)).transpose()?;
-    let below = query.one("cursor")?.map(|text| history::place(&text)).transpose()?;
+    let below = below(at, query.one("cursor")?.as_deref())?;
+    Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
+}
+
+/// The place in the history that a cursor leads to, where it can help to find the version that is asked for.
+pub(in crate::codec) fn below(at: Option<At>, cursor: Option<&str>) -> Result<Option<Place>, Failure> {
+    let below = cursor.map(history::place).transpose()?;
     // Of a time a cursor could name a place below the version that stood then, and another would pass for it.
     let is_above = |place: Place| matches!(at, Some(At::Version(version)) if version < place.version);
     if below.is_some_and(|place| !is_above(place)) {
@@ -110,7 +116,7 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
             "goes with at= and a version number only, and must lead to what is above that version",
         ));
     }
-    Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
+    Ok(below)
 }
 
 /// A version number, or a time. A `+` of a time zone that was not encoded arrives as a space.

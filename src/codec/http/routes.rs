@@ -18,8 +18,8 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts, imports,
-    keys, listing, operating, records, resolve,
+    Desk, about, backup, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts,
+    imports, keys, listing, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -71,6 +71,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
     "/v1/admin/log" closed { GET operating::log, PATCH operating::change_log }
     "/v1/admin/reload" closed { POST operating::reload }
+    "/v1/backup" closed { GET backup::end, POST backup::note }
+    "/v1/backup/segments/{number}" closed { GET backup::segment }
     "/.well-known/jwks.json" open { GET about::jwks }
     "/livez" open { GET about::livez }
     "/readyz" open { GET about::readyz }

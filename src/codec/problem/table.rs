@@ -111,6 +111,10 @@ problems! {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"
     }
+    MessageMalformed "message_malformed" 400 {
+        "gRPC 消息不可读", "The gRPC message cannot be read";
+        "按 proto/mingpai/v1 编码, 流的第一条消息见其说明", "Encode it as proto/mingpai/v1 says, the order of a stream's messages included"
+    }
     TlsRequired "tls_required" 400 {
         "此端口只接受 TLS", "This port speaks TLS only";
         "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
@@ -135,6 +139,10 @@ problems! {
         "标识未注册", "The identifier is not registered";
         "核对标识; 前导零也算在内", "Compare the identifier, leading zeros included"
     }
+    ServiceUnknown "service_unknown" 404 {
+        "没有这个 gRPC 服务", "No such gRPC service";
+        "服务名见 proto/, 空名表示整个节点", "The services are named in proto/; the empty name is the node as a whole"
+    }
     VersionUnknown "version_unknown" 404 {
         "没有这个版本", "No such version";
         "版本见 /v1/history/{标识}", "The versions are listed at /v1/history/{identifier}"
@@ -154,6 +162,10 @@ problems! {
     RequestUnknown "request_unknown" 404 {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
         "键只保留一段时间, 也只有提交者可见", "Keys are kept for a while and shown only to who sent them"
+    }
+    SegmentUnknown "segment_unknown" 404 {
+        "没有这个日志段", "No such segment of the journal";
+        "日志的终点见 GET /v1/backup", "GET /v1/backup says where the journal ends"
     }
     MethodNotAllowed "method_not_allowed" 405 {
         "该地址不支持此方法", "The method is not allowed here";
@@ -292,6 +304,14 @@ problems! {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";
         "读取仍可用; 请管理员运行 mingpai doctor", "Reads go on; the operator should run mingpai doctor"
     }
+    DeadlineExceeded "deadline_exceeded" 504 {
+        "调用没有在期限内完成", "The call did not end before its deadline";
+        "放宽 grpc-timeout, 上限见 limits.grpc_call_seconds; 改动是否已生效请以幂等键查询", "Allow more time, at most limits.grpc_call_seconds; ask by the idempotency key whether a change was made"
+    }
+    RestoredUndecided "restored_undecided" 503 {
+        "节点由备份恢复, 写入等待管理员决定", "The node was restored; writes wait for the operator's decision";
+        "读取仍可用; 请管理员停止节点并运行 mingpai restore --data DIR, 决定日志如何继续", "Reads go on; the operator should stop the node and run mingpai restore --data DIR to decide how the log goes on"
+    }
     StorageFull "storage_full" 507 {
         "磁盘空间不足, 暂停写入", "The disk is full; writes have stopped";
         "读取仍可用; 管理员腾出空间后自动恢复", "Reads go on; writes resume when the operator has freed space"
@@ -336,6 +356,26 @@ mod tests {
         assert_eq!(kept, made, "run UPDATE_DOCS=1 cargo test docs_problems and commit docs/problems.md");
     }
 
+    /// Which codes a call of gRPC fails with under which status, in the order of the statuses.
+    fn grpc() -> String {
+        let mut section = String::from(
+            "\n## gRPC\n\nOver gRPC a code is the `reason` of `google.rpc.ErrorInfo` (domain `mingpai`) in the status's details; the status\n\
+             follows from the table above. gRPC 的状态码由上表得出, 代码在 `ErrorInfo.reason` 中.\n\n| status | code |\n|---|---|\n",
+        );
+        for status in (1..=16).map(tonic::Code::from_i32) {
+            let codes: Vec<String> = Code::ALL
+                .iter()
+                .filter(|code| code.grpc() == status)
+                .map(|code| format!("`{}`", code.row().code))
+                .collect();
+            if !codes.is_empty() {
+                writeln!(section, "| `{}` | {} |", crate::codec::problem::grpc::name(status), codes.join(", "))
+                    .unwrap();
+            }
+        }
+        section
+    }
+
     fn page() -> String {
         let mut page = String::from(
             "<!-- Made from src/codec/problem/table.rs: UPDATE_DOCS=1 cargo test docs_problems -->\n\
@@ -358,6 +398,7 @@ mod tests {
             )
             .unwrap();
         }
+        page.push_str(&grpc());
         page
     }
 }

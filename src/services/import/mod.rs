@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use filter::Chosen;
 pub use job::{ErrorRow, Failure, JobState, JobView, Jobs, RowCounts};
 pub use keeping::{FoundJobs, OldImports};
-pub use mapping::{Mapping, MappingError};
+pub use mapping::{MappedAlias, MappedValue, Mapping, MappingError};
 pub use members::MappedMembers;
 pub use operation::Operation;
 pub use parts::{Adding, PartsBegun, UploadView};
