@@ -129,6 +129,8 @@ pub(super) struct VersionBody<'a> {
     leaf: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
     /// Null where one of the two versions is erased.
     #[schemars(extend("x-may-be-null" = true))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +148,7 @@ pub fn history(page: &Versions) -> Vec<u8> {
         index: version.index,
         leaf: BASE64URL.encode(version.leaf),
         principal: version.principal.as_deref(),
+        job: version.job.as_deref(),
         changes: match &version.changes {
             Changes::NotAsked => None,
             Changes::Erased => Some(None),
