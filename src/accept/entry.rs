@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -51,7 +51,12 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
             return self.refuse(refusal, &request, started);
         }
         if let Some(response) = shared.answerer.hot(method, uri, headers) {
-            return self.at_once(response, Outcome::Hit, started);
+            let took = started.elapsed();
+            if shared.metrics.attention.wants(took) {
+                let status = response.status().as_u16();
+                shared.answerer.tell_hot(method, uri, headers, status, self.transport, took);
+            }
+            return self.at_once(response, Outcome::Hit, took);
         }
         let in_flight = &shared.metrics.accept.requests_in_flight;
         if in_flight.inc() >= shared.limits.requests_in_flight as u64 {
@@ -64,8 +69,8 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
 }
 
 impl<A: Answerer> Entry<A> {
-    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, started: Instant) -> Reply {
-        self.shared.metrics.requests.record(Stage::Total, self.transport, outcome, started.elapsed());
+    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, took: Duration) -> Reply {
+        self.shared.metrics.requests.record(Stage::Total, self.transport, outcome, took);
         Reply::Ready(Some(response.map(Carried::free)))
     }
 
@@ -80,7 +85,7 @@ impl<A: Answerer> Entry<A> {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let outcome = Outcome::of_status(response.status().as_u16());
-        self.at_once(response, outcome, started)
+        self.at_once(response, outcome, started.elapsed())
     }
 
     fn later(&self, request: Request<Incoming>, hold: Hold, started: Instant) -> Reply {

@@ -5,11 +5,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
 use super::cursor::{self, Kind};
+use crate::model::difference::Change;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::administer::{KeyPage, KeyView, NewKey};
-use crate::services::history::Versions;
+use crate::services::compare::{Compared, Moment};
+use crate::services::history::{Changes, Versions};
 use crate::services::import::{JobState, JobView, RowCounts};
+use crate::services::operate::Reloaded;
 use crate::services::register::Registered;
 use crate::sign::keys::PublicJwk;
 use crate::sign::statement::{ApiKey, Authority};
@@ -18,6 +21,12 @@ use crate::store::journal::Effect;
 fn json(body: &impl Serialize) -> Vec<u8> {
     // Everything here is structs of text and numbers, whose serialising into memory has no failure to report.
     serde_json::to_vec(body).unwrap_or_default()
+}
+
+/// What a reload of the configuration did.
+#[must_use]
+pub fn reloaded(reloaded: &Reloaded) -> Vec<u8> {
+    json(reloaded)
 }
 
 /// The word of an effect in answers.
@@ -57,13 +66,13 @@ pub fn registration(registered: &Registered) -> Vec<u8> {
 #[derive(Serialize)]
 struct HistoryBody<'a> {
     identifier: &'a str,
-    versions: Vec<VersionBody>,
+    versions: Vec<VersionBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
-struct VersionBody {
+struct VersionBody<'a> {
     version: u64,
     effect: &'static str,
     /// Null once erased.
@@ -71,6 +80,11 @@ struct VersionBody {
     updated: Timestamp,
     index: u64,
     leaf: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<&'a str>,
+    /// Null where one of the two versions is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Option<&'a [Change]>>,
 }
 
 /// A page of versions, newest first.
@@ -83,11 +97,48 @@ pub fn history(page: &Versions) -> Vec<u8> {
         updated: version.time,
         index: version.index,
         leaf: BASE64URL.encode(version.leaf),
+        principal: version.principal.as_deref(),
+        changes: match &version.changes {
+            Changes::NotAsked => None,
+            Changes::Erased => Some(None),
+            Changes::Known(changes) => Some(Some(changes)),
+        },
     });
     json(&HistoryBody {
         identifier: &page.identifier,
         versions: versions.collect(),
         next_cursor: page.next.map(|place| cursor::of_version(&place)),
+    })
+}
+
+#[derive(Serialize)]
+struct ComparedBody<'a> {
+    identifier: &'a str,
+    from: MomentBody,
+    to: MomentBody,
+    changes: &'a [Change],
+}
+
+#[derive(Serialize)]
+struct MomentBody {
+    version: u64,
+    status: &'static str,
+    updated: Timestamp,
+}
+
+/// What changed between two versions.
+#[must_use]
+pub fn compared(compared: &Compared) -> Vec<u8> {
+    let moment = |moment: &Moment| MomentBody {
+        version: moment.version,
+        status: moment.status.as_str(),
+        updated: moment.updated,
+    };
+    json(&ComparedBody {
+        identifier: &compared.identifier,
+        from: moment(&compared.from),
+        to: moment(&compared.to),
+        changes: &compared.changes,
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a service could not do, and whose fault it is. Status codes are given at the edge (codec/problem), not here.
 
+use crate::config::ConfigError;
 use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
 use crate::model::record::Status;
@@ -16,6 +17,8 @@ pub enum ServiceError {
     Identifier(IdentifierError),
     /// The document breaks rules; all of them are listed.
     Fields(Vec<FieldError>),
+    /// A configuration or a setting of it that cannot be used; nothing of it was taken.
+    Configuration(ConfigError),
     /// The signed entry would be too large.
     EntryTooLarge(String),
     /// The idempotency key was used for another request.
@@ -78,6 +81,7 @@ impl ServiceError {
         match self {
             ServiceError::Identifier(_) => "identifier_invalid",
             ServiceError::Fields(_) => "fields_invalid",
+            ServiceError::Configuration(_) => "config_invalid",
             ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => "entry_too_large",
             ServiceError::IdempotencyMismatch => "idempotency_mismatch",
             ServiceError::NotResponsible { .. } => "not_responsible",
@@ -161,6 +165,13 @@ impl ServiceError {
 
     fn text_of_the_rest(&self) -> Text {
         match self {
+            ServiceError::Configuration(error) => {
+                let told = error.text();
+                Text::new(
+                    format!("配置有误，未作任何改动\n{}", told.zh),
+                    format!("the configuration is wrong; nothing of it was taken\n{}", told.en),
+                )
+            }
             ServiceError::Conflict { identifier } => Text::new(
                 format!("{identifier} 在写入期间被反复修改，请重试"),
                 format!("{identifier} kept changing while it was written: try again"),

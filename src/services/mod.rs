@@ -1,16 +1,19 @@
 //! Stage 4: one file a verb. A service takes a [`Permitted`](crate::model::permitted::Permitted) request and reads as
 //! five to seven calls into the stages below.
 //!
-//! - `resolve`: from a name to a record, through the cache. `history`: its versions.
+//! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
 //! - `list`: records in the order of their keys.
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
+//! - `operate`: the log and the configuration of a running node.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 
 pub mod administer;
+pub mod compare;
 pub mod error;
 pub mod history;
 pub mod import;
 pub mod list;
+pub mod operate;
 mod precondition;
 pub mod register;
 pub mod resolve;
@@ -93,6 +96,7 @@ pub struct Services {
     pub(crate) running: Mutex<HashSet<(String, String)>>,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
+    pub(crate) operator: Arc<dyn operate::Operate>,
 }
 
 /// What [`Services::new`] is made of.
@@ -105,6 +109,7 @@ pub struct Parts {
     pub encoder: Arc<dyn EncodeResolution>,
     pub row_reader: Arc<dyn import::ReadRow>,
     pub table_reader: Arc<dyn import::ReadTable>,
+    pub operator: Arc<dyn operate::Operate>,
 }
 
 /// A record as the store has it.
@@ -128,6 +133,7 @@ impl Services {
             table_reader: parts.table_reader,
             running: Mutex::default(),
             bootstrap: administer::Bootstrap::default(),
+            operator: parts.operator,
         }
     }
 

@@ -6,8 +6,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
 mod clients;
+mod exporting;
 mod importing;
 mod local;
+mod operating;
 mod paper_node;
 mod verifying;
 

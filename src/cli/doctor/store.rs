@@ -25,6 +25,7 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
             Finding::Unknown,
             format!("{data} 中还没有日志"),
             format!("there is no journal in {data} yet"),
+            patient.again("serve"),
         );
         return (false, vec![check]);
     }
@@ -36,6 +37,7 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
                 Finding::Unknown,
                 format!("{data} 上有节点在运行：日志和记录库要停止节点后才能检查"),
                 format!("a node runs on {data}: journal and record store can be checked once it is stopped"),
+                format!("systemctl stop mingpai; {}", patient.again("doctor")),
             );
             (true, vec![check])
         }
@@ -44,14 +46,13 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
 }
 
 fn free_lock() -> Check {
-    Check::new("lock", Finding::Ok, "没有节点在使用", "no node uses it")
+    Check::ok("lock", "没有节点在使用", "no node uses it")
 }
 
 fn journal(found: &Examination) -> Check {
     let journal = &found.journal;
-    Check::new(
+    Check::ok(
         "journal",
-        Finding::Ok,
         format!("{} 段，{} 帧，校验全部通过", journal.segments, journal.frames),
         format!("{} segments, {} frames, every checksum holds", journal.segments, journal.frames),
     )
@@ -65,11 +66,10 @@ fn records(patient: &Patient, found: &Examination) -> Check {
             Finding::Failed,
             format!("记录库与其总数不符：{difference}"),
             format!("the record store does not add up: {difference}"),
-        )
-        .with_repair(patient.command("--rebuild")),
-        None => Check::new(
+            patient.command("--rebuild"),
+        ),
+        None => Check::ok(
             "records",
-            Finding::Ok,
             format!("{records} 条记录，落后日志 {behind} 帧（启动时补上）"),
             format!("{records} records, {behind} frames behind the journal (applied at the next start)"),
         ),
@@ -78,18 +78,19 @@ fn records(patient: &Patient, found: &Examination) -> Check {
 
 fn damage(patient: &Patient, error: &OpenError) -> Check {
     let Text { zh, en } = error.text();
-    let check = |finding| Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"));
-    match error {
+    let (finding, repair) = match error {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
-            check(Finding::Failed).with_repair(patient.command(&format!("--cut-journal {segment}:{offset}")))
+            (Finding::Failed, patient.command(&format!("--cut-journal {segment}:{offset}")))
         }
         // Room is what it needs: nothing is wrong with the files.
         OpenError::Engine(error) if error.is_full => {
-            check(Finding::Unknown).with_repair(format!("df -h {}", patient.config.node.data.display()))
+            (Finding::Unknown, format!("df -h {}", patient.config.node.data.display()))
         }
-        OpenError::Engine(_) => check(Finding::Failed).with_repair(patient.command("--rebuild")),
-        _ => check(Finding::Failed),
-    }
+        OpenError::Engine(_) => (Finding::Failed, patient.command("--rebuild")),
+        // Permissions, a disk that does not answer: nothing of ours mends that.
+        _ => (Finding::Failed, format!("ls -lR {}; dmesg | tail", patient.config.node.data.display())),
+    };
+    Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"), repair)
 }
 
 /// Makes the record store anew. Yes: it is equal to the old one, or there was none to compare with.

@@ -31,7 +31,8 @@ use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::codec::table::{Tables, sample};
 use crate::config::LimitsSpec;
-use crate::services::import::{Mapping, Operation, TableError};
+use crate::model::column;
+use crate::services::import::{Mapping, Operation, TableError, TableFound};
 
 /// The prefix of the demonstration enterprise.
 const DEMONSTRATION: &str = "88.999.1";
@@ -43,6 +44,7 @@ const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
   mingpai import parts.ndjson --token-file mingpai-dev/dev-token
   mingpai import 产品.csv --propose --prefix 88.118.8 > mapping.json
   mingpai import 产品.csv --mapping mapping.json --token-file key
+  mingpai import exported.xlsx --on-conflict update --token-file key
   mingpai import products.ndjson.gz --mapping mapping.json --on-conflict update --token-file key
   zcat dump.gz | mingpai import - --dry-run --token-file key
   mingpai import 停用.csv --operation retire --mapping id.json --token-file key
@@ -178,8 +180,8 @@ impl Import {
         Ok(follow(&client, job, self.errors.clone(), screen).await?.0)
     }
 
-    /// Prints a mapping to begin with. Asks no node: the file's beginning tells it all.
-    fn propose(&self, format: Format, screen: Screen) -> Result<Verdict, CliError> {
+    /// What a table's beginning tells: a mapping to begin with, and what the table is.
+    fn beginning(&self, format: Format) -> Result<(Mapping, TableFound), CliError> {
         let form = self.form.form(format)?;
         let rows = Source::new(self.file(), format, self.unpacked_limit).open()?;
         let mut beginning = Vec::new();
@@ -188,11 +190,22 @@ impl Import {
         let most = if format == Format::Xlsx { limits.xlsx_bytes } else { sample::BEGINNING_BYTES as u64 };
         rows.take(most).read_to_end(&mut beginning).map_err(CliError::file("读取", "read", self.file()))?;
         let tables = Tables::of(&limits);
-        let (mapping, found) =
-            sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
-                TableError::Wrong(_, text) => CliError::Wrong(text),
-                TableError::Io(error) => CliError::file("读取", "read", self.file())(error),
-            })?;
+        sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
+            TableError::Wrong(_, text) => CliError::Wrong(text),
+            TableError::Io(error) => CliError::file("读取", "read", self.file())(error),
+        })
+    }
+
+    /// Whether the file is a table that says itself what its columns mean.
+    fn is_export(&self, format: Format) -> Result<bool, CliError> {
+        // What is read from standard input is gone.
+        let is_file = self.file().metadata().is_ok_and(|there| there.is_file());
+        Ok(is_file && column::are_of_export(self.beginning(format)?.1.own_columns()))
+    }
+
+    /// Prints a mapping to begin with. Asks no node: the file's beginning tells it all.
+    fn propose(&self, format: Format, screen: Screen) -> Result<Verdict, CliError> {
+        let (mapping, found) = self.beginning(format)?;
         if let Some(encoding) = found.encoding.as_ref().or(found.sheet.as_ref()) {
             let count = found.columns.len();
             screen.note(
@@ -218,10 +231,13 @@ impl Import {
         }
         path.push_str(&self.form.query());
         if self.mapping.is_none() && format.is_table() {
-            return Err(CliError::wrong(
-                "导入表格需要 --mapping：它说明各列的去向；--propose 给出建议",
-                "a table needs --mapping, which says what its columns become; --propose makes one to begin with",
-            ));
+            if !self.is_export(format)? {
+                return Err(CliError::wrong(
+                    "导入表格需要 --mapping：它说明各列的去向；--propose 给出建议",
+                    "a table needs --mapping, which says what its columns become; --propose makes one to begin with",
+                ));
+            }
+            path.push_str("&mapping=export");
         }
         if let Some(file) = &self.mapping {
             path.push_str("&mapping=");

@@ -13,18 +13,15 @@ use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use crate::codec::answers;
-use crate::metrics::Stage;
-use crate::model::field::FieldError;
+use crate::model::field::{FieldError, pointer_step};
+use crate::model::filter::Filter;
 use crate::model::permitted::Action;
-use crate::model::record::Status;
 use crate::model::text::Text;
-use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
-use crate::services::import::{Filter, JobView, Operation, StartBulk, StartUndo};
+use crate::services::import::{Chosen, JobView, Operation, StartBulk, StartUndo};
 
 const JOBS: &str = "/v1/imports/";
-/// Words that a filter may name, of one kind.
-const MOST_WORDS: usize = 64;
 
 pub(super) async fn start(desk: Arc<Desk>, mut call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
@@ -50,10 +47,10 @@ pub(super) async fn undo(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 fn begun(call: &Call, view: &JobView) -> Result<http::Response<axum::body::Body>, Failure> {
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut response = reply::json(StatusCode::ACCEPTED, Keep::Never, answers::job(view, call.language));
     reply::add_location(&mut response, format!("{JOBS}{}", view.id));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -64,7 +61,7 @@ struct Reading(Vec<FieldError>);
 impl Reading {
     fn bulk(mut self, json: Json) -> Result<StartBulk, Vec<FieldError>> {
         let mut object = self.object(Some(json), "");
-        let mut filter = self.object(object.remove("filter"), "/filter");
+        let filter = self.object(object.remove("filter"), "/filter");
         let operation = self.operation(object.remove("operation"));
         let patch = object.remove("patch");
         if (operation == Some(Operation::Patch)) != patch.is_some() {
@@ -81,18 +78,12 @@ impl Reading {
                 false
             }
         };
-        let found = Filter {
-            prefix: self.prefix(filter.remove("prefix")),
-            status: self.status(filter.remove("status")),
-            types: self.words(filter.remove("type"), "/filter/type"),
-            updated: self.span(&mut filter, "updated_from", "updated_before"),
-            registered: self.span(&mut filter, "registered_from", "registered_before"),
-            patch,
-        };
-        self.no_others(&object, "");
-        self.no_others(&filter, "/filter");
+        let filter = self.filter(filter);
+        self.no_others(&object);
         match operation {
-            Some(operation) if self.0.is_empty() => Ok(StartBulk { filter: found, operation, dry_run }),
+            Some(operation) if self.0.is_empty() => {
+                Ok(StartBulk { chosen: Chosen { filter, patch }, operation, dry_run })
+            }
             _ => Err(self.0),
         }
     }
@@ -127,72 +118,41 @@ impl Reading {
         }
     }
 
-    /// Without one a typing error would change everything that the node has.
-    fn prefix(&mut self, json: Option<Json>) -> String {
-        match json {
-            Some(Json::String(prefix)) if !prefix.trim().is_empty() => prefix.trim().to_owned(),
-            _ => {
-                let text = Text::new("必须指明前缀，如 88.999.1", "must name a prefix, such as 88.999.1");
-                self.complain("/filter/prefix", "required", text);
-                String::new()
+    /// The parameters of a filter as members: a text each, or a list of texts.
+    fn filter(&mut self, members: Map<String, Json>) -> Filter {
+        let mut filter = Filter::default();
+        for (name, json) in members {
+            let pointer = format!("/filter/{}", pointer_step(&name));
+            if !Filter::PARAMETERS.contains(&name.as_str()) {
+                self.complain(&pointer, "unknown_field", Text::new("没有这个成员", "there is no such member"));
+                continue;
+            }
+            let words: Option<Vec<&str>> = match &json {
+                Json::String(word) => Some(vec![word.trim()]),
+                Json::Array(words) if !words.is_empty() => words.iter().map(Json::as_str).collect(),
+                _ => None,
+            };
+            let Some(words) = words else {
+                let text = Text::new("应为文本，或文本的列表", "must be a text, or a list of texts");
+                self.complain(&pointer, "wrong_type", text);
+                continue;
+            };
+            if let Some(text) = words.into_iter().find_map(|word| filter.set(&name, word).err()) {
+                self.complain(&pointer, "bad_condition", text);
             }
         }
-    }
-
-    fn status(&mut self, json: Option<Json>) -> Vec<Status> {
-        let words = self.words(json, "/filter/status");
-        let known = |word: &String| Status::from_word(word).filter(|status| *status != Status::Deleted);
-        if !words.iter().all(|word| known(word).is_some()) {
-            let all = "active, suspended, recalled, retired";
-            let text = Text::new(format!("应为 {all} 之一"), format!("must be one of {all}"));
-            self.complain("/filter/status", "unknown_word", text);
+        // Without one a typing error would change everything that the node has.
+        if filter.prefix.is_none() && !self.0.iter().any(|error| error.pointer == "/filter/prefix") {
+            let text = Text::new("必须指明前缀，如 88.999.1", "must name a prefix, such as 88.999.1");
+            self.complain("/filter/prefix", "required", text);
         }
-        words.iter().filter_map(known).collect()
+        filter
     }
 
-    /// One text, or a list of some.
-    fn words(&mut self, json: Option<Json>, pointer: &str) -> Vec<String> {
-        let is_good = |word: &String| !word.is_empty() && word.len() <= 255;
-        let words: Option<Vec<String>> = match json {
-            None => return Vec::new(),
-            Some(Json::String(word)) => Some(vec![word]),
-            Some(Json::Array(words)) if (1..=MOST_WORDS).contains(&words.len()) => {
-                words.into_iter().map(|word| word.as_str().map(str::to_owned)).collect()
-            }
-            Some(_) => None,
-        };
-        words.filter(|words| words.iter().all(is_good)).unwrap_or_else(|| {
-            let text = Text::new(
-                format!("应为文本，或 1 至 {MOST_WORDS} 个文本的列表"),
-                format!("must be a text, or a list of 1 to {MOST_WORDS} texts"),
-            );
-            self.complain(pointer, "wrong_type", text);
-            Vec::new()
-        })
-    }
-
-    fn span(
-        &mut self,
-        filter: &mut Map<String, Json>,
-        from: &str,
-        before: &str,
-    ) -> (Option<Timestamp>, Option<Timestamp>) {
-        let mut moment = |name: &str| {
-            let json = filter.remove(name)?;
-            let moment = json.as_str().and_then(|text| Timestamp::parse(text).ok());
-            if moment.is_none() {
-                let text = Text::new("应为 RFC 3339 时间", "must be a time as RFC 3339 writes it");
-                self.complain(&format!("/filter/{name}"), "bad_time", text);
-            }
-            moment
-        };
-        (moment(from), moment(before))
-    }
-
-    fn no_others(&mut self, object: &Map<String, Json>, pointer: &str) {
+    fn no_others(&mut self, object: &Map<String, Json>) {
         for name in object.keys() {
-            let text = Text::new("没有这个成员", "there is no such member");
-            self.complain(&format!("{pointer}/{name}"), "unknown_field", text);
+            let pointer = format!("/{}", pointer_step(name));
+            self.complain(&pointer, "unknown_field", Text::new("没有这个成员", "there is no such member"));
         }
     }
 }

@@ -14,8 +14,8 @@ use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, import_form, import_parts, negotiation};
 use crate::codec::answers;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 use crate::services::import::{Begun, Form, JobView, OnConflict, Operation, ReadJob, StartImport, Upload};
 
 const ROUTE: &str = "/v1/imports/";
@@ -34,7 +34,7 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let mut expansion = Expansion::of(&call.headers)?;
     let asked = call.permit(&pass, start)?;
     let begun = desk.services.begin_import(asked).await?;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut pieces = Pieces::of(call.body);
     let view = match begun {
         // The same upload once more: it is taken off the wire, and the job that it became is told.
@@ -56,12 +56,14 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let body = answers::job(&view, call.language);
     let mut response = reply::json(StatusCode::ACCEPTED, Keep::Never, body);
     reply::add_location(&mut response, format!("{ROUTE}{}", view.id));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
 fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
-    let mapping = match query.one("mapping")? {
+    let text = query.one("mapping")?;
+    let brings_its_own = form.is_table() && text.as_deref() == Some("export");
+    let mapping = match text.filter(|_| !brings_its_own) {
         None => None,
         Some(text) => {
             let json = body::parse(text.as_bytes(), depth)?;
@@ -72,11 +74,11 @@ fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Fa
             Some(mapping)
         }
     };
-    if mapping.is_none() && form.is_table() {
+    if mapping.is_none() && form.is_table() && !brings_its_own {
         return Err(Failure::query(
             "mapping",
-            "导入表格必须给出映射，说明各列的去向",
-            "a table needs a mapping, which says what its columns become",
+            "导入表格必须给出映射，说明各列的去向；导出的表格可用 mapping=export",
+            "a table needs a mapping, which says what its columns become; for an export it is mapping=export",
         ));
     }
     let on_conflict = match query.one("on_conflict")?.as_deref() {
@@ -160,9 +162,9 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadJob { id })?;
     let view: Result<JobView, _> = desk.services.import(&asked);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let body = answers::job(&view?, call.language);
     let response = reply::json(StatusCode::OK, Keep::Never, body);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }

@@ -6,7 +6,8 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body, expansion      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, operating, about      the handlers
+//! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -19,6 +20,7 @@ mod body;
 mod bulk;
 mod call;
 mod expansion;
+mod export;
 mod failure;
 mod history;
 mod hot;
@@ -29,9 +31,10 @@ mod import_mapping;
 mod import_parts;
 mod imports;
 mod keys;
-mod laps;
 mod listing;
 mod negotiation;
+mod notes;
+mod operating;
 mod preconditions;
 mod query;
 mod records;
@@ -54,9 +57,12 @@ use super::language;
 use super::problem::{Code, Problem};
 use crate::config::LimitsSpec;
 use crate::metrics::Metrics;
+use crate::observe::laps::carried;
+use crate::observe::traces::Traces;
 use crate::services::{ServiceError, Services};
 
 pub use body::BodyFault;
+pub use notes::Hit;
 
 /// Whether the node takes requests, for `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +77,8 @@ pub struct Desk {
     pub services: Arc<Services>,
     pub metrics: Arc<Metrics>,
     pub limits: LimitsSpec,
+    /// Takes the spans of traced requests.
+    pub traces: Traces,
     /// Asked by `/readyz`; accept knows it, and is above this stage.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// Held while a table is looked through for a mapping: one at a time, because a small one can unpack to much.
@@ -84,7 +92,7 @@ impl Desk {
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let desk = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&desk.services))
+        tokio::task::spawn_blocking(carried(move || work(&desk.services)))
             .await
             .unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))
     }
@@ -109,6 +117,11 @@ impl Http {
     #[must_use]
     pub fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
         hot::answer(&self.desk, method, uri, headers)
+    }
+
+    /// Tells of an answer of [`Http::hot`] that the metrics' attention wants told.
+    pub fn tell_hit(&self, hit: &Hit<'_>) {
+        notes::tell_hit(&self.desk, hit);
     }
 
     /// Every other answer. Errors of the body that are [`BodyFault`]s are told apart; others count as broken off.

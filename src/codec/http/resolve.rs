@@ -17,13 +17,15 @@ use super::{batch, history, negotiation};
 use crate::codec::problem::{Code, Problem};
 use crate::codec::resolution::encode;
 use crate::guard::Pass;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
 use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::history::Place;
 use crate::services::resolve::{At, Resolve};
 
 pub(super) const ROUTE: &str = "/v1/resolve/";
+/// As the router knows it.
+pub(super) const PATTERN: &str = "/v1/resolve/{*identifier}";
 const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
 /// More than any record has values.
 const MAX_FILTERS: usize = 1_000;
@@ -43,7 +45,7 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     } else {
         desk.services.resolve(&asked)
     };
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let resolution = resolution?;
     let etag = reply::etag(resolution.record.version);
     let keep = keep(&desk, &pass);
@@ -56,18 +58,18 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
         reply::json(StatusCode::OK, keep, encode(&resolution))
     };
     reply::add_etag(&mut response, etag);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
 /// The public answer, by the way that fills the cache.
 fn plain(desk: &Desk, call: &Call, text: &str) -> Reply {
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let answer = batch::look(desk, text, Timestamp::now());
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let asked = Asked { method: &call.method, uri: &call.uri, headers: &call.headers, text };
     let response = resolution::response(answer?, &asked, || Arc::clone(&call.request_id));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response.map(Body::from))
 }
 
@@ -97,7 +99,7 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
             _ => Err(Failure::query("index", "应为正整数", "must be a whole number from 1")),
         })
         .collect::<Result<_, _>>()?;
-    let at = query.one("at")?.as_deref().map(moment).transpose()?;
+    let at = query.one("at")?.map(|text| moment("at", &text)).transpose()?;
     let below = query.one("cursor")?.map(|text| history::place(&text)).transpose()?;
     // Of a time a cursor could name a place below the version that stood then, and another would pass for it.
     let is_above = |place: Place| matches!(at, Some(At::Version(version)) if version < place.version);
@@ -112,7 +114,7 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
 }
 
 /// A version number, or a time. A `+` of a time zone that was not encoded arrives as a space.
-fn moment(text: &str) -> Result<At, Failure> {
+pub(super) fn moment(parameter: &str, text: &str) -> Result<At, Failure> {
     if let Ok(version) = text.parse::<u64>() {
         return Ok(At::Version(version));
     }
@@ -122,7 +124,7 @@ fn moment(text: &str) -> Result<At, Failure> {
     }
     Timestamp::parse(&time).map(At::Time).map_err(|_| {
         Failure::query(
-            "at",
+            parameter,
             "应为版本号或 RFC 3339 时间，如 2026-11-23T15:24:37Z",
             "must be a version number or an RFC 3339 time such as 2026-11-23T15:24:37Z",
         )
@@ -142,13 +144,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_a_version_or_a_time_in_any_zone() {
-        assert_eq!(moment("3").ok(), Some(At::Version(3)));
+        assert_eq!(moment("at", "3").ok(), Some(At::Version(3)));
         let utc = At::Time(Timestamp::parse("2026-11-23T15:24:37Z").unwrap());
         for text in ["2026-11-23T15:24:37Z", "2026-11-23T23:24:37+08:00", "2026-11-23T23:24:37 08:00"] {
-            assert_eq!(moment(text).ok(), Some(utc), "{text}");
+            assert_eq!(moment("at", text).ok(), Some(utc), "{text}");
         }
         for text in ["", "-1", "yesterday", "2026-11-23"] {
-            assert!(moment(text).is_err(), "{text}");
+            assert!(moment("at", text).is_err(), "{text}");
         }
     }
 }

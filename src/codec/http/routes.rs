@@ -11,15 +11,18 @@ use http::header::{
     ALLOW,
 };
 use http::{HeaderValue, Request, Response, StatusCode};
+use tracing::Instrument;
 
 use super::call::Call;
 use super::failure::Failure;
+use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, batch, bulk, history, import_errors, import_events, import_mapping, import_parts, imports, keys,
-    listing, records, resolve,
+    Desk, about, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts, imports,
+    keys, listing, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
+use crate::observe::laps::on_behalf;
 
 type Handler = fn(Arc<Desk>, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
 
@@ -51,6 +54,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/records/" open { GET records::read }
     "/v1/records" open { GET listing::list, POST records::mint }
     "/v1/history/{*identifier}" open { GET history::versions }
+    "/v1/diff/{*identifier}" open { GET history::diff }
+    "/v1/export" closed { GET export::file }
     "/v1/imports" closed { POST imports::start }
     "/v1/imports/mapping" closed { POST import_mapping::propose }
     "/v1/imports/{id}" closed { GET imports::read }
@@ -64,6 +69,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/requests/{key}" closed { GET records::request }
     "/v1/keys" closed { GET keys::list, POST keys::create }
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
+    "/v1/admin/log" closed { GET operating::log, PATCH operating::change_log }
+    "/v1/admin/reload" closed { POST operating::reload }
     "/.well-known/jwks.json" open { GET about::jwks }
     "/livez" open { GET about::livez }
     "/readyz" open { GET about::readyz }
@@ -87,20 +94,27 @@ async fn serve(route: Option<&'static Route>, desk: Arc<Desk>, request: Request<
     let call = Call::of(request);
     let (language, request_id) = (call.language, Arc::clone(&call.request_id));
     let (laps, transport) = (Arc::clone(&call.laps), call.transport);
-    let path = call.uri.path().to_owned();
-    let reply = match route {
-        None => Err(Code::RouteUnknown.into()),
-        Some(route) => route.handle(Arc::clone(&desk), call).await,
+    let note = Note::of(&desk, route, &call);
+    let span = note.span();
+    let work = async {
+        match route {
+            None => Err(Code::RouteUnknown.into()),
+            Some(route) => route.handle(Arc::clone(&desk), call).await,
+        }
     };
+    let reply = on_behalf(Arc::clone(&laps), work.instrument(span.clone())).await;
+    let _inside = span.entered();
     let mut response = reply.unwrap_or_else(|failure| {
-        let problem = failure.into_problem(&request_id).at(path).for_request(request_id.as_ref());
+        let problem = failure.into_problem(&request_id).at(note.path()).for_request(request_id.as_ref());
         problem.to_response(language).map(Body::from)
     });
     if let Some(route) = route {
         route.dress(&mut response);
     }
     reply::add_request_id(&mut response, &request_id);
-    laps.record(&desk.metrics.requests, transport, response.status().as_u16());
+    let status = response.status().as_u16();
+    laps.record(&desk.metrics.requests, transport, status);
+    note.tell(&desk, &laps, status);
     response
 }
 

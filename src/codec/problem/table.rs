@@ -171,6 +171,10 @@ problems! {
         "同时有别的改动", "Another change came first";
         "重新读取后再提交", "Read the record again and repeat"
     }
+    ExportColumnsChanged "export_columns_changed" 409 {
+        "导出的列已与先前不同", "The columns of the export are no longer those";
+        "重新导出整个文件", "Export the whole file anew"
+    }
     AliasTaken "alias_taken" 409 {
         "别名已属于另一个标识", "The alias belongs to another identifier";
         "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
@@ -226,6 +230,10 @@ problems! {
     UnsupportedMediaType "unsupported_media_type" 415 {
         "不支持这种内容类型", "The content type is not supported";
         "Content-Type 请用 application/json, 导入用 application/x-ndjson、text/csv 或 XLSX 的类型", "Send application/json; for imports application/x-ndjson, text/csv or the type of XLSX"
+    }
+    ConfigInvalid "config_invalid" 422 {
+        "配置有误, 未作任何改动", "The configuration is wrong; nothing of it was taken";
+        "按 errors 改正后再试; mingpai check-config 可先行检查", "Mend what errors names and try again; mingpai check-config judges it beforehand"
     }
     FieldsInvalid "fields_invalid" 422 {
         "内容有误", "Some members are wrong";

@@ -11,9 +11,9 @@ use super::plan::{Plan, Spool, unread};
 use super::run::Failed;
 use super::{StartBulk, StartImport};
 use crate::model::draft::DraftPatch;
+use crate::model::filter::Filter;
 use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Permitted;
-use crate::model::record::{Record, Status};
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::engine::Table;
@@ -24,38 +24,14 @@ const PAGE_ROWS: usize = 512;
 /// Identifiers that are shown of a job.
 const SHOWN: usize = 20;
 
-/// Which records: all that is said must be true of them. Tombstones never match.
+/// Every record that a filter means, and what is done to it. Tombstones are never meant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Filter {
-    /// Identifiers of this prefix (`88.999.1`).
-    pub prefix: String,
-    /// One of these; empty: any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub status: Vec<Status>,
-    /// A value of one of these types; empty: any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub types: Vec<String>,
-    /// From this moment on, and before that one.
-    #[serde(default)]
-    pub updated: (Option<Timestamp>, Option<Timestamp>),
-    #[serde(default)]
-    pub registered: (Option<Timestamp>, Option<Timestamp>),
-    /// What is done to each, where it is a patch.
+pub struct Chosen {
+    /// It names a prefix.
+    pub filter: Filter,
+    /// What is changed, where the operation is a patch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<Json>,
-}
-
-impl Filter {
-    fn matches(&self, record: &Record) -> bool {
-        let within = |moment: Timestamp, (from, before): (Option<Timestamp>, Option<Timestamp>)| {
-            from.is_none_or(|from| moment >= from) && before.is_none_or(|before| moment < before)
-        };
-        !record.is_tombstone()
-            && (self.status.is_empty() || self.status.contains(&record.status))
-            && (self.types.is_empty() || record.values.iter().any(|value| self.types.contains(&value.r#type)))
-            && within(record.updated, self.updated)
-            && within(record.registered, self.registered)
-    }
 }
 
 #[derive(Serialize)]
@@ -67,22 +43,23 @@ struct FilterRow<'a> {
 impl Services {
     /// Begins to change what a filter matches.
     pub fn start_bulk(self: &Arc<Self>, asked: Permitted<StartBulk>) -> Result<JobView, ServiceError> {
-        let (principal, StartBulk { filter, operation, dry_run }) = asked.into_parts();
-        if self.prefixes.policy(&filter.prefix.to_ascii_lowercase()).is_none() {
-            return Err(ServiceError::NotResponsible { identifier: filter.prefix });
+        let (principal, StartBulk { chosen, operation, dry_run }) = asked.into_parts();
+        let prefix = chosen.filter.prefix.clone().unwrap_or_default();
+        if self.prefixes.policy(&prefix.to_ascii_lowercase()).is_none() {
+            return Err(ServiceError::NotResponsible { identifier: prefix });
         }
-        if let (Operation::Patch, Some(patch)) = (operation, &filter.patch) {
+        if let (Operation::Patch, Some(patch)) = (operation, &chosen.patch) {
             // What is wrong with it is wrong with every row.
             DraftPatch::from_json_within(patch, Timestamp::now(), &self.settings.draft_limits)
                 .map_err(ServiceError::Fields)?;
         }
-        let start = StartImport { plan: Some(Plan::Filter(filter)), operation, dry_run, ..StartImport::default() };
+        let start = StartImport { plan: Some(Plan::Bulk(chosen)), operation, dry_run, ..StartImport::default() };
         self.start_plan(start, principal.id, |_| Ok(()))
     }
 
     /// Writes down every record that matches now. One that cannot be read is written down too, and fails as a row.
     pub(super) fn spool_filter(&self, filter: &Filter, spool: &mut Spool<'_>) -> Result<(), Failed> {
-        let beginning = format!("{}/", filter.prefix.to_ascii_lowercase());
+        let beginning = filter.key_start().unwrap_or_default();
         // No key equals "prefix/", since a suffix is never empty.
         let mut after = beginning.clone().into_bytes();
         loop {
@@ -95,7 +72,7 @@ impl Services {
                 }
                 let found = RecordRow::decode(&row).map(|row| (row.version, self.store.record(&row)));
                 match found {
-                    Some((_, Ok(record))) if !filter.matches(&record) => {}
+                    Some((_, Ok(record))) if record.is_tombstone() || !filter.means(&record) => {}
                     Some((version, Ok(record))) => {
                         let identifier = record.identifier.spelling();
                         spool.show(identifier, SHOWN);

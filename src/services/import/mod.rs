@@ -15,6 +15,7 @@ mod keeping;
 mod lanes;
 mod lines;
 mod mapping;
+mod members;
 mod operation;
 mod parts;
 mod plan;
@@ -28,10 +29,11 @@ mod upload;
 
 use serde::{Deserialize, Serialize};
 
-pub use filter::Filter;
+pub use filter::Chosen;
 pub use job::{ErrorRow, Failure, JobState, JobView, Jobs, RowCounts};
 pub use keeping::{FoundJobs, OldImports};
 pub use mapping::{Mapping, MappingError};
+pub use members::MappedMembers;
 pub use operation::Operation;
 pub use parts::{Adding, PartsBegun, UploadView};
 pub use plan::Plan;
@@ -121,7 +123,7 @@ impl Asks for StartUndo {
 /// Change every record that a filter matches.
 #[derive(Clone, Debug)]
 pub struct StartBulk {
-    pub filter: Filter,
+    pub chosen: Chosen,
     pub operation: Operation,
     /// Only count, check and show.
     pub dry_run: bool,

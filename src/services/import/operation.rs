@@ -120,7 +120,7 @@ impl Act {
             Operation::Delete => Act::Delete,
             Operation::Patch => {
                 let patch = match &start.plan {
-                    Some(Plan::Filter(filter)) => filter.patch.clone().unwrap_or_default(),
+                    Some(Plan::Bulk(chosen)) => chosen.patch.clone().unwrap_or_default(),
                     _ => {
                         let mut patch = std::mem::take(row);
                         if is_mapped && patch.get("aliases").and_then(Json::as_array).is_some_and(Vec::is_empty) {

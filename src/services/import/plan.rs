@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::filter::Filter;
+use super::filter::Chosen;
 use super::job::Job;
 use super::run::{Failed, failed, internal, stopped_by};
 use super::undo::Undo;
@@ -22,7 +22,7 @@ use crate::store::Refusal;
 #[serde(rename_all = "lowercase")]
 pub enum Plan {
     Undo(Undo),
-    Filter(Filter),
+    Bulk(Chosen),
 }
 
 impl Plan {
@@ -31,7 +31,7 @@ impl Plan {
     pub fn word(&self) -> &'static str {
         match self {
             Plan::Undo(_) => "undo",
-            Plan::Filter(_) => "bulk",
+            Plan::Bulk(_) => "bulk",
         }
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn spool(services: &Services, job: &Job, plan: &Plan) -> Result<(), F
     let mut spool = Spool { services, job, out, beside, rows: 0, bytes: 0 };
     match plan {
         Plan::Undo(undo) => services.spool_undo(undo, &mut spool)?,
-        Plan::Filter(filter) => services.spool_filter(filter, &mut spool)?,
+        Plan::Bulk(chosen) => services.spool_filter(&chosen.filter, &mut spool)?,
     }
     spool.end(&input)
 }

@@ -6,6 +6,7 @@ use super::lines::Line;
 use super::operation::Act;
 use super::table::{TableError, TableFound};
 use super::{Mapping, OnConflict, StartImport};
+use crate::model::column;
 use crate::model::draft::Draft;
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Status;
@@ -37,12 +38,19 @@ pub(super) struct Shape {
     /// Whether the mapping asks for the column.
     is_mapped: Vec<bool>,
     separator: char,
+    marks: usize,
+    mapping: Mapping,
 }
 
 impl Shape {
-    /// Compares a table's columns with what the mapping asks for.
+    /// Compares a table's columns with what the mapping asks for; an export brings its own mapping in its header.
     pub fn of(found: &TableFound, start: &StartImport) -> Result<Shape, TableError> {
-        let mapped = start.mapping.as_ref().map(Mapping::columns).unwrap_or_default();
+        let mapping = match &start.mapping {
+            Some(mapping) => mapping.clone(),
+            None if column::are_of_export(found.own_columns()) => Mapping::propose(found.own_columns(), &[], ""),
+            None => return Err(no_mapping()),
+        };
+        let mapped = mapping.columns();
         let known = |column: &&str| found.columns.iter().any(|name| name == column);
         let missing: Vec<&str> = mapped.iter().copied().filter(|column| !known(column)).collect();
         if !missing.is_empty() {
@@ -55,7 +63,8 @@ impl Shape {
         }
         let is_mapped = found.columns.iter().map(|name| mapped.contains(&name.as_str())).collect();
         let own = found.own_columns().len();
-        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator: found.separator })
+        let (separator, marks) = (found.separator, found.marks());
+        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator, marks, mapping })
     }
 
     /// Whether a fault is the whole row's or in a column that the mapping asks for.
@@ -91,6 +100,14 @@ impl Shape {
         }
         Ok(members)
     }
+}
+
+fn no_mapping() -> TableError {
+    TableError::wrong(
+        "mapping_missing",
+        "表头不是本程序导出的：请给出映射（mapping），说明各列的去向",
+        "the header is not that of an export: give a mapping, which says what the columns become",
+    )
 }
 
 /// What no cell may hold. U+FFFD stands where bytes were no text: here, or in whatever wrote the file.
@@ -160,13 +177,10 @@ impl Services {
         }
         let mut row = match shape {
             None => self.members(&line.bytes)?,
-            Some(shape) => {
-                let is_told = shape.own < shape.columns.len();
-                shape.members(self.table_reader.cells(&line.bytes, shape.separator, is_told))?
-            }
+            Some(shape) => shape.members(self.table_reader.cells(&line.bytes, shape.separator, shape.marks))?,
         };
         let mut source = None;
-        if let Some(mapping) = &start.mapping {
+        if let Some(mapping) = shape.map(|shape| &shape.mapping).or(start.mapping.as_ref()) {
             let mapped = mapping.apply(&row);
             let mapped = mapped.map_err(|error| fault(Some(error.column), error.code, error.detail))?;
             let members = match mapped {
