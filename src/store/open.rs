@@ -15,7 +15,7 @@ use super::apply::{Applier, ApplyError, ReadStatement};
 use super::catch_up::{Home, Opening};
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::engine::EngineError;
-use super::handle::{Keeper, Room, Store};
+use super::handle::{Keeper, Room, Singles, Store};
 use super::journal::{Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
@@ -207,6 +207,7 @@ impl Store {
             medium,
             room,
             group_limit,
+            singles: Singles::default(),
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer })),
             poisoned,
             doubted,
