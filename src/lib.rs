@@ -15,7 +15,7 @@
 //! ```
 //!
 //! - `accept`: listeners, limits, drain; knows sockets, nothing of identifiers.
-//! - `codec`: HTTP, strict JSON, problems. `codec/http` asks the guard and the services.
+//! - `codec`: HTTP, gRPC, strict JSON, problems. `codec/http` and `codec/grpc` ask the guard and the services.
 //! - `guard`: credentials to a principal, requests to permitted requests.
 //! - `services`: one file a verb.
 //! - `sign`: keys, entries (SD-JWT), verification.

@@ -27,14 +27,17 @@ use crate::model::time::Timestamp;
 use crate::observe::otlp::{self, Sending};
 use crate::observe::traces::Traces;
 use crate::services::import::OldImports;
+use crate::services::origin::settle_restore;
 use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
 use crate::sign::keys::{KeyError, KeyFolder, SECRET_FILE};
+use crate::store::backup::load_last;
 use crate::store::cache::AnswerCache;
 use crate::store::doctor::is_store;
 use crate::store::journal::Tail;
+use crate::store::restored::Restored;
 use crate::store::{Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions};
 
 /// What a cached answer is assumed to have when the cache's table is laid out.
@@ -133,6 +136,13 @@ impl Node {
         metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
         metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
         metrics.records.in_memory.set(u64::from(opened.in_memory));
+        let is_undecided = store.restored().is_some_and(Restored::is_undecided);
+        metrics.backup.restored_undecided.set(u64::from(is_undecided));
+        if let Some(last) = load_last(data) {
+            metrics.backup.set(last.time.as_seconds(), last.sequence, last.bytes);
+        }
+        // Before anything else is written: the log goes on with it, or not at all.
+        settle_restore(&store, &keys, &config.node.iss).await?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));
@@ -147,14 +157,17 @@ impl Node {
             table_reader: Arc::new(Tables::of(&config.limits)),
             operator,
         }));
-        let closed = services.close_interrupted_imports().map_err(|source| StartError::Io {
+        let found = services.take_up_imports().map_err(|source| StartError::Io {
             action: "look through the jobs in",
             path: data.join("imports"),
             source,
         })?;
-        if closed > 0 {
+        if found.resumed > 0 {
+            tracing::info!(jobs = found.resumed, "imports that the last stop cut short go on where they were");
+        }
+        if found.closed > 0 {
             tracing::warn!(
-                jobs = closed,
+                jobs = found.closed,
                 "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
             );
         }
@@ -184,6 +197,7 @@ fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings
         draft_limits: DraftLimits { prefixes, ..DraftLimits::default() },
         max_age_seconds: u32::try_from(config.cache.max_age_seconds).unwrap_or(u32::MAX),
         negative_seconds: u32::try_from(config.cache.negative_seconds).unwrap_or(u32::MAX),
+        data_folder: config.node.data.clone(),
         imports_folder: config.node.data.join("imports"),
         line_bytes: as_usize(config.limits.line_bytes),
         import_bytes: config.limits.import_bytes,

@@ -64,6 +64,13 @@ impl<B: Body> Inbound<B> {
         self
     }
 
+    /// Another least than `limits.body_progress_bytes`, for conversations, where a few bytes are a question.
+    #[must_use]
+    pub fn with_least(mut self, bytes: u64) -> Self {
+        self.least_bytes = bytes;
+        self
+    }
+
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<InboundError> {
         let timeout = self.timeout;
         let clock = self.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));

@@ -43,10 +43,20 @@ pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
+/// What a client may send of one body, and of all together, before it is read: at most this times the requests in flight is
+/// held for clients.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// h2 ends a connection on which small frames wait that cost more than half of this; a frame of n bytes costs 256 - n (its
+/// guard against floods, RUSTSEC-2026-0258). A stream of short messages whose answers are taken slowly must be held back by
+/// its own window before: 16 bytes and more a message are, at 32 times that window.
+const CONNECTION_WINDOW_BYTES: u32 = 32 * STREAM_WINDOW_BYTES;
+
 pub(super) fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(limits.h2_streams)
         .max_pending_accept_reset_streams(limits.h2_resets)
         .max_local_error_reset_streams(limits.h2_resets)

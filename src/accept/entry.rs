@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
 
@@ -44,37 +44,38 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
         self.pulse.head_complete();
         let shared = &self.shared;
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let transport = if is_grpc(request.version(), headers) { Transport::Grpc } else { self.transport };
         let refusal = oversize(uri, headers, &shared.limits)
             .or_else(|| without_one_host(request.version(), headers))
             .or_else(|| oddly_framed(headers));
         if let Some(refusal) = refusal {
-            return self.refuse(refusal, &request, started);
+            return self.refuse(refusal, &request, transport, started);
         }
         if let Some(response) = shared.answerer.hot(method, uri, headers) {
             let took = started.elapsed();
             if shared.metrics.attention.wants(took) {
                 let status = response.status().as_u16();
-                shared.answerer.tell_hot(method, uri, headers, status, self.transport, took);
+                shared.answerer.tell_hot(method, uri, headers, status, transport, took);
             }
-            return self.at_once(response, Outcome::Hit, took);
+            return self.at_once(response, Outcome::Hit, transport, took);
         }
         let in_flight = &shared.metrics.accept.requests_in_flight;
         if in_flight.inc() >= shared.limits.requests_in_flight as u64 {
             in_flight.dec();
-            return self.refuse(Refusal::TooManyRequests, &request, started);
+            return self.refuse(Refusal::TooManyRequests, &request, transport, started);
         }
         let hold = Hold::new(Arc::clone(&self.pulse), in_flight.clone());
-        self.later(request, hold, started)
+        self.later(request, hold, transport, started)
     }
 }
 
 impl<A: Answerer> Entry<A> {
-    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, took: Duration) -> Reply {
-        self.shared.metrics.requests.record(Stage::Total, self.transport, outcome, took);
+    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, transport: Transport, took: Duration) -> Reply {
+        self.shared.metrics.requests.record(Stage::Total, transport, outcome, took);
         Reply::Ready(Some(response.map(Carried::free)))
     }
 
-    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>, started: Instant) -> Reply {
+    fn refuse(&self, refusal: Refusal, request: &Request<Incoming>, transport: Transport, started: Instant) -> Reply {
         if !request.body().is_end_stream() {
             self.pulse.left_unread();
         }
@@ -84,12 +85,12 @@ impl<A: Answerer> Entry<A> {
             // Where its body ends is in doubt, so nothing after it may be taken for a request.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let outcome = Outcome::of_status(response.status().as_u16());
-        self.at_once(response, outcome, started.elapsed())
+        let outcome = outcome_of(&response);
+        self.at_once(response, outcome, transport, started.elapsed())
     }
 
-    fn later(&self, request: Request<Incoming>, hold: Hold, started: Instant) -> Reply {
-        let (shared, transport) = (Arc::clone(&self.shared), self.transport);
+    fn later(&self, request: Request<Incoming>, hold: Hold, transport: Transport, started: Instant) -> Reply {
+        let shared = Arc::clone(&self.shared);
         let pulse = Arc::clone(&self.pulse);
         Reply::Later(Box::pin(async move {
             let request = request.map(|body| Inbound::new(body, &shared.limits, pulse));
@@ -98,14 +99,39 @@ impl<A: Answerer> Entry<A> {
                 Ok(response) => response,
                 Err(_) => {
                     shared.metrics.accept.refused(Refusal::Panicked.word());
-                    shared.answerer.refuse(Refusal::Panicked, &HeaderMap::new())
+                    shared.answerer.refuse(Refusal::Panicked, &told(transport))
                 }
             };
-            let outcome = Outcome::of_status(response.status().as_u16());
+            let outcome = outcome_of(&response);
             shared.metrics.requests.record(Stage::Total, transport, outcome, started.elapsed());
             response.map(|body| Carried::held(body, hold))
         }))
     }
+}
+
+/// Whether a request is a call of gRPC: HTTP/2 and a content type of its own. gRPC-Web is another protocol.
+#[must_use]
+pub fn is_grpc(version: Version, headers: &HeaderMap) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    version == Version::HTTP_2
+        && headers.get(CONTENT_TYPE).and_then(|said| said.as_bytes().split_at_checked(GRPC.len())).is_some_and(
+            |(said, rest)| said.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' ')),
+        )
+}
+
+/// What is left of a request that a panic took: enough to answer in its protocol.
+fn told(transport: Transport) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if transport == Transport::Grpc {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    }
+    headers
+}
+
+/// gRPC answers 200 whatever became of the call, so whoever made the answer says how it ended.
+fn outcome_of(response: &Response<Outbound>) -> Outcome {
+    let said = response.extensions().get::<Outcome>();
+    said.copied().unwrap_or_else(|| Outcome::of_status(response.status().as_u16()))
 }
 
 /// HTTP/1.1 needs exactly one Host (RFC 9112, section 3.2): with none or two, two servers may see two addresses.
@@ -147,5 +173,30 @@ impl Future for Reply {
             Self::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
             Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_is_http2_with_a_content_type_of_its_own() {
+        let is = |version, said: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(said));
+            is_grpc(version, &headers)
+        };
+        for said in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc;charset=utf-8"]
+        {
+            assert!(is(Version::HTTP_2, said), "{said}");
+            assert!(!is(Version::HTTP_11, said), "{said}");
+        }
+        for said in ["application/grpc-web", "application/grpc-web+proto", "application/json", "", "application/grp"] {
+            assert!(!is(Version::HTTP_2, said), "{said}");
+        }
+        assert!(!is_grpc(Version::HTTP_2, &HeaderMap::new()));
+        assert!(is_grpc(Version::HTTP_2, &told(Transport::Grpc)));
+        assert!(!is_grpc(Version::HTTP_2, &told(Transport::Http2)));
     }
 }

@@ -34,6 +34,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, Request, Response, Uri};
 
 pub use body::{Inbound, InboundError, Outbound};
+pub use entry::is_grpc;
 pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
 pub use settings::{Limits, Settings, TlsSettings};
@@ -67,7 +68,8 @@ pub trait Answerer: Send + Sync + 'static {
     /// [`Refusal::Panicked`].
     fn answer(&self, request: Request<Inbound>) -> impl Future<Output = Response<Outbound>> + Send;
 
-    /// What to say when accept turns a request away. `headers` are empty when no request could be read.
+    /// What to say when accept turns a request away. `headers` are empty when no request could be read. Of an answer that
+    /// says 200 whatever became of it, an extension [`Outcome`](crate::metrics::Outcome) tells what did; so in `answer`.
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Outbound>;
 }
 

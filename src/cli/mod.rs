@@ -1,7 +1,7 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
-//! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
-//! - `import`, `export`, `resolve`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
+//! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
+//! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `operate`: the log and the configuration of a running node.
 //! - `completions`: for shells and man(1).
 //! - `verify`: offline, for whoever holds an entry.
@@ -10,6 +10,7 @@
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
 
 // On the node's machine.
+mod backup;
 mod check_config;
 mod doctor;
 mod keygen;
@@ -17,8 +18,10 @@ mod node_arguments;
 mod serve;
 
 // Clients of a node.
+mod bulk;
 mod client;
 mod export;
+mod history;
 mod import;
 mod operate;
 mod resolve;
@@ -81,10 +84,16 @@ enum Command {
     Serve(serve::Serve),
     /// 批量导入产品记录（NDJSON、CSV、XLSX） / Import records from NDJSON, CSV (plain or .gz) or XLSX
     Import(import::Import),
-    /// 导出记录 / Export records as NDJSON that `import` takes
+    /// 按条件批量变更记录 / Change every record that a filter matches
+    Bulk(bulk::Bulk),
+    /// 导出记录（NDJSON、CSV、XLSX） / Export records as NDJSON, CSV or XLSX that `import` takes
     Export(export::Export),
     /// 解析一个标识 / Resolve an identifier
     Resolve(resolve::Resolve),
+    /// 一个标识的各版本：何时、何人、改了什么 / The versions of an identifier: when, who, what changed
+    History(history::History),
+    /// 两个版本之间的差异 / What changed between two versions
+    Diff(history::Diff),
     /// 离线验证签名条目 / Verify a signed entry, offline
     Verify(verify::Verify),
     /// 生成签名密钥 / Make a key that signs
@@ -97,6 +106,10 @@ enum Command {
     Reload(operate::Reload),
     /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
     CheckConfig(check_config::CheckConfig),
+    /// 备份日志，或检查备份 / Back the log up, or examine a backup
+    Backup(backup::Backup),
+    /// 由备份恢复数据目录 / Make a data folder from a backup
+    Restore(backup::Restore),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
     /// 生成 shell 补全脚本 / Make a script that completes commands in a shell
@@ -153,10 +166,15 @@ impl Command {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
+            Command::Backup(backup) => backup.run(screen(backup.is_json())),
+            Command::Restore(restore) => restore.run(screen(restore.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
+            Command::Bulk(bulk) => client::wait_for(bulk.run(screen(bulk.json))),
             Command::Export(export) => client::wait_for(export.run(screen(false))),
             Command::Resolve(resolve) => client::wait_for(resolve.run(screen(resolve.json))),
+            Command::History(history) => client::wait_for(history.run(screen(history.json))),
+            Command::Diff(diff) => client::wait_for(diff.run(screen(diff.json))),
             Command::Log(log) => client::wait_for(log.run(screen(log.json))),
             Command::Reload(reload) => client::wait_for(reload.run(screen(reload.json))),
             Command::Completions(completions) => completions.run(),

@@ -19,3 +19,6 @@ pub mod problem;
 
 // Both, over HTTP: decodes, asks the guard, calls a service, encodes.
 pub mod http;
+
+// The same services over gRPC.
+pub mod grpc;

@@ -40,6 +40,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("limits.idle_timeout_seconds", 1, 3600),
     ("limits.h2_streams", 1, 10_000),
     ("limits.h2_resets", 1, 10_000),
+    ("limits.grpc_call_seconds", 1, 86_400),
     ("drain.lame_duck_seconds", 0, 600),
     ("drain.deadline_seconds", 0, 3600),
     ("cache.budget_bytes", MIB, TIB),

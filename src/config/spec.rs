@@ -128,6 +128,7 @@ pub struct LimitsSpec {
     pub idle_timeout_seconds: u64,
     pub h2_streams: u64,
     pub h2_resets: u64,
+    pub grpc_call_seconds: u64,
 }
 
 impl Default for LimitsSpec {
@@ -154,6 +155,7 @@ impl Default for LimitsSpec {
             idle_timeout_seconds: 60,
             h2_streams: 128,
             h2_resets: 64,
+            grpc_call_seconds: 3600,
         }
     }
 }

@@ -17,7 +17,8 @@ use prometheus_client::registry::Registry;
 
 pub use attention::{Attention, SLOW_LINES_A_SECOND};
 pub use groups::{
-    AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics, TlsMetrics,
+    AcceptMetrics, BackupMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics,
+    TlsMetrics,
 };
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
@@ -41,6 +42,7 @@ pub struct Metrics {
     pub traces: TraceMetrics,
     /// What is worth a line; it stands beside the numbers that it is compared with.
     pub attention: Attention,
+    pub backup: BackupMetrics,
     registry: Registry,
 }
 
@@ -59,6 +61,7 @@ impl Metrics {
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let (traces, attention) = (TraceMetrics::default(), Attention::default());
+        let backup = BackupMetrics::default();
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -70,7 +73,8 @@ impl Metrics {
         import.register(&mut registry);
         traces.register(&mut registry);
         attention.register(&mut registry);
-        Self { node, requests, accept, tls, cache, journal, records, import, traces, attention, registry }
+        backup.register(&mut registry);
+        Self { node, requests, accept, tls, cache, journal, records, import, backup, traces, attention, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.

@@ -44,6 +44,7 @@ words! {
     Transport {
         Http1 "http1",
         Http2 "http2",
+        Grpc "grpc",
     }
 }
 
@@ -83,7 +84,7 @@ const TRANSPORTS: usize = Transport::ALL.len();
 const OUTCOMES: usize = Outcome::ALL.len();
 const SERIES: usize = Stage::ALL.len() * TRANSPORTS * OUTCOMES;
 
-/// All series; 13 KiB a shard.
+/// All series; 20 KiB a shard.
 #[derive(Debug)]
 pub struct RequestTimes {
     shards: Vec<Shard>,

@@ -1,13 +1,15 @@
 //! From a configuration to a node that answers: open, bind, serve, drain, stop.
 
+use std::future::Future;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body_util::BodyExt;
 
 use super::dev::{dev_token, load_demonstration};
@@ -19,8 +21,9 @@ use super::service_manager::ServiceManager;
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase,
-    Refresh, Refusal, Settings, bind, stop_on_signals,
+    Refresh, Refusal, Settings, bind, is_grpc, stop_on_signals,
 };
+use crate::codec::grpc::Grpc;
 use crate::codec::http::{BodyFault, Desk, Hit, Http, Readiness};
 use crate::codec::problem::Code;
 use crate::codec::resolution::ResolutionJson;
@@ -170,10 +173,14 @@ struct FirstCredential {
 async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCredential>, ServeError> {
     let data = &config.node.data;
     if config.node.dev {
-        let path = dev_token(&node.services, data).await?;
+        let path = match dev_token(&node.services, data).await {
+            // A restored node makes no key before its operator has decided how its log goes on.
+            Err(ServiceError::Refused(store::Refusal::Undecided)) => return Ok(None),
+            path => path?,
+        };
         match load_demonstration(&node.services).await {
             Ok(view) => tracing::info!(rows = ?view.rows, "demonstration data"),
-            Err(error @ ServiceError::Refused(store::Refusal::Full { .. })) => {
+            Err(error @ ServiceError::Refused(store::Refusal::Full { .. } | store::Refusal::Undecided)) => {
                 tracing::warn!(cause = error.text().en, "demonstration data that is not there yet stays out");
             }
             Err(error) => return Err(error.into()),
@@ -265,32 +272,38 @@ fn in_shell(path: &Path) -> String {
     if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// Between the sockets and the HTTP surface.
+/// Between the sockets and the surfaces.
 struct Front {
     http: Http,
+    grpc: Grpc,
 }
 
 impl Front {
     fn new(config: &Config, node: &Node, lifecycle: Lifecycle) -> Front {
         let store = Arc::clone(&node.services);
-        Front {
-            http: Http::new(Desk {
-                proposing: Default::default(),
-                services: Arc::clone(&node.services),
-                metrics: Arc::clone(&node.metrics),
-                limits: config.limits.clone(),
-                traces: node.traces.clone(),
-                readiness: Box::new(move || {
-                    if lifecycle.phase() != Phase::Serving {
-                        Readiness::Stopping
-                    } else if lifecycle.is_ready() && !store.store.is_poisoned() {
-                        Readiness::Ready
-                    } else {
-                        Readiness::Starting
-                    }
-                }),
+        let ends = lifecycle.clone();
+        let http = Http::new(Desk {
+            proposing: Default::default(),
+            services: Arc::clone(&node.services),
+            metrics: Arc::clone(&node.metrics),
+            limits: config.limits.clone(),
+            traces: node.traces.clone(),
+            readiness: Box::new(move || {
+                if lifecycle.phase() != Phase::Serving {
+                    Readiness::Stopping
+                } else if lifecycle.is_ready() && !store.store.is_poisoned() {
+                    Readiness::Ready
+                } else {
+                    Readiness::Starting
+                }
             }),
-        }
+        });
+        let stopping = move || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let lifecycle = ends.clone();
+            Box::pin(async move { lifecycle.reached(Phase::Draining).await })
+        };
+        let grpc = Grpc::new(http.desk(), Box::new(stopping), config.node.dev);
+        Front { http, grpc }
     }
 }
 
@@ -312,6 +325,18 @@ impl Answerer for Front {
     }
 
     async fn answer(&self, request: Request<Inbound>) -> Response<Outbound> {
+        if is_grpc(request.version(), request.headers()) {
+            let bounds = self.grpc.bounds(request.uri());
+            let request = request.map(|body| {
+                let body = body.with_limit(bounds.body_bytes);
+                match bounds.least_bytes {
+                    Some(bytes) => body.with_least(bytes),
+                    None => body,
+                }
+                .map_err(fault)
+            });
+            return self.grpc.answer(request).await.map(Outbound::stream);
+        }
         let limit = self.http.body_bytes(request.method(), request.uri(), request.headers());
         let request = request.map(|body| Body::new(body.with_limit(limit).map_err(fault)));
         self.http.answer(request).await.map(Outbound::stream)
@@ -327,6 +352,10 @@ impl Answerer for Front {
             Refusal::NotTls => Code::TlsRequired,
             Refusal::Panicked => Code::Internal,
         };
+        // Only its content type is left of the head here, and no HTTP/1.1 client has this one.
+        if is_grpc(Version::HTTP_2, headers) {
+            return self.grpc.refuse(code, headers).map(Outbound::Whole);
+        }
         self.http.refuse(code, headers).map(Outbound::Whole)
     }
 }

@@ -1,18 +1,22 @@
 //! Stage 4: one file a verb. A service takes a [`Permitted`](crate::model::permitted::Permitted) request and reads as
 //! five to seven calls into the stages below.
 //!
-//! - `resolve`: from a name to a record, through the cache. `history`: its versions.
+//! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
 //! - `list`: records in the order of their keys.
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
+//! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
 
 pub mod administer;
+pub mod backup;
+pub mod compare;
 pub mod error;
 pub mod history;
 pub mod import;
 pub mod list;
 pub mod operate;
+pub mod origin;
 mod precondition;
 pub mod register;
 pub mod resolve;
@@ -63,6 +67,8 @@ pub struct ServiceSettings {
     pub max_age_seconds: u32,
     /// How long "unknown" is believed, in seconds.
     pub negative_seconds: u32,
+    /// The node's data folder.
+    pub data_folder: PathBuf,
     /// Where uploads and jobs lie.
     pub imports_folder: PathBuf,
     /// The most bytes of one line of an import.

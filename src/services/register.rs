@@ -248,6 +248,7 @@ impl Services {
             effect,
             principal: principal.to_owned(),
             idempotency,
+            job: None,
             record: Arc::new(record),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::journal::{Effect, FrameKind, Idempotency, JournalError, Location};
+use super::journal::{Effect, FrameKind, Idempotency, JobTag, JournalError, Location};
 use super::rows::{LeafHash, RecordRow, RequestRow};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
@@ -32,6 +32,8 @@ pub struct EntryProposal {
     pub effect: Effect,
     pub principal: String,
     pub idempotency: Option<Idempotency>,
+    /// The job that it is a row of.
+    pub job: Option<JobTag>,
 }
 
 /// Any other signed statement.
@@ -119,6 +121,8 @@ pub enum Refusal {
     TooLarge { bytes: usize, limit: usize },
     /// A disk or a record store failed. The node must be restarted; what was asked may or may not be durable.
     Poisoned(String),
+    /// The log was restored from a backup, and the operator has not decided how it goes on.
+    Undecided,
     /// The node is stopping.
     Stopping,
 }

@@ -14,6 +14,7 @@ use crate::sign::StatementReader;
 use crate::store::OpenError;
 use crate::store::doctor::{self, Examination};
 use crate::store::journal::JournalError;
+use crate::store::restored::{self, Restored};
 
 /// Whether a node runs on the folder, and what was found.
 pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
@@ -30,7 +31,11 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
         return (false, vec![check]);
     }
     match doctor::examine(&store_options(config)) {
-        Ok(found) => (false, vec![free_lock(), journal(&found), records(patient, &found)]),
+        Ok(found) => {
+            let mut checks = vec![free_lock(), journal(&found), records(patient, &found)];
+            checks.extend(restored(patient));
+            (false, checks)
+        }
         Err(OpenError::InUse(_)) => {
             let check = Check::new(
                 "lock",
@@ -74,6 +79,22 @@ fn records(patient: &Patient, found: &Examination) -> Check {
             format!("{records} records, {behind} frames behind the journal (applied at the next start)"),
         ),
     }
+}
+
+/// A restored log that nobody has decided about: only then is there something to say.
+fn restored(patient: &Patient) -> Option<Check> {
+    let data = &patient.config.node.data;
+    let restored = restored::undecided(data).ok().flatten().filter(Restored::is_undecided)?;
+    let sequence = restored.sequence;
+    Some(Check::new(
+        "restored",
+        Finding::Warning,
+        format!("由备份恢复至序号 {sequence}，日志如何继续尚未决定：写入以 503 restored_undecided 拒绝"),
+        format!(
+            "restored from a backup up to sequence {sequence}, and nobody has decided how the log goes on: writes answer 503 restored_undecided"
+        ),
+        format!("mingpai restore --data {}", data.display()),
+    ))
 }
 
 fn damage(patient: &Patient, error: &OpenError) -> Check {

@@ -51,7 +51,7 @@ impl Pieces {
 }
 
 /// Bodies within bodies wrap the error of the innermost.
-fn fault_in(error: &(dyn Error + 'static)) -> Option<BodyFault> {
+pub(in crate::codec) fn fault_in(error: &(dyn Error + 'static)) -> Option<BodyFault> {
     let mut error = error;
     loop {
         if let Some(fault) = error.downcast_ref::<BodyFault>() {

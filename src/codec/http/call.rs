@@ -94,7 +94,7 @@ fn broken_path(error: PathError) -> Failure {
 }
 
 /// The credential of a request: one bearer token (RFC 6750, section 2.1).
-pub(super) fn credentials(headers: &HeaderMap) -> Credentials {
+pub(in crate::codec) fn credentials(headers: &HeaderMap) -> Credentials {
     let mut shown = headers.get_all(AUTHORIZATION).iter();
     let (first, second) = (shown.next(), shown.next());
     let Some(first) = first else {
@@ -114,7 +114,7 @@ const REQUEST_ID: &str = "x-request-id";
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
 /// The client's own id, if it is fit for a header and a log line, else one of ours.
-pub(super) fn request_id(headers: &HeaderMap) -> Arc<str> {
+pub(in crate::codec) fn request_id(headers: &HeaderMap) -> Arc<str> {
     clients_request_id(headers).map_or_else(new_request_id, Arc::from)
 }
 

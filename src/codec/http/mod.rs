@@ -5,8 +5,8 @@
 //! resolution   the answer that hot and slow way have in common > GET /v1/resolve/{identifier}
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
-//! query, preconditions, negotiation, body      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, operating, about      the handlers
+//! query, preconditions, negotiation, body, expansion      what handlers read
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, operating, about      the handlers
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
@@ -15,27 +15,33 @@
 //! encode.
 
 mod about;
+mod backup;
 mod batch;
-mod body;
-mod call;
-mod failure;
-mod history;
+pub(in crate::codec) mod body;
+mod bulk;
+pub(in crate::codec) mod call;
+pub(in crate::codec) mod expansion;
+mod export;
+pub(in crate::codec) mod failure;
+pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
-mod import_form;
+mod import_events;
+pub(in crate::codec) mod import_form;
 mod import_mapping;
-mod imports;
+mod import_parts;
+pub(in crate::codec) mod imports;
 mod keys;
 mod listing;
 mod negotiation;
 mod notes;
 mod operating;
-mod preconditions;
+pub(in crate::codec) mod preconditions;
 mod query;
 mod records;
 mod reply;
 mod resolution;
-mod resolve;
+pub(in crate::codec) mod resolve;
 mod routes;
 
 use std::sync::Arc;
@@ -82,7 +88,7 @@ pub struct Desk {
 
 impl Desk {
     /// Does work that may read the disk many times away from the threads that answer.
-    async fn aside<T: Send + 'static>(
+    pub(in crate::codec) async fn aside<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
@@ -106,6 +112,12 @@ impl Http {
         let desk = Arc::new(desk);
         let router = routes::router(&desk);
         Self { desk, router }
+    }
+
+    /// What the handlers work with, for another transport over the same services.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
     }
 
     /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].
@@ -135,8 +147,10 @@ impl Http {
     /// How many bytes the body of such a request may have: streams are bounded as imports are, all else as documents.
     #[must_use]
     pub fn body_bytes(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> u64 {
-        let streams = method == Method::POST
-            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers)));
+        let is_part = |path: &str| path.starts_with("/v1/imports/") && path.ends_with("/upload");
+        let streams = (method == Method::POST
+            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers))))
+            || (method == Method::PATCH && is_part(uri.path()));
         if streams { self.desk.limits.import_bytes } else { self.desk.limits.body_bytes }
     }
 

@@ -91,7 +91,7 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fai
     Ok(Some(text.to_owned()))
 }
 
-pub(super) fn is_key(text: &str) -> bool {
+pub(in crate::codec) fn is_key(text: &str) -> bool {
     (1..=MAX_KEY_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -28,7 +28,7 @@ pub(super) const ROUTE: &str = "/v1/resolve/";
 pub(super) const PATTERN: &str = "/v1/resolve/{*identifier}";
 const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
 /// More than any record has values.
-const MAX_FILTERS: usize = 1_000;
+pub(in crate::codec) const MAX_FILTERS: usize = 1_000;
 
 pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Read)?;
@@ -99,8 +99,14 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
             _ => Err(Failure::query("index", "应为正整数", "must be a whole number from 1")),
         })
         .collect::<Result<_, _>>()?;
-    let at = query.one("at")?.as_deref().map(moment).transpose()?;
-    let below = query.one("cursor")?.map(|text| history::place(&text)).transpose()?;
+    let at = query.one("at")?.map(|text| moment("at", &text)).transpose()?;
+    let below = below(at, query.one("cursor")?.as_deref())?;
+    Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
+}
+
+/// The place in the history that a cursor leads to, where it can help to find the version that is asked for.
+pub(in crate::codec) fn below(at: Option<At>, cursor: Option<&str>) -> Result<Option<Place>, Failure> {
+    let below = cursor.map(history::place).transpose()?;
     // Of a time a cursor could name a place below the version that stood then, and another would pass for it.
     let is_above = |place: Place| matches!(at, Some(At::Version(version)) if version < place.version);
     if below.is_some_and(|place| !is_above(place)) {
@@ -110,11 +116,11 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
             "goes with at= and a version number only, and must lead to what is above that version",
         ));
     }
-    Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
+    Ok(below)
 }
 
 /// A version number, or a time. A `+` of a time zone that was not encoded arrives as a space.
-fn moment(text: &str) -> Result<At, Failure> {
+pub(super) fn moment(parameter: &str, text: &str) -> Result<At, Failure> {
     if let Ok(version) = text.parse::<u64>() {
         return Ok(At::Version(version));
     }
@@ -124,7 +130,7 @@ fn moment(text: &str) -> Result<At, Failure> {
     }
     Timestamp::parse(&time).map(At::Time).map_err(|_| {
         Failure::query(
-            "at",
+            parameter,
             "应为版本号或 RFC 3339 时间，如 2026-11-23T15:24:37Z",
             "must be a version number or an RFC 3339 time such as 2026-11-23T15:24:37Z",
         )
@@ -144,13 +150,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_a_version_or_a_time_in_any_zone() {
-        assert_eq!(moment("3").ok(), Some(At::Version(3)));
+        assert_eq!(moment("at", "3").ok(), Some(At::Version(3)));
         let utc = At::Time(Timestamp::parse("2026-11-23T15:24:37Z").unwrap());
         for text in ["2026-11-23T15:24:37Z", "2026-11-23T23:24:37+08:00", "2026-11-23T23:24:37 08:00"] {
-            assert_eq!(moment(text).ok(), Some(utc), "{text}");
+            assert_eq!(moment("at", text).ok(), Some(utc), "{text}");
         }
         for text in ["", "-1", "yesterday", "2026-11-23"] {
-            assert!(moment(text).is_err(), "{text}");
+            assert!(moment("at", text).is_err(), "{text}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Problem`] of one [`Code`]. Titles, statuses and remedies stand in `table`, once, and docs/problems.md is made
 //! from it.
 
+pub mod grpc;
 mod table;
 
 use bytes::Bytes;

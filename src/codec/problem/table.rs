@@ -111,6 +111,10 @@ problems! {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"
     }
+    MessageMalformed "message_malformed" 400 {
+        "gRPC 消息不可读", "The gRPC message cannot be read";
+        "按 proto/mingpai/v1 编码, 流的第一条消息见其说明", "Encode it as proto/mingpai/v1 says, the order of a stream's messages included"
+    }
     TlsRequired "tls_required" 400 {
         "此端口只接受 TLS", "This port speaks TLS only";
         "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
@@ -135,6 +139,10 @@ problems! {
         "标识未注册", "The identifier is not registered";
         "核对标识; 前导零也算在内", "Compare the identifier, leading zeros included"
     }
+    ServiceUnknown "service_unknown" 404 {
+        "没有这个 gRPC 服务", "No such gRPC service";
+        "服务名见 proto/, 空名表示整个节点", "The services are named in proto/; the empty name is the node as a whole"
+    }
     VersionUnknown "version_unknown" 404 {
         "没有这个版本", "No such version";
         "版本见 /v1/history/{标识}", "The versions are listed at /v1/history/{identifier}"
@@ -155,6 +163,10 @@ problems! {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
         "键只保留一段时间, 也只有提交者可见", "Keys are kept for a while and shown only to who sent them"
     }
+    SegmentUnknown "segment_unknown" 404 {
+        "没有这个日志段", "No such segment of the journal";
+        "日志的终点见 GET /v1/backup", "GET /v1/backup says where the journal ends"
+    }
     MethodNotAllowed "method_not_allowed" 405 {
         "该地址不支持此方法", "The method is not allowed here";
         "可用的方法见 Allow 头", "The Allow header lists the methods"
@@ -171,6 +183,10 @@ problems! {
         "同时有别的改动", "Another change came first";
         "重新读取后再提交", "Read the record again and repeat"
     }
+    ExportColumnsChanged "export_columns_changed" 409 {
+        "导出的列已与先前不同", "The columns of the export are no longer those";
+        "重新导出整个文件", "Export the whole file anew"
+    }
     AliasTaken "alias_taken" 409 {
         "别名已属于另一个标识", "The alias belongs to another identifier";
         "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
@@ -178,6 +194,22 @@ problems! {
     StatusChangeRefused "status_change_refused" 409 {
         "状态不能这样变更", "The status cannot change that way";
         "允许的变更: active, suspended, recalled 之间, 以及到 retired", "Allowed: among active, suspended and recalled, and to retired"
+    }
+    UploadOffset "upload_offset" 409 {
+        "上传不在所给的字节处", "The upload is not at that byte";
+        "用 HEAD 查询 Upload-Offset, 从那里继续", "Ask with HEAD for Upload-Offset and go on from there"
+    }
+    ChangedSince "changed_since" 409 {
+        "记录之后又有改动", "The record was changed since";
+        "核对现在的版本, 需要时单独改动", "Look at the version that stands now, and change it by itself if need be"
+    }
+    ImportRunning "import_running" 409 retry 5 {
+        "任务仍在运行", "The job is still running";
+        "等它结束后再撤销", "Undo it when it has ended"
+    }
+    ImportNotUndoable "import_not_undoable" 409 {
+        "任务不能撤销", "The job cannot be undone";
+        "逐条改回, 或导入以前的导出", "Change the records back by themselves, or import an earlier export"
     }
     IdempotencyRunning "idempotency_running" 409 retry 1 {
         "同一幂等键的请求仍在处理", "A request with this Idempotency-Key is still running";
@@ -272,6 +304,14 @@ problems! {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";
         "读取仍可用; 请管理员运行 mingpai doctor", "Reads go on; the operator should run mingpai doctor"
     }
+    DeadlineExceeded "deadline_exceeded" 504 {
+        "调用没有在期限内完成", "The call did not end before its deadline";
+        "放宽 grpc-timeout, 上限见 limits.grpc_call_seconds; 改动是否已生效请以幂等键查询", "Allow more time, at most limits.grpc_call_seconds; ask by the idempotency key whether a change was made"
+    }
+    RestoredUndecided "restored_undecided" 503 {
+        "节点由备份恢复, 写入等待管理员决定", "The node was restored; writes wait for the operator's decision";
+        "读取仍可用; 请管理员停止节点并运行 mingpai restore --data DIR, 决定日志如何继续", "Reads go on; the operator should stop the node and run mingpai restore --data DIR to decide how the log goes on"
+    }
     StorageFull "storage_full" 507 {
         "磁盘空间不足, 暂停写入", "The disk is full; writes have stopped";
         "读取仍可用; 管理员腾出空间后自动恢复", "Reads go on; writes resume when the operator has freed space"
@@ -316,6 +356,26 @@ mod tests {
         assert_eq!(kept, made, "run UPDATE_DOCS=1 cargo test docs_problems and commit docs/problems.md");
     }
 
+    /// Which codes a call of gRPC fails with under which status, in the order of the statuses.
+    fn grpc() -> String {
+        let mut section = String::from(
+            "\n## gRPC\n\nOver gRPC a code is the `reason` of `google.rpc.ErrorInfo` (domain `mingpai`) in the status's details; the status\n\
+             follows from the table above. gRPC 的状态码由上表得出, 代码在 `ErrorInfo.reason` 中.\n\n| status | code |\n|---|---|\n",
+        );
+        for status in (1..=16).map(tonic::Code::from_i32) {
+            let codes: Vec<String> = Code::ALL
+                .iter()
+                .filter(|code| code.grpc() == status)
+                .map(|code| format!("`{}`", code.row().code))
+                .collect();
+            if !codes.is_empty() {
+                writeln!(section, "| `{}` | {} |", crate::codec::problem::grpc::name(status), codes.join(", "))
+                    .unwrap();
+            }
+        }
+        section
+    }
+
     fn page() -> String {
         let mut page = String::from(
             "<!-- Made from src/codec/problem/table.rs: UPDATE_DOCS=1 cargo test docs_problems -->\n\
@@ -338,6 +398,7 @@ mod tests {
             )
             .unwrap();
         }
+        page.push_str(&grpc());
         page
     }
 }

@@ -42,6 +42,16 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// The row's name, if it has a good one.
+    pub fn name(&self) -> Option<&CanonicalKey> {
+        match self {
+            Fate::Commit(wanted, _) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
+                Some(wanted.key())
+            }
+            Fate::Failed(_) => None,
+        }
+    }
+
     /// What the row holds in memory until it is committed, about.
     fn bytes(&self) -> usize {
         let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
@@ -192,9 +202,9 @@ impl NewGround {
 /// Signs a row for a name that is taken for new without a look, where the rows before were: the commit finds out where it
 /// is not. A dry run and an atomic job never get there, or not in time.
 fn guessed(services: &Services, job: &Job, wanted: Wanted) -> Fate {
-    let may_guess = !job.start.dry_run && !job.start.atomic && job.new_ground.is_here();
+    let may_guess = wanted.is_whole() && !job.start.dry_run && !job.start.atomic && job.new_ground.is_here();
     match may_guess.then(|| services.decide_new_row(&wanted, &job.principal)) {
-        Some(Ok(Decision::Register(proposal))) => Fate::Commit(wanted, proposal),
+        Some(Ok(Decision::Register(proposal))) => job.row(wanted, proposal),
         // What would be wrong with a new one may be no matter for what stands there.
         _ => decided(services, job, wanted),
     }
@@ -207,7 +217,7 @@ pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
         services.decide_row(&wanted, standing, &job.start, &job.principal)
     });
     match decision {
-        Ok(Decision::Register(proposal)) => Fate::Commit(wanted, proposal),
+        Ok(Decision::Register(proposal)) => job.row(wanted, proposal),
         Ok(Decision::Skip) => Fate::Skipped(wanted),
         Err(error) => {
             let fault = of_service(&error, &job.start);

@@ -1,0 +1,90 @@
+//! How an import is to be taken, from its first message.
+
+use super::registrar::idempotency_key;
+use super::wire::v1 as wire;
+use crate::codec::http::failure::Failure;
+use crate::codec::table::csv::separator_named;
+use crate::codec::table::encoding;
+use crate::services::import::{
+    Form, MappedAlias, MappedValue, Mapping, OnConflict, Operation, StartImport, TableError,
+};
+
+pub(super) fn start_of(start: wire::ImportStart) -> Result<StartImport, Failure> {
+    let on_conflict = match start.on_conflict() {
+        _ if wire::OnConflict::try_from(start.on_conflict).is_err() => {
+            return Err(Failure::query("on_conflict", "应为 error、skip 或 update", "must be error, skip or update"));
+        }
+        wire::OnConflict::Unspecified | wire::OnConflict::Error => OnConflict::Error,
+        wire::OnConflict::Skip => OnConflict::Skip,
+        wire::OnConflict::Update => OnConflict::Update,
+    };
+    let form = form_of(start.form)?;
+    if form.is_table() && start.mapping.is_none() && !start.of_export {
+        return Err(Failure::query(
+            "mapping",
+            "导入表格必须给出映射，说明各列的去向；导出的表格可用 of_export",
+            "a table needs a mapping, which says what its columns become; for an export it is of_export",
+        ));
+    }
+    let operation = match start.operation.as_str() {
+        "" => Operation::default(),
+        word => Operation::from_word(word).ok_or_else(|| {
+            let words = Operation::words();
+            Failure::query("operation", &format!("应为 {words} 之一"), &format!("must be one of {words}"))
+        })?,
+    };
+    Ok(StartImport {
+        form,
+        mapping: start.mapping.map(mapping_of).filter(|_| !start.of_export),
+        on_conflict,
+        dry_run: start.dry_run,
+        atomic: start.atomic,
+        idempotency_key: idempotency_key(&start.idempotency_key)?,
+        operation,
+        plan: None,
+    })
+}
+
+fn form_of(form: Option<wire::import_start::Form>) -> Result<Form, Failure> {
+    let said = |text: String| Some(text).filter(|text| !text.is_empty());
+    match form {
+        None | Some(wire::import_start::Form::Ndjson(_)) => Ok(Form::Ndjson),
+        Some(wire::import_start::Form::Xlsx(form)) => Ok(Form::Xlsx { sheet: said(form.sheet) }),
+        Some(wire::import_start::Form::Csv(form)) => {
+            let label = said(form.encoding);
+            if let Some(label) = &label {
+                encoding::named(label).map_err(|error| match error {
+                    TableError::Wrong(_, text) => Failure::query("encoding", &text.zh, &text.en),
+                    TableError::Io(error) => Failure::query("encoding", &error.to_string(), &error.to_string()),
+                })?;
+            }
+            let separator = said(form.separator).map(|word| separator_named(&word)).transpose().map_err(|_| {
+                let (zh, en) = ("应为 comma、semicolon、tab 或 pipe", "must be comma, semicolon, tab or pipe");
+                Failure::query("separator", zh, en)
+            })?;
+            Ok(Form::Csv { encoding: label, separator })
+        }
+    }
+}
+
+fn mapping_of(mapping: wire::ImportMapping) -> Mapping {
+    let value = |value: wire::MappedValue| MappedValue {
+        index: value.index,
+        r#type: value.r#type,
+        from: value.from,
+        format: value.format,
+        unit: value.unit,
+        visibility: value.visibility,
+    };
+    let alias = |alias: wire::MappedAlias| MappedAlias { scheme: alias.scheme, from: alias.from };
+    Mapping {
+        identifier: mapping.identifier,
+        values: mapping.values.into_iter().map(value).collect(),
+        aliases: mapping.aliases.into_iter().map(alias).collect(),
+        registrant: mapping.registrant,
+        template: mapping.template,
+        members: None,
+        operation: mapping.operation,
+        if_version: mapping.if_version,
+    }
+}
