@@ -117,14 +117,17 @@ impl Node {
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
             table_reader: Arc::new(Tables::of(&config.limits)),
         }));
-        let closed = services.close_interrupted_imports().map_err(|source| StartError::Io {
+        let found = services.take_up_imports().map_err(|source| StartError::Io {
             action: "look through the jobs in",
             path: data.join("imports"),
             source,
         })?;
-        if closed > 0 {
+        if found.resumed > 0 {
+            tracing::info!(jobs = found.resumed, "imports that the last stop cut short go on where they were");
+        }
+        if found.closed > 0 {
             tracing::warn!(
-                jobs = closed,
+                jobs = found.closed,
                 "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
             );
         }

@@ -1,7 +1,7 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
 //! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
-//! - `import`, `export`, `resolve`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
+//! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `verify`: offline, for whoever holds an entry.
 //! - `screen`, `progress`, `new_file`, `failure`: what is read, watched, written, and when it cannot be done.
 //!
@@ -15,8 +15,10 @@ mod node_arguments;
 mod serve;
 
 // Clients of a node.
+mod bulk;
 mod client;
 mod export;
+mod history;
 mod import;
 mod resolve;
 mod token;
@@ -76,10 +78,16 @@ enum Command {
     Serve(serve::Serve),
     /// 批量导入产品记录（NDJSON、CSV、XLSX） / Import records from NDJSON, CSV (plain or .gz) or XLSX
     Import(import::Import),
-    /// 导出记录 / Export records as NDJSON that `import` takes
+    /// 按条件批量变更记录 / Change every record that a filter matches
+    Bulk(bulk::Bulk),
+    /// 导出记录（NDJSON、CSV、XLSX） / Export records as NDJSON, CSV or XLSX that `import` takes
     Export(export::Export),
     /// 解析一个标识 / Resolve an identifier
     Resolve(resolve::Resolve),
+    /// 一个标识的各版本：何时、何人、改了什么 / The versions of an identifier: when, who, what changed
+    History(history::History),
+    /// 两个版本之间的差异 / What changed between two versions
+    Diff(history::Diff),
     /// 离线验证签名条目 / Verify a signed entry, offline
     Verify(verify::Verify),
     /// 生成签名密钥 / Make a key that signs
@@ -118,8 +126,11 @@ impl Command {
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
+            Command::Bulk(bulk) => client::wait_for(bulk.run(screen(bulk.json))),
             Command::Export(export) => client::wait_for(export.run(screen(false))),
             Command::Resolve(resolve) => client::wait_for(resolve.run(screen(resolve.json))),
+            Command::History(history) => client::wait_for(history.run(screen(history.json))),
+            Command::Diff(diff) => client::wait_for(diff.run(screen(diff.json))),
             Command::Token(token) => client::wait_for(token.run(screen(token.json))),
             Command::Verify(verify) => client::wait_for(verify.run(screen(verify.json))),
         }

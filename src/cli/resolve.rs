@@ -135,11 +135,11 @@ fn print_record(record: &Json, screen: Screen) -> Result<(), CliError> {
     Ok(())
 }
 
-fn members<'r>(record: &'r Json, name: &str) -> impl Iterator<Item = &'r Json> {
+pub(super) fn members<'r>(record: &'r Json, name: &str) -> impl Iterator<Item = &'r Json> {
     record.get(name).and_then(Json::as_array).into_iter().flatten()
 }
 
-fn status_zh(status: &str) -> &str {
+pub(super) fn status_zh(status: &str) -> &str {
     match status {
         "active" => "有效",
         "suspended" => "暂停",
@@ -151,7 +151,7 @@ fn status_zh(status: &str) -> &str {
 }
 
 /// `{"format","value","unit"}` as a person writes it.
-fn data(data: &Json) -> String {
+pub(super) fn data(data: &Json) -> String {
     match data {
         Json::Object(members) if members.contains_key("value") => {
             let value = members.get("value").map(self::data).unwrap_or_default();
@@ -165,7 +165,7 @@ fn data(data: &Json) -> String {
     }
 }
 
-fn plain(json: &Json) -> String {
+pub(super) fn plain(json: &Json) -> String {
     match json {
         Json::String(text) => text.clone(),
         Json::Null => String::new(),

@@ -5,10 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde::Serialize;
 
 use super::cursor::{self, Kind};
+use crate::model::difference::Change;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::administer::{KeyPage, KeyView, NewKey};
-use crate::services::history::Versions;
+use crate::services::compare::{Compared, Moment};
+use crate::services::history::{Changes, Versions};
 use crate::services::import::{JobState, JobView, RowCounts};
 use crate::services::register::Registered;
 use crate::sign::keys::PublicJwk;
@@ -57,13 +59,13 @@ pub fn registration(registered: &Registered) -> Vec<u8> {
 #[derive(Serialize)]
 struct HistoryBody<'a> {
     identifier: &'a str,
-    versions: Vec<VersionBody>,
+    versions: Vec<VersionBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
-struct VersionBody {
+struct VersionBody<'a> {
     version: u64,
     effect: &'static str,
     /// Null once erased.
@@ -71,6 +73,11 @@ struct VersionBody {
     updated: Timestamp,
     index: u64,
     leaf: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<&'a str>,
+    /// Null where one of the two versions is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Option<&'a [Change]>>,
 }
 
 /// A page of versions, newest first.
@@ -83,6 +90,12 @@ pub fn history(page: &Versions) -> Vec<u8> {
         updated: version.time,
         index: version.index,
         leaf: BASE64URL.encode(version.leaf),
+        principal: version.principal.as_deref(),
+        changes: match &version.changes {
+            Changes::NotAsked => None,
+            Changes::Erased => Some(None),
+            Changes::Known(changes) => Some(Some(changes)),
+        },
     });
     json(&HistoryBody {
         identifier: &page.identifier,
@@ -92,8 +105,41 @@ pub fn history(page: &Versions) -> Vec<u8> {
 }
 
 #[derive(Serialize)]
+struct ComparedBody<'a> {
+    identifier: &'a str,
+    from: MomentBody,
+    to: MomentBody,
+    changes: &'a [Change],
+}
+
+#[derive(Serialize)]
+struct MomentBody {
+    version: u64,
+    status: &'static str,
+    updated: Timestamp,
+}
+
+/// What changed between two versions.
+#[must_use]
+pub fn compared(compared: &Compared) -> Vec<u8> {
+    let moment = |moment: &Moment| MomentBody {
+        version: moment.version,
+        status: moment.status.as_str(),
+        updated: moment.updated,
+    };
+    json(&ComparedBody {
+        identifier: &compared.identifier,
+        from: moment(&compared.from),
+        to: moment(&compared.to),
+        changes: &compared.changes,
+    })
+}
+
+#[derive(Serialize)]
 struct JobBody<'a> {
     id: &'a str,
+    /// `import`, `undo` or `bulk`.
+    kind: &'a str,
     state: JobState,
     rows: RowCounts,
     format: &'static str,
@@ -108,6 +154,12 @@ struct JobBody<'a> {
     ended: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undoes: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undone_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    sample: &'a [String],
     /// Where the rows that failed can be fetched.
     errors: String,
 }
@@ -135,6 +187,7 @@ struct FailureBody<'a> {
 pub fn job(view: &JobView, language: Language) -> Vec<u8> {
     json(&JobBody {
         id: &view.id,
+        kind: view.plan.as_deref().unwrap_or("import"),
         state: view.state,
         rows: view.rows,
         format: view.form.word(),
@@ -154,6 +207,9 @@ pub fn job(view: &JobView, language: Language) -> Vec<u8> {
             code: &failure.code,
             detail: in_language(&failure.zh, &failure.en, language),
         }),
+        undoes: view.undoes.as_deref(),
+        undone_by: view.undone_by.last().map(String::as_str),
+        sample: &view.sample,
         errors: format!("/v1/imports/{}/errors", view.id),
     })
 }

@@ -22,6 +22,12 @@ pub(in crate::model) fn first_of(errors: &[FieldError]) -> String {
     errors.first().map(|error| format!("{}: {}", error.pointer, error.detail)).unwrap_or_default()
 }
 
+/// A member's name as a step of a JSON pointer (RFC 6901, section 3).
+#[must_use]
+pub fn pointer_step(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// A place in a document; the pointer is written only when something is wrong there.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) enum Place<'a> {
@@ -34,7 +40,7 @@ impl Place<'_> {
     pub(in crate::model) fn pointer(&self) -> String {
         let (parent, step) = match self {
             Self::Root => return String::new(),
-            Self::Member(parent, name) => (parent, name.replace('~', "~0").replace('/', "~1")),
+            Self::Member(parent, name) => (parent, pointer_step(name)),
             Self::Item(parent, at) => (parent, at.to_string()),
         };
         format!("{}/{step}", parent.pointer())

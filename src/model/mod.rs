@@ -14,12 +14,15 @@ pub mod scheme;
 
 // What is said of it.
 pub mod alias;
+pub mod column;
+pub mod difference;
 pub mod link;
 pub mod record;
 pub mod value;
 
 // What a caller may ask to be said, and who may.
 pub mod draft;
+pub mod filter;
 pub mod permitted;
 pub mod prefix;
 pub mod principal;

@@ -52,6 +52,14 @@ pub enum ServiceError {
     NotFound { what: &'static str, name: String },
     /// An upload has more bytes than the limit.
     UploadTooLarge { limit: u64 },
+    /// The upload stands at another byte, or another request adds to it now.
+    UploadOffset { offset: u64 },
+    /// It is no longer what it was when the job was made.
+    ChangedSince { identifier: String, current: u64 },
+    /// The job has not ended.
+    JobRunning { id: String },
+    /// Nothing is known of what the job wrote.
+    NotUndoable { id: String },
     /// The credential does not open anything.
     BadCredential,
 
@@ -88,6 +96,10 @@ impl ServiceError {
             ServiceError::NotFound { what: "import", .. } => "import_unknown",
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
+            ServiceError::UploadOffset { .. } => "upload_offset",
+            ServiceError::ChangedSince { .. } => "changed_since",
+            ServiceError::JobRunning { .. } => "import_running",
+            ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
@@ -170,6 +182,20 @@ impl ServiceError {
                 ),
             ),
             ServiceError::Refused(refusal) => refused(refusal),
+            ServiceError::UploadOffset { offset } => {
+                Text::new(format!("上传已到第 {offset} 字节"), format!("the upload stands at byte {offset}"))
+            }
+            ServiceError::ChangedSince { identifier, current } => Text::new(
+                format!("{identifier} 之后又有改动，现为版本 {current}：未作改动"),
+                format!("{identifier} was changed since and stands at version {current}: it was left as it is"),
+            ),
+            ServiceError::JobRunning { id } => {
+                Text::new(format!("任务 {id} 仍在运行"), format!("the job {id} is still running"))
+            }
+            ServiceError::NotUndoable { id } => Text::new(
+                format!("任务 {id} 是旧版本登记的，日志中没有它的编号"),
+                format!("the job {id} is from an older version, and the journal does not know what it wrote"),
+            ),
             ServiceError::IdempotencyMismatch => {
                 Text::new("此 Idempotency-Key 已用于另一请求", "this Idempotency-Key was used for another request")
             }

@@ -1,8 +1,10 @@
-//! History: the versions of a record, newest first, by walking back from frame to frame.
+//! History: the versions of a record, newest first, by walking back from frame to frame, and what changed in each.
 
+use super::list::seen_by;
 use super::{ServiceError, Services, Standing};
+use crate::model::difference::{self, Change};
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::record::Status;
+use crate::model::record::{Record, Status};
 use crate::model::time::Timestamp;
 use crate::store::journal::{Effect, Frame, Location};
 use crate::store::rows::{LeafHash, RecordRow, leaf_hash};
@@ -14,6 +16,8 @@ pub struct History {
     /// Only versions below the one that is there (a cursor, so perhaps forged).
     pub after: Option<Place>,
     pub limit: usize,
+    /// Whether it is asked what changed in each version.
+    pub changes: bool,
     /// The page ends early once the entries that it is made of have this many bytes.
     pub most_bytes: u64,
 }
@@ -42,6 +46,18 @@ pub struct Version {
     /// Index of its statement in the registry tree.
     pub index: u64,
     pub leaf: LeafHash,
+    /// Who asked for it, as the journal has it; told to administrators only.
+    pub principal: Option<String>,
+    pub changes: Changes,
+}
+
+/// What changed in a version, as far as its asker may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Changes {
+    NotAsked,
+    /// It or the version before is erased: nobody can tell any more.
+    Erased,
+    Known(Vec<Change>),
 }
 
 /// A page of versions.
@@ -65,25 +81,49 @@ impl Services {
             None => Some((standing.row.location, standing.row.index)),
             Some(place) => self.shown(place, &standing)?,
         };
-        let (mut versions, mut last, mut read_bytes) = (Vec::new(), None, 0);
+        let principal = asked.principal();
+        let seen = |frame: &Frame| -> Result<Option<Record>, ServiceError> {
+            Ok(self.store.record_of(frame).map_err(unread)?.map(|record| seen_by(principal, record)))
+        };
+        let mut versions: Vec<Version> = Vec::new();
+        let (mut last, mut newer, mut read_bytes) = (None, None, 0);
         while let Some((location, index)) = next
             && versions.len() < question.limit
             && read_bytes < question.most_bytes
         {
             read_bytes += u64::from(location.length);
             let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;
-            let record = self.store.record_of(&frame).map_err(unread)?;
+            let record = seen(&frame)?;
             let version = frame.meta.version;
+            if question.changes
+                && let Some(above) = versions.last_mut()
+            {
+                above.changes = changes(Some(record.as_ref()), newer.as_ref());
+            }
             versions.push(Version {
                 version,
                 effect: frame.meta.effect,
-                status: record.map(|record| record.status),
+                status: record.as_ref().map(|record| record.status),
                 time: Timestamp::from_seconds(frame.meta.time).unwrap_or(Timestamp::EPOCH),
                 index,
                 leaf: leaf_hash(&frame.statement),
+                principal: principal.is_administrator().then(|| frame.meta.principal.clone()),
+                changes: Changes::NotAsked,
             });
+            newer = record;
             last = Some(Place { version, segment: location.segment, offset: location.offset });
             next = before(&frame);
+        }
+        if question.changes
+            && let Some(lowest) = versions.last_mut()
+        {
+            lowest.changes = match next {
+                None => changes(None, newer.as_ref()),
+                Some((location, _)) => {
+                    let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;
+                    changes(Some(seen(&frame)?.as_ref()), newer.as_ref())
+                }
+            };
         }
         Ok(Versions { identifier: spelling.to_owned(), versions, next: last.filter(|_| next.is_some()) })
     }
@@ -124,6 +164,15 @@ impl Services {
             body: None,
         };
         Ok(Some(Standing { row, record }))
+    }
+}
+
+/// What changed from the version before (`None`: there is none) to a version.
+fn changes(before: Option<Option<&Record>>, after: Option<&Record>) -> Changes {
+    match (before, after) {
+        (None, Some(after)) => Changes::Known(difference::between(None, after)),
+        (Some(Some(before)), Some(after)) => Changes::Known(difference::between(Some(before), after)),
+        (_, None) | (Some(None), Some(_)) => Changes::Erased,
     }
 }
 

@@ -4,10 +4,12 @@
 //! out, as nothing can be registered from them.
 
 use super::{ServiceError, Services};
-use crate::model::identifier::CanonicalKey;
+use crate::model::filter::Filter;
+use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::Principal;
 use crate::model::record::Record;
+use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
 use crate::store::engine::Table;
 use crate::store::rows::RecordRow;
@@ -15,8 +17,8 @@ use crate::store::rows::RecordRow;
 /// A page of records.
 #[derive(Clone, Debug, Default)]
 pub struct List {
-    /// Only identifiers of this prefix (`88.999.1`).
-    pub prefix: Option<String>,
+    /// Only those that it means.
+    pub filter: Filter,
     /// Only what follows this key (a cursor).
     pub after: Option<CanonicalKey>,
     pub limit: usize,
@@ -41,7 +43,7 @@ impl Asks for ReadRecord {
 /// Records in the order of their keys.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// At most as many as asked for; fewer where tombstones stand between. One that cannot be read has its place, with
+    /// At most as many as asked for; fewer where tombstones or what is not meant stand between. One that cannot be read has its place, with
     /// [`ServiceError::RecordDamaged`]: it ends no list, and is missing from none unseen.
     pub records: Vec<(CanonicalKey, Result<Record, ServiceError>)>,
     /// Ask on after this key; `None`: this was the last page.
@@ -52,7 +54,7 @@ impl Services {
     /// Administrators see every value, others the public ones.
     pub fn list(&self, asked: &Permitted<List>) -> Result<Page, ServiceError> {
         let question = asked.request();
-        let start = question.prefix.as_ref().map(|prefix| format!("{}/", prefix.to_ascii_lowercase()));
+        let start = question.filter.key_start();
         // No key equals "prefix/", since a suffix is never empty: scanning after it begins with the first of the prefix.
         let after = match (&question.after, &start) {
             (Some(after), Some(start)) if after.as_str() < start.as_str() => Some(start.as_str()),
@@ -75,15 +77,40 @@ impl Services {
                 page.records.push((key, Err(damaged)));
                 continue;
             };
+            let registered = Timestamp::from_seconds(row.registered).unwrap_or(Timestamp::EPOCH);
+            if !question.filter.may_mean(registered) {
+                continue;
+            }
             match self.store.record(&row).map_err(|error| ServiceError::of_reading(key.as_str(), error)) {
                 Ok(record) if record.is_tombstone() => {}
-                Ok(record) => page.records.push((key, Ok(seen_by(asked.principal(), record)))),
+                Ok(record) => {
+                    let record = seen_by(asked.principal(), record);
+                    if question.filter.means(&record) {
+                        page.records.push((key, Ok(record)));
+                    }
+                }
                 Err(damaged @ ServiceError::RecordDamaged { .. }) => page.records.push((key, Err(damaged))),
                 Err(error) => return Err(error),
             }
         }
         page.next = last.filter(|_| full);
         Ok(page)
+    }
+
+    /// The key of an identifier that a list has shown, from which the list goes on.
+    ///
+    /// How it compares is what it was registered with, whatever its prefix's policy has become: else a list would go on from
+    /// another place, and leave records out.
+    pub fn listed_key(&self, text: &str) -> Result<CanonicalKey, ServiceError> {
+        let likely = self.identifier(text)?;
+        let plain = Identifier::parse(text)?;
+        for reading in [likely.clone(), plain.clone(), plain.with_case_sensitive_suffix()] {
+            let standing = self.standing(reading.key())?;
+            if standing.is_some_and(|standing| standing.record.identifier.spelling() == text) {
+                return Ok(reading.key().clone());
+            }
+        }
+        Ok(likely.key().clone())
     }
 
     /// The record as it stands now, not from the cache.
@@ -99,7 +126,7 @@ impl Services {
 }
 
 /// The record without the values that are not for this asker.
-fn seen_by(principal: &Principal, mut record: Record) -> Record {
+pub(super) fn seen_by(principal: &Principal, mut record: Record) -> Record {
     if !principal.is_administrator() {
         record.values.retain(|value| value.visibility == Visibility::Public);
     }

@@ -1,12 +1,13 @@
 //! Stage 4: one file a verb. A service takes a [`Permitted`](crate::model::permitted::Permitted) request and reads as
 //! five to seven calls into the stages below.
 //!
-//! - `resolve`: from a name to a record, through the cache. `history`: its versions.
+//! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
 //! - `list`: records in the order of their keys.
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 
 pub mod administer;
+pub mod compare;
 pub mod error;
 pub mod history;
 pub mod import;

@@ -90,7 +90,7 @@ impl Services {
             FirstTime::No(registered) => return Ok(registered),
         };
         for _ in 0..ATTEMPTS {
-            let decided = match self.decide(&identifier, &request.change, &request.precondition) {
+            let decided = match self.decide(&identifier, request.change.clone(), &request.precondition) {
                 Ok(decided) => decided,
                 // What is in the way may be this very request, sent before by a client that went away.
                 Err(error) => {
@@ -121,7 +121,7 @@ impl Services {
                 continue;
             }
             let change = Change::Put(request.draft.clone());
-            let decided = self.decide(&identifier, &change, &Precondition::CreateOnly)?;
+            let decided = self.decide(&identifier, change, &Precondition::CreateOnly)?;
             let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
             match self.commit_one(proposal).await? {
                 Attempt::Done(registered) => return Ok(registered),
@@ -157,11 +157,11 @@ impl Services {
     fn decide(
         &self,
         identifier: &Identifier,
-        change: &Change,
+        change: Change,
         precondition: &Precondition,
     ) -> Result<Decided, ServiceError> {
         let standing = self.standing(identifier.key())?;
-        check(precondition, standing.as_ref(), change, identifier)?;
+        check(precondition, standing.as_ref(), &change, identifier)?;
         self.next(identifier, change, standing.as_ref())
     }
 
@@ -169,7 +169,7 @@ impl Services {
     pub(super) fn next(
         &self,
         identifier: &Identifier,
-        change: &Change,
+        change: Change,
         standing: Option<&Standing>,
     ) -> Result<Decided, ServiceError> {
         let mut now = Timestamp::now();
@@ -177,14 +177,14 @@ impl Services {
             let Change::Put(draft) = change else {
                 return Err(ServiceError::Unknown { identifier: identifier.spelling().to_owned() });
             };
-            let mut record = Record::first(identifier.clone(), draft.clone(), now);
+            let mut record = Record::first(identifier.clone(), draft, now);
             self.complete(&mut record)?;
             return Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created });
         };
         // A clock that was set back must not order versions backwards.
         now = now.max(standing.record.updated);
         let mut record = match change {
-            Change::Put(draft) => standing.record.next(draft.clone(), now),
+            Change::Put(draft) => standing.record.next(draft, now),
             Change::Patch(patch) => {
                 let draft = patch
                     .apply_to(standing.record.to_draft(), &self.settings.draft_limits)
@@ -244,6 +244,7 @@ impl Services {
             effect,
             principal: principal.to_owned(),
             idempotency,
+            job: None,
             record: Arc::new(record),
         })
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::history::{Place, before};
 use super::{ServiceError, Services, Standing};
+use crate::model::filter::is_of_type;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::record::Record;
@@ -100,7 +101,7 @@ impl Services {
     }
 
     /// Walks back to the version that stood at a moment.
-    fn at(&self, standing: Standing, at: At, question: &Resolve) -> Result<Standing, ServiceError> {
+    pub(super) fn at(&self, standing: Standing, at: At, question: &Resolve) -> Result<Standing, ServiceError> {
         let none = || ServiceError::NoSuchVersion { identifier: standing.record.identifier.spelling().to_owned() };
         let fits = |version: u64, seconds: i64| match at {
             At::Version(wanted) => version == wanted,
@@ -182,11 +183,7 @@ fn keep(record: &mut Record, types: &[String], indexes: &[u32]) {
     if types.is_empty() && indexes.is_empty() {
         return;
     }
-    record.values.retain(|value| {
-        indexes.contains(&value.index)
-            || types.iter().any(|wanted| match wanted.strip_suffix('.') {
-                Some(_) => value.r#type.starts_with(wanted.as_str()),
-                None => value.r#type == *wanted,
-            })
-    });
+    record
+        .values
+        .retain(|value| indexes.contains(&value.index) || types.iter().any(|wanted| is_of_type(&value.r#type, wanted)));
 }

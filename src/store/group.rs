@@ -111,6 +111,7 @@ impl Group {
             effect: entry.effect,
             principal: entry.principal,
             idempotency: entry.idempotency,
+            job: entry.job,
         };
         if entry.expect == Expect::Absent
             && committed.mark.erased > 0
@@ -423,6 +424,7 @@ mod tests {
             effect: Effect::Created,
             principal: String::new(),
             idempotency: None,
+            job: None,
         }
     }
 

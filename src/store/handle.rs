@@ -151,6 +151,16 @@ impl Store {
         self.journal.replay(self.journal.start(), self.tail(), &mut each)
     }
 
+    /// Every frame from one place to another, in order.
+    pub fn replay_between(
+        &self,
+        from: Tail,
+        until: Tail,
+        each: impl FnMut(Frame) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        self.journal.replay(from, until, each)
+    }
+
     /// Where the journal and the record store stand together.
     pub fn tail(&self) -> Tail {
         *self.settled.lock()

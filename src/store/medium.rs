@@ -4,11 +4,15 @@
 //! returned; a name is durable once `sync_directory` has returned; an aligned sector of 512 bytes is written whole or
 //! not at all, and a write leaves bytes that it does not change as they were. Not promised: order between unsynced writes.
 
+mod spare;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use self::spare::Spare;
 
 /// A folder of files.
 pub trait Medium: Send + Sync + 'static {
@@ -16,6 +20,12 @@ pub trait Medium: Send + Sync + 'static {
     fn list(&self) -> io::Result<Vec<String>>;
     /// Creates (or empties) a file of `length` zero bytes whose blocks are reserved.
     fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>>;
+    /// The same with zeros that are durable: writing over them changes these bytes and nothing else of the file system.
+    fn allocate(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
+        self.create(name, length)
+    }
+    /// Says that `allocate` will be asked for this length before long, so that a disk may get it ready meanwhile.
+    fn allocate_ahead(&self, _length: u64) {}
     /// Opens an existing file for reading and writing.
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
     /// Renames over whatever has the new name.
@@ -42,13 +52,16 @@ pub trait MediumFile: Send + Sync {
 
 /// A folder on the real disk.
 #[derive(Debug)]
-pub struct Disk(PathBuf);
+pub struct Disk {
+    folder: PathBuf,
+    spare: Spare,
+}
 
 impl Disk {
     /// Opens the folder, making it where absent; the folder's own name is made durable too.
     pub fn open(folder: &Path) -> io::Result<Disk> {
         make_folder(folder)?;
-        Ok(Disk(folder.to_owned()))
+        Ok(Disk { folder: folder.to_owned(), spare: Spare::in_folder(folder) })
     }
 }
 
@@ -81,7 +94,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 impl Medium for Disk {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.0)? {
+        for entry in std::fs::read_dir(&self.folder)? {
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }
@@ -90,39 +103,52 @@ impl Medium for Disk {
     }
 
     fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
-        let path = self.0.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        if length > 0
-            && let Err(error) = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length)
-        {
-            // A reservation that failed may keep what it got: the last blocks of the disk, which the record store needs.
-            drop(file);
-            let _ = std::fs::remove_file(path);
-            return Err(error.into());
-        }
-        Ok(Arc::new(DiskFile(file)))
+        Ok(Arc::new(DiskFile(reserve(&self.folder.join(name), length)?)))
+    }
+
+    fn allocate(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(DiskFile(self.spare.take(&self.folder.join(name), length)?)))
+    }
+
+    fn allocate_ahead(&self, length: u64) {
+        self.spare.make(length);
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.0.join(name))?)))
+        Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.folder.join(name))?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.0.join(from), self.0.join(to))
+        std::fs::rename(self.folder.join(from), self.folder.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        std::fs::remove_file(self.0.join(name))
+        std::fs::remove_file(self.folder.join(name))
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
+        File::open(&self.folder)?.sync_all()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let space = rustix::fs::statvfs(&self.0)?;
+        let space = rustix::fs::statvfs(&self.folder)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
+}
+
+/// A new file of `length` zero bytes, or none: the blocks are reserved, so that later writes find room.
+fn reserve(path: &Path, length: u64) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let reserved = match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length) {
+        _ if length == 0 => Ok(()),
+        // Not every file system can; whoever needs the blocks writes them.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(length),
+        other => other.map_err(io::Error::from),
+    };
+    reserved.map(|()| file).inspect_err(|_| {
+        // A reservation that failed may keep what it got: the last blocks of the disk, which the record store needs.
+        let _ = std::fs::remove_file(path);
+    })
 }
 
 struct DiskFile(File);

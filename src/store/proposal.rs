@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::journal::{Effect, FrameKind, Idempotency, JournalError, Location};
+use super::journal::{Effect, FrameKind, Idempotency, JobTag, JournalError, Location};
 use super::rows::{LeafHash, RecordRow, RequestRow};
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
@@ -32,6 +32,8 @@ pub struct EntryProposal {
     pub effect: Effect,
     pub principal: String,
     pub idempotency: Option<Idempotency>,
+    /// The job that it is a row of.
+    pub job: Option<JobTag>,
 }
 
 /// Any other signed statement.

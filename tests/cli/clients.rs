@@ -68,7 +68,11 @@ fn an_export_that_fails_leaves_the_file_of_before() {
         _ => problem(500, "internal"),
     });
     let url = node.url();
-    mingpai(folder.path(), ["export", "--server", &url, "--token-file", "token", "-o", "out"]).expect(2);
+    let base = ["export", "--server", &url, "--token-file", "token", "-o", "out"];
+    let refused = mingpai(folder.path(), base).expect(2);
+    assert!(refused.err.contains("--force") && node.asked().is_empty(), "{}", refused.err);
+    mingpai(folder.path(), base.iter().chain(&["--force"])).expect(2);
+    assert_eq!(node.asked().len(), 2);
     assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), "before");
     assert_eq!(names_in(folder.path()), ["out", "token"]);
 }

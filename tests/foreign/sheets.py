@@ -1,4 +1,4 @@
-"""Imports workbooks that openpyxl wrote, and has what failed mended in a workbook again.
+"""Imports workbooks that openpyxl wrote, and has what failed mended in a workbook again; reads exports with openpyxl and csv.
 
 usage: sheets.py PATH-OF-MINGPAI, or sheets.py --fixture PATH to write the workbook that the Rust tests read. Starts a node on
 a throw-away folder on loopback, stops it by its pid, prints "sheets: N passed, N failed" at the end.
@@ -82,6 +82,7 @@ def main(binary):
         node = Node(binary, os.path.join(folder, "node"))
         try:
             tell(binary, folder, node)
+            take_out(binary, folder, node)
         finally:
             node.stop()
     print(f"sheets: {RESULTS['passed']} passed, {RESULTS['failed']} failed")
@@ -145,6 +146,82 @@ def tell(binary, folder, node):
         book.writestr("xl/vbaProject.bin", b"x")
     code, out, err = run(binary, folder, "import", "products.xlsm", *sign)
     check("macros are refused", code == 1 and "workbook_macros" in err)
+
+
+ODD = {
+    "identifier": "88.999.1/ODD",
+    "registrant": "=示范",
+    "values": [
+        {"index": 1, "type": "公式", "data": "=HYPERLINK(\"https://example.com\")"},
+        {"index": 2, "type": "条码", "data": "06901234567892"},
+        {"index": 3, "type": "数量", "data": -7},
+        {"index": 4, "type": "净重", "data": {"format": "decimal", "value": "12.50", "unit": "g"}},
+        {"index": 5, "type": "备注", "data": "两行的\n\"备注\", 逗号"},
+        {"index": 6, "type": "成本", "data": "9.99", "visibility": "owner"},
+        {"index": 7, "type": "清单", "data": {"format": "list", "value": ["a", "b"]}},
+    ],
+    "aliases": [{"scheme": "oid", "identifier": "1.2.156.1"}, {"scheme": "gs1", "identifier": "01/09506000134352"}],
+    "links": [{"rel": "manual", "href": "https://example.com/<1>".replace("<1>", "1"), "title": "书 & 册"}],
+}
+
+
+def take_out(binary, folder, node):
+    """Exports as others read them, and as a spreadsheet program gives them back."""
+    sign = ["--server", node.url, "--token-file", "node/dev-token"]
+    with open(os.path.join(folder, "odd.ndjson"), "w", encoding="utf-8") as file:
+        file.write(json.dumps(ODD, ensure_ascii=False) + "\n")
+    code, _, _ = run(binary, folder, "import", "odd.ndjson", *sign)
+    check("an odd record is registered", code == 0)
+    code, _, err = run(binary, folder, "export", "-o", "out.xlsx", *sign)
+    check("a workbook is exported", code == 0 and "records exported" in err)
+    book = openpyxl.load_workbook(os.path.join(folder, "out.xlsx"))
+    sheet = book["records"]
+    header = [cell.value for cell in sheet[1]]
+    check("its first row names the columns", header[:2] == ["identifier", "status"] and header[-1].startswith("more (JSON)"))
+    check("the first row stays in sight", sheet.freeze_panes == "A2")
+    rows = {row[0].value: dict(zip(header, row)) for row in sheet.iter_rows(min_row=2)}
+    check("every record has a row", len(rows) == sheet.max_row - 1 > 336)
+    odd = rows["88.999.1/ODD"]
+    formula = odd["1 公式"]
+    check("a formula is text", formula.value == ODD["values"][0]["data"] and formula.data_type != "f")
+    barcode = odd["2 条码"]
+    check("a long number is text", barcode.value == "06901234567892" and barcode.number_format == "@")
+    check("a small number is a number", odd["3 数量 [integer]"].value == -7)
+    check("a decimal keeps its zeros", odd["4 净重 [decimal unit=g]"].value == "12.50")
+    check("a line break is one", odd["5 备注"].value == ODD["values"][4]["data"])
+    check("who may see it is in the column", odd["6 成本 [string visibility=owner]"].value == "9.99")
+    check("aliases are lines", odd["aliases"].value == "oid 1.2.156.1\ngs1 01/09506000134352")
+    check("links are JSON", json.loads(odd["links"].value) == ODD["links"])
+    check("the rest is JSON", json.loads(odd["more (JSON)"].value)["values"][0]["data"]["value"][1]["value"] == "b")
+    for cell in (formula, odd["registrant"]):
+        cell.data_type = "s"
+    book.save(os.path.join(folder, "saved.xlsx"))
+    code, out, _ = run(binary, folder, "import", "saved.xlsx", *sign, "--json")
+    ended = json.loads(out)["rows"]
+    check("a workbook that was saved again says the same", code == 0 and ended["skipped"] == ended["total"] == len(rows))
+    odd["5 备注"].value, odd["status"].value = "改过", "recalled"
+    book.save(os.path.join(folder, "edited.xlsx"))
+    code, out, _ = run(binary, folder, "import", "edited.xlsx", "--on-conflict", "update", *sign, "--json")
+    check("an edited cell is a new version", code == 0 and json.loads(out)["rows"]["updated"] == 1)
+    code, out, _ = run(binary, folder, "diff", "88.999.1/ODD", "1", *sign, "--json")
+    changes = [(change["part"], change.get("index"), change["change"]) for change in json.loads(out)["changes"]]
+    check("and the difference is just that", changes == [("status", None, "changed"), ("value", 5, "changed")])
+    rows_of_csv(binary, folder, sign, len(rows))
+
+
+def rows_of_csv(binary, folder, sign, count):
+    code, _, _ = run(binary, folder, "export", "-o", "out.csv", "--where", "prefix=88.999.1", *sign)
+    with open(os.path.join(folder, "out.csv"), "rb") as file:
+        check("a CSV for a spreadsheet has its mark", code == 0 and file.read(3) == b"\xef\xbb\xbf")
+    with open(os.path.join(folder, "out.csv"), encoding="utf-8-sig", newline="") as file:
+        rows = {row["identifier"]: row for row in csv.DictReader(file, strict=True)}
+    check("every record has a line", len(rows) == count)
+    odd = rows["88.999.1/ODD"]
+    check("no cell begins a formula", not any((cell or "").startswith(("=", "+", "@")) for row in rows.values() for cell in row.values()))
+    check("a formula is marked as text", odd["1 公式"] == "'" + ODD["values"][0]["data"] and odd["registrant"] == "'=示范")
+    check("a negative number is one", odd["3 数量 [integer]"] == "-7")
+    code, out, _ = run(binary, folder, "import", "out.csv", *sign, "--json")
+    check("a CSV says the same", code == 0 and json.loads(out)["rows"]["skipped"] == count)
 
 
 def mend(folder, errors):

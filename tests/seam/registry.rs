@@ -145,6 +145,7 @@ impl Version {
             effect: self.effect,
             principal: PRINCIPAL.to_owned(),
             idempotency,
+            job: None,
         })
     }
 }

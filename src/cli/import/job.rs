@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::listen::listen;
 use crate::cli::client::Client;
 use crate::cli::failure::CliError;
 use crate::cli::progress::{Progress, Unit};
@@ -12,6 +13,8 @@ use crate::model::text::Language;
 
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 const LAST_INTERVAL: Duration = Duration::from_secs(1);
+/// Short jobs have ended before it is worth a connection that stays open.
+const LISTEN_FROM: Duration = Duration::from_millis(400);
 const JOB_LIMIT_BYTES: usize = 1 << 20;
 
 /// Where a job is; a word that a later node adds is taken as "not yet".
@@ -52,6 +55,19 @@ pub struct JobSeen {
     pub bytes: u64,
     pub bytes_done: u64,
     pub failure: Option<JobFailure>,
+    /// `import`, `undo` or `bulk`.
+    pub kind: String,
+    pub dry_run: bool,
+    pub atomic: bool,
+    /// Of a change in bulk: the first identifiers that match.
+    pub sample: Vec<String>,
+}
+
+impl JobSeen {
+    /// Whether its rows are those of an upload.
+    pub fn is_of_a_file(&self) -> bool {
+        !matches!(self.kind.as_str(), "undo" | "bulk")
+    }
 }
 
 /// Asks until the job has ended.
@@ -61,9 +77,24 @@ pub async fn watch(client: &Client, begun: JobSeen, screen: Screen) -> Result<Jo
         return Err(CliError::wrong("节点没有给出任务号，无法跟踪", "the node named no job, so it cannot be watched"));
     }
     let mut progress = Progress::begin(screen, Unit::Bytes, Some(begun.bytes), "登记", "registering");
+    let mut tell = |job: &JobSeen| {
+        let rows = &job.rows;
+        let remark = match screen.language {
+            Language::Zh => format!("{} 行，失败 {}", rows.total, rows.failed),
+            Language::En => format!("{} rows, {} failed", rows.total, rows.failed),
+        };
+        progress.update(job.bytes_done, job.bytes, remark);
+    };
     let mut job = begun;
     let mut interval = FIRST_INTERVAL;
     while job.state == State::Running {
+        // What takes longer is listened to. Where that breaks off, or goes through no proxy, it is asked again.
+        if interval >= LISTEN_FROM
+            && let Ok(Some(last)) = listen(client, &id, &mut tell).await
+        {
+            job = last;
+            continue;
+        }
         tokio::time::sleep(interval).await;
         interval = (interval * 2).min(LAST_INTERVAL);
         job = match client.ask_json(&format!("/v1/imports/{id}"), JOB_LIMIT_BYTES).await {
@@ -71,12 +102,7 @@ pub async fn watch(client: &Client, begun: JobSeen, screen: Screen) -> Result<Jo
             Err(error) if error.status() == Some(404) => return Err(forgotten(&id, client)),
             Err(error) => return Err(lost(&id, &error)),
         };
-        let rows = &job.rows;
-        let remark = match screen.language {
-            Language::Zh => format!("{} 行，失败 {}", rows.total, rows.failed),
-            Language::En => format!("{} rows, {} failed", rows.total, rows.failed),
-        };
-        progress.update(job.bytes_done, job.bytes, remark);
+        tell(&job);
     }
     progress.end();
     job.id = id;

@@ -1,10 +1,14 @@
 //! `mingpai import`: sends a file to a node, watches the job, fetches the rows that failed.
 //!
-//! - `form`: what the file is. `source`: the file, unpacked while it is sent. `upload`: sending it. `job`: watching. `rejects`: the rows that failed.
+//! - `form`: what the file is. `source`: the file, unpacked while it is sent. `upload`: sending it. `parts`, `memory`: so that a break costs little. `job`, `listen`: watching. `rejects`: the rows that failed. `report`: how it ended.
 
 mod form;
 mod job;
+mod listen;
+mod memory;
+mod parts;
 mod rejects;
+mod report;
 mod source;
 mod upload;
 
@@ -14,11 +18,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
 
 use self::form::{FormArguments, Format};
-use self::job::{JobSeen, RowCounts, State};
+use self::job::{JobSeen, State};
 use self::rejects::Rejects;
+use self::report::report;
 use self::source::Source;
 use super::client::{Client, ServerArguments, encode};
 use super::failure::{CliError, Verdict};
@@ -27,10 +31,9 @@ use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::codec::table::{Tables, sample};
 use crate::config::LimitsSpec;
-use crate::services::import::{Mapping, TableError};
+use crate::model::column;
+use crate::services::import::{Mapping, Operation, TableError, TableFound};
 
-/// The code of a job that ended with its node.
-const INTERRUPTED: &str = "import_interrupted";
 /// The prefix of the demonstration enterprise.
 const DEMONSTRATION: &str = "88.999.1";
 /// The largest file that is read as a mapping.
@@ -41,19 +44,29 @@ const MAPPING_LIMIT_BYTES: u64 = 1 << 20;
   mingpai import parts.ndjson --token-file mingpai-dev/dev-token
   mingpai import 产品.csv --propose --prefix 88.118.8 > mapping.json
   mingpai import 产品.csv --mapping mapping.json --token-file key
+  mingpai import exported.xlsx --on-conflict update --token-file key
   mingpai import products.ndjson.gz --mapping mapping.json --on-conflict update --token-file key
   zcat dump.gz | mingpai import - --dry-run --token-file key
+  mingpai import 停用.csv --operation retire --mapping id.json --token-file key
+  mingpai import --undo 5f0c… --token-file key
 
 映射文件 Mapping:
   {\"identifier\":\"88.999.1/{code}\",\"values\":[{\"index\":2000,\"type\":\"名称\",\"from\":\"name\"}],
    \"aliases\":[{\"scheme\":\"gs1\",\"from\":\"code\"}]}
 
-中断后再次运行同一命令即可：内容相同的行会被跳过。
-After an interruption run the same command again: rows that are registered as they are get skipped.")]
+中断后再次运行同一命令即可：大文件从断处续传，内容相同的行会被跳过。
+After an interruption run the same command again: a large file goes on where it broke off, and rows that are registered as
+they are get skipped.")]
 pub struct Import {
     /// NDJSON、CSV（可为 .gz）或 XLSX 文件，- 为标准输入 / NDJSON or CSV, plain or gzip, or XLSX; - reads standard input
-    #[arg(value_name = "FILE|-")]
-    file: PathBuf,
+    #[arg(value_name = "FILE|-", required_unless_present_any = ["undo", "watch"])]
+    file: Option<PathBuf>,
+    /// 撤销一个任务：之后没有再改动的记录恢复原样 / Take a job back, where nothing later touched the record
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["file", "watch", "propose", "mapping", "dry_run", "atomic"])]
+    undo: Option<String>,
+    /// 查看一个已上传的任务直到结束 / Watch a job that was uploaded, to its end
+    #[arg(long, value_name = "JOB", conflicts_with_all = ["file", "propose", "mapping", "dry_run", "atomic"])]
+    watch: Option<String>,
     #[command(flatten)]
     form: FormArguments,
     #[command(flatten)]
@@ -72,6 +85,9 @@ pub struct Import {
     /// 标识已登记且内容不同时 / When an identifier is registered with other content
     #[arg(long, value_name = "WHAT", default_value = "error")]
     on_conflict: Conflict,
+    /// 每行的操作（行内未写明时）：put、patch、activate、suspend、recall、retire、delete / What each row does that does not say so
+    #[arg(long, value_name = "WHAT", default_value = "put", value_parser = operation)]
+    operation: String,
     /// 只检查，不登记 / Check everything, register nothing
     #[arg(long)]
     dry_run: bool,
@@ -114,7 +130,10 @@ impl Conflict {
 
 impl Import {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let format = self.form.format(&self.file)?;
+        if let Some(job) = self.undo.as_ref().or(self.watch.as_ref()) {
+            return self.follow(job, screen).await;
+        }
+        let format = self.form.format(self.file())?;
         if self.propose {
             return self.propose(format, screen);
         }
@@ -124,38 +143,69 @@ impl Import {
         let client =
             Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
         upload::may_import(&client).await?;
-        let source = Source::new(&self.file, format, self.unpacked_limit);
+        let source = Source::new(self.file(), format, self.unpacked_limit);
         let begun = upload::send(&client, &path, source, screen).await?;
         screen.note(
             format!("任务 {}：已上传，节点正在处理；中断本命令不影响任务", begun.id),
             format!("job {}: uploaded, the node is at work; stopping this command does not stop it", begun.id),
         );
-        let ended = job::watch(&client, begun, screen).await?;
+        let mut ended = job::watch(&client, begun, screen).await?;
+        ended.dry_run |= self.dry_run;
+        ended.atomic |= self.atomic;
         // What a dry run or a job that failed left unregistered may be in no other file than an earlier run's.
         let clears = ended.state == State::Done && !self.dry_run;
         let rejects = Rejects::fetch(&client, &ended, error_file, clears, screen).await?;
-        self.report(&ended, &rejects, screen)?;
-        Ok(match (ended.state, ended.rows.failed) {
-            (State::Done, 0) => Verdict::Yes,
-            _ => Verdict::No,
-        })
+        report(&ended, &rejects, screen)?;
+        Ok(verdict(&ended))
     }
 
-    /// Prints a mapping to begin with. Asks no node: the file's beginning tells it all.
-    fn propose(&self, format: Format, screen: Screen) -> Result<Verdict, CliError> {
+    /// What is imported; clap sees to it that a file is named where one is needed.
+    fn file(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new("-"))
+    }
+
+    /// A job that is there: takes it back, or watches it.
+    async fn follow(&self, id: &str, screen: Screen) -> Result<Verdict, CliError> {
+        let token = self.token.required(screen)?;
+        let client =
+            Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
+        let path = format!("/v1/imports/{}", encode(id));
+        let job: JobSeen = if self.undo.is_some() {
+            let begin = async || client.post_json(&format!("{path}/undo"), &(), upload::JOB_LIMIT_BYTES).await;
+            // Asked twice it is the same job.
+            client.patiently(begin).await?
+        } else {
+            client.ask_json(&path, upload::JOB_LIMIT_BYTES).await?
+        };
+        Ok(follow(&client, job, self.errors.clone(), screen).await?.0)
+    }
+
+    /// What a table's beginning tells: a mapping to begin with, and what the table is.
+    fn beginning(&self, format: Format) -> Result<(Mapping, TableFound), CliError> {
         let form = self.form.form(format)?;
-        let rows = Source::new(&self.file, format, self.unpacked_limit).open()?;
+        let rows = Source::new(self.file(), format, self.unpacked_limit).open()?;
         let mut beginning = Vec::new();
         let limits = LimitsSpec::default();
         // The directory of a workbook stands at its end.
         let most = if format == Format::Xlsx { limits.xlsx_bytes } else { sample::BEGINNING_BYTES as u64 };
-        rows.take(most).read_to_end(&mut beginning).map_err(CliError::file("读取", "read", &self.file))?;
+        rows.take(most).read_to_end(&mut beginning).map_err(CliError::file("读取", "read", self.file()))?;
         let tables = Tables::of(&limits);
-        let (mapping, found) =
-            sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
-                TableError::Wrong(_, text) => CliError::Wrong(text),
-                TableError::Io(error) => CliError::file("读取", "read", &self.file)(error),
-            })?;
+        sample::propose(&beginning, &form, &tables, &self.prefix).map_err(|error| match error {
+            TableError::Wrong(_, text) => CliError::Wrong(text),
+            TableError::Io(error) => CliError::file("读取", "read", self.file())(error),
+        })
+    }
+
+    /// Whether the file is a table that says itself what its columns mean.
+    fn is_export(&self, format: Format) -> Result<bool, CliError> {
+        // What is read from standard input is gone.
+        let is_file = self.file().metadata().is_ok_and(|there| there.is_file());
+        Ok(is_file && column::are_of_export(self.beginning(format)?.1.own_columns()))
+    }
+
+    /// Prints a mapping to begin with. Asks no node: the file's beginning tells it all.
+    fn propose(&self, format: Format, screen: Screen) -> Result<Verdict, CliError> {
+        let (mapping, found) = self.beginning(format)?;
         if let Some(encoding) = found.encoding.as_ref().or(found.sheet.as_ref()) {
             let count = found.columns.len();
             screen.note(
@@ -170,6 +220,9 @@ impl Import {
     /// Path and query of the upload.
     fn path(&self, format: Format) -> Result<String, CliError> {
         let mut path = format!("/v1/imports?on_conflict={}", self.on_conflict.word());
+        if self.operation != Operation::Put.word() {
+            path.push_str(&format!("&operation={}", self.operation));
+        }
         if self.dry_run {
             path.push_str("&dry_run=true");
         }
@@ -178,10 +231,13 @@ impl Import {
         }
         path.push_str(&self.form.query());
         if self.mapping.is_none() && format.is_table() {
-            return Err(CliError::wrong(
-                "导入表格需要 --mapping：它说明各列的去向；--propose 给出建议",
-                "a table needs --mapping, which says what its columns become; --propose makes one to begin with",
-            ));
+            if !self.is_export(format)? {
+                return Err(CliError::wrong(
+                    "导入表格需要 --mapping：它说明各列的去向；--propose 给出建议",
+                    "a table needs --mapping, which says what its columns become; --propose makes one to begin with",
+                ));
+            }
+            path.push_str("&mapping=export");
         }
         if let Some(file) = &self.mapping {
             path.push_str("&mapping=");
@@ -193,11 +249,11 @@ impl Import {
     /// Where failed rows go; `None`: nowhere but the screen. Never into the file that is imported: rows that were not
     /// registered may be nowhere else.
     fn error_file(&self, format: Format, screen: Screen) -> Result<Option<PathBuf>, CliError> {
-        let is_stream = self.file == Path::new("-");
-        let imported = if is_stream { Path::new("/dev/stdin") } else { &self.file };
+        let is_stream = self.file() == Path::new("-");
+        let imported = if is_stream { Path::new("/dev/stdin") } else { self.file() };
         match &self.errors {
             None if is_stream => Ok(None),
-            None => Ok(beside(&self.file, format)),
+            None => Ok(beside(self.file(), format)),
             Some(errors) if is_same_file(errors, imported) => {
                 let Some(other) = beside(errors, format) else { return Ok(None) };
                 let (shown, instead) = (errors.display(), other.display());
@@ -214,55 +270,32 @@ impl Import {
             }
         }
     }
+}
 
-    fn report(&self, job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), CliError> {
-        let rows = &job.rows;
-        if screen.json {
-            return screen.print_json(&json!({
-                "id": job.id,
-                "state": job.state,
-                "rows": rows,
-                "dry_run": self.dry_run,
-                "failure": job.failure,
-                "errors_file": rejects.file,
-            }));
-        }
-        for line in rejects.shown(screen) {
-            screen.note(&line, &line);
-        }
-        if let Some(file) = &rejects.file {
-            let file = file.display();
-            screen.note(
-                format!("失败的行已写入 {file}，改正后可单独再次导入"),
-                format!("the rows that failed are in {file}; mend them and import that file"),
-            );
-        }
-        // A job that a crash cut short has lost count.
-        let interrupted = job.failure.as_ref().is_some_and(|failure| failure.code == INTERRUPTED);
-        if !interrupted {
-            let (zh, en) = if self.dry_run { ("（仅检查）", " (dry run)") } else { ("", "") };
-            let RowCounts { total, registered, updated, skipped, failed } = rows;
-            screen.say(
-                format!("共 {total} 行：登记 {registered}，更新 {updated}，跳过 {skipped}，失败 {failed}{zh}"),
-                format!(
-                    "{total} rows: {registered} registered, {updated} updated, {skipped} skipped, {failed} failed{en}"
-                ),
-            )?;
-        }
-        if let Some(failure) = &job.failure {
-            let told = format!("{} ({})", failure.detail, failure.code);
-            screen.note(format!("任务失败：{told}"), format!("the job failed: {told}"));
-        }
-        // Of an atomic one the job's own words say enough.
-        if interrupted && !self.atomic {
-            let again = "mingpai import … --on-conflict skip";
-            screen.note(
-                format!("登记了多少行未知。请再次运行 {again}：已登记的行会被跳过"),
-                format!("how many rows were registered is not known. Run `{again}` again: those rows are skipped"),
-            );
-        }
-        Ok(())
+/// Watches a job to its end, fetches its rejects and says how it went.
+pub async fn follow(
+    client: &Client,
+    begun: JobSeen,
+    errors: Option<PathBuf>,
+    screen: Screen,
+) -> Result<(Verdict, JobSeen), CliError> {
+    let ended = job::watch(client, begun, screen).await?;
+    let rejects = Rejects::fetch(client, &ended, errors, false, screen).await?;
+    report(&ended, &rejects, screen)?;
+    Ok((verdict(&ended), ended))
+}
+
+fn verdict(ended: &JobSeen) -> Verdict {
+    match (ended.state, ended.rows.failed) {
+        (State::Done, 0) => Verdict::Yes,
+        _ => Verdict::No,
     }
+}
+
+fn operation(text: &str) -> Result<String, String> {
+    Operation::from_word(text)
+        .map(|operation| operation.word().to_owned())
+        .ok_or_else(|| format!("可用的有 / there are {}", Operation::words()))
 }
 
 /// The file for rejected rows that stands next to this one.

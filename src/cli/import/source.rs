@@ -44,6 +44,19 @@ impl Source {
         self.path.as_ref().is_some_and(|path| path.is_file())
     }
 
+    /// Where it is, unless it is standard input.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Bytes of a file that can be sent a second time.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        let about = std::fs::metadata(self.path()?).ok()?;
+        about.is_file().then_some(about.len())
+    }
+
     /// Opens it, and looks at its first bytes: what cannot be of its form is not sent.
     pub fn open(&self) -> Result<Rows, CliError> {
         let name = self.path.clone().unwrap_or_else(|| PathBuf::from("-"));

@@ -6,15 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::header::LOCATION;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::job::JobSeen;
+use super::parts;
 use super::source::{Rows, Source};
 use crate::cli::client::{Answer, Body, Client, ClientError, JSON};
 use crate::cli::failure::CliError;
@@ -30,7 +30,7 @@ const STALL: Duration = Duration::from_secs(120);
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a file is sent anew after the connection broke.
 const ATTEMPTS: u32 = 3;
-const JOB_LIMIT_BYTES: usize = 1 << 20;
+pub const JOB_LIMIT_BYTES: usize = 1 << 20;
 
 /// Asks for a job that cannot be: whoever may not import is told so before gigabytes are sent.
 pub async fn may_import(client: &Client) -> Result<(), ClientError> {
@@ -44,6 +44,9 @@ pub async fn may_import(client: &Client) -> Result<(), ClientError> {
 /// Sends everything and gives the job that began. A file is sent anew when the connection breaks: one idempotency key goes
 /// with all attempts, so an upload that did arrive is found again and not begun twice.
 pub async fn send(client: &Client, path: &str, source: Source, screen: Screen) -> Result<JobSeen, CliError> {
+    if source.length().is_some_and(|length| length >= parts::SMALL_BYTES) {
+        return parts::send(client, path, &source, screen).await;
+    }
     let key = idempotency_key()?;
     let mut attempt = 1;
     loop {
@@ -70,11 +73,27 @@ async fn send_once(
     screen: Screen,
 ) -> Result<JobSeen, CliError> {
     let rows = source.open()?;
+    let dress = |headers: &mut HeaderMap| {
+        headers.insert("idempotency-key", key.clone());
+    };
+    stream(client, Method::POST, path, source.format.media_type(), rows, dress, screen).await
+}
+
+/// Sends rows as a request's body, and gives the job that began.
+pub async fn stream(
+    client: &Client,
+    method: Method,
+    path: &str,
+    media_type: &'static str,
+    rows: Rows,
+    dress: impl FnOnce(&mut HeaderMap),
+    screen: Screen,
+) -> Result<JobSeen, CliError> {
     let (taken, length) = (Arc::clone(&rows.taken), rows.length);
     let reading = Arc::new(Mutex::new(None));
     let body = streamed(rows, Arc::clone(&reading));
-    let mut request = client.request(Method::POST, path, JSON, Some((source.format.media_type(), body)))?;
-    request.headers_mut().insert("idempotency-key", key.clone());
+    let mut request = client.request(method, path, JSON, Some((media_type, body)))?;
+    dress(request.headers_mut());
 
     let mut progress = Progress::begin(screen, Unit::Bytes, length, "上传", "uploading");
     let mut sending = std::pin::pin!(client.send(request));
@@ -103,7 +122,7 @@ async fn send_once(
 }
 
 /// The job of an accepted upload.
-async fn job(answer: Answer) -> Result<JobSeen, ClientError> {
+pub async fn job(answer: Answer) -> Result<JobSeen, ClientError> {
     let location = answer.header(LOCATION);
     let mut job: JobSeen = answer.json(JOB_LIMIT_BYTES).await?;
     if job.id.is_empty() {
@@ -136,21 +155,21 @@ fn streamed(mut rows: Rows, reading: Arc<Mutex<Option<io::Error>>>) -> Body {
         }
     };
     tokio::task::spawn_blocking(read);
-    let pieces = stream::unfold(receive, |mut receive| async {
+    let pieces = futures_util::stream::unfold(receive, |mut receive| async {
         let piece = receive.recv().await?;
         Some((piece.map(Frame::data), receive))
     });
     StreamBody::new(pieces).boxed_unsync()
 }
 
-fn unreadable(error: &io::Error) -> CliError {
+pub fn unreadable(error: &io::Error) -> CliError {
     CliError::Wrong(Text::new(
         format!("读取中断，未导入：{error}"),
         format!("reading ended early, nothing was imported: {error}"),
     ))
 }
 
-fn idempotency_key() -> Result<HeaderValue, CliError> {
+pub fn idempotency_key() -> Result<HeaderValue, CliError> {
     let mut random = [0; 16];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
         .map_err(|_| CliError::wrong("系统没有给出随机数", "the operating system gave no randomness"))?;

@@ -17,8 +17,9 @@ use super::wire::v1::import_request::Part;
 use super::wire::v1::importer_server::Importer;
 use super::{draft, record};
 use crate::codec::http::Desk;
+use crate::codec::http::expansion::Expansion;
 use crate::codec::http::failure::Failure;
-use crate::codec::http::imports::{Abandoned, Expansion};
+use crate::codec::http::imports::Abandoned;
 use crate::codec::lines::{Line, Lines};
 use crate::metrics::Stage;
 use crate::model::permitted::Permitted;
@@ -350,5 +351,9 @@ fn job(view: &JobView, language: Language) -> wire::ImportJob {
                 Language::En => failure.en.clone(),
             },
         }),
+        kind: view.plan.clone().unwrap_or_else(|| "import".to_owned()),
+        undoes: view.undoes.clone(),
+        undone_by: view.undone_by.last().cloned(),
+        sample: view.sample.clone(),
     }
 }

@@ -19,7 +19,7 @@ use super::{Desk, negotiation};
 use crate::codec::lines::{Line, Lines};
 use crate::codec::problem::{Code, Problem};
 use crate::metrics::Stage;
-use crate::model::field::FieldError;
+use crate::model::field::{FieldError, pointer_step};
 use crate::model::permitted::Action;
 use crate::model::text::{Language, Text};
 use crate::model::time::Timestamp;
@@ -81,7 +81,7 @@ fn identifiers(document: Json, most: u64) -> Result<Vec<String>, Failure> {
         return Err(wrong("/identifiers", "应为标识的数组", "must be an array of identifiers"));
     };
     if let Some(name) = members.keys().next() {
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/{}", pointer_step(name));
         return Err(wrong(&pointer, "没有这个成员", "no such member"));
     }
     if items.len() as u64 > most {

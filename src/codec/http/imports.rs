@@ -1,34 +1,26 @@
 //! `/v1/imports`: an upload of lines, or of a table, becomes a job.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
-use http::header::CONTENT_ENCODING;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::body::{self, BodyFault, Pieces};
 use super::call::Call;
+use super::expansion::Expansion;
 use super::failure::Failure;
 use super::preconditions::idempotency_key;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
-use super::{Desk, import_form, negotiation};
+use super::{Desk, import_form, import_parts, negotiation};
 use crate::codec::answers;
-use crate::codec::problem::{Code, Problem};
 use crate::metrics::Stage;
 use crate::model::permitted::Action;
-use crate::services::import::{Begun, Form, JobView, OnConflict, ReadJob, StartImport, Upload};
+use crate::services::import::{Begun, Form, JobView, OnConflict, Operation, ReadJob, StartImport, Upload};
 
 const ROUTE: &str = "/v1/imports/";
-const PARAMETERS: [&str; 7] = ["mapping", "on_conflict", "dry_run", "atomic", "encoding", "separator", "sheet"];
-/// Compressed bytes that are taken at once: deflate makes at most about 1,032 out of one.
-const SLICE_BYTES: usize = 1024;
-/// Lines of JSON shrink to a tenth, at most to a fiftieth. What promises more is made to fill a disk.
-const MOST_EXPANSION: u64 = 200;
-/// Below this nothing is suspected.
-const UNSUSPECTED_BYTES: u64 = 16 << 20;
+const PARAMETERS: [&str; 8] =
+    ["mapping", "on_conflict", "operation", "dry_run", "atomic", "encoding", "separator", "sheet"];
 
 pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
@@ -36,6 +28,9 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let form = import_form::of_import(&call.headers, &query)?;
     let mut start = question(form, &query, desk.limits.json_depth)?;
     start.idempotency_key = idempotency_key(&call.headers)?;
+    if import_parts::is_partial(&call.headers)? {
+        return import_parts::open(desk, call, pass, start).await;
+    }
     let mut expansion = Expansion::of(&call.headers)?;
     let asked = call.permit(&pass, start)?;
     let begun = desk.services.begin_import(asked).await?;
@@ -66,7 +61,9 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Failure> {
-    let mapping = match query.one("mapping")? {
+    let text = query.one("mapping")?;
+    let brings_its_own = form.is_table() && text.as_deref() == Some("export");
+    let mapping = match text.filter(|_| !brings_its_own) {
         None => None,
         Some(text) => {
             let json = body::parse(text.as_bytes(), depth)?;
@@ -77,11 +74,11 @@ fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Fa
             Some(mapping)
         }
     };
-    if mapping.is_none() && form.is_table() {
+    if mapping.is_none() && form.is_table() && !brings_its_own {
         return Err(Failure::query(
             "mapping",
-            "导入表格必须给出映射，说明各列的去向",
-            "a table needs a mapping, which says what its columns become",
+            "导入表格必须给出映射，说明各列的去向；导出的表格可用 mapping=export",
+            "a table needs a mapping, which says what its columns become; for an export it is mapping=export",
         ));
     }
     let on_conflict = match query.one("on_conflict")?.as_deref() {
@@ -92,13 +89,21 @@ fn question(form: Form, query: &Query<'_>, depth: u64) -> Result<StartImport, Fa
             return Err(Failure::query("on_conflict", "应为 error、skip 或 update", "must be error, skip or update"));
         }
     };
+    let operation = match query.one("operation")? {
+        None => Operation::Put,
+        Some(word) => Operation::from_word(&word).ok_or_else(|| {
+            let words = Operation::words();
+            Failure::query("operation", &format!("可用的有 {words}"), &format!("there are {words}"))
+        })?,
+    };
     Ok(StartImport {
         form,
         mapping,
         on_conflict,
         dry_run: query.flag("dry_run")?,
         atomic: query.flag("atomic")?,
-        idempotency_key: None,
+        operation,
+        ..StartImport::default()
     })
 }
 
@@ -150,77 +155,6 @@ impl Drop for Abandoned {
     }
 }
 
-/// From the bytes of the body to the bytes of the upload.
-pub(in crate::codec) enum Expansion {
-    None,
-    Gzip(Box<Gzip>),
-}
-
-pub(in crate::codec) struct Gzip {
-    decoder: MultiGzDecoder<Vec<u8>>,
-    packed: u64,
-    plain: u64,
-}
-
-impl Expansion {
-    fn of(headers: &HeaderMap) -> Result<Self, Failure> {
-        let encoding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes());
-        match encoding {
-            None => Ok(Self::None),
-            Some(encoding) if encoding.eq_ignore_ascii_case(b"identity") => Ok(Self::None),
-            Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => Ok(Self::gzip()),
-            Some(_) => Err(body::unknown_encoding("只接受 gzip", "gzip is the only one")),
-        }
-    }
-
-    pub(in crate::codec) fn gzip() -> Self {
-        Self::Gzip(Box::new(Gzip { decoder: MultiGzDecoder::new(Vec::new()), packed: 0, plain: 0 }))
-    }
-
-    /// Takes some of the bytes and gives what they stand for.
-    pub(in crate::codec) fn take(&mut self, bytes: &mut Bytes) -> Result<Bytes, Failure> {
-        match self {
-            Self::None => Ok(std::mem::take(bytes)),
-            Self::Gzip(gzip) => {
-                let slice = bytes.split_to(SLICE_BYTES.min(bytes.len()));
-                gzip.packed += slice.len() as u64;
-                gzip.decoder.write_all(&slice).map_err(|_| broken_gzip())?;
-                gzip.out()
-            }
-        }
-    }
-
-    pub(in crate::codec) fn end(&mut self) -> Result<Bytes, Failure> {
-        match self {
-            Self::None => Ok(Bytes::new()),
-            Self::Gzip(gzip) => {
-                gzip.decoder.try_finish().map_err(|_| broken_gzip())?;
-                gzip.out()
-            }
-        }
-    }
-}
-
-impl Gzip {
-    fn out(&mut self) -> Result<Bytes, Failure> {
-        let plain = std::mem::take(self.decoder.get_mut());
-        self.plain += plain.len() as u64;
-        if self.plain > UNSUSPECTED_BYTES && self.plain / MOST_EXPANSION > self.packed {
-            return Err(Problem::new(Code::BodyTooLarge)
-                .with_detail(
-                    format!("gzip 展开超过 {MOST_EXPANSION} 倍"),
-                    format!("the gzip expands more than {MOST_EXPANSION} times"),
-                )
-                .into());
-        }
-        Ok(plain.into())
-    }
-}
-
-fn broken_gzip() -> Failure {
-    Problem::new(Code::BodyBroken).with_detail("gzip 数据损坏或不完整", "the gzip data is damaged or incomplete").into()
-}
-
 pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
     let id = call.text_after(ROUTE)?.into_owned();
@@ -233,45 +167,4 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let response = reply::json(StatusCode::OK, Keep::Never, body);
     call.laps.end(Stage::Encode);
     Ok(response)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gzip(plain: &[u8]) -> Bytes {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(plain).unwrap();
-        encoder.finish().unwrap().into()
-    }
-
-    fn expanded(mut packed: Bytes) -> Result<Vec<u8>, Failure> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
-        let mut expansion = Expansion::of(&headers)?;
-        let mut plain = Vec::new();
-        while !packed.is_empty() {
-            plain.extend(expansion.take(&mut packed)?);
-        }
-        plain.extend(expansion.end()?);
-        Ok(plain)
-    }
-
-    #[test]
-    fn gzip_is_expanded_in_slices_and_a_cut_one_is_refused() {
-        let plain: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
-        let packed = gzip(&plain);
-        assert_eq!(expanded(packed.clone()).ok(), Some(plain));
-        let cut = packed.slice(..packed.len() - 4);
-        assert!(expanded(cut).is_err());
-        assert!(expanded(Bytes::from_static(b"no gzip")).is_err());
-        let two: Vec<u8> = [gzip(b"a\n"), gzip(b"b\n")].concat();
-        assert_eq!(expanded(two.into()).ok(), Some(b"a\nb\n".to_vec()));
-    }
-
-    #[test]
-    fn a_bomb_is_refused_soon_after_it_is_seen_to_be_one() {
-        let Err(failure) = expanded(gzip(&vec![b' '; 64 << 20])) else { panic!("it went through") };
-        assert_eq!(failure.into_problem("r").code, Code::BodyTooLarge);
-    }
 }

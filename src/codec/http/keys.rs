@@ -14,7 +14,7 @@ use crate::codec::answers;
 use crate::codec::cursor::{self, Kind};
 use crate::guard::{self, KeyMaker};
 use crate::metrics::Stage;
-use crate::model::field::FieldError;
+use crate::model::field::{FieldError, pointer_step};
 use crate::model::permitted::Action;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -96,12 +96,9 @@ fn wanted(json: &Json) -> Result<CreateKey, Failure> {
                             );
                         }
                     }
-                    (name, _) => wrong(
-                        format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-                        "unknown_field",
-                        "没有这个成员",
-                        "no such member",
-                    ),
+                    (name, _) => {
+                        wrong(format!("/{}", pointer_step(name)), "unknown_field", "没有这个成员", "no such member")
+                    }
                 }
             }
         }

@@ -15,6 +15,7 @@ use super::{Desk, negotiation};
 use crate::codec::cursor::{self, Kind};
 use crate::guard::Pass;
 use crate::metrics::Stage;
+use crate::model::filter::Filter;
 use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Action;
 use crate::model::record::Record;
@@ -22,12 +23,12 @@ use crate::model::text::Language;
 use crate::services::ServiceError;
 use crate::services::list::List;
 
-const PARAMETERS: [&str; 3] = ["prefix", "cursor", "limit"];
+const PARAMETERS: [&str; 2] = ["cursor", "limit"];
 const MOST_RECORDS: usize = 1_000;
 const USUAL_RECORDS: usize = 100;
 /// How many records are read at once.
 const STEP_RECORDS: usize = 64;
-/// A page ends early after so many steps, which only tombstones can take it to.
+/// A page ends early after so many steps, which only tombstones and what the filter leaves out can take it to.
 const PAGE_STEPS: usize = 256;
 /// A page ends early when it has grown to this.
 const PAGE_BYTES: usize = 4 << 20;
@@ -35,13 +36,13 @@ const PAGE_BYTES: usize = 4 << 20;
 pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
     let form = negotiation::best(&call.headers, &[JSON, NDJSON])?;
-    let query = Query::of(&call.uri, &PARAMETERS)?;
+    let query = Query::of(&call.uri, &[&Filter::PARAMETERS[..], &PARAMETERS].concat())?;
     let after = match query.one("cursor")? {
         None => None,
         Some(text) => Some(place(&text)?),
     };
     let walk = Walk {
-        prefix: query.one("prefix")?,
+        filter: query.filter()?,
         limit: query.limit(MOST_RECORDS)?,
         after,
         is_over: false,
@@ -72,7 +73,7 @@ struct Walk {
     request_id: Arc<str>,
     language: Language,
     pass: Pass,
-    prefix: Option<String>,
+    filter: Filter,
     /// How many records may still be given.
     limit: Option<usize>,
     after: Option<CanonicalKey>,
@@ -80,7 +81,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// The next records; none at the end. There may be none in a step that met tombstones only.
+    /// The next records; none at the end. There may be none in a step that met only tombstones, or what is not meant.
     async fn step(&mut self) -> Result<Option<Vec<Listed>>, Failure> {
         if self.is_over || self.limit == Some(0) {
             return Ok(None);
@@ -88,7 +89,7 @@ impl Walk {
         // A step reads the disk: other requests of this worker have their turn before it.
         tokio::task::yield_now().await;
         let limit = STEP_RECORDS.min(self.limit.unwrap_or(STEP_RECORDS));
-        let asked = self.pass.permit(List { prefix: self.prefix.clone(), after: self.after.take(), limit })?;
+        let asked = self.pass.permit(List { filter: self.filter.clone(), after: self.after.take(), limit })?;
         let found = self.desk.services.list(&asked)?;
         self.is_over = found.next.is_none();
         self.after = found.next;
@@ -97,27 +98,32 @@ impl Walk {
         }
         Ok(Some(found.records))
     }
+}
 
-    /// A record, or in the place of one that cannot be read `{"identifier":…,"problem":…}`: no import takes that for a
-    /// record, and no reader misses the record unseen.
-    fn write(&self, (key, found): Listed, out: &mut Vec<u8>) -> Result<(), Failure> {
-        let encoding = |error| Failure::from(ServiceError::from(error));
-        match found {
-            Ok(record) => serde_json::to_writer(out, &record).map_err(encoding),
-            Err(error) => {
-                let problem = Failure::from(error).into_problem(&self.request_id);
-                out.extend_from_slice(b"{\"identifier\":");
-                serde_json::to_writer(&mut *out, &key).map_err(encoding)?;
-                out.extend_from_slice(b",\"problem\":");
-                out.extend_from_slice(&problem.body(self.language));
-                out.push(b'}');
-                Ok(())
-            }
+/// A record, or in the place of one that cannot be read `{"identifier":…,"problem":…}`: no import takes that for a record,
+/// and no reader misses the record unseen.
+pub(super) fn write(
+    (key, found): Listed,
+    request_id: &str,
+    language: Language,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let encoding = |error| Failure::from(ServiceError::from(error));
+    match found {
+        Ok(record) => serde_json::to_writer(out, &record).map_err(encoding),
+        Err(error) => {
+            let problem = Failure::from(error).into_problem(request_id);
+            out.extend_from_slice(b"{\"identifier\":");
+            serde_json::to_writer(&mut *out, &key).map_err(encoding)?;
+            out.extend_from_slice(b",\"problem\":");
+            out.extend_from_slice(&problem.body(language));
+            out.push(b'}');
+            Ok(())
         }
     }
 }
 
-type Listed = (CanonicalKey, Result<Record, ServiceError>);
+pub(super) type Listed = (CanonicalKey, Result<Record, ServiceError>);
 
 /// `{"records":[…],"next_cursor":…}`
 async fn page(mut walk: Walk) -> Reply {
@@ -134,7 +140,7 @@ async fn page(mut walk: Walk) -> Reply {
             if !std::mem::take(&mut is_first) {
                 out.push(b',');
             }
-            walk.write(listed, &mut out)?;
+            write(listed, &walk.request_id, walk.language, &mut out)?;
             if out.len() >= PAGE_BYTES {
                 cut = Some(key);
                 break 'walk;
@@ -173,7 +179,7 @@ async fn piece(walk: &mut Walk) -> Result<Option<Bytes>, Failure> {
     while let Some(records) = walk.step().await? {
         let mut out = Vec::new();
         for listed in records {
-            walk.write(listed, &mut out)?;
+            write(listed, &walk.request_id, walk.language, &mut out)?;
             out.push(b'\n');
         }
         if !out.is_empty() {

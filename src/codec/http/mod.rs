@@ -5,8 +5,8 @@
 //! resolution   the answer that hot and slow way have in common > GET /v1/resolve/{identifier}
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
-//! query, preconditions, negotiation, body      what handlers read
-//! resolve, batch, records, listing, history, imports, import_errors, import_mapping, keys, about      the handlers
+//! query, preconditions, negotiation, body, expansion      what handlers read
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, about      the handlers
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -16,13 +16,18 @@
 mod about;
 mod batch;
 pub(in crate::codec) mod body;
+mod bulk;
 pub(in crate::codec) mod call;
+pub(in crate::codec) mod expansion;
+mod export;
 pub(in crate::codec) mod failure;
 pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
-pub(in crate::codec) mod import_form;
+mod import_events;
+mod import_form;
 mod import_mapping;
+mod import_parts;
 pub(in crate::codec) mod imports;
 mod keys;
 pub(in crate::codec) mod laps;
@@ -129,8 +134,10 @@ impl Http {
     /// How many bytes the body of such a request may have: streams are bounded as imports are, all else as documents.
     #[must_use]
     pub fn body_bytes(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> u64 {
-        let streams = method == Method::POST
-            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers)));
+        let is_part = |path: &str| path.starts_with("/v1/imports/") && path.ends_with("/upload");
+        let streams = (method == Method::POST
+            && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers))))
+            || (method == Method::PATCH && is_part(uri.path()));
         if streams { self.desk.limits.import_bytes } else { self.desk.limits.body_bytes }
     }
 

@@ -4,6 +4,7 @@ use http::Uri;
 
 use super::failure::Failure;
 use crate::codec::path::percent_decoded;
+use crate::model::filter::Filter;
 
 /// The parameters of one request, in their order, values as written.
 pub(super) struct Query<'u>(Vec<(&'u str, &'u str)>);
@@ -76,6 +77,21 @@ impl<'u> Query<'u> {
             Ok(limit) if (1..=most).contains(&limit) => Ok(Some(limit)),
             _ => Err(Failure::query("limit", &format!("应为 1 至 {most}"), &format!("must be from 1 to {most}"))),
         }
+    }
+
+    /// The filter in the query, see [`Filter::PARAMETERS`].
+    pub(super) fn filter(&self) -> Result<Filter, Failure> {
+        let mut filter = Filter::default();
+        for name in Filter::PARAMETERS {
+            let values = match name {
+                "status" | "type" => self.many(name)?,
+                _ => self.raw(name).map(|raw| decoded(name, raw)).collect::<Result<_, _>>()?,
+            };
+            for value in values {
+                filter.set(name, &value).map_err(|text| Failure::query(name, &text.zh, &text.en))?;
+            }
+        }
+        Ok(filter)
     }
 
     fn raw<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'u str> + use<'s, 'u> {

@@ -97,7 +97,7 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
             _ => Err(Failure::query("index", "应为正整数", "must be a whole number from 1")),
         })
         .collect::<Result<_, _>>()?;
-    let at = query.one("at")?.as_deref().map(moment).transpose()?;
+    let at = query.one("at")?.map(|text| moment("at", &text)).transpose()?;
     let below = below(at, query.one("cursor")?.as_deref())?;
     Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
 }
@@ -118,7 +118,7 @@ pub(in crate::codec) fn below(at: Option<At>, cursor: Option<&str>) -> Result<Op
 }
 
 /// A version number, or a time. A `+` of a time zone that was not encoded arrives as a space.
-fn moment(text: &str) -> Result<At, Failure> {
+pub(super) fn moment(parameter: &str, text: &str) -> Result<At, Failure> {
     if let Ok(version) = text.parse::<u64>() {
         return Ok(At::Version(version));
     }
@@ -128,7 +128,7 @@ fn moment(text: &str) -> Result<At, Failure> {
     }
     Timestamp::parse(&time).map(At::Time).map_err(|_| {
         Failure::query(
-            "at",
+            parameter,
             "应为版本号或 RFC 3339 时间，如 2026-11-23T15:24:37Z",
             "must be a version number or an RFC 3339 time such as 2026-11-23T15:24:37Z",
         )
@@ -148,13 +148,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_a_version_or_a_time_in_any_zone() {
-        assert_eq!(moment("3").ok(), Some(At::Version(3)));
+        assert_eq!(moment("at", "3").ok(), Some(At::Version(3)));
         let utc = At::Time(Timestamp::parse("2026-11-23T15:24:37Z").unwrap());
         for text in ["2026-11-23T15:24:37Z", "2026-11-23T23:24:37+08:00", "2026-11-23T23:24:37 08:00"] {
-            assert_eq!(moment(text).ok(), Some(utc), "{text}");
+            assert_eq!(moment("at", text).ok(), Some(utc), "{text}");
         }
         for text in ["", "-1", "yesterday", "2026-11-23"] {
-            assert!(moment(text).is_err(), "{text}");
+            assert!(moment("at", text).is_err(), "{text}");
         }
     }
 }

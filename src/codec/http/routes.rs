@@ -15,7 +15,10 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use super::call::Call;
 use super::failure::Failure;
 use super::reply::{self, Reply};
-use super::{Desk, about, batch, history, import_errors, import_mapping, imports, keys, listing, records, resolve};
+use super::{
+    Desk, about, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts, imports,
+    keys, listing, records, resolve,
+};
 use crate::codec::problem::{Code, Problem};
 
 type Handler = fn(Arc<Desk>, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
@@ -48,10 +51,18 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/records/" open { GET records::read }
     "/v1/records" open { GET listing::list, POST records::mint }
     "/v1/history/{*identifier}" open { GET history::versions }
+    "/v1/diff/{*identifier}" open { GET history::diff }
+    "/v1/export" closed { GET export::file }
     "/v1/imports" closed { POST imports::start }
     "/v1/imports/mapping" closed { POST import_mapping::propose }
     "/v1/imports/{id}" closed { GET imports::read }
     "/v1/imports/{id}/errors" closed { GET import_errors::read }
+    "/v1/imports/{id}/events" closed { GET import_events::read }
+    "/v1/imports/{id}/upload" closed {
+        GET import_parts::read, PATCH import_parts::add_part, DELETE import_parts::drop_upload,
+    }
+    "/v1/imports/{id}/undo" closed { POST bulk::undo }
+    "/v1/bulk" closed { POST bulk::start }
     "/v1/requests/{key}" closed { GET records::request }
     "/v1/keys" closed { GET keys::list, POST keys::create }
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }

@@ -13,6 +13,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::model::field::pointer_step;
+
 /// What was wrong, and where. Line and column count from 1, the column in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} at line {line} column {column}")]
@@ -96,7 +98,7 @@ impl Trail {
         for step in self.path.borrow().iter() {
             pointer.push('/');
             match step {
-                Step::Key(key) => pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
+                Step::Key(key) => pointer.push_str(&pointer_step(key)),
                 Step::Index(index) => pointer.push_str(&index.to_string()),
             }
         }

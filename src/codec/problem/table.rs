@@ -179,6 +179,10 @@ problems! {
         "同时有别的改动", "Another change came first";
         "重新读取后再提交", "Read the record again and repeat"
     }
+    ExportColumnsChanged "export_columns_changed" 409 {
+        "导出的列已与先前不同", "The columns of the export are no longer those";
+        "重新导出整个文件", "Export the whole file anew"
+    }
     AliasTaken "alias_taken" 409 {
         "别名已属于另一个标识", "The alias belongs to another identifier";
         "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
@@ -186,6 +190,22 @@ problems! {
     StatusChangeRefused "status_change_refused" 409 {
         "状态不能这样变更", "The status cannot change that way";
         "允许的变更: active, suspended, recalled 之间, 以及到 retired", "Allowed: among active, suspended and recalled, and to retired"
+    }
+    UploadOffset "upload_offset" 409 {
+        "上传不在所给的字节处", "The upload is not at that byte";
+        "用 HEAD 查询 Upload-Offset, 从那里继续", "Ask with HEAD for Upload-Offset and go on from there"
+    }
+    ChangedSince "changed_since" 409 {
+        "记录之后又有改动", "The record was changed since";
+        "核对现在的版本, 需要时单独改动", "Look at the version that stands now, and change it by itself if need be"
+    }
+    ImportRunning "import_running" 409 retry 5 {
+        "任务仍在运行", "The job is still running";
+        "等它结束后再撤销", "Undo it when it has ended"
+    }
+    ImportNotUndoable "import_not_undoable" 409 {
+        "任务不能撤销", "The job cannot be undone";
+        "逐条改回, 或导入以前的导出", "Change the records back by themselves, or import an earlier export"
     }
     IdempotencyRunning "idempotency_running" 409 retry 1 {
         "同一幂等键的请求仍在处理", "A request with this Idempotency-Key is still running";

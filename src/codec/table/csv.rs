@@ -6,6 +6,7 @@ use super::cells::{self, SEPARATORS};
 use super::encoding::{self, Decoded};
 use super::header;
 use super::rows::Rows;
+use crate::model::column;
 use crate::services::import::{Input, Table, TableError, TableFound, TableRow};
 
 /// A CSV that is being read.
@@ -44,7 +45,9 @@ impl Csv {
         // What was read for the header counts with the first row.
         rows.spent = 0;
         let (columns, told) = header::columns(cells::read(&first.text, separator), first.line)?;
-        let found = TableFound { encoding: Some(encoding::word(encoding)), sheet: None, separator, columns, told };
+        let exported = column::are_of_export(&columns);
+        let encoding = Some(encoding::word(encoding));
+        let found = TableFound { encoding, sheet: None, separator, columns, told, exported };
         Ok(Csv { found, rows })
     }
 }
@@ -160,7 +163,7 @@ mod tests {
             let form = Form::Csv { encoding: None, separator: None };
             if let Ok(mut table) = tables.open(Box::new(Cursor::new(bytes)), &form) {
                 while let Ok(Some(row)) = table.next_row() {
-                    tables.cells(&row.text, table.found().separator, true);
+                    tables.cells(&row.text, table.found().separator, 2);
                 }
             }
         }

@@ -3,11 +3,17 @@
 //! - `encoding`: from a file's bytes to UTF-8. `rows`: where rows begin and end. `cells`: what lies between the separators.
 //! - `csv`: the three together. `workbook`, `part`: whether an XLSX may be opened. `survey`: whether its cells are in order. `xlsx`: its rows. `number`: what a person sees in a cell.
 //! - `header`: the first row. `sample`: the first rows, for a mapping to begin with.
+//!
+//! And written: records as rows that come back as the same records.
+//!
+//! - `layout`: which columns, and what stands in them. `csv_file`, `xlsx_file`: the rows as bytes, a part at a time.
 
 pub mod cells;
 pub mod csv;
+pub mod csv_file;
 pub mod encoding;
 pub mod header;
+pub mod layout;
 mod number;
 mod part;
 mod rows;
@@ -15,6 +21,7 @@ pub mod sample;
 mod survey;
 pub mod workbook;
 pub mod xlsx;
+pub mod xlsx_file;
 
 use self::csv::Csv;
 use self::workbook::WorkbookLimits;
@@ -60,8 +67,8 @@ impl ReadTable for Tables {
         }
     }
 
-    fn cells(&self, text: &[u8], separator: char, is_told: bool) -> Vec<String> {
+    fn cells(&self, text: &[u8], separator: char, marks: usize) -> Vec<String> {
         let row = cells::read(text, separator);
-        if is_told { row.into_iter().map(cells::plain).collect() } else { row }
+        (0..marks).fold(row, |row, _| row.into_iter().map(cells::plain).collect())
     }
 }

@@ -29,7 +29,7 @@ pub fn propose(
     while rows.len() < ROWS
         && let Some(row) = table.next_row()?
     {
-        let cells = tables.cells(&row.text, found.separator, found.told > 0);
+        let cells = tables.cells(&row.text, found.separator, found.marks());
         if row.faults.is_empty() && cells.len() == found.columns.len() {
             rows.push(cells);
         }

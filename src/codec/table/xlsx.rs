@@ -195,8 +195,8 @@ impl Reading<'_> {
             }
             let (names, told) = header::columns(row.cells, line)?;
             *columns = Some(names.clone());
-            let found =
-                TableFound { encoding: None, sheet: Some(sheet.to_owned()), separator: ',', columns: names, told };
+            let sheet = Some(sheet.to_owned());
+            let found = TableFound { sheet, separator: ',', columns: names, told, ..TableFound::default() };
             return self.send(Message::Found(found));
         };
         if row.cells.len() < columns.len() {

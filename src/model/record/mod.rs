@@ -90,6 +90,17 @@ impl Record {
         self.status == Status::Deleted
     }
 
+    /// Whether it was registered by mistake and taken back: retired, and nothing is said of it. An import may register it as
+    /// if it were new.
+    #[must_use]
+    pub fn is_taken_back(&self) -> bool {
+        self.status == Status::Retired
+            && self.values.is_empty()
+            && self.links.is_empty()
+            && self.aliases.is_empty()
+            && self.template.is_none()
+    }
+
     /// Its content as a draft, from which a patch makes the next one.
     #[must_use]
     pub fn to_draft(&self) -> Draft {

@@ -23,9 +23,15 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
     let mut names: HashSet<CanonicalKey> = HashSet::new();
     let limit = services.store.group_limit();
     let (mut rows, mut sent_bytes, mut group_bytes, mut skipped, mut rejected) = (0, 0, 0, 0, 0);
+    // A group that was committed before a stop: its rows are counted, and there is nothing left to commit.
+    let mut done = services.rows_done_before(job)?;
     in_lanes(services, job, |piece| {
         rows += piece.rows.len();
         for Prepared { line, fate } in piece.rows {
+            if let Some(effect) = fate.name().and_then(|key| done.take(key)) {
+                count(job, effect);
+                continue;
+            }
             // A name that occurs again was decided against what stood before the file: neither change nor skip is right.
             let fault = match fate {
                 Fate::Failed(fault) => Some(fault),
@@ -70,7 +76,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
         ));
     }
     job.skipped.fetch_add(skipped, Ordering::Relaxed);
-    job.bytes_done.store(job.bytes, Ordering::Relaxed);
+    job.bytes_done.store(job.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
     Ok(())
 }
 

@@ -4,18 +4,23 @@ use std::collections::HashMap;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::course::{JobFile, Running};
 use super::held::HeldKeys;
 use super::keeping::cut_short;
+use super::lanes::NewGround;
+use super::parts::OpenUpload;
+use super::plan::Plan;
 use super::{Form, ReadJob, StartImport, TableFound};
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::Refusal;
+use crate::store::journal::Tail;
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +67,18 @@ pub struct JobView {
     /// The digest of its idempotency key, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What it does, where that is no import of a file: `undo` or `bulk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Of an undo: the job that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
+    /// The jobs that have taken it back, or tried to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone_by: Vec<String>,
+    /// Of a change in bulk: the first identifiers that match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<String>,
 }
 
 /// Why a job failed as a whole.
@@ -93,6 +110,12 @@ pub struct Jobs {
     /// The one turn of atomic jobs. Not a channel: who holds it gives it back even if it panics.
     pub(super) atomic: Mutex<()>,
     pub(super) keys: HeldKeys,
+    /// Held while it is found out whether a job is being taken back already.
+    pub(super) undoing: Mutex<()>,
+    /// Uploads in parts that are not whole yet.
+    pub(super) open: Mutex<HashMap<String, Arc<OpenUpload>>>,
+    /// How many listen to what jobs do.
+    pub listeners: Arc<AtomicUsize>,
 }
 
 /// One job at work.
@@ -101,7 +124,7 @@ pub(super) struct Job {
     pub folder: PathBuf,
     pub start: StartImport,
     pub principal: String,
-    pub bytes: u64,
+    pub bytes: AtomicU64,
     pub upload: Option<String>,
     pub key: Option<String>,
     pub table: Mutex<Option<TableFound>>,
@@ -111,11 +134,16 @@ pub(super) struct Job {
     pub updated: AtomicU64,
     pub skipped: AtomicU64,
     pub failed: AtomicU64,
+    pub new_ground: NewGround,
     pub errors: Mutex<Option<BufWriter<std::fs::File>>>,
     /// Bytes of rejected rows that were noted.
     pub noted_bytes: AtomicU64,
     pub end: Mutex<Option<End>>,
     pub started: Timestamp,
+    pub sample: Mutex<Vec<String>>,
+    /// Of a job that is found at a start: it has not ended, so nobody has.
+    pub undone_by: Vec<String>,
+    pub running: Mutex<Running>,
 }
 
 /// How a job ended.
@@ -129,7 +157,15 @@ pub(super) struct End {
 impl Jobs {
     pub fn new(parallel: usize) -> Jobs {
         let turns = crossbeam_channel::bounded(parallel.max(1));
-        Jobs { known: Mutex::default(), turns, atomic: Mutex::default(), keys: HeldKeys::default() }
+        Jobs {
+            known: Mutex::default(),
+            turns,
+            atomic: Mutex::default(),
+            keys: HeldKeys::default(),
+            undoing: Mutex::default(),
+            open: Mutex::default(),
+            listeners: Arc::default(),
+        }
     }
 
     /// Jobs that have not ended; those that wait for their turn too.
@@ -196,29 +232,42 @@ impl Job {
         JobView {
             id: self.id.clone(),
             state: end.as_ref().map_or(JobState::Running, |end| end.state),
-            rows: RowCounts {
-                total: count(&self.total),
-                registered: count(&self.registered),
-                updated: count(&self.updated),
-                skipped: count(&self.skipped),
-                failed: count(&self.failed),
-            },
+            rows: self.counts(),
             form: self.start.form.clone(),
             table: self.table.lock().clone(),
             dry_run: self.start.dry_run,
             atomic: self.start.atomic,
-            bytes: self.bytes,
+            bytes: count(&self.bytes),
             bytes_done: count(&self.bytes_done),
             started: self.started,
             ended: end.as_ref().map(|end| end.at),
             failure: end.and_then(|end| end.failure),
             upload: self.upload.clone(),
             key: self.key.clone(),
+            plan: self.start.plan.as_ref().map(|plan| plan.word().to_owned()),
+            undoes: match &self.start.plan {
+                Some(Plan::Undo(undo)) => Some(undo.of.clone()),
+                _ => None,
+            },
+            undone_by: self.undone_by.clone(),
+            sample: self.sample.lock().clone(),
+        }
+    }
+
+    pub fn counts(&self) -> RowCounts {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RowCounts {
+            total: count(&self.total),
+            registered: count(&self.registered),
+            updated: count(&self.updated),
+            skipped: count(&self.skipped),
+            failed: count(&self.failed),
         }
     }
 
     pub fn save(&self) -> std::io::Result<()> {
-        write_replacing(&self.folder.join("job.json"), &serde_json::to_vec(&self.view())?)
+        let course = self.running.lock().course.clone();
+        JobFile { view: self.view(), course: Some(course) }.write(&self.folder)
     }
 
     /// Notes what its table turned out to be. Also in its file: after a stop the error file is read by it.
@@ -246,19 +295,24 @@ impl Job {
     }
 
     /// Ends the job, and says whether its file tells so. The uploaded bytes are not needed any more.
-    pub fn finish(&self, failure: Option<Failure>) -> bool {
+    pub fn finish(&self, failure: Option<Failure>, tail: Tail) -> bool {
+        self.running.lock().course.until = Some(tail);
         if let Some(mut errors) = self.errors.lock().take()
             && let Err(error) = errors.flush()
         {
             tracing::warn!(%error, job = self.id, "the error file is not complete");
         }
         let state = if failure.is_some() { JobState::Failed } else { JobState::Done };
-        *self.end.lock() = Some(End { state, at: Timestamp::now(), failure });
-        let saved = self.save();
+        let end = End { state, at: Timestamp::now(), failure };
+        let view = JobView { state, ended: Some(end.at), failure: end.failure.clone(), ..self.view() };
+        let course = self.running.lock().course.clone();
+        let saved = JobFile { view, course: Some(course) }.write(&self.folder);
         if let Err(error) = &saved {
             tracing::warn!(%error, job = self.id, "the job's end could not be written");
         }
         let _ = std::fs::remove_file(self.folder.join("input"));
+        // Told last: who hears of it may ask at once for what the file says.
+        *self.end.lock() = Some(end);
         saved.is_ok()
     }
 }

@@ -3,7 +3,9 @@
 use std::fs::ReadDir;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::course::JobFile;
 use super::job::{Failure, JobState, JobView, write_replacing};
 use crate::model::time::Timestamp;
 use crate::services::Services;
@@ -17,28 +19,49 @@ const DAY_SECONDS: u64 = 24 * 3600;
 #[derive(Default)]
 pub struct OldImports(Option<ReadDir>);
 
+/// What a start has found of the jobs that the stop before it cut short.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FoundJobs {
+    /// They go on where they were.
+    pub resumed: usize,
+    /// They are told to have failed.
+    pub closed: usize,
+}
+
 impl Services {
-    /// Says of every job that a crash cut short that it failed, and removes its upload and those that never became a job;
-    /// remembers whose the idempotency keys are.
+    /// Goes on with every job that a stop cut short. Says of those with which nothing can be done any more that they failed;
+    /// removes uploads that never became a job; remembers whose the idempotency keys are.
     /// Called once, before the node serves.
-    pub fn close_interrupted_imports(&self) -> io::Result<usize> {
-        let mut closed = 0;
+    pub fn take_up_imports(self: &Arc<Self>) -> io::Result<FoundJobs> {
+        let mut found = FoundJobs::default();
         let Ok(listing) = std::fs::read_dir(&self.settings.imports_folder) else {
-            return Ok(0);
+            return Ok(found);
         };
         for entry in listing {
             let folder = entry?.path();
             let path = folder.join("job.json");
             let Ok(bytes) = std::fs::read(&path) else {
-                if folder.is_dir() && !path.exists() {
+                if folder.is_dir() && !path.exists() && !self.take_up_upload(&folder)? {
                     std::fs::remove_dir_all(&folder)?;
                 }
                 continue;
             };
-            let Ok(view) = serde_json::from_slice::<JobView>(&bytes) else {
+            let Ok(file) = serde_json::from_slice::<JobFile>(&bytes) else {
                 continue;
             };
+            let view = file.view.clone();
             self.imports.keys.remember(&view);
+            if file.goes_on(&folder) {
+                match self.go_on(&folder, file) {
+                    Ok(true) => {
+                        found.resumed += 1;
+                        continue;
+                    }
+                    Ok(false) => {}
+                    // Told to have failed, as far as that can be written.
+                    Err(error) => tracing::warn!(%error, job = view.id, "an import cannot go on"),
+                }
+            }
             if view.state == JobState::Running {
                 // Its room may be what the file needs.
                 let _ = std::fs::remove_file(folder.join("input"));
@@ -50,16 +73,17 @@ impl Services {
                     }
                     written => written?,
                 }
-                closed += 1;
+                found.closed += 1;
             }
         }
-        Ok(closed)
+        Ok(found)
     }
 
     /// Goes a step further through the jobs and removes those that ended too long ago; after the last one it begins anew.
     /// Gives how many were removed. A job that cannot be removed is told of and passed over.
     pub fn remove_old_imports(&self, walk: &mut OldImports, now: Timestamp) -> io::Result<usize> {
         self.imports.keys.forget_old(now, |id| self.imports.knows(id));
+        self.drop_old_uploads();
         let mut listing = match walk.0.take() {
             Some(listing) => listing,
             None => match std::fs::read_dir(&self.settings.imports_folder) {

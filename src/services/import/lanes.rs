@@ -1,7 +1,7 @@
 //! Rows on their way to the commit: read, decided and signed in lanes beside one another, handed on in their order.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -42,6 +42,16 @@ pub(super) enum Fate {
 }
 
 impl Fate {
+    /// The row's name, if it has a good one.
+    pub fn name(&self) -> Option<&CanonicalKey> {
+        match self {
+            Fate::Commit(wanted, _) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
+                Some(wanted.key())
+            }
+            Fate::Failed(_) => None,
+        }
+    }
+
     /// What the row holds in memory until it is committed, about.
     fn bytes(&self) -> usize {
         let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
@@ -160,7 +170,7 @@ fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Li
         let fate = match services.wanted(&mut line, shape, &job.start, now) {
             Err(fault) => Fate::Failed(fault),
             Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
-            Ok(wanted) => decided(services, job, wanted),
+            Ok(wanted) => guessed(services, job, wanted),
         };
         bytes += fate.bytes();
         rows.push(Prepared { line, fate });
@@ -168,10 +178,46 @@ fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Li
     out.send(Piece { rows, is_first, is_last: true }).is_ok()
 }
 
+/// Rows in succession that nothing stood for, after which nothing is looked for any more.
+const NEW_GROUND: u64 = 4096;
+
+/// How many rows in succession were new. Most files bring new names only, and looking each up costs a twelfth of the job.
+#[derive(Default)]
+pub(super) struct NewGround(AtomicU64);
+
+impl NewGround {
+    /// What was looked up: whether something stood there.
+    pub fn saw(&self, something: bool) {
+        match something {
+            true => self.0.store(0, Ordering::Relaxed),
+            false => drop(self.0.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
+    fn is_here(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= NEW_GROUND
+    }
+}
+
+/// Signs a row for a name that is taken for new without a look, where the rows before were: the commit finds out where it
+/// is not. A dry run and an atomic job never get there, or not in time.
+fn guessed(services: &Services, job: &Job, wanted: Wanted) -> Fate {
+    let may_guess = wanted.is_whole() && !job.start.dry_run && !job.start.atomic && job.new_ground.is_here();
+    match may_guess.then(|| services.decide_new_row(&wanted, &job.principal)) {
+        Some(Ok(Decision::Register(proposal))) => job.row(wanted, proposal),
+        // What would be wrong with a new one may be no matter for what stands there.
+        _ => decided(services, job, wanted),
+    }
+}
+
 /// Decides and signs a row by what stands there now.
 pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
-    match services.decide_row(&wanted, &job.start, &job.principal) {
-        Ok(Decision::Register(proposal)) => Fate::Commit(wanted, proposal),
+    let decision = services.standing(wanted.key()).and_then(|standing| {
+        job.new_ground.saw(standing.is_some());
+        services.decide_row(&wanted, standing, &job.start, &job.principal)
+    });
+    match decision {
+        Ok(Decision::Register(proposal)) => job.row(wanted, proposal),
         Ok(Decision::Skip) => Fate::Skipped(wanted),
         Err(error) => {
             let fault = of_service(&error, &job.start);

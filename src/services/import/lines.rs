@@ -34,10 +34,13 @@ pub(super) enum Rows {
 }
 
 impl Rows {
-    /// Opens a job's upload. Of a table what it turned out to be is noted in the job, and the mapping compared with it.
+    /// Opens a job's upload, at the first row that has no outcome yet. Of a table what it turned out to be is noted in the job, and the mapping compared with it.
     pub fn open(services: &Services, job: &Job) -> Result<(Rows, Option<Shape>), Failed> {
+        let behind = job.rows_behind();
         if !job.start.form.is_table() {
-            return Ok((Rows::Lines(Lines::open(job, services.settings.line_bytes)?), None));
+            let mut rows = Rows::Lines(Lines::open(job, services.settings.line_bytes)?);
+            rows.pass_over(behind)?;
+            return Ok((rows, None));
         }
         let file = File::open(job.folder.join("input"))?;
         let table = services.table_reader.open(Box::new(file), &job.start.form)?;
@@ -47,7 +50,29 @@ impl Rows {
         }
         job.found(&found)?;
         let shape = Shape::of(&found, &job.start)?;
-        Ok((Rows::Table(table), Some(shape)))
+        let mut rows = Rows::Table(table);
+        rows.pass_over(behind)?;
+        Ok((rows, Some(shape)))
+    }
+
+    fn pass_over(&mut self, rows: u64) -> Result<(), Failed> {
+        for _ in 0..rows {
+            self.next()?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<Line>, Failed> {
+        Ok(match self {
+            Rows::Lines(lines) => lines.next()?,
+            Rows::Table(table) => table.next_row()?.map(|row| Line {
+                number: row.line,
+                bytes: row.text,
+                cut: false,
+                faults: row.faults,
+                spent: row.spent,
+            }),
+        })
     }
 
     /// The next rows that are not blank; none at the end.
@@ -55,17 +80,7 @@ impl Rows {
         let mut window = Vec::with_capacity(WINDOW_ROWS);
         let mut bytes = 0;
         while window.len() < WINDOW_ROWS && bytes < WINDOW_BYTES {
-            let next = match self {
-                Rows::Lines(lines) => lines.next()?,
-                Rows::Table(table) => table.next_row()?.map(|row| Line {
-                    number: row.line,
-                    bytes: row.text,
-                    cut: false,
-                    faults: row.faults,
-                    spent: row.spent,
-                }),
-            };
-            let Some(line) = next else { break };
+            let Some(line) = self.next()? else { break };
             bytes += line.bytes.len();
             window.push(line);
         }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
+use super::members::MappedMembers;
 use crate::model::text::Text;
 
 /// How columns become a record. Unknown members are refused: a typing error must not drop a column.
@@ -21,6 +22,15 @@ pub struct Mapping {
     pub registrant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// Columns that hold members of the record whole, as an export writes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<MappedMembers>,
+    /// The column that says what a row does ([`super::Operation`]); a row where it is empty does what the job does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// The column with the version that a row is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_version: Option<String>,
 }
 
 /// A value from a column. A row without the column, or with an empty one, gets no such value.
@@ -70,10 +80,18 @@ impl Mapping {
             }
         }
         record.insert("aliases".to_owned(), Json::Array(aliases));
+        for (name, column) in [("operation", &self.operation), ("if_version", &self.if_version)] {
+            if let Some(found) = column.as_ref().and_then(|column| present(row, column)) {
+                record.insert(name.to_owned(), found.clone());
+            }
+        }
         for (name, member) in [("registrant", &self.registrant), ("template", &self.template)] {
             if let Some(text) = member {
                 record.insert(name.to_owned(), Json::String(text.clone()));
             }
+        }
+        if let Some(members) = &self.members {
+            members.apply(row, &mut record)?;
         }
         Ok(Json::Object(record))
     }
@@ -82,7 +100,10 @@ impl Mapping {
     #[must_use]
     pub fn columns(&self) -> Vec<&str> {
         let values = self.values.iter().map(|value| value.from.as_str());
-        self.identifier_columns().chain(values).chain(self.aliases.iter().map(|alias| alias.from.as_str())).collect()
+        let aliases = self.aliases.iter().map(|alias| alias.from.as_str());
+        let members = self.members.iter().flat_map(MappedMembers::columns);
+        let said = [&self.operation, &self.if_version].into_iter().flatten().map(String::as_str);
+        self.identifier_columns().chain(values).chain(aliases).chain(members).chain(said).collect()
     }
 
     /// The columns that the identifier is made of.
@@ -94,13 +115,14 @@ impl Mapping {
     /// count.
     pub(super) fn column_of(&self, pointer: &str, row: &Map<String, Json>) -> Option<&str> {
         let mut steps = pointer.split('/').skip(1);
-        let (member, at) = (steps.next()?, steps.next()?.parse().ok()?);
+        let (member, at) = (steps.next()?, steps.next().and_then(|at| at.parse().ok()));
         let is_there = |column: &&str| present(row, column).is_some();
-        match member {
-            "aliases" => self.aliases.iter().map(|alias| alias.from.as_str()).filter(is_there).nth(at),
-            "values" => self.values.iter().map(|value| value.from.as_str()).filter(is_there).nth(at),
+        let mapped = match member {
+            "aliases" => self.aliases.iter().map(|alias| alias.from.as_str()).filter(is_there).nth(at?),
+            "values" => self.values.iter().map(|value| value.from.as_str()).filter(is_there).nth(at?),
             _ => None,
-        }
+        };
+        mapped.or_else(|| self.members.as_ref()?.column_of(member, row))
     }
 
     fn identifier(&self, row: &Map<String, Json>) -> Result<String, MappingError> {
@@ -178,11 +200,11 @@ impl MappedValue {
 }
 
 /// The column's content; an absent, null or empty one is none.
-fn present<'a>(row: &'a Map<String, Json>, column: &str) -> Option<&'a Json> {
+pub(super) fn present<'a>(row: &'a Map<String, Json>, column: &str) -> Option<&'a Json> {
     row.get(column).filter(|value| !value.is_null() && value.as_str().is_none_or(|text| !text.trim().is_empty()))
 }
 
-fn as_text(value: &Json, column: &str) -> Result<String, MappingError> {
+pub(super) fn as_text(value: &Json, column: &str) -> Result<String, MappingError> {
     match value {
         Json::String(text) => Ok(text.trim().to_owned()),
         Json::Number(number) => Ok(number.to_string()),

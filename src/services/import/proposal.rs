@@ -8,9 +8,12 @@ use std::collections::HashSet;
 use jiff::civil::Date;
 
 use super::mapping::{MappedAlias, MappedValue, Mapping};
+use super::members::MappedMembers;
 use crate::model::alias::Alias;
+use crate::model::column::{self, Member};
 use crate::model::identifier::Identifier;
 use crate::model::scheme::Scheme;
+use crate::model::value::Visibility;
 
 /// The index of the first item of a template, by the convention that applications follow.
 const FIRST_INDEX: u32 = 2000;
@@ -97,6 +100,9 @@ impl Mapping {
     /// Proposes a mapping below a prefix, from the names of columns and the cells of some rows.
     #[must_use]
     pub fn propose(columns: &[String], rows: &[Vec<String>], prefix: &str) -> Mapping {
+        if column::are_of_export(columns) {
+            return of_export(columns, rows);
+        }
         let columns: Vec<Column<'_>> =
             columns.iter().enumerate().map(|(at, name)| Column::of(name, at, rows)).collect();
         let identifier = identifier_among(&columns);
@@ -106,6 +112,9 @@ impl Mapping {
             aliases: Vec::new(),
             registrant: None,
             template: None,
+            members: None,
+            operation: None,
+            if_version: None,
         };
         for column in &columns {
             let is_identifier = identifier.is_some_and(|chosen| std::ptr::eq(chosen, column));
@@ -119,12 +128,52 @@ impl Mapping {
                         .aliases
                         .push(MappedAlias { scheme: scheme.as_str().to_owned(), from: column.name.to_owned() });
                 }
-                None if !is_identifier => mapping.values.push(column.value(&mapping.values)),
+                None if !is_identifier => mapping.values.push(column.value(next_index(&mapping.values))),
                 None => {}
             }
         }
         mapping
     }
+}
+
+/// An export says itself what its columns mean; one that a person has added is a value like any other.
+fn of_export(columns: &[String], rows: &[Vec<String>]) -> Mapping {
+    let read: Vec<Option<column::Column>> = columns.iter().map(|name| column::Column::read(name)).collect();
+    let mut mapping = Mapping {
+        identifier: String::new(),
+        values: Vec::new(),
+        aliases: Vec::new(),
+        registrant: None,
+        template: None,
+        members: Some(MappedMembers::of_export(columns)),
+        operation: None,
+        if_version: None,
+    };
+    for (name, column) in columns.iter().zip(&read) {
+        match column {
+            Some(column::Column::Member(Member::Identifier)) => mapping.identifier = format!("{{{name}}}"),
+            Some(column::Column::Value(said)) => mapping.values.push(MappedValue {
+                index: said.index,
+                r#type: said.r#type.clone(),
+                from: name.clone(),
+                format: Some(said.format.to_owned()),
+                unit: said.unit.clone(),
+                visibility: (said.visibility != Visibility::Public).then(|| said.visibility.as_str().to_owned()),
+            }),
+            Some(column::Column::Member(_)) | None => {}
+        }
+    }
+    for (at, name) in columns.iter().enumerate() {
+        if matches!(read.get(at), Some(None)) {
+            mapping.values.push(Column::of(name, at, rows).value(next_index(&mapping.values)));
+        }
+    }
+    mapping
+}
+
+/// The index behind those that are given already.
+fn next_index(before: &[MappedValue]) -> u32 {
+    before.iter().map(|value| value.index.saturating_add(1)).max().unwrap_or(0).max(FIRST_INDEX)
 }
 
 /// A column with what its cells hold.
@@ -175,7 +224,7 @@ impl<'t> Column<'t> {
         }
     }
 
-    fn value(&self, before: &[MappedValue]) -> MappedValue {
+    fn value(&self, index: u32) -> MappedValue {
         let (name, unit) = with_unit(self.name);
         let format = self.format();
         // A unit goes with decimals only.
@@ -184,7 +233,7 @@ impl<'t> Column<'t> {
             (format, _) => (format, None),
         };
         MappedValue {
-            index: FIRST_INDEX.saturating_add(u32::try_from(before.len()).unwrap_or(u32::MAX)),
+            index,
             r#type: if unit.is_some() { name } else { self.name }.to_owned(),
             from: self.name.to_owned(),
             format: Some(format.to_owned()),

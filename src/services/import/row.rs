@@ -3,10 +3,13 @@
 use serde_json::{Map, Value as Json};
 
 use super::lines::Line;
+use super::operation::Act;
 use super::table::{TableError, TableFound};
 use super::{Mapping, OnConflict, StartImport};
+use crate::model::column;
 use crate::model::draft::Draft;
 use crate::model::identifier::CanonicalKey;
+use crate::model::record::Status;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::register::Change;
@@ -35,12 +38,19 @@ pub(super) struct Shape {
     /// Whether the mapping asks for the column.
     is_mapped: Vec<bool>,
     separator: char,
+    marks: usize,
+    mapping: Mapping,
 }
 
 impl Shape {
-    /// Compares a table's columns with what the mapping asks for.
+    /// Compares a table's columns with what the mapping asks for; an export brings its own mapping in its header.
     pub fn of(found: &TableFound, start: &StartImport) -> Result<Shape, TableError> {
-        let mapped = start.mapping.as_ref().map(Mapping::columns).unwrap_or_default();
+        let mapping = match &start.mapping {
+            Some(mapping) => mapping.clone(),
+            None if column::are_of_export(found.own_columns()) => Mapping::propose(found.own_columns(), &[], ""),
+            None => return Err(no_mapping()),
+        };
+        let mapped = mapping.columns();
         let known = |column: &&str| found.columns.iter().any(|name| name == column);
         let missing: Vec<&str> = mapped.iter().copied().filter(|column| !known(column)).collect();
         if !missing.is_empty() {
@@ -53,7 +63,8 @@ impl Shape {
         }
         let is_mapped = found.columns.iter().map(|name| mapped.contains(&name.as_str())).collect();
         let own = found.own_columns().len();
-        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator: found.separator })
+        let (separator, marks) = (found.separator, found.marks());
+        Ok(Shape { columns: found.columns.clone(), own, is_mapped, separator, marks, mapping })
     }
 
     /// Whether a fault is the whole row's or in a column that the mapping asks for.
@@ -91,6 +102,14 @@ impl Shape {
     }
 }
 
+fn no_mapping() -> TableError {
+    TableError::wrong(
+        "mapping_missing",
+        "表头不是本程序导出的：请给出映射（mapping），说明各列的去向",
+        "the header is not that of an export: give a mapping, which says what the columns become",
+    )
+}
+
 /// What no cell may hold. U+FFFD stands where bytes were no text: here, or in whatever wrote the file.
 fn damage(cell: &str) -> Option<(&'static str, Text)> {
     if cell.contains('\u{FFFD}') {
@@ -120,12 +139,21 @@ const TOLD_BY_THE_NODE: [&str; 3] = ["version", "registered", "updated"];
 /// A row's record, before anything is looked up.
 pub(super) struct Wanted {
     pub identifier: crate::model::identifier::Identifier,
+    /// The record's whole content; empty where the row does something else.
     pub draft: Draft,
+    pub act: Act,
+    /// The version that the row is for, if it says so.
+    pub expected: Option<u64>,
 }
 
 impl Wanted {
     pub fn key(&self) -> &CanonicalKey {
         self.identifier.key()
+    }
+
+    /// Whether it is a record's whole content, whatever stands there.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.act, Act::Put) && self.expected.is_none()
     }
 }
 
@@ -149,13 +177,10 @@ impl Services {
         }
         let mut row = match shape {
             None => self.members(&line.bytes)?,
-            Some(shape) => {
-                let is_told = shape.own < shape.columns.len();
-                shape.members(self.table_reader.cells(&line.bytes, shape.separator, is_told))?
-            }
+            Some(shape) => shape.members(self.table_reader.cells(&line.bytes, shape.separator, shape.marks))?,
         };
         let mut source = None;
-        if let Some(mapping) = &start.mapping {
+        if let Some(mapping) = shape.map(|shape| &shape.mapping).or(start.mapping.as_ref()) {
             let mapped = mapping.apply(&row);
             let mapped = mapped.map_err(|error| fault(Some(error.column), error.code, error.detail))?;
             let members = match mapped {
@@ -177,6 +202,7 @@ impl Services {
         };
         let identifier = self.identifier(&text).map_err(|error| of_service(&error, start))?;
         self.policy(&identifier).map_err(|error| of_service(&error, start))?;
+        let (act, expected) = Act::take(&mut row, start, now, self, source.is_some())?;
         let draft =
             Draft::from_json_within(&Json::Object(row), now, &self.settings.draft_limits).map_err(|errors| {
                 let column = source.as_ref().zip(errors.first()).and_then(|((mapping, source), first)| {
@@ -185,7 +211,7 @@ impl Services {
                 let told = of_service(&ServiceError::Fields(errors), start);
                 Fault { column: column.or(told.column), ..told }
             })?;
-        Ok(Wanted { identifier, draft })
+        Ok(Wanted { identifier, draft, act, expected })
     }
 
     fn members(&self, line: &[u8]) -> Result<Map<String, Json>, Fault> {
@@ -197,15 +223,30 @@ impl Services {
         Ok(row)
     }
 
+    /// Signs a row as if nothing stood there. That something does is found by the commit.
+    pub(super) fn decide_new_row(&self, wanted: &Wanted, principal: &str) -> Result<Decision, ServiceError> {
+        let decided = self.next(&wanted.identifier, Change::Put(wanted.draft.clone()), None)?;
+        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
+    }
+
     /// Decides what is to become of a row by what stands there now, and signs it.
     pub(super) fn decide_row(
         &self,
         wanted: &Wanted,
+        standing: Option<Standing>,
         start: &StartImport,
         principal: &str,
     ) -> Result<Decision, ServiceError> {
-        let standing = self.standing(wanted.key())?;
-        if let Some(standing) = &standing {
+        if !wanted.is_whole() {
+            return self.decide_act(wanted, standing, start, principal);
+        }
+        let mut draft = wanted.draft.clone();
+        if let Some(standing) = &standing
+            && standing.record.is_taken_back()
+        {
+            // Registered by mistake and taken back: the row is as good as the first.
+            draft.status = draft.status.or(Some(Status::Active));
+        } else if let Some(standing) = &standing {
             if standing.record.is_tombstone() {
                 return Err(ServiceError::Gone { identifier: wanted.identifier.spelling().to_owned() });
             }
@@ -216,8 +257,7 @@ impl Services {
                 return Err(ServiceError::VersionMismatch { current: Some(standing.record.version) });
             }
         }
-        let change = Change::Put(wanted.draft.clone());
-        let decided = self.next(&wanted.identifier, &change, standing.as_ref())?;
+        let decided = self.next(&wanted.identifier, Change::Put(draft), standing.as_ref())?;
         if start.dry_run {
             self.names_free(&decided.record)?;
             return Ok(Decision::Skip);
@@ -227,12 +267,6 @@ impl Services {
 
     /// Whether the row says what stands there already. When it was said is no difference.
     fn says_the_same(&self, standing: &Standing, wanted: &Wanted) -> bool {
-        let timeless = |mut draft: Draft| {
-            for value in &mut draft.values {
-                value.timestamp = Timestamp::EPOCH;
-            }
-            draft
-        };
         let stands = timeless(standing.record.to_draft());
         let mut wants = timeless(wanted.draft.clone());
         wants.status = wants.status.or(stands.status);
@@ -243,7 +277,7 @@ impl Services {
     }
 
     /// For a dry run: whether the record's names belong to nobody else. The commit checks again.
-    fn names_free(&self, record: &crate::model::record::Record) -> Result<(), ServiceError> {
+    pub(super) fn names_free(&self, record: &crate::model::record::Record) -> Result<(), ServiceError> {
         for alias in &record.aliases {
             let other =
                 self.named(alias.key())?.filter(|standing| standing.record.identifier.key() != record.identifier.key());
@@ -253,6 +287,14 @@ impl Services {
         }
         Ok(())
     }
+}
+
+/// A draft without the times of its values.
+pub(super) fn timeless(mut draft: Draft) -> Draft {
+    for value in &mut draft.values {
+        value.timestamp = Timestamp::EPOCH;
+    }
+    draft
 }
 
 fn fault(column: Option<String>, code: &str, text: Text) -> Fault {

@@ -11,9 +11,11 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::atomic::atomic;
+use super::course::DoneBefore;
 use super::job::{ErrorRow, Failure, Job};
 use super::lanes::{Fate, Piece, Prepared, WINDOWS_IN_FLIGHT, decided, in_lanes};
 use super::lines::Line;
+use super::plan::spool;
 use super::row::{Fault, Wanted, of_service};
 use super::table::TableError;
 use crate::model::identifier::{CanonicalKey, Identifier};
@@ -26,6 +28,9 @@ use crate::store::{Outcome, Proposal, Refusal};
 /// How often a row is decided anew when others change the same record.
 const ATTEMPTS: usize = 8;
 
+/// What is no fault of a job's.
+const LEFT_TO_THE_NEXT_START: [&str; 2] = ["draining", "storage_poisoned"];
+
 /// Runs a job to its end. Waits for its turn first.
 pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), job: &Arc<Job>) {
     // It holds all its rows in memory: one at a time does, and waits for that before it takes a turn from others.
@@ -34,14 +39,32 @@ pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), 
     if turns.0.send(()).is_err() {
         return;
     }
-    let work = || if job.start.atomic { atomic(services, job) } else { row_by_row(services, job) };
+    let work = || {
+        job.attempt()?;
+        if let Some(plan) = &job.start.plan {
+            spool(services, job, plan)?;
+        }
+        if job.start.atomic { atomic(services, job) } else { row_by_row(services, job) }
+    };
     // A row that makes a thread panic must not leave a job that never ends, nor keep its turn.
     let failure = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(internal("a job panicked")));
-    if let Err(Failed(failure)) = &failure {
-        tracing::warn!(job = job.id, code = failure.code, "an import ended before its last row");
-    }
-    if job.finish(failure.err().map(|Failed(failure)| failure)) {
-        services.imports.forget(&job.id);
+    match failure {
+        // The node ends, and the next start goes on with it: until then it is a job that runs.
+        Err(Failed(failure)) if LEFT_TO_THE_NEXT_START.contains(&failure.code.as_str()) => {
+            if let Err(error) = job.note_step() {
+                tracing::warn!(%error, job = job.id, "how far an import has come could not be noted");
+            }
+            tracing::info!(job = job.id, code = failure.code, "an import waits for the next start");
+        }
+        ended => {
+            let failure = ended.err().map(|Failed(failure)| failure);
+            if let Some(failure) = &failure {
+                tracing::warn!(job = job.id, code = failure.code, "an import ended before its last row");
+            }
+            if job.finish(failure, services.store.tail()) {
+                services.imports.forget(&job.id);
+            }
+        }
     }
     let _ = turns.1.try_recv();
 }
@@ -71,7 +94,13 @@ pub(super) fn failed(code: &str, text: Text) -> Failed {
 
 fn row_by_row(services: &Services, job: &Job) -> Result<(), Failed> {
     let mut changed = Changed::default();
-    in_lanes(services, job, |piece| commit(services, job, &mut changed, piece))
+    let mut done = services.rows_done_before(job)?;
+    in_lanes(services, job, |piece| {
+        let rows = piece.rows.len();
+        commit(services, job, &mut changed, &mut done, piece)?;
+        job.stepped(rows, services.store.tail());
+        Ok(())
+    })
 }
 
 /// The names of the rows that were committed lately: what a lane has decided about one of them may be out of date.
@@ -102,16 +131,54 @@ impl Changed {
 }
 
 /// Commits a piece of a window, then what has to be decided anew.
-fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -> Result<(), Failed> {
-    let mut proposals = Vec::with_capacity(piece.rows.len());
-    let mut waiting = Vec::with_capacity(piece.rows.len());
-    let mut again = Vec::new();
-    let mut bytes = 0;
+fn commit(
+    services: &Services,
+    job: &Job,
+    changed: &mut Changed,
+    done: &mut DoneBefore,
+    mut piece: Piece,
+) -> Result<(), Failed> {
     if piece.is_first {
         changed.begin_window();
     }
-    for Prepared { line, fate } in piece.rows {
-        bytes += line.spent;
+    let bytes = piece.rows.iter().map(|row| row.line.spent).sum();
+    piece.rows.retain(|row| match row.fate.name().and_then(|key| Some((key, done.take(key)?))) {
+        None => true,
+        Some((key, effect)) => {
+            changed.add(key);
+            count(job, effect);
+            false
+        }
+    });
+    let mut again = together(services, job, changed, piece.rows)?;
+    // Many where names were taken for new that are not: one fsync a row would take a second a window.
+    if again.len() > 1 {
+        let mut names = HashSet::with_capacity(again.len());
+        let decide_anew = |(line, wanted): (Line, Wanted)| match names.insert(wanted.key().clone()) {
+            true => Prepared { line, fate: decided(services, job, wanted) },
+            false => Prepared { line, fate: Fate::Later(wanted) },
+        };
+        let rows = again.into_iter().map(decide_anew).collect();
+        again = together(services, job, changed, rows)?;
+    }
+    for (line, wanted) in again {
+        one(services, job, &line, wanted)?;
+    }
+    job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Commits rows together; gives those that have to be decided anew, in their order.
+fn together(
+    services: &Services,
+    job: &Job,
+    changed: &mut Changed,
+    rows: Vec<Prepared>,
+) -> Result<Vec<(Line, Wanted)>, Failed> {
+    let mut proposals = Vec::with_capacity(rows.len());
+    let mut waiting = Vec::with_capacity(rows.len());
+    let mut again = Vec::new();
+    for Prepared { line, fate } in rows {
         match fate {
             // A row before it, which will be committed later, may give up or take one of its names.
             Fate::Commit(wanted, proposal) if !again.is_empty() && !proposal.record.aliases.is_empty() => {
@@ -140,12 +207,7 @@ fn commit(services: &Services, job: &Job, changed: &mut Changed, piece: Piece) -
         commit_all(services, job, proposals, waiting, &mut again)?;
     }
     again.sort_by_key(|(line, _)| line.number);
-    for (line, wanted) in again {
-        changed.add(wanted.key());
-        one(services, job, &line, wanted)?;
-    }
-    job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
-    Ok(())
+    Ok(again)
 }
 
 /// Commits rows together; adds to `again` those that are to be decided anew, one by one.
@@ -161,10 +223,12 @@ fn commit_all(
     for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
         match outcome {
             Outcome::Committed(_) => count(job, effect),
-            // Too large together, perhaps not alone; not read now, perhaps in a moment.
-            Outcome::Moved(_) | Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => {
-                again.push((line, wanted))
+            Outcome::Moved(_) => {
+                job.new_ground.saw(true);
+                again.push((line, wanted));
             }
+            // Too large together, perhaps not alone; not read now, perhaps in a moment.
+            Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => again.push((line, wanted)),
             // Who bears the name may give it up by a row before this one that is still to come.
             Outcome::AliasTaken { .. } if !again.is_empty() => again.push((line, wanted)),
             // Others of the same group may have been committed, and are counted first.

@@ -54,6 +54,14 @@ pub struct TableFound {
     /// How many of the last columns are those that an error file adds: they belong to no record.
     #[serde(default)]
     pub told: usize,
+    /// Whether it is an export as CSV, whose cells bear marks against spreadsheets.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exported: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl TableFound {
@@ -64,6 +72,12 @@ impl TableFound {
         if told.iter().any(|name| mapped.contains(&name.as_str())) {
             self.told = 0;
         }
+    }
+
+    /// How often a cell was marked against spreadsheets: by an error file, by an export, by both.
+    #[must_use]
+    pub fn marks(&self) -> usize {
+        usize::from(self.told > 0) + usize::from(self.exported)
     }
 
     /// The columns without those that an error file added.
@@ -117,6 +131,6 @@ pub trait Table: Send {
 pub trait ReadTable: Send + Sync + 'static {
     /// Opens a table and reads its header.
     fn open(&self, input: Box<dyn Input>, form: &Form) -> Result<Box<dyn Table>, TableError>;
-    /// The cells of a row's text. Those of a table with an error file's columns lose what the error file put before them.
-    fn cells(&self, text: &[u8], separator: char, is_told: bool) -> Vec<String>;
+    /// The cells of a row's text, without so many marks against spreadsheets ([`TableFound::marks`]).
+    fn cells(&self, text: &[u8], separator: char, marks: usize) -> Vec<String>;
 }

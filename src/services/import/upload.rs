@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use super::claim::Claim;
+use super::course::Running;
 use super::held::{HeldKey, Hold, key_digest};
 use super::job::{Job, JobView, spool_failed};
 use super::repeat::{Repeat, Seal};
@@ -24,18 +25,19 @@ const MOST_JOBS: usize = 256;
 
 /// An upload that is being received.
 pub struct Upload {
-    id: String,
-    folder: PathBuf,
-    claim: Claim,
-    key: Option<HeldKey>,
+    pub(super) id: String,
+    pub(super) folder: PathBuf,
+    /// Of one that comes in one piece: what is left of it goes away with the request.
+    pub(super) claim: Option<Claim>,
+    pub(super) key: Option<HeldKey>,
     /// Says how many bytes are missing to the reserve that the record store needs.
-    short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
-    file: tokio::fs::File,
-    seal: Option<Seal>,
-    bytes: u64,
-    limit: u64,
-    start: StartImport,
-    principal: String,
+    pub(super) short_of: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    pub(super) file: tokio::fs::File,
+    pub(super) seal: Option<Seal>,
+    pub(super) bytes: u64,
+    pub(super) limit: u64,
+    pub(super) start: StartImport,
+    pub(super) principal: String,
 }
 
 /// What an upload begins as.
@@ -64,14 +66,21 @@ impl Services {
         }
         let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
         let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
-        let limit = match start.form {
-            Form::Xlsx { .. } => self.settings.workbook_bytes.min(self.settings.import_bytes),
-            _ => self.settings.import_bytes,
-        };
+        let limit = self.upload_limit(&start);
         let (short_of, principal) = (self.store.room(), principal.id);
         let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
-        let upload = Upload { id, folder, claim, key, short_of, file, seal, bytes: 0, limit, start, principal };
+        let upload =
+            Upload { id, folder, claim: Some(claim), key, short_of, file, seal, bytes: 0, limit, start, principal };
         Ok(Begun::Upload(Box::new(upload)))
+    }
+
+    /// The most bytes that an upload may have.
+    #[must_use]
+    pub fn upload_limit(&self, start: &StartImport) -> u64 {
+        match start.form {
+            Form::Xlsx { .. } => self.settings.workbook_bytes.min(self.settings.import_bytes),
+            _ => self.settings.import_bytes,
+        }
     }
 
     /// Ends an upload and starts its job.
@@ -85,16 +94,64 @@ impl Services {
     }
 
     fn start_job(self: &Arc<Self>, upload: Upload) -> Result<JobView, ServiceError> {
-        let errors =
-            std::fs::File::create(upload.folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
         let job = Arc::new(Job {
-            id: upload.id,
-            folder: upload.folder,
-            start: upload.start,
-            principal: upload.principal,
-            bytes: upload.bytes,
+            bytes: AtomicU64::new(upload.bytes),
             upload: upload.seal.map(Seal::hex),
             key: upload.key.as_ref().map(|key| key.digest().to_owned()),
+            ..self.new_job(upload.id, upload.folder, upload.start, upload.principal)?
+        });
+        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
+        // From here on a start after a crash finds the key and goes on with the job; a row is touched by its thread only.
+        let view = job.view();
+        self.work_off(job).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        if let Some(claim) = upload.claim {
+            claim.keep();
+        }
+        if let Some(key) = upload.key {
+            key.give(&view.id, view.started);
+        }
+        Ok(view)
+    }
+
+    /// Starts a job that finds its rows itself. `told` is called with its number when its file is durable, and before a
+    /// row is touched.
+    pub(super) fn start_plan(
+        self: &Arc<Self>,
+        start: StartImport,
+        principal: String,
+        told: impl FnOnce(&str) -> std::io::Result<()>,
+    ) -> Result<JobView, ServiceError> {
+        if self.imports.known.lock().len() >= MOST_JOBS {
+            return Err(ServiceError::Refused(Refusal::Busy));
+        }
+        if let Some(needed_bytes) = (self.store.room())() {
+            return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
+        }
+        let id = new_id()?;
+        let folder = self.settings.imports_folder.join(&id);
+        let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
+        let job = Arc::new(self.new_job(id, folder, start, principal)?);
+        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
+        told(&job.id).map_err(|error| spool_failed(&error))?;
+        let view = job.view();
+        self.work_off(job).map_err(|error| ServiceError::Internal(error.to_string()))?;
+        claim.keep();
+        Ok(view)
+    }
+
+    fn new_job(&self, id: String, folder: PathBuf, start: StartImport, principal: String) -> Result<Job, ServiceError> {
+        let errors = std::fs::File::create(folder.join("errors.ndjson")).map_err(|error| spool_failed(&error))?;
+        // The key itself is nobody's business any more: its digest stands in the job's file.
+        let start = StartImport { idempotency_key: None, ..start };
+        let running = Running::begin(start.clone(), principal.clone(), self.store.tail());
+        Ok(Job {
+            id,
+            folder,
+            start,
+            principal,
+            bytes: AtomicU64::new(0),
+            upload: None,
+            key: None,
             table: Mutex::default(),
             bytes_done: AtomicU64::new(0),
             total: AtomicU64::new(0),
@@ -102,26 +159,28 @@ impl Services {
             updated: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            new_ground: super::lanes::NewGround::default(),
             errors: Mutex::new(Some(BufWriter::new(errors))),
             noted_bytes: AtomicU64::new(0),
             end: Mutex::new(None),
             started: Timestamp::now(),
-        });
-        job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
-        // From here on a start after a crash finds the key; a row is touched by the thread below only.
+            sample: Mutex::default(),
+            undone_by: Vec::new(),
+            running: Mutex::new(running),
+        })
+    }
+
+    /// Gives a job its thread.
+    pub(super) fn work_off(self: &Arc<Self>, job: Arc<Job>) -> std::io::Result<()> {
         self.imports.known.lock().insert(job.id.clone(), Arc::clone(&job));
-        let view = job.view();
+        let id = job.id.clone();
         let (services, turns) = (Arc::clone(self), self.imports.turns.clone());
         let work = move || super::run::run(&services, &turns, &job);
-        std::thread::Builder::new().name("import".to_owned()).spawn(work).map_err(|error| {
-            self.imports.forget(&view.id);
-            ServiceError::Internal(error.to_string())
-        })?;
-        upload.claim.keep();
-        if let Some(key) = upload.key {
-            key.give(&view.id, view.started);
+        let started = std::thread::Builder::new().name("import".to_owned()).spawn(work);
+        if started.is_err() {
+            self.imports.forget(&id);
         }
-        Ok(view)
+        started.map(drop)
     }
 
     /// Holds an idempotency key for an upload, or finds the job that has it.
@@ -157,7 +216,9 @@ impl Upload {
 
     /// Forgets an upload that did not come to its end.
     pub async fn abandon(self) {
-        if let Err(error) = self.claim.give_up().await {
+        if let Some(claim) = self.claim
+            && let Err(error) = claim.give_up().await
+        {
             tracing::warn!(%error, "an abandoned upload could not be removed");
         }
     }
@@ -169,7 +230,7 @@ enum Held {
     Job(Box<JobView>),
 }
 
-fn new_id() -> Result<String, ServiceError> {
+pub(super) fn new_id() -> Result<String, ServiceError> {
     let mut random = [0; 12];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random)
         .map_err(|_| ServiceError::Internal("no randomness".to_owned()))?;

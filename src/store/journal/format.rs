@@ -1,7 +1,7 @@
 //! The journal's bytes: segment header, group header, frame. Pure encoding and decoding, no I/O.
 //!
 //! ```text
-//! segment  = header (64 bytes) group* zeros            preallocated, its length is in the header
+//! segment  = header (64 bytes) group* zeros            full of zeros from the start, its length is in the header
 //! group    = header (88 bytes) frame* padding to 8     written by one write, made durable by one fdatasync
 //! frame    = header (24 bytes) meta statement disclosures
 //! ```

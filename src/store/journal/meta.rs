@@ -1,4 +1,5 @@
-//! What the journal keeps beside a statement: how to find the version before, who asked, and the idempotency key.
+//! What the journal keeps beside a statement: how to find the version before, who asked, the idempotency key, and the job
+//! that it is a row of.
 //!
 //! With it a record's row is a function of one frame alone, so recovery needs no look-up and a history is a walk
 //! back from frame to frame.
@@ -33,6 +34,12 @@ pub struct Idempotency {
     pub request: [u8; 32],
 }
 
+/// The number of a job (an import, a change in bulk, an undo), as its frames carry it.
+pub type JobTag = [u8; 12];
+
+/// Stands where the length of an idempotency key would, before a job's tag: no key is that long.
+const TAGGED: u32 = u32::MAX;
+
 /// The part of a frame that is neither signed nor erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -50,6 +57,8 @@ pub struct Meta {
     /// Who asked.
     pub principal: String,
     pub idempotency: Option<Idempotency>,
+    /// The job that wrote it: what a job has done is read from the journal, and so is what an undo takes back.
+    pub job: Option<JobTag>,
 }
 
 impl Meta {
@@ -64,6 +73,7 @@ impl Meta {
             effect: Effect::None,
             principal: principal.to_owned(),
             idempotency: None,
+            job: None,
         }
     }
 
@@ -79,6 +89,10 @@ impl Meta {
         out.extend_from_slice(&self.time.to_le_bytes());
         out.push(self.effect as u8);
         put(&mut out, self.principal.as_bytes());
+        if let Some(job) = &self.job {
+            out.extend_from_slice(&TAGGED.to_le_bytes());
+            out.extend_from_slice(job);
+        }
         if let Some(idempotency) = &self.idempotency {
             put(&mut out, idempotency.key.as_bytes());
             out.extend_from_slice(&idempotency.request);
@@ -106,6 +120,12 @@ impl Meta {
         let (version, registered, time) = (read.u64()?, read.u64()?.cast_signed(), read.u64()?.cast_signed());
         let effect = Effect::from_byte(read.u8()?)?;
         let principal = String::from_utf8(read.bytes()?.to_vec()).ok()?;
+        let mut job = None;
+        if let Some(rest) = read.0.strip_prefix(&TAGGED.to_le_bytes()) {
+            let (tag, rest) = rest.split_first_chunk()?;
+            job = Some(*tag);
+            read.0 = rest;
+        }
         let idempotency = if read.0.is_empty() {
             None
         } else {
@@ -121,6 +141,7 @@ impl Meta {
             effect,
             principal,
             idempotency,
+            job,
         })
     }
 }
@@ -144,5 +165,10 @@ mod tests {
         meta.idempotency = Some(Idempotency { key: "批次-1".into(), request: [7; 32] });
         assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
         assert_eq!(Meta::decode(&meta.encode()[1..]), None);
+        meta.job = Some([0xFF; 12]);
+        assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
+        meta.idempotency = None;
+        assert_eq!(Meta::decode(&meta.encode()), Some(meta.clone()));
+        assert_eq!(Meta::decode(&meta.encode()[..meta.encode().len() - 1]), None);
     }
 }

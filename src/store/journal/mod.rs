@@ -1,4 +1,4 @@
-//! The journal: one sequence of frames in preallocated segment files; the only thing that must survive.
+//! The journal: one sequence of frames in segment files that are full of zeros before they are used; the only thing that must survive.
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
 //! - `claim`: a look at a place that a client names.
@@ -24,7 +24,7 @@ use ring::rand::SecureRandom;
 
 pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
-pub use self::meta::{Effect, Idempotency, Meta};
+pub use self::meta::{Effect, Idempotency, JobTag, Meta};
 pub use self::recover::{Examined, Recovered, Start, cut, examine};
 use super::medium::{self, Medium, MediumFile};
 
@@ -169,6 +169,9 @@ impl Journal {
         segment.file.write_all_at(&self.buffer, offset).map_err(|e| io_error("write", segment.header.number, e))?;
         segment.file.sync_data().map_err(|e| io_error("fdatasync", segment.header.number, e))?;
         self.tail = next;
+        if offset + whole > segment.header.length / 2 {
+            self.medium.allocate_ahead(self.segment_bytes);
+        }
         Ok(appended)
     }
 
@@ -199,7 +202,7 @@ impl Journal {
         (appended, next)
     }
 
-    /// Adds an empty segment: reserved and headed under a temporary name, fsynced, renamed, the folder fsynced.
+    /// Adds an empty segment: its zeros written and headed under a temporary name, fsynced, renamed, the folder fsynced.
     fn add_segment(&mut self) -> Result<(), JournalError> {
         let number = self.reader.last().map_or(1, |last| last.header.number + 1);
         let mut seed = [0; 4];
@@ -218,7 +221,7 @@ impl Journal {
             false => io_error("create", number, error),
         };
         let (name, temporary) = (segment_name(number), format!("{}.new", segment_name(number)));
-        let file = self.medium.create(&temporary, self.segment_bytes).map_err(fail)?;
+        let file = self.medium.allocate(&temporary, self.segment_bytes).map_err(fail)?;
         file.write_all_at(&header.encode(), 0).map_err(fail)?;
         file.sync_data().map_err(fail)?;
         self.medium.rename(&temporary, &name).map_err(fail)?;

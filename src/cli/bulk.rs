@@ -1,0 +1,132 @@
+//! `mingpai bulk`: one change for every record that a filter matches. Without `--yes` it only counts, checks and shows.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value as Json, json};
+
+use super::client::{Client, ServerArguments};
+use super::failure::{CliError, Verdict};
+use super::import::follow;
+use super::screen::Screen;
+use super::token_file::TokenArguments;
+use crate::services::import::Operation;
+
+const PATCH_LIMIT_BYTES: u64 = 1 << 20;
+const JOB_LIMIT_BYTES: usize = 1 << 20;
+
+#[derive(Debug, Args)]
+#[command(after_help = "例 Examples:
+  mingpai bulk --prefix 88.999.1 --status active --operation retire --token-file key         # 只看有哪些 / only look
+  mingpai bulk --prefix 88.999.1 --status active --operation retire --token-file key --yes
+  mingpai bulk --prefix 88.999.1 --type 批次 --operation patch --patch change.json --token-file key --yes
+  mingpai import --undo JOB --token-file key                                                 # 撤销 / take it back
+
+补丁 Patch:  {\"values\":[{\"index\":2000,\"data\":\"新\"}],\"registrant\":\"…\"}")]
+pub struct Bulk {
+    /// 前缀 / The prefix of the records
+    #[arg(long, value_name = "PREFIX")]
+    prefix: String,
+    /// 状态，可重复 / Their status, may be repeated
+    #[arg(long, value_name = "STATUS")]
+    status: Vec<String>,
+    /// 有此类型的值，可重复 / With a value of this type, may be repeated
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// 自此时刻起有改动（RFC 3339） / Changed at this time or later
+    #[arg(long, value_name = "TIME")]
+    updated_from: Option<String>,
+    /// 在此时刻前最后改动 / Last changed before this time
+    #[arg(long, value_name = "TIME")]
+    updated_before: Option<String>,
+    /// 自此时刻起登记 / Registered at this time or later
+    #[arg(long, value_name = "TIME")]
+    registered_from: Option<String>,
+    /// 在此时刻前登记 / Registered before this time
+    #[arg(long, value_name = "TIME")]
+    registered_before: Option<String>,
+    /// patch、activate、suspend、recall、retire、delete
+    #[arg(long, value_name = "WHAT", value_parser = operation)]
+    operation: String,
+    /// operation=patch 时的补丁 / What is changed, with --operation patch
+    #[arg(long, value_name = "FILE.json")]
+    patch: Option<PathBuf>,
+    /// 执行；否则只统计并给出样本 / Do it; otherwise only count and show
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    server: ServerArguments,
+    #[command(flatten)]
+    token: TokenArguments,
+    /// 失败的记录写入此文件 / Where records go that could not be changed
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+    /// 节点不可达时最多等待的秒数 / How long to wait for a node that is away
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    patience: u64,
+    /// JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn operation(text: &str) -> Result<String, String> {
+    Operation::from_word(text)
+        .map(|operation| operation.word().to_owned())
+        .ok_or_else(|| format!("可用的有 / there are {}", Operation::words()))
+}
+
+impl Bulk {
+    pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
+        let asked = self.asked()?;
+        let token = self.token.required(screen)?;
+        let client =
+            Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
+        let begun = client.post_json("/v1/bulk", &asked, JOB_LIMIT_BYTES).await?;
+        let (verdict, job) = follow(&client, begun, self.errors.clone(), screen).await?;
+        if !self.yes && !screen.json {
+            for identifier in &job.sample {
+                screen.say(format!("  {identifier}"), format!("  {identifier}"))?;
+            }
+            screen.note("什么都没有改动；确认后加 --yes", "nothing was changed; to do it add --yes");
+        }
+        Ok(verdict)
+    }
+
+    fn asked(&self) -> Result<Json, CliError> {
+        let mut filter = Map::new();
+        filter.insert("prefix".to_owned(), json!(self.prefix));
+        for (name, words) in [("status", &self.status), ("type", &self.types)] {
+            if !words.is_empty() {
+                filter.insert(name.to_owned(), json!(words));
+            }
+        }
+        for (name, moment) in [
+            ("updated_from", &self.updated_from),
+            ("updated_before", &self.updated_before),
+            ("registered_from", &self.registered_from),
+            ("registered_before", &self.registered_before),
+        ] {
+            if let Some(moment) = moment {
+                filter.insert(name.to_owned(), json!(moment));
+            }
+        }
+        let mut asked = json!({"filter": filter, "operation": self.operation, "dry_run": !self.yes});
+        if let (Some(path), Some(members)) = (&self.patch, asked.as_object_mut()) {
+            members.insert("patch".to_owned(), read_patch(path)?);
+        }
+        Ok(asked)
+    }
+}
+
+fn read_patch(path: &Path) -> Result<Json, CliError> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(PATCH_LIMIT_BYTES).read_to_end(&mut bytes))
+        .map_err(CliError::file("读取补丁", "read the patch", path))?;
+    let shown = path.display();
+    serde_json::from_slice(&bytes).map_err(|error| {
+        CliError::wrong(format!("补丁 {shown} 不是 JSON：{error}"), format!("the patch {shown} is no JSON: {error}"))
+    })
+}

@@ -1,0 +1,76 @@
+//! Compare: what changed between two versions of a record, however many lie between them.
+
+use super::list::seen_by;
+use super::resolve::{At, Resolve};
+use super::{ServiceError, Services};
+use crate::model::difference::{self, Change};
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::record::{Record, Status};
+use crate::model::time::Timestamp;
+
+/// A question about two moments of one record.
+#[derive(Clone, Debug)]
+pub struct Compare {
+    /// Percent-decoded, in any input form.
+    pub identifier: String,
+    pub from: At,
+    /// `None`: as it stands now.
+    pub to: Option<At>,
+    /// How many bytes of entries are read on the way back to a moment.
+    pub most_bytes: u64,
+}
+
+impl Asks for Compare {
+    const ACTION: Action = Action::Read;
+}
+
+/// One of the two versions.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    pub version: u64,
+    pub status: Status,
+    pub updated: Timestamp,
+}
+
+/// What changed from one version to the other, as far as its asker may see it.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    pub identifier: String,
+    pub from: Moment,
+    pub to: Moment,
+    pub changes: Vec<Change>,
+}
+
+impl Services {
+    /// The older one may be named second: then the changes are those that lead back.
+    pub fn compare(&self, asked: &Permitted<Compare>) -> Result<Compared, ServiceError> {
+        let question = asked.request();
+        let identifier = self.identifier(&question.identifier)?;
+        let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
+        let version = |at: Option<At>| -> Result<Record, ServiceError> {
+            let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
+            if let Some(at) = at {
+                let walk = Resolve {
+                    identifier: question.identifier.clone(),
+                    most_bytes: question.most_bytes,
+                    ..Resolve::default()
+                };
+                standing = self.at(standing, at, &walk)?;
+            }
+            Ok(seen_by(asked.principal(), standing.record))
+        };
+        let (before, after) = (version(Some(question.from))?, version(question.to)?);
+        Ok(Compared {
+            identifier: after.identifier.spelling().to_owned(),
+            from: Moment::of(&before),
+            to: Moment::of(&after),
+            changes: difference::between(Some(&before), &after),
+        })
+    }
+}
+
+impl Moment {
+    fn of(record: &Record) -> Moment {
+        Moment { version: record.version, status: record.status, updated: record.updated }
+    }
+}
