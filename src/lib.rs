@@ -20,7 +20,7 @@
 //! - `services`: one file a verb.
 //! - `sign`: keys, entries (SD-JWT), verification.
 //! - `store`: the journal, the sequencer, the record store, the cache.
-//! - `model`: the nouns, free to all, as are `config` and `metrics`.
+//! - `model`: the nouns, free to all, as are `config`, `metrics` and `observe` (log lines, spans).
 //! - `node`: wiring. `cli`: the subcommands.
 //!
 //! The log is the registry: every change is one signed entry in the journal, and all else can be made anew from it.
@@ -34,6 +34,7 @@ pub mod guard;
 pub mod metrics;
 pub mod model;
 pub mod node;
+pub mod observe;
 pub mod services;
 pub mod sign;
 pub mod store;

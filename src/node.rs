@@ -5,13 +5,16 @@ pub mod dev;
 mod dev_certificate;
 pub mod housekeeping;
 pub mod open_files;
+pub mod operator;
 pub mod serve;
+mod service_manager;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::operator::{Operator, Process};
 use crate::codec::rows::StrictRows;
 use crate::codec::table::Tables;
 use crate::config::{Config, Engine};
@@ -21,15 +24,20 @@ use crate::model::identifier::CanonicalKey;
 use crate::model::prefix::{PrefixError, Prefixes};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::observe::otlp::{self, Sending};
+use crate::observe::traces::Traces;
 use crate::services::import::OldImports;
+use crate::services::origin::settle_restore;
 use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
 use crate::sign::keys::{KeyError, KeyFolder, SECRET_FILE};
+use crate::store::backup::load_last;
 use crate::store::cache::AnswerCache;
 use crate::store::doctor::is_store;
 use crate::store::journal::Tail;
+use crate::store::restored::Restored;
 use crate::store::{Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions};
 
 /// What a cached answer is assumed to have when the cache's table is laid out.
@@ -48,6 +56,8 @@ pub enum StartError {
     Store(#[from] OpenError),
     #[error(transparent)]
     Settle(#[from] SettleError),
+    #[error("the sender of spans: {0}")]
+    Traces(io::Error),
 }
 
 impl StartError {
@@ -65,6 +75,10 @@ impl StartError {
             Self::Key(error) => error.text(),
             Self::Store(error) => error.text(),
             Self::Settle(error) => error.text(),
+            Self::Traces(error) => Text::new(
+                format!("链路追踪的发送线程无法启动：{}。可先清空 traces.endpoint", Text::of_io(error).zh),
+                format!("{self}; empty traces.endpoint to start without"),
+            ),
         }
     }
 }
@@ -75,11 +89,24 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     /// What opening the store found and did.
     pub opened: Opened,
+    pub traces: Traces,
+    /// Sends what is traced, until dropped.
+    pub sending: Option<Sending>,
 }
 
 impl Node {
     /// Opens keys, store and services in the data folder.
     pub async fn open(
+        config: &Config,
+        encoder: Arc<dyn EncodeResolution>,
+        fatal: Arc<dyn Fatal>,
+    ) -> Result<Node, StartError> {
+        Node::open_in(Process::default(), config, encoder, fatal).await
+    }
+
+    /// The same in a process that lends it a log, a certificate and the sources of its configuration.
+    pub async fn open_in(
+        process: Process,
         config: &Config,
         encoder: Arc<dyn EncodeResolution>,
         fatal: Arc<dyn Fatal>,
@@ -98,12 +125,24 @@ impl Node {
             EXPECTED_ANSWER_BYTES,
         ));
         let metrics = Arc::new(Metrics::new());
+        let (traces, sending) = otlp::start(config, &metrics.traces).map_err(StartError::Traces)?;
+        if traces.is_on() {
+            metrics.attention.watch_every();
+        }
+        let operator = Arc::new(Operator::new(config, process, Arc::clone(&metrics), traces.clone()));
         let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
         let statements = Arc::new(StatementReader { prefixes: Arc::clone(&prefixes) });
         let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
         metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
         metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
         metrics.records.in_memory.set(u64::from(opened.in_memory));
+        let is_undecided = store.restored().is_some_and(Restored::is_undecided);
+        metrics.backup.restored_undecided.set(u64::from(is_undecided));
+        if let Some(last) = load_last(data) {
+            metrics.backup.set(last.time.as_seconds(), last.sequence, last.bytes);
+        }
+        // Before anything else is written: the log goes on with it, or not at all.
+        settle_restore(&store, &keys, &config.node.iss).await?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));
@@ -116,6 +155,7 @@ impl Node {
             encoder,
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
             table_reader: Arc::new(Tables::of(&config.limits)),
+            operator,
         }));
         let found = services.take_up_imports().map_err(|source| StartError::Io {
             action: "look through the jobs in",
@@ -132,7 +172,7 @@ impl Node {
             );
         }
         housekeeping::look_through_imports(&services, &mut OldImports::default());
-        Ok(Node { services, metrics, opened })
+        Ok(Node { services, metrics, opened, traces, sending })
     }
 }
 
@@ -157,6 +197,7 @@ fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings
         draft_limits: DraftLimits { prefixes, ..DraftLimits::default() },
         max_age_seconds: u32::try_from(config.cache.max_age_seconds).unwrap_or(u32::MAX),
         negative_seconds: u32::try_from(config.cache.negative_seconds).unwrap_or(u32::MAX),
+        data_folder: config.node.data.clone(),
         imports_folder: config.node.data.join("imports"),
         line_bytes: as_usize(config.limits.line_bytes),
         import_bytes: config.limits.import_bytes,

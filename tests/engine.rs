@@ -12,8 +12,16 @@ use mingpai::store::engine_sled::SledEngine;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-const TABLES: [Table; 7] =
-    [Table::Alias, Table::Erased, Table::Request, Table::Key, Table::Record, Table::Authority, Table::Revoked];
+const TABLES: [Table; 8] = [
+    Table::Alias,
+    Table::Erased,
+    Table::Request,
+    Table::Key,
+    Table::Origin,
+    Table::Record,
+    Table::Authority,
+    Table::Revoked,
+];
 const SLED_BUDGET_BYTES: u64 = 64 << 20;
 
 fn sled(folder: &Path) -> Box<dyn Engine> {

@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
@@ -52,7 +52,12 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
             return self.refuse(refusal, &request, transport, started);
         }
         if let Some(response) = shared.answerer.hot(method, uri, headers) {
-            return self.at_once(response, Outcome::Hit, transport, started);
+            let took = started.elapsed();
+            if shared.metrics.attention.wants(took) {
+                let status = response.status().as_u16();
+                shared.answerer.tell_hot(method, uri, headers, status, transport, took);
+            }
+            return self.at_once(response, Outcome::Hit, transport, took);
         }
         let in_flight = &shared.metrics.accept.requests_in_flight;
         if in_flight.inc() >= shared.limits.requests_in_flight as u64 {
@@ -65,8 +70,8 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
 }
 
 impl<A: Answerer> Entry<A> {
-    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, transport: Transport, started: Instant) -> Reply {
-        self.shared.metrics.requests.record(Stage::Total, transport, outcome, started.elapsed());
+    fn at_once(&self, response: Response<Outbound>, outcome: Outcome, transport: Transport, took: Duration) -> Reply {
+        self.shared.metrics.requests.record(Stage::Total, transport, outcome, took);
         Reply::Ready(Some(response.map(Carried::free)))
     }
 
@@ -81,7 +86,7 @@ impl<A: Answerer> Entry<A> {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let outcome = outcome_of(&response);
-        self.at_once(response, outcome, transport, started)
+        self.at_once(response, outcome, transport, started.elapsed())
     }
 
     fn later(&self, request: Request<Incoming>, hold: Hold, transport: Transport, started: Instant) -> Reply {

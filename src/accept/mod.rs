@@ -29,6 +29,7 @@ mod wire;
 mod worker;
 
 use std::future::Future;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, Response, Uri};
 
@@ -38,8 +39,10 @@ pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
 pub use settings::{Limits, Settings, TlsSettings};
 pub use signals::stop_on_signals;
-pub use tls::{Certificates, Looked, PairError, PairFiles, Refresh, WARN_DAYS};
+pub use tls::{Certificates, FileFault, Judged, Looked, Names, PairError, PairFiles, Refresh, Reread, WARN_DAYS};
 pub use worker::{Ending, Running};
+
+use crate::metrics::Transport;
 
 /// Whoever answers the requests. One value serves all workers.
 pub trait Answerer: Send + Sync + 'static {
@@ -47,6 +50,19 @@ pub trait Answerer: Send + Sync + 'static {
     /// with only the head in hand, before anything is boxed. These answers count against no limit of requests in
     /// flight, so they go on under overload.
     fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>>;
+
+    /// Told of a hot answer once it has been given, where the metrics' attention wants that: seldom, or in the pay of whoever
+    /// asked for a line a request.
+    fn tell_hot(
+        &self,
+        _method: &Method,
+        _uri: &Uri,
+        _headers: &HeaderMap,
+        _status: u16,
+        _transport: Transport,
+        _took: Duration,
+    ) {
+    }
 
     /// Everything else. The future may be dropped when the client goes away. A panic in it becomes
     /// [`Refusal::Panicked`].

@@ -1,4 +1,4 @@
-//! `mingpai keygen`: a new pair in the key folder. Only its id and its file are shown.
+//! `mingpai keygen`: a new pair in the key folder, or a key that encrypts backups. Only its id and its file are shown.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,15 @@ use serde_json::json;
 
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
-use crate::sign::keys::{KeyUse, generate};
+use crate::sign::keys::{KeyError, KeyUse, generate, write_secret_file};
+use crate::store::backup::BackupKey;
 
 #[derive(Debug, Args)]
-#[command(after_help = "例 Example:
+#[command(after_help = "例 Examples:
   mingpai keygen --use entry --keys mingpai-data/keys
+  mingpai keygen --use backup --out backup-key
 
 正在运行的节点不受影响，下次启动时才启用新密钥。
 A running node is not touched: the key is taken into use at its next start.")]
@@ -21,8 +24,11 @@ pub struct Keygen {
     #[arg(long = "use", value_name = "USE")]
     key_use: Use,
     /// 密钥目录（数据目录下的 keys） / Key folder (`keys` in the data folder)
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "out")]
+    keys: Option<PathBuf>,
+    /// 仅备份密钥：写入的文件（0600，不覆盖） / For a backup key: where to; mode 0600, never over an existing file
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
+    out: Option<PathBuf>,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -36,14 +42,18 @@ enum Use {
     Checkpoint,
     /// 签会话 / sessions
     Session,
+    /// 加密备份 / encrypts backups
+    Backup,
 }
 
 impl Use {
-    fn key_use(self) -> KeyUse {
+    /// `None`: it signs nothing.
+    fn key_use(self) -> Option<KeyUse> {
         match self {
-            Use::Entry => KeyUse::Entry,
-            Use::Checkpoint => KeyUse::Checkpoint,
-            Use::Session => KeyUse::Session,
+            Use::Entry => Some(KeyUse::Entry),
+            Use::Checkpoint => Some(KeyUse::Checkpoint),
+            Use::Session => Some(KeyUse::Session),
+            Use::Backup => None,
         }
     }
 
@@ -53,6 +63,10 @@ impl Use {
             Use::Entry => (
                 "下次启动时，节点先用现有密钥把新密钥记入日志，此后的条目都由新密钥签名；以前的条目仍然有效。请勿删除旧密钥文件",
                 "at its next start the node tells the log of this key, signed by the present one, and signs every later entry with it; earlier entries stay valid. Keep the old key files",
+            ),
+            Use::Backup => (
+                "没有它，用它加密的备份谁也打不开：请另存一份，且不要与备份放在一处",
+                "nobody opens a backup that it has encrypted without it: keep another copy, and not beside the backup",
             ),
             Use::Checkpoint | Use::Session => (
                 "下次启动时，节点会读取它；旧密钥文件请保留",
@@ -64,14 +78,28 @@ impl Use {
 
 impl Keygen {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let key_use = self.key_use.key_use();
-        let path = generate(&self.keys, key_use, Timestamp::now().as_seconds())
-            .map_err(|error| CliError::wrong(format!("没有生成密钥：{error}"), format!("no key was made: {error}")))?;
-        // The file's name is USE-KID.jwk.
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let kid = stem.strip_prefix(key_use.name()).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&stem);
+        let (name, kid, path) = match (self.key_use.key_use(), &self.keys, &self.out) {
+            (Some(key_use), Some(keys), _) => {
+                let path = generate(keys, key_use, Timestamp::now().as_seconds()).map_err(|error| failed(&error))?;
+                // The file's name is USE-KID.jwk.
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                let kid = stem.strip_prefix(key_use.name()).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&stem);
+                (key_use.name(), kid.to_owned(), path)
+            }
+            (None, _, Some(out)) => {
+                let key = BackupKey::generate().ok_or_else(|| failed(&KeyError::NoRandomness))?;
+                write_secret_file(out, format!("{}\n", key.text()).as_bytes()).map_err(|error| failed(&error))?;
+                ("backup", key.id(), out.clone())
+            }
+            (Some(_), None, _) => {
+                return Err(CliError::wrong("请用 --keys 指明密钥目录", "name the key folder with --keys"));
+            }
+            (None, ..) => {
+                return Err(CliError::wrong("请用 --out 指明备份密钥的文件", "name the backup key's file with --out"));
+            }
+        };
         if screen.json {
-            screen.print_json(&json!({"use": key_use.name(), "kid": kid, "path": path}))?;
+            screen.print_json(&json!({"use": name, "kid": kid, "path": path}))?;
         } else {
             screen.print(format_args!("kid   {kid}"))?;
             screen.print(format_args!("file  {}", path.display()))?;
@@ -80,4 +108,9 @@ impl Keygen {
         }
         Ok(Verdict::Yes)
     }
+}
+
+fn failed(error: &KeyError) -> CliError {
+    let Text { zh, en } = error.text();
+    CliError::wrong(format!("没有生成密钥：{zh}"), format!("no key was made: {en}"))
 }

@@ -1,13 +1,16 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
-//! - `serve`, `check_config`, `doctor`, `keygen`: on the node's own machine. `node_arguments`: their configuration.
+//! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
+//! - `operate`: the log and the configuration of a running node.
+//! - `completions`: for shells and man(1).
 //! - `verify`: offline, for whoever holds an entry.
-//! - `screen`, `progress`, `new_file`, `failure`: what is read, watched, written, and when it cannot be done.
+//! - `screen`, `progress`, `new_file`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
 
 // On the node's machine.
+mod backup;
 mod check_config;
 mod doctor;
 mod keygen;
@@ -20,15 +23,18 @@ mod client;
 mod export;
 mod history;
 mod import;
+mod operate;
 mod resolve;
 mod token;
 mod token_file;
 
 // With no node at hand.
+mod completions;
 mod verify;
 
 // What a person meets.
 mod failure;
+mod mistake;
 mod new_file;
 mod progress;
 mod screen;
@@ -94,17 +100,29 @@ enum Command {
     Keygen(keygen::Keygen),
     /// 换取或新建 API 密钥 / Get an API key
     Token(token::NewToken),
+    /// 查看或临时改变运行中节点的日志 / See or change, for the time being, how a running node keeps its log
+    Log(operate::Log),
+    /// 让运行中的节点重新读取配置 / Have a running node read its configuration again
+    Reload(operate::Reload),
     /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
     CheckConfig(check_config::CheckConfig),
+    /// 备份日志，或检查备份 / Back the log up, or examine a backup
+    Backup(backup::Backup),
+    /// 由备份恢复数据目录 / Make a data folder from a backup
+    Restore(backup::Restore),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
+    /// 生成 shell 补全脚本 / Make a script that completes commands in a shell
+    Completions(completions::Completions),
+    /// 生成手册页 / Make pages for man(1)
+    Man(completions::ManPages),
 }
 
 /// Reads the arguments, does what they ask, and says how it went.
 #[must_use]
 pub fn run() -> ExitCode {
     // A mistake in the arguments ends the process here, with 2.
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| end_by(&error));
     let language = language(arguments.lang);
     match arguments.command.run(language) {
         Ok(verdict) => verdict.into(),
@@ -117,6 +135,30 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Help and version go to standard output with 0, mistakes to standard error with 2, in the language of who made them.
+fn end_by(error: &clap::Error) -> ! {
+    let language = language(asked_in(std::env::args_os()));
+    match mistake::in_chinese(error).filter(|_| language == Language::Zh) {
+        Some(told) => {
+            Screen { language, json: false }.note(&told, &told);
+            std::process::exit(error.exit_code());
+        }
+        None => error.exit(),
+    }
+}
+
+/// What `--lang` says, as far as that can be told of arguments that are wrong; else the variable.
+fn asked_in(arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<Spoken> {
+    let arguments: Vec<String> = arguments.map(|one| one.to_string_lossy().into_owned()).collect();
+    let flag = arguments.iter().enumerate().find_map(|(at, one)| match one.strip_prefix("--lang") {
+        Some("") => arguments.get(at + 1).cloned(),
+        Some(rest) => rest.strip_prefix('=').map(str::to_owned),
+        None => None,
+    });
+    let named = flag.or_else(|| std::env::var("MINGPAI_LANG").ok())?;
+    Spoken::from_str(&named, true).ok()
+}
+
 impl Command {
     fn run(self, language: Language) -> Result<Verdict, CliError> {
         let screen = |json| Screen { language, json };
@@ -124,6 +166,8 @@ impl Command {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
+            Command::Backup(backup) => backup.run(screen(backup.is_json())),
+            Command::Restore(restore) => restore.run(screen(restore.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
             Command::Bulk(bulk) => client::wait_for(bulk.run(screen(bulk.json))),
@@ -131,6 +175,10 @@ impl Command {
             Command::Resolve(resolve) => client::wait_for(resolve.run(screen(resolve.json))),
             Command::History(history) => client::wait_for(history.run(screen(history.json))),
             Command::Diff(diff) => client::wait_for(diff.run(screen(diff.json))),
+            Command::Log(log) => client::wait_for(log.run(screen(log.json))),
+            Command::Reload(reload) => client::wait_for(reload.run(screen(reload.json))),
+            Command::Completions(completions) => completions.run(),
+            Command::Man(pages) => pages.run(screen(false)),
             Command::Token(token) => client::wait_for(token.run(screen(token.json))),
             Command::Verify(verify) => client::wait_for(verify.run(screen(verify.json))),
         }

@@ -43,6 +43,11 @@ impl Screen {
         }
     }
 
+    /// A script or a page that another program reads, byte for byte.
+    pub fn print_whole(bytes: &[u8]) -> Result<(), CliError> {
+        write_out(bytes)
+    }
+
     /// The answer as JSON, for a script.
     pub fn print_json(&self, answer: &impl Serialize) -> Result<(), CliError> {
         let mut text = serde_json::to_vec_pretty(answer).map_err(|error| {

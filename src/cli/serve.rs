@@ -1,16 +1,17 @@
 //! `mingpai serve`: configuration and log, then the node takes over.
 
-use std::io::IsTerminal;
+use std::sync::Arc;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
 use super::failure::{CliError, Verdict};
 use super::node_arguments::NodeArguments;
 use crate::accept::Ending;
-use crate::config::{Config, LogFormat, LogSpec};
+use crate::config::{Config, ConfigError};
 use crate::model::text::Text;
+use crate::node::operator::Process;
 use crate::node::serve::serve;
+use crate::observe::log;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
@@ -26,8 +27,14 @@ impl Serve {
     /// Serves until a signal ends it. No: requests had to be cut off.
     pub fn run(&self) -> Result<Verdict, CliError> {
         let config = self.config()?;
-        start_log(&config.log);
-        let ending = serve(&config, &mut std::io::stdout()).map_err(|error| {
+        let arguments = self.node.clone();
+        let read_again = move || {
+            let layers = arguments.layers().map_err(|error| ConfigError::unread(error.text()))?;
+            Config::load(&layers)
+        };
+        let process =
+            Process { read_again: Some(Arc::new(read_again)), filter: log::start(&config.log), ..Process::default() };
+        let ending = serve(&config, process, &mut std::io::stdout()).map_err(|error| {
             let Text { zh, en } = error.text();
             CliError::wrong(format!("节点没有启动：{zh}"), format!("the node does not serve: {en}"))
         })?;
@@ -44,20 +51,4 @@ impl Serve {
     fn config(&self) -> Result<Config, CliError> {
         Config::load(&self.node.layers()?).map_err(|error| CliError::Wrong(error.text()))
     }
-}
-
-/// Events go to standard error, as the configuration says.
-fn start_log(log: &LogSpec) {
-    // The filter was checked with the configuration.
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
-    // A second start in one process keeps the first log.
-    drop(started);
 }

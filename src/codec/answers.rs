@@ -12,14 +12,46 @@ use crate::services::administer::{KeyPage, KeyView, NewKey};
 use crate::services::compare::{Compared, Moment};
 use crate::services::history::{Changes, Versions};
 use crate::services::import::{JobState, JobView, RowCounts};
+use crate::services::operate::Reloaded;
 use crate::services::register::Registered;
 use crate::sign::keys::PublicJwk;
 use crate::sign::statement::{ApiKey, Authority};
-use crate::store::journal::Effect;
+use crate::store::backup::LastBackup;
+use crate::store::journal::{Effect, Tail};
 
 fn json(body: &impl Serialize) -> Vec<u8> {
     // Everything here is structs of text and numbers, whose serialising into memory has no failure to report.
     serde_json::to_vec(body).unwrap_or_default()
+}
+
+/// What a reload of the configuration did.
+#[must_use]
+pub fn reloaded(reloaded: &Reloaded) -> Vec<u8> {
+    json(reloaded)
+}
+
+#[derive(Serialize)]
+struct LogEndBody {
+    segment: u32,
+    offset: u32,
+    sequence: u64,
+    registry_size: u64,
+    audit_size: u64,
+    /// Of the last group, base64url.
+    hash: String,
+}
+
+/// Where the log ends.
+#[must_use]
+pub fn log_end(tail: &Tail) -> Vec<u8> {
+    let Tail { segment, offset, sequence, registry_size, audit_size, previous } = *tail;
+    json(&LogEndBody { segment, offset, sequence, registry_size, audit_size, hash: BASE64URL.encode(previous) })
+}
+
+/// What is remembered of a backup.
+#[must_use]
+pub fn last_backup(last: &LastBackup) -> Vec<u8> {
+    json(last)
 }
 
 /// The word of an effect in answers.

@@ -59,6 +59,9 @@ const RANGES: &[(&str, u64, u64)] = &[
     // A day at least: so long a repeated upload finds its first job.
     ("import.keep_days", 1, 36_500),
     ("import.error_bytes", 1 << 20, 1 << 40),
+    ("log.slow_microseconds", 0, 3_600_000_000),
+    ("traces.sample_per_million", 0, 1_000_000),
+    ("traces.queue_requests", 1, 1_000_000),
 ];
 
 pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
@@ -69,6 +72,7 @@ pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
     check_tls(spec, &mut found);
     check_sizes(spec, &mut found);
     check_prefixes(spec, &mut found);
+    check_traces(spec, &mut found);
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&spec.log.filter) {
         found.fault(
             "log.filter",
@@ -251,6 +255,25 @@ fn check_sizes(spec: &Spec, found: &mut Found<'_>) {
             "cache.negative_seconds",
             "长于 cache.max_age_seconds, 新注册的标识会迟迟查不到; 请调小",
             "is longer than cache.max_age_seconds, so a new registration would stay unseen: lower it",
+        );
+    }
+}
+
+fn check_traces(spec: &Spec, found: &mut Found<'_>) {
+    let endpoint = &spec.traces.endpoint;
+    let is_usable = |uri: &http::Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.query().is_none()
+            && uri.path().len() > 1
+    };
+    if !endpoint.is_empty() && !endpoint.parse().is_ok_and(|uri| is_usable(&uri)) {
+        found.fault(
+            "traces.endpoint",
+            format!("\"{endpoint}\" 不是采集器的地址, 例如 \"http://127.0.0.1:4318/v1/traces\" (OTLP, 含路径, 不含用户名和密码)"),
+            format!(
+                "\"{endpoint}\" is no address of a collector; for example \"http://127.0.0.1:4318/v1/traces\" (OTLP, with its path, without user or password)"
+            ),
         );
     }
 }

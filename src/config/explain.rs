@@ -29,10 +29,15 @@ pub(super) fn explain(spec: &Spec, origins: &Origins) -> Vec<Explained> {
         .into_iter()
         .map(|(key, value)| {
             let origin = origins.of(&key).unwrap_or(&Origin::Default).to_string();
-            let value = if is_secret(&key) { "(hidden)".to_owned() } else { value.to_string() };
+            let value = shown(&key, &value);
             Explained { key, value, origin }
         })
         .collect()
+}
+
+/// A value as TOML, unless it is a secret.
+pub(super) fn shown(key: &str, value: &toml::Value) -> String {
+    if is_secret(key) { "(hidden)".to_owned() } else { value.to_string() }
 }
 
 fn is_secret(key: &str) -> bool {

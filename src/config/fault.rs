@@ -31,6 +31,12 @@ impl From<Fault> for ConfigError {
 }
 
 impl ConfigError {
+    /// The sources could not be read at all.
+    #[must_use]
+    pub fn unread(text: Text) -> Self {
+        Fault::new("config", "--config", text).into()
+    }
+
     /// Every fault, a paragraph each.
     #[must_use]
     pub fn text(&self) -> Text {

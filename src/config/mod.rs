@@ -5,6 +5,7 @@
 //! operator, each stage's own file the reader).
 
 mod check;
+mod difference;
 mod explain;
 mod fault;
 mod layers;
@@ -17,6 +18,7 @@ mod typed;
 
 use std::ops::Deref;
 
+pub use difference::Change;
 pub use explain::Explained;
 pub use fault::{ConfigError, Fault};
 pub use layers::{Layers, Origin, Origins, environment};

@@ -30,6 +30,7 @@ pub struct Spec {
     pub store: StoreSpec,
     pub import: ImportSpec,
     pub log: LogSpec,
+    pub traces: TracesSpec,
     pub prefixes: Vec<PrefixPolicy>,
 }
 
@@ -46,6 +47,7 @@ impl Default for Spec {
             store: StoreSpec::default(),
             import: ImportSpec::default(),
             log: LogSpec::default(),
+            traces: TracesSpec::default(),
             prefixes: Vec::new(),
         }
     }
@@ -261,15 +263,56 @@ pub enum LogFormat {
     Json,
 }
 
+/// At which level every request has a line of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestLines {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// All of it but `format` may be changed while the node runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSpec {
     pub filter: String,
     pub format: LogFormat,
+    /// A request that takes so long has a line with its stages; 0 for none.
+    pub slow_microseconds: u64,
+    pub requests: RequestLines,
 }
 
 impl Default for LogSpec {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+            slow_microseconds: 100_000,
+            requests: RequestLines::Off,
+        }
+    }
+}
+
+/// Where spans go. Off while `endpoint` is empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracesSpec {
+    /// OTLP over HTTP with protobuf, the whole address: `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: String,
+    /// Of a million requests that come without a decision of their caller, so many are traced.
+    pub sample_per_million: u64,
+    /// Whether a caller's `traceparent` decides.
+    pub follow_parent: bool,
+    /// Spans of requests that wait for the collector; more are dropped and counted.
+    pub queue_requests: u64,
+}
+
+impl Default for TracesSpec {
+    fn default() -> Self {
+        Self { endpoint: String::new(), sample_per_million: 10_000, follow_parent: true, queue_requests: 2048 }
     }
 }

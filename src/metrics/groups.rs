@@ -160,6 +160,25 @@ pub struct ImportMetrics {
     pub running: Level,
 }
 
+/// Of backups, as `mingpai backup` tells the node; all 0 before the first.
+#[derive(Clone, Debug, Default)]
+pub struct BackupMetrics {
+    last_success_timestamp_seconds: Level,
+    sequence: Level,
+    bytes: Level,
+    /// 1 while a restored log waits for its operator's decision.
+    pub restored_undecided: Level,
+}
+
+impl BackupMetrics {
+    /// A backup was made at this time, up to this sequence, of so many bytes.
+    pub fn set(&self, seconds: i64, sequence: u64, bytes: u64) {
+        self.last_success_timestamp_seconds.set(seconds.unsigned_abs());
+        self.sequence.set(sequence);
+        self.bytes.set(bytes);
+    }
+}
+
 impl NodeMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -244,6 +263,27 @@ impl RecordMetrics {
 impl ImportMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register("imports_running", "Imports running now", self.running.clone());
+    }
+}
+
+impl BackupMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "backup_last_success_timestamp_seconds",
+            "When the last backup was published, epoch seconds; 0 before the first",
+            self.last_success_timestamp_seconds.clone(),
+        );
+        registry.register(
+            "backup_sequence",
+            "Frames below this sequence are in the last backup",
+            self.sequence.clone(),
+        );
+        registry.register("backup_bytes", "Bytes of the last backup, all its files", self.bytes.clone());
+        registry.register(
+            "restored_undecided",
+            "1 while a restored log waits for the decision how it goes on: writes are refused",
+            self.restored_undecided.clone(),
+        );
     }
 }
 

@@ -4,21 +4,26 @@
 //! cache lines (`shard`), because one shared atomic would make the cores wait for each other; everything else is a
 //! plain atomic. Not here: what the numbers mean to an operator (dashboards and alert rules).
 
+mod attention;
 mod groups;
 mod histogram;
 mod request;
 mod shard;
+mod traces;
 
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+pub use attention::{Attention, SLOW_LINES_A_SECOND};
 pub use groups::{
-    AcceptMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics, TlsMetrics,
+    AcceptMetrics, BackupMetrics, CacheMetrics, ImportMetrics, JournalMetrics, Level, NodeMetrics, RecordMetrics,
+    TlsMetrics,
 };
 pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
+pub use traces::TraceMetrics;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -34,6 +39,10 @@ pub struct Metrics {
     pub journal: JournalMetrics,
     pub records: RecordMetrics,
     pub import: ImportMetrics,
+    pub traces: TraceMetrics,
+    /// What is worth a line; it stands beside the numbers that it is compared with.
+    pub attention: Attention,
+    pub backup: BackupMetrics,
     registry: Registry,
 }
 
@@ -51,6 +60,8 @@ impl Metrics {
         let tls = TlsMetrics::default();
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
+        let (traces, attention) = (TraceMetrics::default(), Attention::default());
+        let backup = BackupMetrics::default();
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -60,7 +71,10 @@ impl Metrics {
         journal.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
-        Self { node, requests, accept, tls, cache, journal, records, import, registry }
+        traces.register(&mut registry);
+        attention.register(&mut registry);
+        backup.register(&mut registry);
+        Self { node, requests, accept, tls, cache, journal, records, import, backup, traces, attention, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.

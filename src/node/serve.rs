@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
@@ -15,16 +16,19 @@ use super::dev::{dev_token, load_demonstration};
 use super::dev_certificate::{DevCertificateError, ca_file, dev_certificate};
 use super::housekeeping::{INTERVAL, keep_house};
 use super::open_files::OpenFiles;
+use super::operator::Process;
+use super::service_manager::ServiceManager;
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase,
     Refresh, Refusal, Settings, bind, is_grpc, stop_on_signals,
 };
 use crate::codec::grpc::Grpc;
-use crate::codec::http::{BodyFault, Desk, Http, Readiness};
+use crate::codec::http::{BodyFault, Desk, Hit, Http, Readiness};
 use crate::codec::problem::Code;
 use crate::codec::resolution::ResolutionJson;
 use crate::config::{Config, ConfigError};
+use crate::metrics::Transport;
 use crate::model::text::Text;
 use crate::services::ServiceError;
 use crate::store;
@@ -78,8 +82,11 @@ impl From<ServiceError> for ServeError {
     }
 }
 
-/// Serves until a signal ends it. `announce` is told the URLs, once they answer.
-pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeError> {
+/// How long the service manager is asked to wait, each time, while the store is opened; it is asked again after half of it.
+const OPENING_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Serves until a signal ends it. `announce` is told the URLs, once they answer; `process` need not name certificates.
+pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Result<Ending, ServeError> {
     if config.node.dev
         && let Some(address) =
             config.http.listen.iter().chain(&config.tls.listen).find(|address| !address.ip().is_loopback())
@@ -92,10 +99,12 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let bound = bind(Settings::of(config, certificates.clone()))?;
     let lifecycle = Lifecycle::new();
     stop_on_signals(lifecycle.clone())?;
+    let manager = ServiceManager::of_environment();
     // A closed terminal ends a demonstration, as it ends any program; a service is asked by the same signal to read again.
-    let refresh = Refresh::start(certificates, lifecycle.clone(), !config.node.dev)?;
+    let refresh = Refresh::start(certificates.clone(), lifecycle.clone(), !config.node.dev)?;
+    let process = Process { certificates, ..process };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let Some(node) = runtime.block_on(open(config, &lifecycle))? else {
+    let Some(mut node) = runtime.block_on(open(config, process, &lifecycle, &manager))? else {
         tracing::info!("asked to stop while the store was opening: nothing was served, the next start opens it anew");
         return Ok(Ending::Drained);
     };
@@ -104,14 +113,19 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
     let front = Arc::new(Front::new(config, &node, lifecycle.clone()));
     let housekeeping = keep_house(Arc::clone(&node.services), INTERVAL)?;
     let addresses = Addresses::of(&bound);
-    refresh.begin(node.metrics.tls.clone());
+    let services = Arc::clone(&node.services);
+    // What came of it stands in the log.
+    refresh.begin(node.metrics.tls.clone(), Box::new(move || drop(services.operator.reload())));
     let running = bound.serve(front, lifecycle.clone(), Arc::clone(&node.metrics))?;
     lifecycle.set_ready();
+    manager.ready();
     // Who reads the announcement may have gone; that is no reason not to serve.
     let _ = announce_urls(announce, &addresses, token, config);
+    manager.hear_the_stop(&lifecycle, runtime)?;
     let ending = running.wait()?;
     drop(housekeeping);
     node.services.store.stop();
+    drop(node.sending.take());
     Ok(ending)
 }
 
@@ -119,20 +133,33 @@ pub fn serve(config: &Config, announce: &mut dyn Write) -> Result<Ending, ServeE
 ///
 /// The thread that opens is left to itself then and ends with the process: a crash at any point of an opening is a case
 /// that the next opening knows.
-async fn open(config: &Config, lifecycle: &Lifecycle) -> Result<Option<Node>, ServeError> {
+async fn open(
+    config: &Config,
+    process: Process,
+    lifecycle: &Lifecycle,
+    manager: &ServiceManager,
+) -> Result<Option<Node>, ServeError> {
     let (opened, opening) = tokio::sync::oneshot::channel();
     let config = config.clone();
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let node = runtime.map_err(ServeError::from).and_then(|runtime| {
-            Ok(runtime.block_on(Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)))?)
+            let encoder = Arc::new(ResolutionJson);
+            Ok(runtime.block_on(Node::open_in(process, &config, encoder, Arc::new(EndProcess)))?)
         });
         // Nobody waits for it any more: the node closes again, if there is time.
         drop(opened.send(node));
     };
     std::thread::Builder::new().name("open".to_owned()).spawn(work)?;
+    let patience = async {
+        loop {
+            manager.opening(OPENING_PATIENCE);
+            tokio::time::sleep(OPENING_PATIENCE / 2).await;
+        }
+    };
     tokio::select! {
         () = lifecycle.reached(Phase::LameDuck) => Ok(None),
+        () = patience => Ok(None),
         node = opening => node.unwrap_or_else(|_| Err(io::Error::other("the opening panicked").into())).map(Some),
     }
 }
@@ -146,10 +173,14 @@ struct FirstCredential {
 async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCredential>, ServeError> {
     let data = &config.node.data;
     if config.node.dev {
-        let path = dev_token(&node.services, data).await?;
+        let path = match dev_token(&node.services, data).await {
+            // A restored node makes no key before its operator has decided how its log goes on.
+            Err(ServiceError::Refused(store::Refusal::Undecided)) => return Ok(None),
+            path => path?,
+        };
         match load_demonstration(&node.services).await {
             Ok(view) => tracing::info!(rows = ?view.rows, "demonstration data"),
-            Err(error @ ServiceError::Refused(store::Refusal::Full { .. })) => {
+            Err(error @ ServiceError::Refused(store::Refusal::Full { .. } | store::Refusal::Undecided)) => {
                 tracing::warn!(cause = error.text().en, "demonstration data that is not there yet stays out");
             }
             Err(error) => return Err(error.into()),
@@ -256,6 +287,7 @@ impl Front {
             services: Arc::clone(&node.services),
             metrics: Arc::clone(&node.metrics),
             limits: config.limits.clone(),
+            traces: node.traces.clone(),
             readiness: Box::new(move || {
                 if lifecycle.phase() != Phase::Serving {
                     Readiness::Stopping
@@ -278,6 +310,18 @@ impl Front {
 impl Answerer for Front {
     fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>> {
         self.http.hot(method, uri, headers).map(|response| response.map(Outbound::Whole))
+    }
+
+    fn tell_hot(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        status: u16,
+        transport: Transport,
+        took: Duration,
+    ) {
+        self.http.tell_hit(&Hit { method, uri, headers, status, transport, took });
     }
 
     async fn answer(&self, request: Request<Inbound>) -> Response<Outbound> {

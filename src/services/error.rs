@@ -1,5 +1,6 @@
 //! What a service could not do, and whose fault it is. Status codes are given at the edge (codec/problem), not here.
 
+use crate::config::ConfigError;
 use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
 use crate::model::record::Status;
@@ -16,6 +17,8 @@ pub enum ServiceError {
     Identifier(IdentifierError),
     /// The document breaks rules; all of them are listed.
     Fields(Vec<FieldError>),
+    /// A configuration or a setting of it that cannot be used; nothing of it was taken.
+    Configuration(ConfigError),
     /// The signed entry would be too large.
     EntryTooLarge(String),
     /// The idempotency key was used for another request.
@@ -78,6 +81,7 @@ impl ServiceError {
         match self {
             ServiceError::Identifier(_) => "identifier_invalid",
             ServiceError::Fields(_) => "fields_invalid",
+            ServiceError::Configuration(_) => "config_invalid",
             ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => "entry_too_large",
             ServiceError::IdempotencyMismatch => "idempotency_mismatch",
             ServiceError::NotResponsible { .. } => "not_responsible",
@@ -94,6 +98,7 @@ impl ServiceError {
             ServiceError::Conflict { .. } => "conflict",
             ServiceError::UnknownRequest => "request_unknown",
             ServiceError::NotFound { what: "import", .. } => "import_unknown",
+            ServiceError::NotFound { what: "segment", .. } => "segment_unknown",
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
             ServiceError::UploadOffset { .. } => "upload_offset",
@@ -106,6 +111,7 @@ impl ServiceError {
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
             ServiceError::Refused(Refusal::ReadFailed(_)) => "storage_read_failed",
             ServiceError::Refused(Refusal::Poisoned(_)) => "storage_poisoned",
+            ServiceError::Refused(Refusal::Undecided) => "restored_undecided",
             ServiceError::Refused(Refusal::Stopping) => "draining",
             ServiceError::Internal(_) => "internal",
         }
@@ -161,6 +167,13 @@ impl ServiceError {
 
     fn text_of_the_rest(&self) -> Text {
         match self {
+            ServiceError::Configuration(error) => {
+                let told = error.text();
+                Text::new(
+                    format!("配置有误，未作任何改动\n{}", told.zh),
+                    format!("the configuration is wrong; nothing of it was taken\n{}", told.en),
+                )
+            }
             ServiceError::Conflict { identifier } => Text::new(
                 format!("{identifier} 在写入期间被反复修改，请重试"),
                 format!("{identifier} kept changing while it was written: try again"),
@@ -231,6 +244,10 @@ fn refused(refusal: &Refusal) -> Text {
         Refusal::Poisoned(_) => Text::new(
             "存储失效，须重启节点；重启后凭 Idempotency-Key 查询结果",
             "the storage failed and the node must be restarted; ask by the Idempotency-Key after that",
+        ),
+        Refusal::Undecided => Text::new(
+            "本节点由备份恢复，日志如何继续尚未决定：读取可用，写入不可用",
+            "this node was restored from a backup and nobody has decided how its log goes on: reads are served, writes are not",
         ),
         Refusal::Stopping => Text::new("节点正在停止", "the node is stopping"),
     }

@@ -4,14 +4,19 @@
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
 //! - `list`: records in the order of their keys.
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
+//! - `operate`: the log and the configuration of a running node.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
+//! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
 
 pub mod administer;
+pub mod backup;
 pub mod compare;
 pub mod error;
 pub mod history;
 pub mod import;
 pub mod list;
+pub mod operate;
+pub mod origin;
 mod precondition;
 pub mod register;
 pub mod resolve;
@@ -62,6 +67,8 @@ pub struct ServiceSettings {
     pub max_age_seconds: u32,
     /// How long "unknown" is believed, in seconds.
     pub negative_seconds: u32,
+    /// The node's data folder.
+    pub data_folder: PathBuf,
     /// Where uploads and jobs lie.
     pub imports_folder: PathBuf,
     /// The most bytes of one line of an import.
@@ -94,6 +101,7 @@ pub struct Services {
     pub(crate) running: Mutex<HashSet<(String, String)>>,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
+    pub(crate) operator: Arc<dyn operate::Operate>,
 }
 
 /// What [`Services::new`] is made of.
@@ -106,6 +114,7 @@ pub struct Parts {
     pub encoder: Arc<dyn EncodeResolution>,
     pub row_reader: Arc<dyn import::ReadRow>,
     pub table_reader: Arc<dyn import::ReadTable>,
+    pub operator: Arc<dyn operate::Operate>,
 }
 
 /// A record as the store has it.
@@ -129,6 +138,7 @@ impl Services {
             table_reader: parts.table_reader,
             running: Mutex::default(),
             bootstrap: administer::Bootstrap::default(),
+            operator: parts.operator,
         }
     }
 

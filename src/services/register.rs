@@ -13,6 +13,7 @@ use crate::model::identifier::Identifier;
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
+use crate::observe::laps::{Step, timed, timed_async};
 use crate::sign::entry;
 use crate::store::journal::{Effect, Idempotency};
 use crate::store::rows::{LeafHash, RequestRow};
@@ -90,15 +91,17 @@ impl Services {
             FirstTime::No(registered) => return Ok(registered),
         };
         for _ in 0..ATTEMPTS {
-            let decided = match self.decide(&identifier, request.change.clone(), &request.precondition) {
+            let decide = || self.decide(&identifier, request.change.clone(), &request.precondition);
+            let decided = match timed(Step::Store, decide) {
                 Ok(decided) => decided,
                 // What is in the way may be this very request, sent before by a client that went away.
                 Err(error) => {
                     return self.done_before(&principal.id, request.idempotency.as_ref(), about)?.ok_or(error);
                 }
             };
-            let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
-            match self.commit_one(proposal).await? {
+            let propose = || self.propose(decided, &principal.id, request.idempotency.clone());
+            let proposal = timed(Step::Sign, propose)?;
+            match timed_async(Step::Store, self.commit_one(proposal)).await? {
                 Attempt::Done(registered) => return Ok(registered),
                 Attempt::Moved => {}
             }
@@ -121,9 +124,10 @@ impl Services {
                 continue;
             }
             let change = Change::Put(request.draft.clone());
-            let decided = self.decide(&identifier, change, &Precondition::CreateOnly)?;
-            let proposal = self.propose(decided, &principal.id, request.idempotency.clone())?;
-            match self.commit_one(proposal).await? {
+            let decided = timed(Step::Store, || self.decide(&identifier, change, &Precondition::CreateOnly))?;
+            let propose = || self.propose(decided, &principal.id, request.idempotency.clone());
+            let proposal = timed(Step::Sign, propose)?;
+            match timed_async(Step::Store, self.commit_one(proposal)).await? {
                 Attempt::Done(registered) => return Ok(registered),
                 Attempt::Moved => {}
             }

@@ -10,6 +10,7 @@ use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
+use crate::observe::laps::{Step, timed};
 use crate::sign::entry;
 use crate::store::cache::{Answer, ViewClass};
 use crate::store::journal::{Frame, Location};
@@ -64,7 +65,7 @@ impl Services {
         let name = identifier.key();
         // Before the store is read: a commit from here on makes this fill worthless, and it will not be served.
         let fill = self.cache.begin(name.as_str());
-        let answer = match self.named(name)? {
+        let answer = match timed(Step::Store, || self.named(name))? {
             None => self.negative(404, now),
             Some(standing) if standing.record.is_tombstone() => self.negative(410, now),
             Some(standing) => {
@@ -72,13 +73,13 @@ impl Services {
                 Answer {
                     status: 200,
                     etag: Bytes::from(format!("\"{}\"", resolution.record.version)),
-                    body: Bytes::from(self.encoder.encode(&resolution)),
+                    body: Bytes::from(timed(Step::Form, || self.encoder.encode(&resolution))),
                     cache_control: self.max_age(),
                     until: 0,
                 }
             }
         };
-        self.cache.fill(fill, ViewClass::Public, name.as_str(), answer.clone());
+        timed(Step::Cache, || self.cache.fill(fill, ViewClass::Public, name.as_str(), answer.clone()));
         Ok(answer)
     }
 
@@ -87,14 +88,14 @@ impl Services {
         let question = asked.request();
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
-        let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
+        let mut standing = timed(Step::Store, || self.named(identifier.key()))?.ok_or_else(unknown)?;
         if let Some(at) = question.at {
-            standing = self.at(standing, at, question)?;
+            standing = timed(Step::Store, || self.at(standing, at, question))?;
         }
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: question.identifier.clone() });
         }
-        let entry = if question.entry { Some(self.presented(&standing)?) } else { None };
+        let entry = if question.entry { Some(timed(Step::Store, || self.presented(&standing))?) } else { None };
         let mut resolution = self.visible(standing, entry);
         keep(&mut resolution.record, &question.types, &question.indexes);
         Ok(resolution)

@@ -7,6 +7,7 @@ use crate::sign::keys::{KeyError, KeyFolder, KeyUse, PublicJwk, SigningKey};
 use crate::sign::statement::{Authority, KeysStatement, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
+use crate::store::restored::Restored;
 use crate::store::{Outcome, Proposal};
 
 /// More keys than any node will ever have had.
@@ -33,7 +34,9 @@ pub async fn settle_keys(
     let mut known: Vec<String> = authorities(store)?.into_iter().map(|authority| authority.key.kid).collect();
     let fresh: Vec<PublicJwk> =
         keys.all(KeyUse::Entry).into_iter().map(SigningKey::public).filter(|key| !known.contains(&key.kid)).collect();
-    for key in fresh {
+    // A log that waits for a decision hears of no new key: the key in force is enough to serve reads.
+    let is_undecided = store.restored().is_some_and(Restored::is_undecided);
+    for key in fresh.into_iter().filter(|_| !is_undecided) {
         let signer_kid = known.last().unwrap_or(&key.kid).clone();
         let signer = keys.key(KeyUse::Entry, &signer_kid).ok_or_else(|| KeyError::Missing(signer_kid.clone()))?;
         let now = Timestamp::now();

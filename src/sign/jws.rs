@@ -13,6 +13,8 @@ pub const ENTRY_TYPE: &str = "mingpai-entry+sd-jwt";
 pub const KEYS_TYPE: &str = "mingpai-keys+jwt";
 /// The `typ` of an audit event.
 pub const AUDIT_TYPE: &str = "mingpai-audit+jwt";
+/// The `typ` of a statement by which the log takes another name.
+pub const ORIGIN_TYPE: &str = "mingpai-origin+jwt";
 /// The `typ` of an erasure.
 pub const ERASURE_TYPE: &str = "mingpai-erasure+jwt";
 
@@ -70,6 +72,12 @@ impl<'a> Parsed<'a> {
                 UnparsedPublicKey::new(&ED25519, public).verify(self.signed.as_bytes(), &self.signature).is_ok()
             })
     }
+}
+
+/// The `typ` of a statement whose checksum held.
+pub fn type_of(statement: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(statement).map_err(|_| "not text".to_owned())?;
+    Parsed::parse(text).map(|parsed| parsed.header.typ).map_err(str::to_owned)
 }
 
 /// The payload of a statement whose checksum held: no signature check, for reading back what this node wrote.

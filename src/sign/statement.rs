@@ -6,10 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE};
+use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE};
 use super::keys::{PublicJwk, SigningKey};
 use crate::model::time::Timestamp;
 use crate::store::StatementProposal;
+use crate::store::backup::{Naming, ReadLog};
 use crate::store::engine::{Table, Write};
 use crate::store::journal::FrameKind;
 
@@ -19,6 +20,28 @@ pub struct KeysStatement {
     pub iat: i64,
     pub iss: String,
     pub key: PublicJwk,
+}
+
+/// The log takes another name from here on: it was restored, and its lost original may have gone further. What stands before
+/// it the two logs have in common, and nothing after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginStatement {
+    pub iat: i64,
+    pub iss: String,
+    pub origin: String,
+    /// The head that the two have in common: name, leaves of the registry tree, its root in base64.
+    pub before: String,
+    pub size: u64,
+    pub root: String,
+}
+
+/// A name of the log, as its row has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub origin: String,
+    /// The registry index of the statement that took it.
+    pub from: u64,
+    pub issued: i64,
 }
 
 /// An authorised entry key, as its row has it.
@@ -65,6 +88,16 @@ pub enum AuditEvent {
     /// The bootstrap token was exchanged for a key, which works once.
     #[serde(rename = "bootstrap.used")]
     BootstrapUsed { token: String, key: ApiKey },
+    /// A restored log goes on under its own name, from so many frames and this head.
+    #[serde(rename = "log.continued")]
+    LogContinued {
+        sequence: u64,
+        size: u64,
+        root: String,
+        /// By whose word: the operator's, or that of a head from elsewhere, which is here in full.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<String>,
+    },
 }
 
 /// Says that the disclosures of one version are erased.
@@ -92,6 +125,26 @@ pub fn propose<T: Serialize>(
         FrameKind::Erasure => ERASURE_TYPE,
         _ => KEYS_TYPE,
     };
+    propose_typed(key, kind, typ, statement, now, principal)
+}
+
+/// Signs the statement by which a restored log takes another name.
+pub fn propose_origin(
+    key: &SigningKey,
+    statement: &OriginStatement,
+    now: Timestamp,
+) -> Result<StatementProposal, serde_json::Error> {
+    propose_typed(key, FrameKind::Statement, ORIGIN_TYPE, statement, now, "node")
+}
+
+fn propose_typed<T: Serialize>(
+    key: &SigningKey,
+    kind: FrameKind,
+    typ: &str,
+    statement: &T,
+    now: Timestamp,
+    principal: &str,
+) -> Result<StatementProposal, serde_json::Error> {
     let statement = jws::sign(key, typ, &serde_json::to_vec(statement)?).into_bytes();
     Ok(StatementProposal { kind, statement, time: now.as_seconds(), principal: principal.to_owned() })
 }
@@ -101,6 +154,11 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
     let payload = jws::payload_of(statement)?;
     let wrong = |error: serde_json::Error| error.to_string();
     Ok(match kind {
+        FrameKind::Statement if jws::type_of(statement)? == ORIGIN_TYPE => {
+            let OriginStatement { origin, iat, .. } = serde_json::from_slice(&payload).map_err(wrong)?;
+            let row = Origin { origin: origin.clone(), from: index, issued: iat };
+            vec![put(Table::Origin, origin, &row)?]
+        }
         FrameKind::Statement => {
             let keys: KeysStatement = serde_json::from_slice(&payload).map_err(wrong)?;
             let kid = keys.key.kid.clone();
@@ -115,6 +173,7 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                 AuditEvent::BootstrapUsed { token, key } => {
                     vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
+                AuditEvent::LogContinued { .. } => Vec::new(),
             }
         }
         FrameKind::Erasure => {
@@ -128,6 +187,29 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
         }
         FrameKind::Entry | FrameKind::CheckpointHead | FrameKind::Seal => Vec::new(),
     })
+}
+
+/// What a backup asks of signed statements. Needs no configuration: names and revocations do not depend on it.
+pub struct LogReader;
+
+impl ReadLog for LogReader {
+    fn naming(&self, statement: &[u8]) -> Option<Naming> {
+        let payload = jws::payload_of(statement).ok()?;
+        if jws::type_of(statement).ok()? == ORIGIN_TYPE {
+            serde_json::from_slice::<OriginStatement>(&payload).ok().map(|statement| Naming::Origin(statement.origin))
+        } else {
+            serde_json::from_slice::<KeysStatement>(&payload).ok().map(|statement| Naming::Issuer(statement.iss))
+        }
+    }
+
+    fn takes_away(&self, kind: FrameKind, statement: &[u8]) -> bool {
+        match kind {
+            FrameKind::Erasure => true,
+            FrameKind::Audit => rows(kind, statement, 0)
+                .is_ok_and(|rows| !rows.is_empty() && rows.iter().all(|row| row.table == Table::Revoked)),
+            _ => false,
+        }
+    }
 }
 
 fn put<T: Serialize>(table: Table, key: String, value: &T) -> Result<Write, String> {

@@ -14,6 +14,7 @@ use super::engine_sled::SledEngine;
 use super::journal::{Frame, Journal, Location, Start, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, Opened};
+use super::restored::Restored;
 use super::rows::{REQUEST_SECONDS, RequestRow, row_hash};
 use crate::model::time::Timestamp;
 
@@ -109,6 +110,8 @@ pub(super) struct Opening {
     checkpoint: Option<Checkpoint>,
     /// Whether the writing process saw the very mount that we see: then the kernel has lost nothing of sled's files.
     same_mount: bool,
+    /// What a restore has left beside the journal.
+    pub restored: Option<Restored>,
     pub opened: Opened,
 }
 
@@ -121,6 +124,7 @@ impl Opening {
             known: false,
             checkpoint: None,
             same_mount: false,
+            restored: None,
             opened: Opened::default(),
         })
     }
@@ -144,7 +148,8 @@ impl Opening {
                 (None, open_or_stand_in(home, &mut opened)?)
             }
         };
-        Ok(Opening { engine, known: mark.is_some(), same_mount, mark: mark.unwrap_or_default(), checkpoint, opened })
+        let known = mark.is_some();
+        Ok(Opening { engine, known, same_mount, mark: mark.unwrap_or_default(), checkpoint, restored: None, opened })
     }
 
     /// Scanning may begin at the checkpoint; both it and the record store say what had been durable.

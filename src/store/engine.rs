@@ -29,6 +29,8 @@ pub enum Table {
     Key = b'k',
     /// The engine's own mark.
     Mark = b'm',
+    /// A name that the log took after a restore -> since which registry index.
+    Origin = b'o',
     /// Canonical key -> the record's head, with its values when they are small.
     Record = b'r',
     /// A signing key's id -> its public half and the registry index from which it may sign.
@@ -162,6 +164,7 @@ pub fn table_of(tag: u8) -> Option<Table> {
         Table::Request,
         Table::Key,
         Table::Mark,
+        Table::Origin,
         Table::Record,
         Table::Authority,
         Table::Revoked,

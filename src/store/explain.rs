@@ -25,6 +25,9 @@ impl OpenError {
             Self::Journal(error) => error.text(),
             Self::Engine(error) => error.text(),
             Self::Apply(error) => error.text(),
+            Self::RestoreCutShort => {
+                Text::new("上一次恢复没有完成：请重新运行同一条 mingpai restore 命令，它会从头开始", self.to_string())
+            }
             Self::SelfCheck(difference) => Text::new(
                 format!("由日志重建的记录库与其总数不符：{difference}。这是程序缺陷，请报告；日志未被改动"),
                 format!("{self}; please report it"),

@@ -1,5 +1,6 @@
 //! The open store as the stages above see it: commits go in through a bounded queue, reads go straight down.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use super::journal::{Frame, JournalError, Location, Reader, Tail};
 use super::medium::Medium;
 use super::open::OpenError;
 use super::proposal::{Outcome, Proposal, Refusal};
+use super::restored::{RESTORED_FILE, Restored};
 use super::rows::{RecordRow, RequestRow};
 use super::sequencer::Job;
 use crate::model::identifier::CanonicalKey;
@@ -34,6 +36,8 @@ pub struct Store {
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
     pub(super) doubted: Arc<AtomicBool>,
+    /// What a restore has left beside the journal when this was opened.
+    pub(super) restored: Option<Restored>,
     /// Held as long as the store is open: no second process may write here.
     pub(super) lock: Option<std::fs::File>,
 }
@@ -164,6 +168,30 @@ impl Store {
     /// Where the journal and the record store stand together.
     pub fn tail(&self) -> Tail {
         *self.settled.lock()
+    }
+
+    /// What a restore has left to be decided or carried out. While it is undecided every commit is refused, and no head of
+    /// this log may be signed.
+    pub fn restored(&self) -> Option<&Restored> {
+        self.restored.as_ref()
+    }
+
+    /// Takes the note of a restore away: its decision is in the log.
+    pub fn forget_restore(&self) -> io::Result<()> {
+        self.medium.remove(RESTORED_FILE)?;
+        self.medium.sync_directory()
+    }
+
+    /// Bytes of a segment's file as they lie there, as far as all in them is durable and applied.
+    pub fn segment_bytes(&self, segment: u32, from: u64, until: u64) -> Result<Vec<u8>, JournalError> {
+        self.journal.raw(segment, from, until)
+    }
+
+    /// How far a segment may be copied: to its end, or to the end of the log; `None` where there is no such segment.
+    pub fn segment_end(&self, segment: u32) -> Option<u64> {
+        let tail = self.tail();
+        let length = self.journal.length(segment).filter(|_| segment <= tail.segment)?;
+        Some(if segment == tail.segment { tail.offset.into() } else { length })
     }
 
     /// The most bytes that one group takes, and with it an atomic commit ([`Proposal::bytes`]).

@@ -63,6 +63,11 @@ impl Disk {
         make_folder(folder)?;
         Ok(Disk { folder: folder.to_owned(), spare: Spare::in_folder(folder) })
     }
+
+    /// A folder that is there already, perhaps where nothing can be written.
+    pub fn existing(folder: &Path) -> Disk {
+        Disk { folder: folder.to_owned(), spare: Spare::in_folder(folder) }
+    }
 }
 
 /// Makes a folder and what is missing above it; its name is durable when this returns.

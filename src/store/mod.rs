@@ -9,9 +9,11 @@
 //! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
 //! - `open`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `doctor`: what an operator does while no node has the store open.
+//! - `backup`: the journal in another folder, and a data folder made of it. `restored`: what such a one may not do yet.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
 mod apply;
+pub mod backup;
 pub mod cache;
 mod catch_up;
 mod checkpoint;
@@ -26,6 +28,7 @@ pub mod journal;
 pub mod medium;
 mod open;
 mod proposal;
+pub mod restored;
 pub mod rows;
 mod sequencer;
 

@@ -18,6 +18,7 @@ use super::engine::EngineError;
 use super::handle::{Keeper, Room, Store};
 use super::journal::{Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
+use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
 use super::{Fatal, Observer};
 
@@ -60,6 +61,8 @@ pub enum OpenError {
         "the record store made anew from the journal does not add up: {0}; this is a bug, nothing was changed in the journal"
     )]
     SelfCheck(String),
+    #[error("a restore into this folder was cut short: run the same `mingpai restore` again, it begins anew")]
+    RestoreCutShort,
 }
 
 /// What opening found and did.
@@ -119,7 +122,9 @@ impl Store {
     fn open_on(options: &StoreOptions, ground: Ground, hooks: Hooks) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
         let Ground { medium, session, home } = ground;
+        let restored = Restored::load(medium.as_ref())?;
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
+        opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
             Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
@@ -171,6 +176,7 @@ impl Store {
             short_of: Arc::clone(&room),
             poisoned: None,
             forgotten_to: None,
+            is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
         };
         let sequencer = spawn(options, "sequencer", move || {
             // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
@@ -204,6 +210,7 @@ impl Store {
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer })),
             poisoned,
             doubted,
+            restored: opening.restored,
             lock: None,
         })
     }

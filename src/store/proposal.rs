@@ -121,6 +121,8 @@ pub enum Refusal {
     TooLarge { bytes: usize, limit: usize },
     /// A disk or a record store failed. The node must be restarted; what was asked may or may not be durable.
     Poisoned(String),
+    /// The log was restored from a backup, and the operator has not decided how it goes on.
+    Undecided,
     /// The node is stopping.
     Stopping,
 }

@@ -66,6 +66,8 @@ pub(super) struct Sequencer {
     pub poisoned: Option<String>,
     /// How far the pass that takes old request rows away has come.
     pub forgotten_to: Option<Vec<u8>>,
+    /// The log was restored and nobody has decided how it goes on: nothing is appended, whoever asks (`restored`).
+    pub is_held: bool,
 }
 
 impl Sequencer {
@@ -113,6 +115,9 @@ impl Sequencer {
     fn refusal(&self, bytes: usize) -> Option<Refusal> {
         if let Some(cause) = &self.poisoned {
             return Some(Refusal::Poisoned(cause.clone()));
+        }
+        if self.is_held {
+            return Some(Refusal::Undecided);
         }
         let limit = self.journal.group_limit();
         if bytes > limit {
@@ -283,7 +288,7 @@ impl Sequencer {
     }
 
     fn seal(&mut self) {
-        if self.poisoned.is_some() {
+        if self.poisoned.is_some() || self.is_held {
             return;
         }
         let seal = FrameContent {

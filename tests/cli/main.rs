@@ -9,6 +9,7 @@ mod clients;
 mod exporting;
 mod importing;
 mod local;
+mod operating;
 mod paper_node;
 mod verifying;
 

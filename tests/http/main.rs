@@ -1,6 +1,6 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
-//! - `world`: the node and a client of it. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `administering`: by verb.
+//! - `world`: the node and a client of it. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `administering`, `operating`: by verb.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
@@ -12,6 +12,7 @@ mod exporting;
 mod importing;
 mod listing;
 mod manners;
+mod operating;
 mod parts;
 mod registering;
 mod resolving;

@@ -178,6 +178,7 @@ impl World {
             services: Arc::clone(&node.services),
             metrics: Arc::clone(&node.metrics),
             limits: config.limits.clone(),
+            traces: node.traces.clone(),
             readiness: Box::new(move || readiness),
         });
         World { http, node, key: String::new(), folder }

@@ -243,6 +243,15 @@ impl Model {
         assert_eq!(keys(Table::Request), requests);
     }
 
+    /// Compares the records of a store that went back to this moment, but not on what was erased since.
+    pub fn compare_but_erased(&self, store: &Store, erased: &[Version]) {
+        for (key, versions) in &self.records {
+            if !erased.iter().any(|version| version.key() == key) {
+                compare_record(store, key, versions);
+            }
+        }
+    }
+
     fn compare_frames(&self, store: &Store) {
         let (mut sequence, mut index, mut at) = (0, 0, 0);
         store

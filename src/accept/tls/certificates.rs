@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
 
@@ -54,6 +54,27 @@ pub enum Looked {
     Kept(PairError),
 }
 
+/// A pair that is good; no other look is made while it is held.
+pub struct Judged<'c> {
+    certificates: &'c Certificates,
+    /// `None`: it is the one in use.
+    good: Option<InUse>,
+    _alone: MutexGuard<'c, ()>,
+}
+
+impl Judged<'_> {
+    /// Shows it to new connections; whether it is another than before.
+    pub fn take(self) -> bool {
+        match self.good {
+            Some(good) => {
+                *self.certificates.current.write() = Arc::new(good);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 impl Certificates {
     /// Reads and judges the files.
     pub fn open(files: PairFiles) -> Result<Self, PairError> {
@@ -64,21 +85,25 @@ impl Certificates {
 
     /// Reads the files again and takes them into use if they changed and are good.
     pub fn look(&self) -> Looked {
-        let _alone = self.looking.lock();
-        let contents = match self.files.read() {
-            Ok(contents) => contents,
-            Err(error) => return Looked::Kept(error),
-        };
-        if contents.digest() == self.current.read().digest {
-            return Looked::Unchanged;
-        }
-        match InUse::of(&self.files, &contents) {
-            Ok(good) => {
-                *self.current.write() = Arc::new(good);
-                Looked::Replaced
+        match self.judge() {
+            Ok(judged) => {
+                if judged.take() {
+                    Looked::Replaced
+                } else {
+                    Looked::Unchanged
+                }
             }
             Err(error) => Looked::Kept(error),
         }
+    }
+
+    /// Reads the files again and judges them, and takes nothing yet: for whoever has more to judge first.
+    pub fn judge(&self) -> Result<Judged<'_>, PairError> {
+        let alone = self.looking.lock();
+        let contents = self.files.read()?;
+        let is_new = contents.digest() != self.current.read().digest;
+        let good = is_new.then(|| InUse::of(&self.files, &contents)).transpose()?;
+        Ok(Judged { certificates: self, good, _alone: alone })
     }
 
     /// When the certificate in use ends.

@@ -3,6 +3,7 @@
 //! ```text
 //! pair          two files, read and judged
 //! certificates  the pair in use, replaced whole
+//! names         what clients may call the node by
 //! refresh       looks for new files, warns
 //! handshake     one client, until TLS stands
 //! ```
@@ -11,10 +12,12 @@
 
 mod certificates;
 mod handshake;
+mod names;
 mod pair;
 mod refresh;
 
-pub use certificates::{Certificates, Looked, WARN_DAYS};
+pub use certificates::{Certificates, Judged, Looked, WARN_DAYS};
 pub(super) use handshake::{Shaken, shake};
-pub use pair::{PairError, PairFiles};
-pub use refresh::Refresh;
+pub use names::Names;
+pub use pair::{FileFault, PairError, PairFiles};
+pub use refresh::{Refresh, Reread};

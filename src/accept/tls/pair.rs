@@ -10,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+use super::names::Names;
 use crate::config::{Config, TlsSpec};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -69,6 +70,14 @@ impl PairFiles {
         let TlsSpec { certificate, key, .. } = &config.tls;
         let is_named = !certificate.as_os_str().is_empty();
         is_named.then(|| Self { certificate: certificate.clone(), key: key.clone() })
+    }
+
+    /// The names that clients may know the node by: the subjectAltName of its own certificate (RFC 9525, section 6), in order.
+    pub fn names(&self) -> Result<Names, PairError> {
+        let of_certificate = |fault| PairError::Certificate { path: self.certificate.clone(), fault };
+        let bytes = read(&self.certificate, false).map_err(of_certificate)?;
+        let first = CertificateDer::pem_slice_iter(&bytes).next().and_then(Result::ok);
+        Names::of(&first.ok_or_else(|| of_certificate(FileFault::Nothing))?).map_err(of_certificate)
     }
 
     pub(super) fn read(&self) -> Result<Contents, PairError> {

@@ -1,5 +1,6 @@
-//! Keeps the certificate fresh: new files are taken into use on SIGHUP and within a minute of their change, a broken pair
-//! is said once, and an end that is near is said once a day.
+//! Keeps the certificate fresh: new files are taken into use within a minute of their change, a broken pair is said once, and
+//! an end that is near is said once a day. SIGHUP is heard here, and asks the node to read all of its configuration again,
+//! of which the certificate is a part.
 
 use std::io;
 use std::sync::Arc;
@@ -15,20 +16,24 @@ use super::certificates::{Certificates, Looked};
 use super::handshake::OUTCOMES;
 use crate::accept::lifecycle::{Lifecycle, Phase};
 use crate::metrics::TlsMetrics;
+use crate::model::time::Timestamp;
 
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const WARN_EVERY: Duration = Duration::from_secs(24 * 3600);
 
+/// Reads the configuration again, certificate and all, and says in the log what came of it.
+pub type Reread = Box<dyn FnMut() + Send>;
+
 /// The thread that looks, waiting for its beginning. It ends with the node, and when this is dropped before.
 pub struct Refresh {
     certificates: Option<Arc<Certificates>>,
-    begin: oneshot::Sender<Option<Keeper>>,
+    begin: oneshot::Sender<(Option<Keeper>, Reread)>,
 }
 
 impl Refresh {
     /// Starts the thread. Hears signals at once, so that none ends a node that is still opening.
     ///
-    /// `hears_hangup`: whether SIGHUP asks for a look, also where there is no TLS (a service manager's reload must not end
+    /// `hears_hangup`: whether SIGHUP asks to read again, also where there is no TLS (a service manager's reload must not end
     /// a node); otherwise the signal keeps its default, the end of the process.
     pub fn start(
         certificates: Option<Arc<Certificates>>,
@@ -47,8 +52,8 @@ impl Refresh {
                 None => Poll::Pending,
             });
             let looking = async {
-                if let Ok(keeper) = begun.await {
-                    run(keeper, asked).await;
+                if let Ok((keeper, reread)) = begun.await {
+                    run(keeper, asked, reread).await;
                 }
             };
             runtime.block_on(async {
@@ -62,15 +67,15 @@ impl Refresh {
     }
 
     /// Says when the certificate ends, and looks from now on.
-    pub fn begin(self, metrics: TlsMetrics) {
+    pub fn begin(self, metrics: TlsMetrics, reread: Reread) {
         let keeper = self.certificates.map(|certificates| Keeper::new(certificates, metrics));
         // Fails only where the thread has ended with the node.
-        let _ = self.begin.send(keeper);
+        let _ = self.begin.send((keeper, reread));
     }
 }
 
-/// Looks whenever asked and every minute; ends when nobody can ask any more.
-async fn run(mut keeper: Option<Keeper>, asked: impl Stream<Item = ()>) {
+/// Reads again whenever asked, looks every minute; ends when nobody can ask any more.
+async fn run(mut keeper: Option<Keeper>, asked: impl Stream<Item = ()>, mut reread: Reread) {
     let mut asked = std::pin::pin!(asked);
     loop {
         let is_asked = tokio::select! {
@@ -80,9 +85,12 @@ async fn run(mut keeper: Option<Keeper>, asked: impl Stream<Item = ()>) {
             },
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
+        if is_asked {
+            reread();
+        }
         match &mut keeper {
-            Some(keeper) => keeper.look(is_asked),
-            None if is_asked => tracing::info!("asked to read again, but there is no TLS: nothing to read"),
+            Some(keeper) if is_asked => keeper.was_reread(),
+            Some(keeper) => keeper.look(),
             None => {}
         }
     }
@@ -93,7 +101,8 @@ struct Keeper {
     metrics: TlsMetrics,
     /// What was last said of a pair that cannot be used.
     said: Option<String>,
-    warned: Option<Instant>,
+    /// When, and of which end.
+    warned: Option<(Instant, Timestamp)>,
 }
 
 impl Keeper {
@@ -107,22 +116,22 @@ impl Keeper {
         keeper
     }
 
-    fn look(&mut self, is_asked: bool) {
+    /// Somebody else has looked, taken what was good, and said what was not.
+    fn was_reread(&mut self) {
+        self.said = self.certificates.judge().err().map(|error| error.to_string());
+        self.tell_expiry();
+    }
+
+    fn look(&mut self) {
         match self.certificates.look() {
-            Looked::Unchanged => {
-                self.said = None;
-                if is_asked {
-                    tracing::info!("asked to read the certificate again: it is unchanged");
-                }
-            }
+            Looked::Unchanged => self.said = None,
             Looked::Replaced => {
                 self.said = None;
-                self.warned = None;
                 tracing::info!(expires = %self.certificates.expires(), "new connections are shown the new certificate");
             }
             Looked::Kept(error) => {
                 let text = error.to_string();
-                if is_asked || self.said.as_ref() != Some(&text) {
+                if self.said.as_ref() != Some(&text) {
                     tracing::error!(error = text, "the new certificate cannot be used; the one before stays in use");
                 }
                 self.said = Some(text);
@@ -134,11 +143,11 @@ impl Keeper {
     fn tell_expiry(&mut self) {
         let expires = self.certificates.expires();
         self.metrics.set_expiry(expires.as_seconds());
-        let is_due = self.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY);
+        let is_due = self.warned.is_none_or(|(when, of)| of != expires || when.elapsed() >= WARN_EVERY);
         let Some(days) = self.certificates.ends_soon().filter(|_| is_due) else {
             return;
         };
-        self.warned = Some(Instant::now());
+        self.warned = Some((Instant::now(), expires));
         let file = self.certificates.files().certificate.display();
         if days < 0 {
             tracing::error!(%expires, %file, "the TLS certificate has ended and clients refuse it: put a new one there");
@@ -197,7 +206,11 @@ mod tests {
         let metrics = Metrics::new();
         let (ask, mut asked) = mpsc::unbounded_channel();
         let keeper = Keeper::new(Arc::clone(&certificates), metrics.tls.clone());
-        tokio::spawn(run(Some(keeper), stream::poll_fn(move |context| asked.poll_recv(context))));
+        let reread = {
+            let certificates = Arc::clone(&certificates);
+            Box::new(move || drop(certificates.look()))
+        };
+        tokio::spawn(run(Some(keeper), stream::poll_fn(move |context| asked.poll_recv(context)), reread));
         let first = certificates.expires();
         put(&files, -1, 60);
         tokio::time::sleep(LOOK_EVERY - Duration::from_secs(1)).await;
@@ -218,23 +231,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_broken_pair_is_logged_once_and_again_when_asked() {
+    async fn a_broken_pair_is_logged_once_and_whoever_was_told_hears_it_no_more() {
         let (log, _guard) = Log::start();
         let (_folder, files) = pair(-1, 30);
         let mut keeper = Keeper::new(open(&files), TlsMetrics::default());
         let good = std::fs::read(&files.key).unwrap();
         std::fs::write(&files.key, "").unwrap();
         for _ in 0..3 {
-            keeper.look(false);
+            keeper.look();
         }
         assert_eq!(log.count("cannot be used; the one before stays"), 1);
-        keeper.look(true);
-        assert_eq!(log.count("cannot be used; the one before stays"), 2);
         std::fs::write(&files.key, good).unwrap();
-        keeper.look(false);
+        keeper.look();
         std::fs::write(&files.key, "").unwrap();
-        keeper.look(false);
-        assert_eq!(log.count("cannot be used; the one before stays"), 3, "broken anew");
+        keeper.look();
+        assert_eq!(log.count("cannot be used; the one before stays"), 2, "broken anew");
+        put(&files, -1, 30);
+        keeper.look();
+        std::fs::write(&files.key, "").unwrap();
+        keeper.was_reread();
+        keeper.look();
+        assert_eq!(log.count("cannot be used; the one before stays"), 2, "whoever asked was told");
     }
 
     #[tokio::test(start_paused = true)]
@@ -242,20 +259,20 @@ mod tests {
         let (log, _guard) = Log::start();
         let (_folder, files) = pair(-1, 13);
         let mut keeper = Keeper::new(open(&files), TlsMetrics::default());
-        keeper.look(false);
+        keeper.look();
         assert_eq!(log.count("ends soon"), 1);
         for (hours, said) in [(23, 1), (1, 2), (1, 2)] {
             tokio::time::advance(Duration::from_secs(hours * 3600)).await;
-            keeper.look(false);
+            keeper.look();
             assert_eq!(log.count("ends soon"), said);
         }
         put(&files, -1, 10);
-        keeper.look(false);
+        keeper.look();
         assert_eq!(log.count("ends soon"), 3, "a new one that ends soon as well is said at its load");
         put(&files, -1, 15);
-        keeper.look(false);
+        keeper.look();
         tokio::time::advance(WARN_EVERY).await;
-        keeper.look(false);
+        keeper.look();
         assert_eq!(log.count("ends soon"), 3);
     }
 }

@@ -104,6 +104,8 @@ impl ClientError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => true,
+            // What waits for a person waits longer than anybody's patience.
+            Self::Refused(refused) if refused.code.as_deref() == Some("restored_undecided") => false,
             Self::Refused(refused) => matches!(refused.status, 429 | 502 | 503 | 504),
             Self::Untrusted { .. }
             | Self::NoTls { .. }

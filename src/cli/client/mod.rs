@@ -33,6 +33,7 @@ use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::Token;
 use crate::model::text::Language;
+use crate::observe::trace_context::TraceContext;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the last byte of a request to the first of its answer. An atomic import's upload is answered before its work.
@@ -58,6 +59,15 @@ pub struct Client {
     key_source: Option<String>,
     screen: Screen,
     patience: Duration,
+    /// Of whoever runs the command: handed on as it is, for nothing here is a span of its own.
+    place_in_trace: Option<HeaderValue>,
+}
+
+/// `TRACEPARENT`, as OpenTelemetry hands a place in a trace to a process; what is malformed is left out.
+fn place_in_trace() -> Option<HeaderValue> {
+    let text = std::env::var("TRACEPARENT").ok()?;
+    TraceContext::parse(text.as_bytes())?;
+    HeaderValue::try_from(text).ok()
 }
 
 /// Runs a client command to its end on this thread.
@@ -88,6 +98,7 @@ impl Client {
             key_source: token.map(|token| token.source().to_owned()),
             screen,
             patience: PATIENCE,
+            place_in_trace: place_in_trace(),
         })
     }
 
@@ -119,10 +130,21 @@ impl Client {
         document: &impl Serialize,
         limit: usize,
     ) -> Result<T, ClientError> {
+        self.send_json(Method::POST, path, document, limit).await
+    }
+
+    /// The same by another method.
+    pub async fn send_json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        document: &impl Serialize,
+        limit: usize,
+    ) -> Result<T, ClientError> {
         let bytes = serde_json::to_vec(document)
             .map_err(|_| ClientError::Unexpected { what: "a request that does not encode".to_owned() })?;
         let body = Full::new(Bytes::from(bytes)).map_err(|never| match never {}).boxed_unsync();
-        let answer = self.ask(Method::POST, path, JSON, Some((JSON, body))).await?;
+        let answer = self.ask(method, path, JSON, Some((JSON, body))).await?;
         answer.json(limit).await
     }
 
@@ -186,6 +208,9 @@ impl Client {
         };
         headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_static(language));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mingpai/", env!("CARGO_PKG_VERSION"))));
+        if let Some(place) = &self.place_in_trace {
+            headers.insert("traceparent", place.clone());
+        }
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }

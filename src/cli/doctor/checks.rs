@@ -21,19 +21,19 @@ const SECRET_FILES: [&str; 2] = ["dev-token", "bootstrap-token"];
 
 pub fn configuration(known: &Known, data: &Path) -> Check {
     match known {
-        Known::Given => Check::new("config", Finding::Ok, "配置正确", "the configuration is right"),
+        Known::Given => Check::ok("config", "配置正确", "the configuration is right"),
         Known::Defaults => Check::new(
             "config",
             Finding::Warning,
             "没有给出配置，以下检查按默认配置进行",
             "no configuration was given: the checks below go by the defaults",
-        )
-        .with_repair(if data.join("dev-token").exists() {
-            // A node with --dev has no configuration file.
-            format!("mingpai doctor --dev --data {}", data.display())
-        } else {
-            "mingpai doctor --config FILE".to_owned()
-        }),
+            if data.join("dev-token").exists() {
+                // A node with --dev has no configuration file.
+                format!("mingpai doctor --dev --data {}", data.display())
+            } else {
+                "mingpai doctor --config FILE".to_owned()
+            },
+        ),
         Known::Wrong(error) => {
             let first = error.faults.first();
             let key = first.map_or("", |fault| fault.key.as_str());
@@ -43,8 +43,8 @@ pub fn configuration(known: &Known, data: &Path) -> Check {
                 Finding::Failed,
                 format!("配置有 {count} 处错误，第一处：{key}；以下检查按默认配置进行"),
                 format!("{count} faults in the configuration, the first at {key}; the checks below go by the defaults"),
+                "mingpai check-config --config FILE",
             )
-            .with_repair("mingpai check-config --config FILE")
         }
     }
 }
@@ -61,20 +61,19 @@ pub fn folder(config: &Config) -> Vec<Check> {
                 Finding::Failed,
                 format!("{shown} 不是目录"),
                 format!("{shown} is no folder"),
+                format!("ls -ld {shown}; mingpai doctor --data DIR"),
             )];
         }
         Err(error) => {
             let missing = error.kind() == std::io::ErrorKind::NotFound;
             let finding = if missing { Finding::Unknown } else { Finding::Failed };
-            return vec![
-                Check::new(
-                    "folder",
-                    finding,
-                    format!("{shown} 无法查看：{error}"),
-                    format!("{shown} cannot be looked at: {error}"),
-                )
-                .with_repair("mingpai doctor --data DIR"),
-            ];
+            return vec![Check::new(
+                "folder",
+                finding,
+                format!("{shown} 无法查看：{error}"),
+                format!("{shown} cannot be looked at: {error}"),
+                "mingpai doctor --data DIR",
+            )];
         }
     };
     vec![folder_mode(data, &about), secret_files(data)]
@@ -91,8 +90,8 @@ fn folder_mode(data: &Path, about: &Metadata) -> Check {
             Finding::Failed,
             format!("{shown} 属于用户 {owner}，当前用户是 {user}"),
             format!("{shown} belongs to user {owner}, and this is user {user}"),
-        )
-        .with_repair(format!("sudo chown -R {user} {shown}"));
+            format!("sudo chown -R {user} {shown}"),
+        );
     }
     if mode & 0o077 != 0 {
         return Check::new(
@@ -100,10 +99,10 @@ fn folder_mode(data: &Path, about: &Metadata) -> Check {
             Finding::Warning,
             format!("{shown} 的权限是 {mode:04o}，其他用户可以进入"),
             format!("{shown} has mode {mode:04o}: others may enter"),
-        )
-        .with_repair(format!("chmod 700 {shown}"));
+            format!("chmod 700 {shown}"),
+        );
     }
-    Check::new("folder", Finding::Ok, format!("{shown}，权限 {mode:04o}"), format!("{shown}, mode {mode:04o}"))
+    Check::ok("folder", format!("{shown}，权限 {mode:04o}"), format!("{shown}, mode {mode:04o}"))
 }
 
 /// Every key and token must be its owner's alone.
@@ -123,9 +122,8 @@ fn secret_files(data: &Path) -> Check {
         }
     }
     if exposed.is_empty() {
-        return Check::new(
+        return Check::ok(
             "secrets",
-            Finding::Ok,
             format!("{seen} 个密钥和令牌文件只有所有者可读"),
             format!("{seen} key and token files, readable by their owner only"),
         );
@@ -136,8 +134,8 @@ fn secret_files(data: &Path) -> Check {
         Finding::Failed,
         format!("其他用户可以访问：{listed}。节点会拒绝启动；修复后请考虑更换密钥"),
         format!("others may reach {listed}; the node refuses to start. After the repair consider new keys"),
+        format!("chmod 600 {listed}"),
     )
-    .with_repair(format!("chmod 600 {listed}"))
 }
 
 pub fn disk(config: &Config) -> Check {
@@ -150,6 +148,7 @@ pub fn disk(config: &Config) -> Check {
                 Finding::Unknown,
                 format!("无法查看磁盘空间：{error}"),
                 format!("the free space cannot be told: {error}"),
+                format!("df -h {}", data.display()),
             );
         }
     };
@@ -162,9 +161,8 @@ pub fn disk(config: &Config) -> Check {
     } else {
         (Finding::Ok, "充足", "enough")
     };
-    let check =
-        Check::new("disk", finding, format!("剩余 {mebibytes} MiB，{zh}"), format!("{mebibytes} MiB free, {en}"));
-    if finding == Finding::Ok { check } else { check.with_repair(format!("df -h {}", data.display())) }
+    let told = (format!("剩余 {mebibytes} MiB，{zh}"), format!("{mebibytes} MiB free, {en}"));
+    Check::new("disk", finding, told.0, told.1, format!("df -h {}", data.display()))
 }
 
 /// A clock that runs behind dates entries wrongly and lets expired keys in.
@@ -175,8 +173,13 @@ pub fn clock(config: &Config) -> Check {
     let ahead = newest.and_then(|newest| newest.duration_since(now).ok()).unwrap_or_default();
     let repair = "timedatectl set-ntp true";
     if after_epoch.as_secs() < EARLIEST_SECONDS {
-        return Check::new("clock", Finding::Failed, "系统时钟早于 2026 年", "the clock is before the year 2026")
-            .with_repair(repair);
+        return Check::new(
+            "clock",
+            Finding::Failed,
+            "系统时钟早于 2026 年",
+            "the clock is before the year 2026",
+            repair,
+        );
     }
     if ahead > CLOCK_TOLERANCE {
         let seconds = ahead.as_secs();
@@ -185,10 +188,10 @@ pub fn clock(config: &Config) -> Check {
             Finding::Failed,
             format!("数据目录中有比系统时钟晚 {seconds} 秒的文件：时钟曾被拨回"),
             format!("a file in the data folder is {seconds} s newer than the clock: the clock was set back"),
-        )
-        .with_repair(repair);
+            repair,
+        );
     }
-    Check::new("clock", Finding::Ok, "系统时钟合理", "the clock is plausible")
+    Check::ok("clock", "系统时钟合理", "the clock is plausible")
 }
 
 /// By the limit that this very shell gives: a service may be given another.
@@ -202,20 +205,17 @@ pub fn open_files(files: &OpenFiles) -> Check {
         }
         Reach::NotTheStore => (Finding::Failed, "节点无法打开全部日志段", "a node cannot open all of the journal"),
     };
-    let check = Check::new(
+    // Twice, since the journal grows.
+    let wanted = files.wanted().saturating_mul(2);
+    Check::new(
         "open-files",
         finding,
         format!("{segments} 个日志段和至多 {connections} 个连接，此处允许打开 {shown} 个文件：{zh}"),
         format!(
             "{segments} journal segments and up to {connections} connections, {shown} open files are allowed here: {en}"
         ),
-    );
-    if finding == Finding::Ok {
-        return check;
-    }
-    // Twice, since the journal grows.
-    let wanted = files.wanted().saturating_mul(2);
-    check.with_repair(format!("systemctl edit mingpai  # [Service] LimitNOFILE={wanted}; shell: ulimit -n {wanted}"))
+        format!("systemctl edit mingpai  # [Service] LimitNOFILE={wanted}; shell: ulimit -n {wanted}"),
+    )
 }
 
 fn newest_file(data: &Path) -> Option<SystemTime> {
@@ -234,14 +234,14 @@ pub fn ports(config: &Config, running: bool) -> Vec<Check> {
         return Vec::new();
     }
     let check = |address: &std::net::SocketAddr| match TcpListener::bind(address) {
-        Ok(_) => Check::new("port", Finding::Ok, format!("{address} 可用"), format!("{address} is free")),
+        Ok(_) => Check::ok("port", format!("{address} 可用"), format!("{address} is free")),
         Err(error) => Check::new(
             "port",
             Finding::Failed,
             format!("{address} 不可用：{error}"),
             format!("{address} cannot be listened on: {error}"),
-        )
-        .with_repair(format!("ss -ltnp 'sport = :{}'", address.port())),
+            format!("ss -ltnp 'sport = :{}'", address.port()),
+        ),
     };
     config.http.listen.iter().chain(&config.tls.listen).map(check).collect()
 }

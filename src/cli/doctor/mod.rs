@@ -1,7 +1,8 @@
 //! `mingpai doctor`: numbered checks of a node's data folder, each with its repair command; and the two repairs.
 //!
-//! - `checks`: what needs no store open. `store`: journal and record store, and their repair.
+//! - `checks`: what needs no store open. `certificate`: of TLS. `store`: journal and record store, and their repair.
 
+mod certificate;
 mod checks;
 mod store;
 
@@ -70,13 +71,20 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub fn new(name: &'static str, finding: Finding, zh: impl Into<String>, en: impl Into<String>) -> Check {
-        Check { name, finding, detail: Text::new(zh, en), repair: None }
+    pub fn ok(name: &'static str, zh: impl Into<String>, en: impl Into<String>) -> Check {
+        Check { name, finding: Finding::Ok, detail: Text::new(zh, en), repair: None }
     }
 
-    pub fn with_repair(mut self, command: impl Into<String>) -> Check {
-        self.repair = Some(command.into());
-        self
+    /// There is no way to say that something is amiss without saying what to do.
+    pub fn new(
+        name: &'static str,
+        finding: Finding,
+        zh: impl Into<String>,
+        en: impl Into<String>,
+        repair: impl Into<String>,
+    ) -> Check {
+        let repair = (finding != Finding::Ok).then(|| repair.into());
+        Check { name, finding, detail: Text::new(zh, en), repair }
     }
 }
 
@@ -101,7 +109,11 @@ pub(super) enum Known {
 impl Patient {
     /// A command for the same node.
     fn command(&self, rest: &str) -> String {
-        format!("mingpai doctor{} {rest}", self.flags)
+        format!("{} {rest}", self.again("doctor"))
+    }
+
+    fn again(&self, command: &str) -> String {
+        format!("mingpai {command}{}", self.flags)
     }
 }
 
@@ -122,6 +134,7 @@ impl Doctor {
         checks.push(checks::disk(config));
         checks.push(checks::clock(config));
         checks.push(checks::open_files(&open_files));
+        checks.extend(certificate::check(config));
         let (running, stored) = store::examine(&patient);
         checks.extend(stored);
         checks.extend(checks::ports(config, running));
@@ -204,7 +217,8 @@ mod tests {
     #[test]
     fn one_failure_outweighs_everything_and_a_warning_is_no_failure() {
         let of = |findings: &[Finding]| {
-            let checks: Vec<Check> = findings.iter().map(|finding| Check::new("test", *finding, "", "")).collect();
+            let checks: Vec<Check> =
+                findings.iter().map(|finding| Check::new("test", *finding, "", "", "true")).collect();
             verdict(&checks)
         };
         assert_eq!(of(&[Finding::Ok, Finding::Warning]), Verdict::Yes);

@@ -14,6 +14,7 @@ use crate::sign::StatementReader;
 use crate::store::OpenError;
 use crate::store::doctor::{self, Examination};
 use crate::store::journal::JournalError;
+use crate::store::restored::{self, Restored};
 
 /// Whether a node runs on the folder, and what was found.
 pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
@@ -25,17 +26,23 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
             Finding::Unknown,
             format!("{data} 中还没有日志"),
             format!("there is no journal in {data} yet"),
+            patient.again("serve"),
         );
         return (false, vec![check]);
     }
     match doctor::examine(&store_options(config)) {
-        Ok(found) => (false, vec![free_lock(), journal(&found), records(patient, &found)]),
+        Ok(found) => {
+            let mut checks = vec![free_lock(), journal(&found), records(patient, &found)];
+            checks.extend(restored(patient));
+            (false, checks)
+        }
         Err(OpenError::InUse(_)) => {
             let check = Check::new(
                 "lock",
                 Finding::Unknown,
                 format!("{data} 上有节点在运行：日志和记录库要停止节点后才能检查"),
                 format!("a node runs on {data}: journal and record store can be checked once it is stopped"),
+                format!("systemctl stop mingpai; {}", patient.again("doctor")),
             );
             (true, vec![check])
         }
@@ -44,14 +51,13 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
 }
 
 fn free_lock() -> Check {
-    Check::new("lock", Finding::Ok, "没有节点在使用", "no node uses it")
+    Check::ok("lock", "没有节点在使用", "no node uses it")
 }
 
 fn journal(found: &Examination) -> Check {
     let journal = &found.journal;
-    Check::new(
+    Check::ok(
         "journal",
-        Finding::Ok,
         format!("{} 段，{} 帧，校验全部通过", journal.segments, journal.frames),
         format!("{} segments, {} frames, every checksum holds", journal.segments, journal.frames),
     )
@@ -65,31 +71,47 @@ fn records(patient: &Patient, found: &Examination) -> Check {
             Finding::Failed,
             format!("记录库与其总数不符：{difference}"),
             format!("the record store does not add up: {difference}"),
-        )
-        .with_repair(patient.command("--rebuild")),
-        None => Check::new(
+            patient.command("--rebuild"),
+        ),
+        None => Check::ok(
             "records",
-            Finding::Ok,
             format!("{records} 条记录，落后日志 {behind} 帧（启动时补上）"),
             format!("{records} records, {behind} frames behind the journal (applied at the next start)"),
         ),
     }
 }
 
+/// A restored log that nobody has decided about: only then is there something to say.
+fn restored(patient: &Patient) -> Option<Check> {
+    let data = &patient.config.node.data;
+    let restored = restored::undecided(data).ok().flatten().filter(Restored::is_undecided)?;
+    let sequence = restored.sequence;
+    Some(Check::new(
+        "restored",
+        Finding::Warning,
+        format!("由备份恢复至序号 {sequence}，日志如何继续尚未决定：写入以 503 restored_undecided 拒绝"),
+        format!(
+            "restored from a backup up to sequence {sequence}, and nobody has decided how the log goes on: writes answer 503 restored_undecided"
+        ),
+        format!("mingpai restore --data {}", data.display()),
+    ))
+}
+
 fn damage(patient: &Patient, error: &OpenError) -> Check {
     let Text { zh, en } = error.text();
-    let check = |finding| Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"));
-    match error {
+    let (finding, repair) = match error {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
-            check(Finding::Failed).with_repair(patient.command(&format!("--cut-journal {segment}:{offset}")))
+            (Finding::Failed, patient.command(&format!("--cut-journal {segment}:{offset}")))
         }
         // Room is what it needs: nothing is wrong with the files.
         OpenError::Engine(error) if error.is_full => {
-            check(Finding::Unknown).with_repair(format!("df -h {}", patient.config.node.data.display()))
+            (Finding::Unknown, format!("df -h {}", patient.config.node.data.display()))
         }
-        OpenError::Engine(_) => check(Finding::Failed).with_repair(patient.command("--rebuild")),
-        _ => check(Finding::Failed),
-    }
+        OpenError::Engine(_) => (Finding::Failed, patient.command("--rebuild")),
+        // Permissions, a disk that does not answer: nothing of ours mends that.
+        _ => (Finding::Failed, format!("ls -lR {}; dmesg | tail", patient.config.node.data.display())),
+    };
+    Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"), repair)
 }
 
 /// Makes the record store anew. Yes: it is equal to the old one, or there was none to compare with.

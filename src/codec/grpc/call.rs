@@ -8,12 +8,11 @@ use super::methods::Method;
 use super::status;
 use crate::codec::http::body::fault_in;
 use crate::codec::http::failure::Failure;
-use crate::codec::http::laps::Laps;
 use crate::codec::problem::{Code, Problem};
 use crate::guard::Pass;
-use crate::metrics::Stage;
 use crate::model::permitted::{Asks, Permitted};
 use crate::model::text::Language;
+use crate::observe::laps::{Laps, Step};
 
 /// What is known of a call before its messages are read.
 pub(super) struct Caller {
@@ -40,12 +39,12 @@ impl Caller {
 
     /// The last step before a service.
     pub(super) fn permit<R: Asks>(&self, request: R) -> Result<Permitted<R>, Failure> {
-        self.laps.end(Stage::Decode);
+        self.laps.end(Step::Decode);
         let permitted = match &self.pass {
             Some(pass) => pass.permit(request)?,
             None => return Err(Code::MissingCredentials.into()),
         };
-        self.laps.end(Stage::Guard);
+        self.laps.end(Step::Guard);
         Ok(permitted)
     }
 

@@ -21,9 +21,9 @@ use crate::codec::http::expansion::Expansion;
 use crate::codec::http::failure::Failure;
 use crate::codec::http::imports::Abandoned;
 use crate::codec::lines::{Line, Lines};
-use crate::metrics::Stage;
 use crate::model::permitted::Permitted;
 use crate::model::text::Language;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::import::{Begun, ErrorRow, JobState, JobView, ReadJob, Repeat, StartImport};
 
@@ -97,7 +97,7 @@ impl Importing {
     fn view(&self, caller: &Caller, asked: wire::ReadImportRequest) -> Result<(Permitted<ReadJob>, JobView), Failure> {
         let asked = caller.permit(ReadJob { id: asked.id })?;
         let view = self.0.services.import(&asked);
-        caller.laps.end(Stage::Service);
+        caller.laps.end(Step::Service);
         Ok((asked, view?))
     }
 

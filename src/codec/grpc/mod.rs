@@ -54,13 +54,13 @@ use self::wire::v1::resolver_server::ResolverServer;
 use super::http::Desk;
 use super::http::call::{credentials, request_id};
 use super::http::failure::Failure;
-use super::http::laps::Laps;
 use super::language;
 use super::problem::{Code, Problem};
 use crate::guard;
-use crate::metrics::{Outcome, Stage, Transport};
+use crate::metrics::{Outcome, Transport};
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
+use crate::observe::laps::{Laps, Step, on_behalf};
 
 pub use status::DOMAIN;
 
@@ -144,7 +144,7 @@ impl Grpc {
             }
             Ok((caller, deadline)) => {
                 request.extensions_mut().insert(Arc::clone(&caller));
-                self.run(request.map(Body::new), &caller, deadline).await
+                on_behalf(Arc::clone(&head.laps), self.run(request.map(Body::new), &caller, deadline)).await
             }
         };
         dress(&mut response, &head.request_id);
@@ -177,10 +177,10 @@ impl Grpc {
         }
         expect_protobuf(headers)?;
         let deadline = deadline::of_call(headers, limits.grpc_call_seconds)?;
-        head.laps.end(Stage::Decode);
+        head.laps.end(Step::Decode);
         let admit = |action| guard::admit(&self.desk.services, &credentials(headers), action, Timestamp::now());
         let pass = method.action.map(admit).transpose()?;
-        head.laps.end(Stage::Guard);
+        head.laps.end(Step::Guard);
         let caller = Caller {
             pass,
             language: head.language,

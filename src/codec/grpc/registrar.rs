@@ -14,10 +14,10 @@ use crate::codec::http::Desk;
 use crate::codec::http::failure::Failure;
 use crate::codec::http::preconditions::is_key;
 use crate::codec::problem::{Code, Problem};
-use crate::metrics::Stage;
 use crate::model::draft::{Draft, DraftPatch, FieldError};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::list::ReadRecord;
 use crate::services::register::{Change, Mint, Precondition, Register, Registered, RequestStatus};
@@ -67,9 +67,9 @@ impl Registrar for Writing {
         let record = || {
             let asked = caller.permit(ReadRecord { identifier: asked.identifier })?;
             let record = self.0.services.record(&asked);
-            caller.laps.end(Stage::Service);
+            caller.laps.end(Step::Service);
             let record = record::record(&record?);
-            caller.laps.end(Stage::Encode);
+            caller.laps.end(Step::Encode);
             Ok(record)
         };
         record().map(Response::new).map_err(|failure| caller.status(failure))
@@ -86,7 +86,7 @@ impl Registrar for Writing {
             }
             let asked = caller.permit(RequestStatus { key: asked.idempotency_key })?;
             let registered = self.0.services.request(&asked);
-            caller.laps.end(Stage::Service);
+            caller.laps.end(Step::Service);
             Ok(answer(&caller, &registered?))
         };
         status().map_err(|failure: Failure| caller.status(failure))
@@ -120,7 +120,7 @@ impl Writing {
         let request = Register { identifier: parts.identifier, change: change?, precondition, idempotency };
         let asked = caller.permit(request)?;
         let registered = self.0.services.register(asked).await;
-        caller.laps.end(Stage::Service);
+        caller.laps.end(Step::Service);
         let registered = registered.map_err(|error| match error {
             ServiceError::VersionMismatch { current: Some(_) } if creates_only => {
                 Problem::new(Code::AlreadyExists).with_text(error.text()).into()
@@ -141,14 +141,14 @@ impl Writing {
         let request = Mint { prefix: asked.prefix, draft: self.draft(asked.draft)?, idempotency };
         let asked = caller.permit(request)?;
         let registered = self.0.services.mint(asked).await;
-        caller.laps.end(Stage::Service);
+        caller.laps.end(Step::Service);
         Ok(answer(caller, &registered?))
     }
 }
 
 fn answer(caller: &Caller, registered: &Registered) -> Response<wire::Registered> {
     let answer = record::registered(registered);
-    caller.laps.end(Stage::Encode);
+    caller.laps.end(Step::Encode);
     Response::new(answer)
 }
 

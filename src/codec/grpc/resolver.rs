@@ -18,8 +18,8 @@ use crate::codec::http::failure::Failure;
 use crate::codec::http::history::{MOST_VERSIONS, USUAL_VERSIONS, place};
 use crate::codec::http::resolve::{MAX_FILTERS, below};
 use crate::codec::problem::{Code, Problem};
-use crate::metrics::Stage;
 use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::compare::Compare;
 use crate::services::history::History;
 use crate::services::resolve::{At, Resolve};
@@ -121,9 +121,9 @@ impl Reading {
         } else {
             desk.services.resolve(&asked)
         };
-        caller.laps.end(Stage::Service);
+        caller.laps.end(Step::Service);
         let resolution = record::resolution(&resolution?);
-        caller.laps.end(Stage::Encode);
+        caller.laps.end(Step::Encode);
         Ok(resolution)
     }
 
@@ -154,9 +154,9 @@ impl Reading {
         let question = History { identifier: asked.identifier, after, limit, changes: asked.diff, most_bytes };
         let asked = caller.permit(question)?;
         let page = self.0.aside(move |services| services.history(&asked)).await;
-        caller.laps.end(Stage::Service);
+        caller.laps.end(Step::Service);
         let page = record::history(&page?);
-        caller.laps.end(Stage::Encode);
+        caller.laps.end(Step::Encode);
         Ok(page)
     }
 
@@ -175,9 +175,9 @@ impl Reading {
         let most_bytes = self.0.limits.history_bytes;
         let asked = caller.permit(Compare { identifier: asked.identifier, from, to, most_bytes })?;
         let compared = self.0.aside(move |services| services.compare(&asked)).await;
-        caller.laps.end(Stage::Service);
+        caller.laps.end(Step::Service);
         let comparison = record::comparison(&compared?);
-        caller.laps.end(Stage::Encode);
+        caller.laps.end(Step::Encode);
         Ok(comparison)
     }
 }

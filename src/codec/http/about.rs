@@ -14,8 +14,9 @@ use super::routes::ROUTES;
 use super::{Desk, Readiness, negotiation};
 use crate::codec::answers;
 use crate::codec::problem::Code;
-use crate::metrics::{MEDIA_TYPE, Stage};
+use crate::metrics::MEDIA_TYPE;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 
 const HTML: &str = "text/html";
 /// A new key must be found soon after it signs.
@@ -67,7 +68,7 @@ pub(super) async fn jwks(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     negotiation::best(&call.headers, &[JSON, "application/jwk-set+json"])?;
     let authorities = desk.services.authorities();
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let body = answers::jwks(&authorities?, &desk.services.signing_key());
     Ok(reply::json(StatusCode::OK, Keep::Public(JWKS_SECONDS), body))
 }

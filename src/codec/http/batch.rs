@@ -18,11 +18,11 @@ use super::reply::{self, JSON, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
 use crate::codec::lines::{Line, Lines};
 use crate::codec::problem::{Code, Problem};
-use crate::metrics::Stage;
 use crate::model::field::{FieldError, pointer_step};
 use crate::model::permitted::Action;
 use crate::model::text::{Language, Text};
 use crate::model::time::Timestamp;
+use crate::observe::laps::{Step, timed};
 use crate::services::ServiceError;
 use crate::store::cache::Answer;
 
@@ -44,11 +44,11 @@ pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
     call.laps.skip();
     let (_, document) = read?;
     let asked = identifiers(document, desk.limits.batch_identifiers)?;
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let teller = Teller { desk, language, request_id: call.request_id };
     let mut batch = Batch { teller, asked: asked.into_iter(), is_first: true, is_done: false };
     let first = batch.piece().unwrap_or_default();
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     if batch.is_done {
         return Ok(reply::json(StatusCode::OK, Keep::Ask, first));
     }
@@ -143,7 +143,7 @@ impl Batch {
 pub(super) fn look(desk: &Desk, text: &str, now: Timestamp) -> Result<Answer, ServiceError> {
     let identifier = desk.services.identifier(text)?;
     let cache = &desk.metrics.cache;
-    match desk.services.cached(identifier.key(), now) {
+    match timed(Step::Cache, || desk.services.cached(identifier.key(), now)) {
         Some(answer) => {
             let hits = if answer.status == 200 { &cache.hits } else { &cache.negative_hits };
             hits.increment();

@@ -13,11 +13,11 @@ use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use crate::codec::answers;
-use crate::metrics::Stage;
 use crate::model::field::{FieldError, pointer_step};
 use crate::model::filter::Filter;
 use crate::model::permitted::Action;
 use crate::model::text::Text;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::import::{Chosen, JobView, Operation, StartBulk, StartUndo};
 
@@ -47,10 +47,10 @@ pub(super) async fn undo(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 fn begun(call: &Call, view: &JobView) -> Result<http::Response<axum::body::Body>, Failure> {
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut response = reply::json(StatusCode::ACCEPTED, Keep::Never, answers::job(view, call.language));
     reply::add_location(&mut response, format!("{JOBS}{}", view.id));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 

@@ -12,16 +12,16 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 
 use super::Desk;
 use super::failure::Failure;
-use super::laps::Laps;
 use crate::codec::language;
 use crate::codec::path::{self, PathError};
 use crate::codec::problem::{Code, Problem};
 use crate::guard::{self, Credentials, Pass, Token};
-use crate::metrics::{Stage, Transport};
+use crate::metrics::Transport;
 use crate::model::identifier::IdentifierError;
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
+use crate::observe::laps::{Laps, Step};
 
 /// A request, and what is known of it from the start.
 pub(super) struct Call {
@@ -53,18 +53,18 @@ impl Call {
 
     /// The first step of every handler: whether the caller may do this kind of thing at all.
     pub(super) fn admit(&self, desk: &Desk, action: Action) -> Result<Pass, Failure> {
-        self.laps.end(Stage::Decode);
+        self.laps.end(Step::Decode);
         let credentials = credentials(&self.headers);
         let pass = guard::admit(&desk.services, &credentials, action, Timestamp::now());
-        self.laps.end(Stage::Guard);
+        self.laps.end(Step::Guard);
         Ok(pass?)
     }
 
     /// The last step before a service.
     pub(super) fn permit<R: Asks>(&self, pass: &Pass, request: R) -> Result<Permitted<R>, Failure> {
-        self.laps.end(Stage::Decode);
+        self.laps.end(Step::Decode);
         let permitted = pass.permit(request);
-        self.laps.end(Stage::Guard);
+        self.laps.end(Step::Guard);
         Ok(permitted?)
     }
 

@@ -27,11 +27,11 @@ use crate::codec::table::layout::{Layout, Row, Tally};
 use crate::codec::table::xlsx_file::{XlsxFile, XlsxFileError};
 use crate::codec::table::{CSV, XLSX, csv_file};
 use crate::guard::Pass;
-use crate::metrics::Stage;
 use crate::model::filter::Filter;
 use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Action;
 use crate::model::text::Language;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::list::List;
 
@@ -81,7 +81,7 @@ pub(super) async fn file(desk: Arc<Desk>, call: Call) -> Reply {
     };
     asked.check()?;
     let filter = query.filter()?;
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let after = asked.after.as_deref().map(|text| desk.services.listed_key(text)).transpose()?;
     let reader = Arc::new(Reader { desk, pass, filter, language: call.language, request_id: call.request_id });
     let layout = if format == Format::Ndjson { None } else { Some(survey(&reader).await?) };
@@ -94,7 +94,7 @@ pub(super) async fn file(desk: Arc<Desk>, call: Call) -> Reply {
     let export = Export { reader, after, writer: Some(writer), left: asked.limit.unwrap_or(MOST_RECORDS) };
     let mut response = reply::of_type(media_type(format, &asked), StatusCode::OK, Keep::Never, export.body());
     dress(&mut response, format, fingerprint, gzip);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     Ok(response)
 }
 

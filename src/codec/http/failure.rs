@@ -1,7 +1,10 @@
 //! What any stage could not do, as a problem: the one place where a service's error gets its code and so its status.
 
 use crate::codec::problem::{Code, Problem};
+use crate::config::ConfigError;
 use crate::guard::GuardError;
+use crate::model::field::FieldError;
+use crate::model::text::Text;
 use crate::services::ServiceError;
 use crate::store::Refusal;
 
@@ -74,8 +77,22 @@ pub(in crate::codec) fn of_service(error: &ServiceError) -> Problem {
     match error {
         ServiceError::Identifier(error) => Problem::from(error),
         ServiceError::Fields(errors) => problem.with_errors(errors.clone()),
+        ServiceError::Configuration(error) => problem.with_errors(faults(error)),
         _ => problem,
     }
+}
+
+/// Each fault of a configuration, by its key as a pointer: `/log/filter`.
+fn faults(error: &ConfigError) -> Vec<FieldError> {
+    let told = error.faults.iter().map(|fault| FieldError {
+        pointer: format!("/{}", fault.key.replace('.', "/")),
+        code: Code::ConfigInvalid.row().code,
+        detail: Text::new(
+            format!("{} ({})", fault.text.zh, fault.place),
+            format!("{} ({})", fault.text.en, fault.place),
+        ),
+    });
+    told.collect()
 }
 
 /// The same names as [`ServiceError::code`], as codes of the table (tested).
@@ -83,6 +100,7 @@ fn code_of(error: &ServiceError) -> Code {
     match error {
         ServiceError::Identifier(_) => Code::IdentifierInvalid,
         ServiceError::Fields(_) => Code::FieldsInvalid,
+        ServiceError::Configuration(_) => Code::ConfigInvalid,
         ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => Code::EntryTooLarge,
         ServiceError::IdempotencyMismatch => Code::IdempotencyMismatch,
         ServiceError::NotResponsible { .. } => Code::NotResponsible,
@@ -99,6 +117,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Conflict { .. } => Code::Conflict,
         ServiceError::UnknownRequest => Code::RequestUnknown,
         ServiceError::NotFound { what: "import", .. } => Code::ImportUnknown,
+        ServiceError::NotFound { what: "segment", .. } => Code::SegmentUnknown,
         ServiceError::NotFound { .. } => Code::KeyUnknown,
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
         ServiceError::UploadOffset { .. } => Code::UploadOffset,
@@ -111,6 +130,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
         ServiceError::Refused(Refusal::ReadFailed(_)) => Code::StorageReadFailed,
         ServiceError::Refused(Refusal::Poisoned(_)) => Code::StoragePoisoned,
+        ServiceError::Refused(Refusal::Undecided) => Code::RestoredUndecided,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
     }
@@ -129,6 +149,7 @@ mod tests {
         for error in [
             ServiceError::Identifier(IdentifierError::Empty),
             ServiceError::Fields(Vec::new()),
+            ServiceError::Configuration(ConfigError { faults: Vec::new() }),
             ServiceError::EntryTooLarge(String::new()),
             ServiceError::IdempotencyMismatch,
             ServiceError::NotResponsible { identifier: identifier() },
@@ -145,6 +166,7 @@ mod tests {
             ServiceError::Conflict { identifier: identifier() },
             ServiceError::UnknownRequest,
             ServiceError::NotFound { what: "import", name: String::new() },
+            ServiceError::NotFound { what: "segment", name: String::new() },
             ServiceError::NotFound { what: "key", name: String::new() },
             ServiceError::UploadTooLarge { limit: 1 },
             ServiceError::UploadOffset { offset: 1 },
@@ -158,6 +180,7 @@ mod tests {
             refused(Refusal::TooLarge { bytes: 2, limit: 1 }),
             refused(Refusal::ReadFailed(String::new())),
             refused(Refusal::Poisoned(String::new())),
+            refused(Refusal::Undecided),
             refused(Refusal::Stopping),
             ServiceError::Internal(String::new()),
         ] {

@@ -12,8 +12,8 @@ use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, negotiation, resolve};
 use crate::codec::answers;
 use crate::codec::cursor;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::compare::Compare;
 use crate::services::history::{History, Place};
@@ -34,10 +34,10 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     let question = History { identifier, after, limit, changes, most_bytes: desk.limits.history_bytes };
     let asked = call.permit(&pass, question)?;
     let page = desk.aside(move |services| services.history(&asked)).await;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let response = reply::json(StatusCode::OK, keep, answers::history(&page?));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -53,10 +53,10 @@ pub(super) async fn diff(desk: Arc<Desk>, call: Call) -> Reply {
     let to = query.one("to")?.map(|text| resolve::moment("to", &text)).transpose()?;
     let asked = call.permit(&pass, Compare { identifier, from, to, most_bytes: desk.limits.history_bytes })?;
     let compared = desk.aside(move |services| services.compare(&asked)).await;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let response = reply::json(StatusCode::OK, keep, answers::compared(&compared?));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 

@@ -16,8 +16,8 @@ use super::{Desk, negotiation};
 use crate::codec::error_file::{ErrorFile, ErrorForm};
 use crate::codec::lines::{Line, Lines};
 use crate::codec::table::CSV;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::import::{ErrorRow, ReadJob};
 
@@ -35,7 +35,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let offers = if view.form.is_table() { [CSV, NDJSON] } else { [NDJSON, CSV] };
     let is_csv = negotiation::best(&call.headers, &offers)? == CSV;
     let path = desk.aside(move |services| services.import_errors(&asked)).await;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let file = File::open(path?).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => ServiceError::NotFound { what: "import", name: id },
         _ => ServiceError::Internal(format!("the error file does not open: {error}")),

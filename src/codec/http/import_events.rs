@@ -21,9 +21,9 @@ use super::reply::{self, Keep, Reply};
 use super::{Desk, Readiness, negotiation};
 use crate::codec::answers;
 use crate::codec::problem::Code;
-use crate::metrics::Stage;
 use crate::model::permitted::{Action, Permitted};
 use crate::model::text::Language;
+use crate::observe::laps::Step;
 use crate::services::import::{JobState, JobView, ReadJob};
 
 const ROUTE: &str = "/v1/imports/";
@@ -46,7 +46,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let asked = call.permit(&pass, ReadJob { id })?;
     let view = desk.services.import(&asked)?;
     let last = last_event_id(&call.headers);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     if view.state != JobState::Running && last.as_deref() == Some(event_id(&view).as_str()) {
         // The end was heard: 204 tells an EventSource not to come back.
         let mut response = Response::new(Body::empty());

@@ -13,8 +13,8 @@ use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, import_form, negotiation};
 use crate::codec::problem::{Code, Problem};
 use crate::codec::table::{Tables, sample};
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 use crate::services::import::{Mapping, TableError};
 
 const PARAMETERS: [&str; 4] = ["prefix", "encoding", "separator", "sheet"];
@@ -59,7 +59,7 @@ pub(super) async fn propose(desk: Arc<Desk>, call: Call) -> Reply {
     };
     let read = tokio::task::spawn_blocking(read).await.map_err(|_| Failure::from(Code::Internal))?;
     let (mapping, found) = read.ok_or(Code::Overloaded)?.map_err(|error| unreadable(&error))?;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let body = ProposalBody {
         mapping: &mapping,
         format: form.word(),
@@ -71,7 +71,7 @@ pub(super) async fn propose(desk: Arc<Desk>, call: Call) -> Reply {
     // Text and numbers, whose serialising into memory has no failure to report.
     let body = serde_json::to_vec(&body).unwrap_or_default();
     let response = reply::json(StatusCode::OK, Keep::Never, body);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 

@@ -19,8 +19,8 @@ use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, negotiation};
 use crate::codec::answers;
 use crate::guard::Pass;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::import::{AddPart, Adding, JobView, PartsBegun, ReadUpload, StartImport, UploadView};
 
@@ -54,7 +54,7 @@ pub(super) async fn open(desk: Arc<Desk>, call: Call, pass: Pass, start: StartIm
         PartsBegun::Open(view) => view,
         PartsBegun::Job(view) => return Ok(begun(&call, &view)),
     };
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut view = view;
     if view.offset == 0 {
         let part = AddPart { id: view.id.clone(), offset: 0 };
@@ -74,7 +74,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let (pass, id) = asked_for(&desk, &call)?;
     let asked = call.permit(&pass, ReadUpload { id })?;
     let view = desk.services.upload(&asked)?;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     dress(&mut response, &view);
@@ -93,7 +93,7 @@ pub(super) async fn add_part(desk: Arc<Desk>, call: Call) -> Reply {
     let expansion = Expansion::of(&call.headers)?;
     let asked = call.permit(&pass, AddPart { id: id.clone(), offset })?;
     let adding = desk.services.add_part(&asked)?;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let offset = add(Pieces::of(call.body), expansion, &adding).await?;
     if is_partial {
         call.laps.skip();
@@ -109,7 +109,7 @@ pub(super) async fn add_part(desk: Arc<Desk>, call: Call) -> Reply {
     let mut response = reply::json(StatusCode::ACCEPTED, Keep::Never, answers::job(&view, language));
     reply::add_location(&mut response, format!("{JOBS}{}", view.id));
     response.headers_mut().insert(UPLOAD_COMPLETE, HeaderValue::from_static("?1"));
-    laps.end(Stage::Encode);
+    laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn drop_upload(desk: Arc<Desk>, call: Call) -> Reply {
     let (pass, id) = asked_for(&desk, &call)?;
     let asked = call.permit(&pass, ReadUpload { id })?;
     desk.aside(move |services| services.drop_upload(&asked)).await?;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

@@ -14,8 +14,8 @@ use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, import_form, import_parts, negotiation};
 use crate::codec::answers;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
+use crate::observe::laps::Step;
 use crate::services::import::{Begun, Form, JobView, OnConflict, Operation, ReadJob, StartImport, Upload};
 
 const ROUTE: &str = "/v1/imports/";
@@ -34,7 +34,7 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let mut expansion = Expansion::of(&call.headers)?;
     let asked = call.permit(&pass, start)?;
     let begun = desk.services.begin_import(asked).await?;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let mut pieces = Pieces::of(call.body);
     let view = match begun {
         // The same upload once more: it is taken off the wire, and the job that it became is told.
@@ -56,7 +56,7 @@ pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let body = answers::job(&view, call.language);
     let mut response = reply::json(StatusCode::ACCEPTED, Keep::Never, body);
     reply::add_location(&mut response, format!("{ROUTE}{}", view.id));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -162,9 +162,9 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadJob { id })?;
     let view: Result<JobView, _> = desk.services.import(&asked);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let body = answers::job(&view?, call.language);
     let response = reply::json(StatusCode::OK, Keep::Never, body);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }

@@ -13,11 +13,11 @@ use super::{Desk, body, negotiation};
 use crate::codec::answers;
 use crate::codec::cursor::{self, Kind};
 use crate::guard::{self, KeyMaker};
-use crate::metrics::Stage;
 use crate::model::field::{FieldError, pointer_step};
 use crate::model::permitted::Action;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::administer::{CreateKey, ListKeys, ReadKey, RevokeKey};
 
@@ -29,7 +29,7 @@ const MOST_KEYS: usize = 1_000;
 pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let credentials = credentials(&call.headers);
     let maker = guard::admit_key_maker(&desk.services, &credentials, Timestamp::now());
-    call.laps.end(Stage::Guard);
+    call.laps.end(Step::Guard);
     let maker = maker?;
     if call.headers.contains_key("idempotency-key") {
         let (zh, en) = ("密钥只显示一次，无法重放", "a key is shown once, so its making cannot be repeated");
@@ -46,12 +46,12 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
         body::refuse_encoding(&call.headers)?;
         wanted(&body::parse(&bytes, desk.limits.json_depth)?)?
     };
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let made = match maker {
         KeyMaker::Administrator(pass) => desk.services.create_key(pass.permit(request)?).await,
         KeyMaker::Bootstrap(token) => desk.services.exchange_bootstrap(token.secret(), request).await,
     };
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let made = made?;
     let mut response = reply::json(StatusCode::CREATED, Keep::Never, answers::new_key(&made));
     reply::add_location(&mut response, format!("{ROUTE}{}", made.key.id));
@@ -113,7 +113,7 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     let after = query.one("cursor")?.map(|text| place(&text)).transpose()?;
     let asked = call.permit(&pass, ListKeys { after, limit: query.limit(MOST_KEYS)?.unwrap_or(MOST_KEYS) })?;
     let page = desk.services.keys(&asked);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     Ok(reply::json(StatusCode::OK, Keep::Never, answers::keys(&page?)))
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadKey { id })?;
     let view = desk.services.key(&asked);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     Ok(reply::json(StatusCode::OK, Keep::Never, answers::key(&view?)))
 }
 
@@ -139,7 +139,7 @@ pub(super) async fn revoke(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, RevokeKey { id })?;
     let revoked = desk.services.revoke_key(asked).await;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     revoked?;
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

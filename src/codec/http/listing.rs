@@ -14,12 +14,12 @@ use super::reply::{self, JSON, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
 use crate::codec::cursor::{self, Kind};
 use crate::guard::Pass;
-use crate::metrics::Stage;
 use crate::model::filter::Filter;
 use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Action;
 use crate::model::record::Record;
 use crate::model::text::Language;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::list::List;
 
@@ -51,9 +51,9 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
         language: call.language,
         desk,
     };
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let response = if form == NDJSON { lines(walk) } else { page(walk).await? };
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     Ok(response)
 }
 

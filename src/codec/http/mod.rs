@@ -6,7 +6,8 @@
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! query, preconditions, negotiation, body, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, operating, about      the handlers
+//! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
 //! ```
@@ -14,6 +15,7 @@
 //! encode.
 
 mod about;
+mod backup;
 mod batch;
 pub(in crate::codec) mod body;
 mod bulk;
@@ -30,9 +32,10 @@ mod import_mapping;
 mod import_parts;
 pub(in crate::codec) mod imports;
 mod keys;
-pub(in crate::codec) mod laps;
 mod listing;
 mod negotiation;
+mod notes;
+mod operating;
 pub(in crate::codec) mod preconditions;
 mod query;
 mod records;
@@ -55,9 +58,12 @@ use super::language;
 use super::problem::{Code, Problem};
 use crate::config::LimitsSpec;
 use crate::metrics::Metrics;
+use crate::observe::laps::carried;
+use crate::observe::traces::Traces;
 use crate::services::{ServiceError, Services};
 
 pub use body::BodyFault;
+pub use notes::Hit;
 
 /// Whether the node takes requests, for `/readyz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub struct Desk {
     pub services: Arc<Services>,
     pub metrics: Arc<Metrics>,
     pub limits: LimitsSpec,
+    /// Takes the spans of traced requests.
+    pub traces: Traces,
     /// Asked by `/readyz`; accept knows it, and is above this stage.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// Held while a table is looked through for a mapping: one at a time, because a small one can unpack to much.
@@ -85,7 +93,7 @@ impl Desk {
         work: impl FnOnce(&Services) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let desk = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&desk.services))
+        tokio::task::spawn_blocking(carried(move || work(&desk.services)))
             .await
             .unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))
     }
@@ -116,6 +124,11 @@ impl Http {
     #[must_use]
     pub fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
         hot::answer(&self.desk, method, uri, headers)
+    }
+
+    /// Tells of an answer of [`Http::hot`] that the metrics' attention wants told.
+    pub fn tell_hit(&self, hit: &Hit<'_>) {
+        notes::tell_hit(&self.desk, hit);
     }
 
     /// Every other answer. Errors of the body that are [`BodyFault`]s are told apart; others count as broken off.

@@ -19,12 +19,12 @@ use crate::codec::answers;
 use crate::codec::path;
 use crate::codec::problem::{Code, Problem};
 use crate::codec::resolution::encode;
-use crate::metrics::Stage;
 use crate::model::draft::{Draft, DraftPatch};
 use crate::model::field::FieldError;
 use crate::model::permitted::Action;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::list::ReadRecord;
 use crate::services::register::{Change, Mint, Precondition, Register, Registered, RequestStatus};
@@ -43,13 +43,13 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadRecord { identifier })?;
     let record = desk.services.record(&asked);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let record = record?;
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let etag = reply::etag(record.version);
     let body = encode(&Resolution { record, entry: None, index: 0 });
     let response = resolve::of_record(etag, keep, body);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -97,16 +97,16 @@ async fn change(
     };
     let asked = call.permit(&pass, request)?;
     let registered = desk.services.register(asked).await;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let registered = registered.map_err(|error| existing(error, creates_only))?;
     let response = registration(&registered);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
 /// The body as JSON. Waiting for the client is nobody's time.
 async fn document(desk: &Desk, call: &mut Call, types: &[&str]) -> Result<(Bytes, Json), Failure> {
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let body = std::mem::take(&mut call.body);
     body::expect_type(&call.headers, types)?;
     body::refuse_encoding(&call.headers)?;
@@ -150,9 +150,9 @@ pub(super) async fn mint(desk: Arc<Desk>, mut call: Call) -> Reply {
     let request = Mint { prefix, draft, idempotency: idempotency(key, &call.method, &call.uri, &call.headers, &bytes) };
     let asked = call.permit(&pass, request)?;
     let registered = desk.services.mint(asked).await;
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let response = registration(&registered?);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -167,10 +167,10 @@ pub(super) async fn request(desk: Arc<Desk>, call: Call) -> Reply {
     }
     let asked = call.permit(&pass, RequestStatus { key })?;
     let registered = desk.services.request(&asked);
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let body = answers::registration(&registered?);
     let response = reply::json(StatusCode::OK, Keep::Never, body);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 

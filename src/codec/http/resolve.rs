@@ -17,13 +17,15 @@ use super::{batch, history, negotiation};
 use crate::codec::problem::{Code, Problem};
 use crate::codec::resolution::encode;
 use crate::guard::Pass;
-use crate::metrics::Stage;
 use crate::model::permitted::Action;
 use crate::model::time::Timestamp;
+use crate::observe::laps::Step;
 use crate::services::history::Place;
 use crate::services::resolve::{At, Resolve};
 
 pub(super) const ROUTE: &str = "/v1/resolve/";
+/// As the router knows it.
+pub(super) const PATTERN: &str = "/v1/resolve/{*identifier}";
 const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
 /// More than any record has values.
 pub(in crate::codec) const MAX_FILTERS: usize = 1_000;
@@ -43,7 +45,7 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     } else {
         desk.services.resolve(&asked)
     };
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let resolution = resolution?;
     let etag = reply::etag(resolution.record.version);
     let keep = keep(&desk, &pass);
@@ -56,18 +58,18 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
         reply::json(StatusCode::OK, keep, encode(&resolution))
     };
     reply::add_etag(&mut response, etag);
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response)
 }
 
 /// The public answer, by the way that fills the cache.
 fn plain(desk: &Desk, call: &Call, text: &str) -> Reply {
-    call.laps.end(Stage::Decode);
+    call.laps.end(Step::Decode);
     let answer = batch::look(desk, text, Timestamp::now());
-    call.laps.end(Stage::Service);
+    call.laps.end(Step::Service);
     let asked = Asked { method: &call.method, uri: &call.uri, headers: &call.headers, text };
     let response = resolution::response(answer?, &asked, || Arc::clone(&call.request_id));
-    call.laps.end(Stage::Encode);
+    call.laps.end(Step::Encode);
     Ok(response.map(Body::from))
 }
 

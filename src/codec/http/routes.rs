@@ -11,15 +11,18 @@ use http::header::{
     ALLOW,
 };
 use http::{HeaderValue, Request, Response, StatusCode};
+use tracing::Instrument;
 
 use super::call::Call;
 use super::failure::Failure;
+use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts, imports,
-    keys, listing, records, resolve,
+    Desk, about, backup, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts,
+    imports, keys, listing, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
+use crate::observe::laps::on_behalf;
 
 type Handler = fn(Arc<Desk>, Call) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
 
@@ -66,6 +69,10 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/requests/{key}" closed { GET records::request }
     "/v1/keys" closed { GET keys::list, POST keys::create }
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
+    "/v1/admin/log" closed { GET operating::log, PATCH operating::change_log }
+    "/v1/admin/reload" closed { POST operating::reload }
+    "/v1/backup" closed { GET backup::end, POST backup::note }
+    "/v1/backup/segments/{number}" closed { GET backup::segment }
     "/.well-known/jwks.json" open { GET about::jwks }
     "/livez" open { GET about::livez }
     "/readyz" open { GET about::readyz }
@@ -89,20 +96,27 @@ async fn serve(route: Option<&'static Route>, desk: Arc<Desk>, request: Request<
     let call = Call::of(request);
     let (language, request_id) = (call.language, Arc::clone(&call.request_id));
     let (laps, transport) = (Arc::clone(&call.laps), call.transport);
-    let path = call.uri.path().to_owned();
-    let reply = match route {
-        None => Err(Code::RouteUnknown.into()),
-        Some(route) => route.handle(Arc::clone(&desk), call).await,
+    let note = Note::of(&desk, route, &call);
+    let span = note.span();
+    let work = async {
+        match route {
+            None => Err(Code::RouteUnknown.into()),
+            Some(route) => route.handle(Arc::clone(&desk), call).await,
+        }
     };
+    let reply = on_behalf(Arc::clone(&laps), work.instrument(span.clone())).await;
+    let _inside = span.entered();
     let mut response = reply.unwrap_or_else(|failure| {
-        let problem = failure.into_problem(&request_id).at(path).for_request(request_id.as_ref());
+        let problem = failure.into_problem(&request_id).at(note.path()).for_request(request_id.as_ref());
         problem.to_response(language).map(Body::from)
     });
     if let Some(route) = route {
         route.dress(&mut response);
     }
     reply::add_request_id(&mut response, &request_id);
-    laps.record(&desk.metrics.requests, transport, response.status().as_u16());
+    let status = response.status().as_u16();
+    laps.record(&desk.metrics.requests, transport, status);
+    note.tell(&desk, &laps, status);
     response
 }
 

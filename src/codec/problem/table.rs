@@ -163,6 +163,10 @@ problems! {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
         "键只保留一段时间, 也只有提交者可见", "Keys are kept for a while and shown only to who sent them"
     }
+    SegmentUnknown "segment_unknown" 404 {
+        "没有这个日志段", "No such segment of the journal";
+        "日志的终点见 GET /v1/backup", "GET /v1/backup says where the journal ends"
+    }
     MethodNotAllowed "method_not_allowed" 405 {
         "该地址不支持此方法", "The method is not allowed here";
         "可用的方法见 Allow 头", "The Allow header lists the methods"
@@ -239,6 +243,10 @@ problems! {
         "不支持这种内容类型", "The content type is not supported";
         "Content-Type 请用 application/json, 导入用 application/x-ndjson、text/csv 或 XLSX 的类型", "Send application/json; for imports application/x-ndjson, text/csv or the type of XLSX"
     }
+    ConfigInvalid "config_invalid" 422 {
+        "配置有误, 未作任何改动", "The configuration is wrong; nothing of it was taken";
+        "按 errors 改正后再试; mingpai check-config 可先行检查", "Mend what errors names and try again; mingpai check-config judges it beforehand"
+    }
     FieldsInvalid "fields_invalid" 422 {
         "内容有误", "Some members are wrong";
         "按 errors 逐项改正", "Correct each member in errors"
@@ -299,6 +307,10 @@ problems! {
     DeadlineExceeded "deadline_exceeded" 504 {
         "调用没有在期限内完成", "The call did not end before its deadline";
         "放宽 grpc-timeout, 上限见 limits.grpc_call_seconds; 改动是否已生效请以幂等键查询", "Allow more time, at most limits.grpc_call_seconds; ask by the idempotency key whether a change was made"
+    }
+    RestoredUndecided "restored_undecided" 503 {
+        "节点由备份恢复, 写入等待管理员决定", "The node was restored; writes wait for the operator's decision";
+        "读取仍可用; 请管理员停止节点并运行 mingpai restore --data DIR, 决定日志如何继续", "Reads go on; the operator should stop the node and run mingpai restore --data DIR to decide how the log goes on"
     }
     StorageFull "storage_full" 507 {
         "磁盘空间不足, 暂停写入", "The disk is full; writes have stopped";

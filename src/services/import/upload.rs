@@ -19,6 +19,7 @@ use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::Refusal;
+use crate::store::restored::Restored;
 
 /// Jobs that may wait for their turn: each has a thread and a spooled file.
 const MOST_JOBS: usize = 256;
@@ -52,6 +53,9 @@ impl Services {
     /// Begins an import: what follows is its upload.
     pub async fn begin_import(&self, asked: Permitted<StartImport>) -> Result<Begun, ServiceError> {
         let (principal, start) = asked.into_parts();
+        if !start.dry_run && self.store.restored().is_some_and(Restored::is_undecided) {
+            return Err(ServiceError::Refused(Refusal::Undecided));
+        }
         let key = match &start.idempotency_key {
             None => None,
             Some(key) => match self.hold(&key_digest(&principal.id, key))? {

@@ -1,7 +1,7 @@
 //! The journal: one sequence of frames in segment files that are full of zeros before they are used; the only thing that must survive.
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
-//! - `claim`: a look at a place that a client names.
+//! - `claim`: a look at a place that a client names. `walk`: over a copy of a segment.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
 //! group or none of it: the next opening keeps a whole group and cuts a torn one. After an error from `append` the
@@ -13,6 +13,7 @@ pub mod format;
 pub mod meta;
 mod recover;
 mod scan;
+pub mod walk;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use ring::rand::SecureRandom;
 pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
-pub use self::recover::{Examined, Recovered, Start, cut, examine};
+pub use self::recover::{Examined, Recovered, Start, cut, examine, settled};
 use super::medium::{self, Medium, MediumFile};
 
 /// Where a frame stands.
@@ -282,6 +283,20 @@ impl Reader {
         Ok(segment.view(&bytes, location)?.disclosures_whole)
     }
 
+    /// Bytes of a segment's file as they lie there, for a copy; `until` is cut to the file's end.
+    pub fn raw(&self, number: u32, from: u64, until: u64) -> Result<Vec<u8>, JournalError> {
+        let segment = self.segment(number)?;
+        let until = until.min(segment.header.length);
+        let mut bytes = vec![0; usize::try_from(until.saturating_sub(from)).unwrap_or(0)];
+        segment.file.read_exact_at(&mut bytes, from).map_err(|e| io_error("read", number, e))?;
+        Ok(bytes)
+    }
+
+    /// The length of a segment's file; `None` where there is no such segment.
+    pub fn length(&self, number: u32) -> Option<u64> {
+        self.segment(number).ok().map(|segment| segment.header.length)
+    }
+
     fn last(&self) -> Option<Arc<Segment>> {
         self.segments.read().last().cloned()
     }
@@ -340,7 +355,7 @@ pub fn group_limit(segment_bytes: u64) -> usize {
         - format::GROUP_ALIGNMENT
 }
 
-fn segment_name(number: u32) -> String {
+pub(in crate::store) fn segment_name(number: u32) -> String {
     format!("{number:010}.journal")
 }
 

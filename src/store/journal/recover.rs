@@ -64,6 +64,12 @@ impl Journal {
         })
     }
 
+    /// Opens a journal to go on at a place that the caller has proven: nothing is scanned.
+    pub fn at(medium: Arc<dyn Medium>, segment_bytes: u64, tail: Tail) -> Result<Journal, JournalError> {
+        let reader = Arc::new(Reader { segments: RwLock::new(open_segments(medium.as_ref())?) });
+        Ok(Journal { medium, reader, segment_bytes, tail, buffer: Vec::new() })
+    }
+
     /// Writes the last group again, zeros what follows it, and makes both durable.
     fn mend(&self, scan: &Scan) -> Result<Option<(String, u64, u64)>, JournalError> {
         self.medium.sync_directory().map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
@@ -71,11 +77,7 @@ impl Journal {
             return Ok(None);
         };
         let number = last.header.number;
-        if let Some((segment, offset, bytes)) = &scan.last_group
-            && *segment == number
-        {
-            last.file.write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", number, e))?;
-        }
+        rewrite_end(&last, scan)?;
         let from = u64::from(scan.tail.offset);
         let rest = last.rest(from)?;
         let cut_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
@@ -182,6 +184,29 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
         segments.push(Arc::new(Segment { header, file }));
     }
     Ok(segments)
+}
+
+/// Writes the last group of the last segment again: pages that look written may not be.
+fn rewrite_end(last: &Segment, scan: &Scan) -> Result<(), JournalError> {
+    match &scan.last_group {
+        Some((segment, offset, bytes)) if *segment == last.header.number => {
+            last.file.write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", *segment, e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Finds the end of a journal that nobody has open and makes it durable, as an opening does. Cuts nothing.
+pub fn settled(medium: &dyn Medium, durable_sequence: u64) -> Result<(Arc<Reader>, Tail), JournalError> {
+    let segments = open_segments(medium)?;
+    let reader = Arc::new(Reader { segments: RwLock::new(segments.clone()) });
+    let scan = Scan::new(reader.start()).run(&segments, durable_sequence)?;
+    if let Some(last) = segments.last() {
+        rewrite_end(last, &scan)?;
+        last.file.sync_data().map_err(|e| io_error("fdatasync", last.header.number, e))?;
+    }
+    medium.sync_directory().map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
+    Ok((reader, scan.tail))
 }
 
 /// What a look at a journal found, without changing a byte.

@@ -1,0 +1,141 @@
+//! What can be changed of a running node: the log, the share of traced requests, the certificate. A reload is judged whole
+//! before any of it is taken.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::accept::Certificates;
+use crate::config::{Change, Config, ConfigError, LogSpec};
+use crate::metrics::Metrics;
+use crate::observe::log::Filter;
+use crate::observe::traces::Traces;
+use crate::services::operate::{ChangeLog, Operate, Reloaded};
+
+/// Reads the sources of the configuration once more.
+pub type ReadAgain = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// What the process lends a node. By default nothing: then a reload finds the configuration that the node was opened with.
+#[derive(Clone, Default)]
+pub struct Process {
+    pub read_again: Option<ReadAgain>,
+    pub filter: Filter,
+    pub certificates: Option<Arc<Certificates>>,
+}
+
+pub(super) struct Operator {
+    process: Process,
+    /// What the node was started with: the measure of what waits for a restart.
+    started: Config,
+    /// The same with what was changed since. Held through a change, so that two do not mix.
+    running: Mutex<Config>,
+    metrics: Arc<Metrics>,
+    traces: Traces,
+}
+
+impl Operator {
+    pub(super) fn new(config: &Config, process: Process, metrics: Arc<Metrics>, traces: Traces) -> Self {
+        metrics.attention.set(&config.log);
+        Self { process, started: config.clone(), running: Mutex::new(config.clone()), metrics, traces }
+    }
+
+    /// From here on nothing fails.
+    fn take(&self, running: &mut Config, wanted: &Config) {
+        if running.log.filter != wanted.log.filter {
+            self.process.filter.set(&wanted.log.filter);
+        }
+        self.metrics.attention.set(&wanted.log);
+        self.traces.set_share(wanted.traces.sample_per_million);
+        *running = running.with_live_of(wanted);
+    }
+
+    fn read_again(&self) -> Result<Config, ConfigError> {
+        self.process.read_again.as_ref().map_or_else(|| Ok(self.started.clone()), |read| read())
+    }
+
+    fn judged_reload(&self) -> Result<Reloaded, ConfigError> {
+        let mut running = self.running.lock();
+        let wanted = self.read_again()?;
+        let judged = match &self.process.certificates {
+            None => None,
+            Some(certificates) => {
+                let of_pair = |error: crate::accept::PairError| wanted.fault(error.key(), error.text());
+                Some((certificates, certificates.judge().map_err(of_pair)?))
+            }
+        };
+        let applied = running.changes_to(&wanted).into_iter().filter(Change::is_live).collect();
+        let restart_needed = self.started.changes_to(&wanted).into_iter().filter(|change| !change.is_live()).collect();
+        self.take(&mut running, &wanted);
+        let certificate = judged.map(|(certificates, judged)| {
+            let is_new = judged.take();
+            self.metrics.tls.set_expiry(certificates.expires().as_seconds());
+            if is_new { "replaced" } else { "unchanged" }
+        });
+        Ok(Reloaded { applied, restart_needed, certificate })
+    }
+}
+
+impl Operate for Operator {
+    fn log(&self) -> LogSpec {
+        self.running.lock().log.clone()
+    }
+
+    fn set_log(&self, change: &ChangeLog) -> Result<LogSpec, ConfigError> {
+        let mut running = self.running.lock();
+        let mut log = running.log.clone();
+        log.filter = change.filter.clone().unwrap_or(log.filter);
+        log.slow_microseconds = change.slow_microseconds.unwrap_or(log.slow_microseconds);
+        log.requests = change.requests.unwrap_or(log.requests);
+        let wanted = running.with_log(log)?;
+        self.take(&mut running, &wanted);
+        Ok(running.log.clone())
+    }
+
+    fn reload(&self) -> Result<Reloaded, ConfigError> {
+        let reloaded = self.judged_reload();
+        match &reloaded {
+            Ok(reloaded) => tell(reloaded),
+            Err(error) => tell_refusal(error),
+        }
+        reloaded
+    }
+}
+
+fn tell(reloaded: &Reloaded) {
+    for Change { key, from, to } in &reloaded.applied {
+        tracing::info!(key, from, to, "changed by the configuration");
+    }
+    let waiting: Vec<&str> = reloaded.restart_needed.iter().map(|change| change.key.as_str()).collect();
+    if !waiting.is_empty() {
+        tracing::warn!(keys = waiting.join(" "), "changed in the configuration, and waits for a restart");
+    }
+    match reloaded.certificate {
+        Some("replaced") => tracing::info!("new connections are shown the new certificate"),
+        Some(_) => tracing::info!("the certificate is unchanged"),
+        None => tracing::info!("there is no TLS, so no certificate to read"),
+    }
+    tracing::info!(applied = reloaded.applied.len(), waiting = waiting.len(), "the configuration was read again");
+}
+
+fn tell_refusal(error: &ConfigError) {
+    for fault in &error.faults {
+        if fault.key.starts_with("tls.") {
+            let told = &fault.text;
+            tracing::error!(
+                error = format!("{} / {}", told.zh, told.en),
+                "the new certificate cannot be used; the one before stays in use"
+            );
+        } else {
+            tracing::error!(
+                key = fault.key,
+                place = fault.place,
+                error = fault.text.en,
+                "a fault in the configuration"
+            );
+        }
+    }
+    tracing::error!(
+        faults = error.faults.len(),
+        "the configuration was read again and cannot be used: nothing of it was taken; `mingpai check-config` judges it beforehand"
+    );
+}
