@@ -29,7 +29,7 @@ pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
 mod import_events;
-pub(in crate::codec) mod import_form;
+mod import_form;
 mod import_mapping;
 mod import_parts;
 pub(in crate::codec) mod imports;
