@@ -97,7 +97,10 @@ fn commit(store: &Store, proposals: Vec<Proposal>) {
     }
 }
 
-fn statements(store: &Store) -> Vec<(u64, FrameKind, Vec<u8>, Option<Vec<u8>>)> {
+/// Sequence, kind, statement, disclosures.
+type Told = (u64, FrameKind, Vec<u8>, Option<Vec<u8>>);
+
+fn statements(store: &Store) -> Vec<Told> {
     let mut found = Vec::new();
     let each = |frame: mingpai::store::journal::Frame| {
         found.push((frame.sequence, frame.kind, frame.statement, frame.disclosures));
@@ -474,7 +477,7 @@ fn an_erasure_that_is_carried_out_while_its_frame_is_copied_is_waited_for() {
     let secret = ready.registry.first(&format!("{BLINDED}/SECRET"), draft("密", 50, &[900], now), now);
     commit(&store, vec![secret.propose(Expect::Absent, None)]);
     let before = store.tail();
-    commit(&store, vec![ready.registry.erasure(&[secret.clone()], now)]);
+    commit(&store, vec![ready.registry.erasure(std::slice::from_ref(&secret), now)]);
     let done = back_up(&mut Racing(Running(&store), [before, before].into()), &dest, None).unwrap();
     assert_eq!(done.sequence, store.tail().sequence);
     assert!(is_whole(&dest, None) && !contains(&dest, &secret.disclosures));

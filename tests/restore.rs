@@ -232,7 +232,7 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
     assert_eq!((mode(&new), mode(&new.join("keys")), mode(&new.join("keys/prefix-secret"))), (0o700, 0o700, 0o600));
     let mut node = Node::start(&new);
     assert_eq!(ask(&node, "GET", "/v1/resolve/88.999.1/LAST", None, "").0, 200);
-    let import = (|| {
+    let import = {
         rows(&place.path("rows.ndjson"), "more", 3);
         let arguments = ["import", &place.arg("rows.ndjson"), "--patience", "1", "--server", &node.url];
         let mut command = Command::new(env!("CARGO_BIN_EXE_mingpai"));
@@ -241,7 +241,7 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
         let output =
             command.args(arguments).args(["--token-file", &place.arg("admin")]).env("MINGPAI_LANG", "en").output();
         Ended::of(&output.unwrap())
-    })();
+    };
     assert!(import.code != 0 && import.err.contains("restored_undecided"), "{}", import.err);
     for (method, path) in
         [("PUT", "/v1/records/88.999.1/X"), ("POST", "/v1/keys"), ("DELETE", "/v1/records/88.999.1/LAST")]

@@ -137,10 +137,12 @@ fn functions(text: &str) -> Vec<(String, usize)> {
             continue;
         }
         let name = words.get(at + 1).map_or("", |word| word.split(['(', '<']).next().unwrap_or(""));
-        let end = lines[start..]
-            .iter()
-            .position(|line| line.trim_end() == format!("{}}}", " ".repeat(indentation)))
-            .unwrap_or(0);
+        // A trait's function may have no body.
+        let last = [" ".repeat(indentation) + "}", " ".repeat(indentation) + ") -> "];
+        let is_last = |(at, line): (usize, &&str)| {
+            line.trim_end() == last[0] || ((at == 0 || line.starts_with(&last[1])) && line.trim_end().ends_with(';'))
+        };
+        let end = lines[start..].iter().enumerate().position(is_last).unwrap_or(0);
         found.push((name.to_owned(), end + 1));
     }
     found

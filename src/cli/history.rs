@@ -171,8 +171,10 @@ fn print_version(version: &Json, screen: Screen) -> Result<(), CliError> {
     let (shown, status) =
         if status.is_empty() { ("已清除", "erased") } else { (status_zh(&status), status.as_str()) };
     let who = text("principal");
-    let (by_zh, by_en) =
-        if who.is_empty() { Default::default() } else { (format!("  操作者 {who}"), format!("  by {who}")) };
+    let said = |word: &str, text: &str| if text.is_empty() { String::new() } else { format!("  {word} {text}") };
+    let job = text("job");
+    let by_zh = said("操作者", &who) + &said("任务", &job);
+    let by_en = said("by", &who) + &said("in job", &job);
     screen.say(
         format!("版本 {number}  {time}  {zh}  {shown}{by_zh}"),
         format!("version {number}  {time}  {en}  {status}{by_en}"),

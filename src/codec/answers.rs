@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cursor::{self, Kind};
 use crate::model::difference::Change;
+use crate::model::record::Status;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::administer::{KeyPage, KeyView, NewKey};
@@ -24,14 +26,25 @@ fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).unwrap_or_default()
 }
 
+/// The words of effects, for the document of the interface.
+fn effects() -> [&'static str; 4] {
+    [Effect::None, Effect::Created, Effect::Updated, Effect::Deleted].map(effect)
+}
+
+fn statuses() -> Vec<Option<&'static str>> {
+    Status::ALL.iter().map(|status| Some(status.as_str())).chain([None]).collect()
+}
+
 /// What a reload of the configuration did.
 #[must_use]
 pub fn reloaded(reloaded: &Reloaded) -> Vec<u8> {
     json(reloaded)
 }
 
-#[derive(Serialize)]
-struct LogEndBody {
+/// Where the log ends · 日志的终点
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogEnd")]
+pub(super) struct LogEndBody {
     segment: u32,
     offset: u32,
     sequence: u64,
@@ -65,10 +78,13 @@ pub fn effect(effect: Effect) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-struct RegistrationBody<'a> {
+/// What became of a change; `index` and `leaf` place its statement in the registry log · 修改的结果
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Registration")]
+pub(super) struct RegistrationBody<'a> {
     identifier: Option<&'a str>,
     version: u64,
+    #[schemars(extend("enum" = effects()))]
     effect: &'static str,
     updated: Timestamp,
     index: u64,
@@ -88,26 +104,35 @@ pub fn registration(registered: &Registered) -> Vec<u8> {
     })
 }
 
-#[derive(Serialize)]
-struct HistoryBody<'a> {
+/// Versions, newest first · 各版本, 新的在前
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "History")]
+pub(super) struct HistoryBody<'a> {
     identifier: &'a str,
     versions: Vec<VersionBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct VersionBody<'a> {
+/// One version · 一个版本
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Version")]
+pub(super) struct VersionBody<'a> {
     version: u64,
+    #[schemars(extend("enum" = effects()))]
     effect: &'static str,
     /// Null once erased.
+    #[schemars(extend("enum" = statuses()))]
     status: Option<&'static str>,
     updated: Timestamp,
     index: u64,
     leaf: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
     /// Null where one of the two versions is erased.
+    #[schemars(extend("x-may-be-null" = true))]
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Option<&'a [Change]>>,
 }
@@ -123,6 +148,7 @@ pub fn history(page: &Versions) -> Vec<u8> {
         index: version.index,
         leaf: BASE64URL.encode(version.leaf),
         principal: version.principal.as_deref(),
+        job: version.job.as_deref(),
         changes: match &version.changes {
             Changes::NotAsked => None,
             Changes::Erased => Some(None),
@@ -136,17 +162,22 @@ pub fn history(page: &Versions) -> Vec<u8> {
     })
 }
 
-#[derive(Serialize)]
-struct ComparedBody<'a> {
+/// What changed between two versions · 两个版本的差异
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Difference")]
+pub(super) struct ComparedBody<'a> {
     identifier: &'a str,
     from: MomentBody,
     to: MomentBody,
     changes: &'a [Change],
 }
 
-#[derive(Serialize)]
-struct MomentBody {
+/// One of two versions · 其中一个版本
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Moment")]
+pub(super) struct MomentBody {
     version: u64,
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     status: &'static str,
     updated: Timestamp,
 }
@@ -167,8 +198,10 @@ pub fn compared(compared: &Compared) -> Vec<u8> {
     })
 }
 
-#[derive(Serialize)]
-struct JobBody<'a> {
+/// How an import is doing · 导入任务的进度
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Import")]
+pub(super) struct JobBody<'a> {
     id: &'a str,
     /// `import`, `undo` or `bulk`.
     kind: &'a str,
@@ -197,8 +230,9 @@ struct JobBody<'a> {
 }
 
 /// What a table turned out to be.
-#[derive(Serialize)]
-struct TableBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Table")]
+pub(super) struct TableBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,8 +242,10 @@ struct TableBody<'a> {
     columns: &'a [String],
 }
 
-#[derive(Serialize)]
-struct FailureBody<'a> {
+/// Why an import failed as a whole · 任务整体失败的原因
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ImportFailure")]
+pub(super) struct FailureBody<'a> {
     code: &'a str,
     detail: &'a str,
 }
@@ -253,8 +289,10 @@ fn in_language<'a>(zh: &'a str, en: &'a str, language: Language) -> &'a str {
     }
 }
 
-#[derive(Serialize)]
-struct KeyBody<'a> {
+/// An API key; its secret text `key` only where it was just made · 密钥
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
+pub(super) struct KeyBody<'a> {
     id: &'a str,
     label: &'a str,
     role: &'a str,
@@ -282,8 +320,10 @@ impl<'a> KeyBody<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct KeysBody<'a> {
+/// A page of keys · 一页密钥
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeys")]
+pub(super) struct KeysBody<'a> {
     keys: Vec<KeyBody<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -314,13 +354,17 @@ pub fn keys(page: &KeyPage) -> Vec<u8> {
     })
 }
 
-#[derive(Serialize)]
-struct JwksBody<'a> {
+/// A JWK Set (RFC 7517), the oldest first · 签名公钥
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JwkSet")]
+pub(super) struct JwksBody<'a> {
     keys: Vec<JwkBody<'a>>,
 }
 
-#[derive(Serialize)]
-struct JwkBody<'a> {
+/// A key that signs entries, and which · 一把签名公钥
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Jwk")]
+pub(super) struct JwkBody<'a> {
     #[serde(flatten)]
     jwk: &'a PublicJwk,
     /// Signs statements after this index of the registry tree (the first key: that one too, the genesis).

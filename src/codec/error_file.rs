@@ -3,6 +3,7 @@
 //! As NDJSON one object a row. As CSV of a table its own columns in their order, then line, column, code and message, which
 //! a further import does not read; of other uploads these four and the row as it came.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table::cells;
@@ -25,8 +26,10 @@ pub enum ErrorForm {
     },
 }
 
-#[derive(Serialize)]
-struct ErrorRowBody<'a> {
+/// A row that was not registered · 未注册的行
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RejectedRow")]
+pub(super) struct ErrorRowBody<'a> {
     line: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<&'a str>,

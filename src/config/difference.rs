@@ -11,7 +11,8 @@ use super::layers::leaves;
 const LIVE: [&str; 4] = ["log.filter", "log.slow_microseconds", "log.requests", "traces.sample_per_million"];
 
 /// One key with two values, as TOML; `None`: the key is not there (of a prefix that came or went). Secrets are hidden.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "SettingChange")]
 pub struct Change {
     pub key: String,
     pub from: Option<String>,

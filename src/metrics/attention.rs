@@ -86,6 +86,12 @@ impl Attention {
         nanoseconds(took) >= self.floor.load(Ordering::Relaxed)
     }
 
+    /// Whether such an answer has a line, be it for its slowness or because all have one.
+    #[must_use]
+    pub fn tells(&self, took: Duration) -> bool {
+        self.requests() != RequestLines::Off || nanoseconds(took) >= self.slow.load(Ordering::Relaxed)
+    }
+
     #[must_use]
     pub fn requests(&self) -> RequestLines {
         LEVELS.get(usize::from(self.requests.load(Ordering::Relaxed))).copied().unwrap_or(RequestLines::Off)
@@ -156,6 +162,7 @@ mod tests {
         attention.watch_every();
         attention.set(&log(10, RequestLines::Off));
         assert!(attention.wants(Duration::ZERO), "spans are made whatever the log says");
+        assert!(!attention.tells(short) && attention.tells(long));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Of records as somebody sees them: who may not see a value sees nothing of its change either. The times of values are no
 //! difference, since a registration states all values anew.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -10,7 +11,8 @@ use super::record::Record;
 use super::value::Value;
 
 /// One change. A part that was not there before has no `before`, one that is gone has no `after`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "RecordChange")]
 pub struct Change {
     pub part: Part,
     /// Of a value.
@@ -24,8 +26,9 @@ pub struct Change {
 }
 
 /// What of a record has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "RecordPart")]
 pub enum Part {
     Status,
     Template,
@@ -35,8 +38,10 @@ pub enum Part {
     Link,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// How a part has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "RecordChangeKind")]
 pub enum Kind {
     Added,
     Removed,

@@ -11,9 +11,9 @@ use super::identifier::{Identifier, MAX_IDENTIFIER_BYTES};
 use super::text::Text;
 
 pub const MAX_URL_BYTES: usize = 4_096;
-const MAX_WORD_BYTES: usize = 255;
-const MAX_TITLE_BYTES: usize = 1_024;
-const MAX_LANGUAGES: usize = 32;
+pub(crate) const MAX_WORD_BYTES: usize = 255;
+pub(crate) const MAX_TITLE_BYTES: usize = 1_024;
+pub(crate) const MAX_LANGUAGES: usize = 32;
 
 /// Where a link leads: exactly one of `href` and `identifier` in JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -284,6 +284,7 @@ impl Front {
         let ends = lifecycle.clone();
         let http = Http::new(Desk {
             proposing: Default::default(),
+            document: Default::default(),
             services: Arc::clone(&node.services),
             metrics: Arc::clone(&node.metrics),
             limits: config.limits.clone(),

@@ -4,6 +4,7 @@
 //! counted. A batch is tried four times where trying again may help, then dropped and counted.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -70,6 +71,13 @@ pub fn start(config: &Config, metrics: &TraceMetrics) -> io::Result<(Traces, Opt
     Ok((traces, Some(Sending { stop: Some(stop), thread: Some(thread) })))
 }
 
+/// What the sender heard meanwhile.
+#[derive(PartialEq, Eq)]
+enum Told {
+    Nothing,
+    ToStop,
+}
+
 struct Sender {
     collector: Collector,
     metrics: TraceMetrics,
@@ -87,7 +95,9 @@ impl Sender {
             if is_over {
                 break batch;
             }
-            self.send(batch, &mut stopped).await;
+            if self.send(batch, &mut stopped).await == Told::ToStop {
+                break Vec::new();
+            }
         };
         while let Ok(traced) = waiting.try_recv() {
             rest.push(traced);
@@ -107,15 +117,30 @@ impl Sender {
         self.metrics.ended("dropped", left);
     }
 
-    async fn send(&mut self, batch: Vec<Traced>, stopped: &mut oneshot::Receiver<()>) {
+    /// Tries a batch until it is taken or given up. The stop is heard once only: whoever hears it must be the last to ask.
+    async fn send(&mut self, batch: Vec<Traced>, stopped: &mut oneshot::Receiver<()>) -> Told {
         let count = batch.len() as u64;
         for pause in PAUSES.into_iter().map(Some).chain([None]) {
-            let failure = match self.attempt(&batch).await {
+            let attempt = {
+                let mut attempt = pin!(self.attempt(&batch));
+                tokio::select! {
+                    ended = &mut attempt => Some(ended),
+                    _ = &mut *stopped => {
+                        let ended = tokio::time::timeout(LAST_WORDS, attempt).await;
+                        let outcome = if matches!(ended, Ok(Ok(()))) { "sent" } else { "failed" };
+                        self.metrics.ended(outcome, count);
+                        None
+                    }
+                }
+            };
+            let Some(attempt) = attempt else { return Told::ToStop };
+            let failure = match attempt {
                 Ok(()) => {
                     if std::mem::take(&mut self.is_down) {
                         tracing::info!(endpoint = %self.collector.endpoint, "the collector takes spans again");
                     }
-                    return self.metrics.ended("sent", count);
+                    self.metrics.ended("sent", count);
+                    return Told::Nothing;
                 }
                 Err(failure) => failure,
             };
@@ -129,10 +154,12 @@ impl Sender {
                 () = tokio::time::sleep(pause) => false,
             };
             if is_over {
-                break;
+                self.metrics.ended("failed", count);
+                return Told::ToStop;
             }
         }
         self.metrics.ended("failed", count);
+        Told::Nothing
     }
 
     async fn attempt(&self, batch: &[Traced]) -> Result<(), SendFailure> {

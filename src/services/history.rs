@@ -48,6 +48,8 @@ pub struct Version {
     pub leaf: LeafHash,
     /// Who asked for it, as the journal has it; told to administrators only.
     pub principal: Option<String>,
+    /// The job (an import, a change in bulk, an undo) that it is a row of; told to administrators only.
+    pub job: Option<String>,
     pub changes: Changes,
 }
 
@@ -100,6 +102,7 @@ impl Services {
             {
                 above.changes = changes(Some(record.as_ref()), newer.as_ref());
             }
+            let is_told = principal.is_administrator();
             versions.push(Version {
                 version,
                 effect: frame.meta.effect,
@@ -107,7 +110,8 @@ impl Services {
                 time: Timestamp::from_seconds(frame.meta.time).unwrap_or(Timestamp::EPOCH),
                 index,
                 leaf: leaf_hash(&frame.statement),
-                principal: principal.is_administrator().then(|| frame.meta.principal.clone()),
+                principal: is_told.then(|| frame.meta.principal.clone()),
+                job: frame.meta.job.filter(|_| is_told).map(|tag| tag.map(|byte| format!("{byte:02x}")).concat()),
                 changes: Changes::NotAsked,
             });
             newer = record;

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ServiceError, Services};
@@ -51,7 +52,7 @@ impl Asks for Reload {
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reloaded {
     /// Taken.
     pub applied: Vec<Change>,

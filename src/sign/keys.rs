@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::text::Text;
@@ -110,7 +111,7 @@ impl KeyError {
 }
 
 /// A public key as JSON (RFC 8037), without anything private.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublicJwk {
     pub kty: String,
     pub crv: String,

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use parking_lot::{Mutex, RwLock};
@@ -34,6 +35,7 @@ pub struct Store {
     pub(super) room: Room,
     pub(super) group_limit: usize,
     pub(super) snapshots: Arc<SnapshotKeeper>,
+    pub(super) singles: Singles,
     pub(super) keeper: Mutex<Option<Keeper>>,
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
@@ -47,6 +49,39 @@ pub struct Store {
 /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
 pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
+/// Rows of an import that are committed together while single changes come in: a single one waits for the group before it.
+const ROWS_BESIDE_SINGLES: usize = 128;
+/// How long after a single change others are expected.
+const SINGLES_EXPECTED: Duration = Duration::from_millis(500);
+
+/// Whether single changes come in, so that imports make room for them.
+pub(super) struct Singles {
+    since: Instant,
+    /// When the last one came, in milliseconds after `since`; 0: none did.
+    last: AtomicU64,
+}
+
+impl Default for Singles {
+    fn default() -> Singles {
+        Singles { since: Instant::now(), last: AtomicU64::new(0) }
+    }
+}
+
+impl Singles {
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn came(&self) {
+        self.last.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn are_expected(&self) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        last > 0 && u128::from(self.now().saturating_sub(last)) < SINGLES_EXPECTED.as_millis()
+    }
+}
+
 pub(super) struct Keeper {
     pub stop: Sender<()>,
     pub thread: std::thread::JoinHandle<()>,
@@ -59,6 +94,7 @@ impl Store {
     /// Commits; answers when all of it is durable and visible, or says why not. Never waits for room in the queue.
     pub async fn commit(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
+        self.singles.came();
         let (answer, answered) = oneshot::channel();
         let sent = self.sender().map(|jobs| jobs.try_send(Job::Commit { proposals, atomic, answer }));
         let refused = match sent {
@@ -72,8 +108,19 @@ impl Store {
         vec![Outcome::Refused(refused); count]
     }
 
-    /// Commits from a thread that may block: waits for room in the queue, which is what slows an import down.
-    pub fn commit_blocking(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
+    /// Commits from a thread that may block: waits for room in the queue, which is what slows an import down. Many that need
+    /// not be one are committed a few at a time while single changes come in.
+    pub fn commit_blocking(&self, mut proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(proposals.len());
+        while !atomic && proposals.len() > ROWS_BESIDE_SINGLES && self.singles.are_expected() {
+            let rest = proposals.split_off(ROWS_BESIDE_SINGLES);
+            outcomes.extend(self.commit_group(std::mem::replace(&mut proposals, rest), false));
+        }
+        outcomes.extend(self.commit_group(proposals, atomic));
+        outcomes
+    }
+
+    fn commit_group(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
         let count = proposals.len();
         let (answer, answered) = oneshot::channel();
         let sent = self.sender().map(|jobs| jobs.send(Job::Commit { proposals, atomic, answer }));

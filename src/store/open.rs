@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use super::apply::{Applier, ApplyError, ReadStatement};
 use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::engine::EngineError;
-use super::handle::{Keeper, Room, Store};
+use super::handle::{Keeper, Room, Singles, Store};
 use super::home::Home;
 use super::journal::{Journal, JournalError, Recovered, Tail};
 use super::medium::{Disk, Medium};
@@ -221,8 +221,7 @@ impl Store {
             doubted: Arc::clone(&doubted),
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
-        let ((stop_snapshots, stopped), runs) = (bounded(1), Arc::clone(&snapshots));
-        let snapshots_thread = spawn(options, "snapshots", move || runs.run(&stopped))?;
+        let (stop_snapshots, snapshots_thread) = keep_snapshots(options, &snapshots)?;
         Ok(Store {
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
@@ -232,6 +231,7 @@ impl Store {
             medium,
             room,
             group_limit,
+            singles: Singles::default(),
             snapshots,
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread })),
             poisoned,
@@ -240,6 +240,15 @@ impl Store {
             lock: None,
         })
     }
+}
+
+/// The thread that takes snapshots when they are due, and what stops it.
+fn keep_snapshots(
+    options: &StoreOptions,
+    keeper: &Arc<SnapshotKeeper>,
+) -> Result<(Sender<()>, std::thread::JoinHandle<()>), OpenError> {
+    let ((stop, stopped), keeper) = (bounded(1), Arc::clone(keeper));
+    Ok((stop, spawn(options, "snapshots", move || keeper.run(&stopped))?))
 }
 
 /// Who takes the snapshots of this store.

@@ -171,7 +171,7 @@ fn changing() -> PaperNode {
         ]);
         let version = |number: u32, changes: Json| {
             json!({"version": number, "effect": "updated", "status": "recalled", "updated": "2026-11-23T15:24:37Z",
-                "index": 9, "leaf": "x", "principal": "key-7", "changes": changes})
+                "index": 9, "leaf": "x", "principal": "key-7", "job": "0f", "changes": changes})
         };
         match (asked.path(), asked.target.contains("cursor=")) {
             ("/v1/diff/88.999.1%2FA", _) => Reply::Json(
@@ -199,19 +199,19 @@ fn a_history_is_told_to_a_person_and_to_a_script() {
     let base = ["history", "88.999.1/A", "--server", &url];
     let ended = mingpai(folder.path(), base).expect(0);
     let expected = "88.999.1/A
-version 3  2026-11-23T15:24:37Z  changed  recalled  by key-7
+version 3  2026-11-23T15:24:37Z  changed  recalled  by key-7  in job 0f
     ~ status  active -> recalled
     ~ 2000 名称: 螺栓 -> 名称: 垫\u{fffd}[2J圈
     + alias  gs1 01/09506000134352
     - link  manual -> https://example.com/  书
-version 2  2026-11-23T15:24:37Z  changed  recalled  by key-7
+version 2  2026-11-23T15:24:37Z  changed  recalled  by key-7  in job 0f
     (nothing that is visible changed)
-version 1  2026-11-23T15:24:37Z  changed  recalled  by key-7
+version 1  2026-11-23T15:24:37Z  changed  recalled  by key-7  in job 0f
     (erased: what changed cannot be told)
 ";
     assert_eq!(ended.out, expected);
     let zh = mingpai(folder.path(), base.iter().chain(&["--lang", "zh"])).expect(0).out;
-    assert!(zh.contains("版本 3  2026-11-23T15:24:37Z  更新  召回  操作者 key-7"), "{zh}");
+    assert!(zh.contains("版本 3  2026-11-23T15:24:37Z  更新  召回  操作者 key-7  任务 0f"), "{zh}");
     assert!(zh.contains("    ~ 状态  有效 (active) -> 召回 (recalled)"), "{zh}");
     let json = mingpai(folder.path(), base.iter().chain(&["--json"])).expect(0).json();
     assert_eq!(json["versions"].as_array().unwrap().len(), 3);

@@ -413,7 +413,21 @@ def history(node, client):
     check("so can a moment", at(time=Timestamp(seconds=4_000_000_000)).version == 3)
     failed = fails(lambda: at(time=Timestamp(seconds=1)))
     check("before the first there is none", (failed.status, failed.code) == ("NOT_FOUND", "version_unknown"))
-    check("a moment beyond all calendars is refused", fails(lambda: at(time=Timestamp(seconds=2**60))).code == "message_malformed")
+    check("a moment beyond all calendars is refused", fails(lambda: at(time=Timestamp(seconds=2**60))).code == "query_invalid")
+    told = ask(resolver_pb2.HistoryRequest(identifier=name, limit=1, diff=True), metadata=client.signed).versions[0]
+    asked = json.loads(node.get(f"/v1/history/{name}?limit=1&diff=1", {"Authorization": dict(client.signed)["authorization"]})[1])["versions"][0]
+    plain = lambda change: {
+        "part": change.part, "change": change.change,
+        **{field: json.loads(getattr(change, field)) for field in ("before", "after") if change.HasField(field)},
+        **({"index": change.index} if change.HasField("index") else {}),
+    }
+    check("what changed is told as over HTTP", [plain(change) for change in told.changes.items] == asked["changes"] and len(asked["changes"]) > 3)
+    check("and who, to a key", told.principal == asked["principal"] and not page.versions[0].HasField("principal"))
+    compared = client.resolver.Compare(resolver_pb2.CompareRequest(identifier=name, from_version=1, to_version=2))
+    asked = json.loads(node.get(f"/v1/diff/{name}?from=1&to=2")[1])
+    check("two versions are compared as over HTTP", [plain(change) for change in compared.changes] == asked["changes"] and (getattr(compared, "from").version, compared.to.version) == (1, 2))
+    failed = fails(lambda: client.resolver.Compare(resolver_pb2.CompareRequest(identifier=name)))
+    check("a comparison needs a beginning", failed.code == "query_invalid")
     check("a cursor of another list is refused", fails(lambda: ask(resolver_pb2.HistoryRequest(identifier=name, cursor="abc"))).code == "query_invalid")
 
 
@@ -453,6 +467,18 @@ def importing(node, client):
     job = ended(send(importer_pb2.ImportStart(), *rows))
     check("rows become a job, and fail one by one", (job.rows.registered, job.rows.failed) == (499, 1))
     check("a row is a record", over_http(node, "88.999.1/GR-7")["values"][0]["data"]["value"] == "行7")
+    rows = [
+        Part(row=importer_pb2.ImportRow(identifier="88.999.1/GR-0", operation="OPERATION_RECALL")),
+        Part(row=importer_pb2.ImportRow(identifier="88.999.1/GR-1", if_version=1, patch=record_pb2.RecordPatch(
+            values=[record_pb2.ValuePatch(index=1, remove=True)], registrant="新的"))),
+        Part(row=importer_pb2.ImportRow(identifier="88.999.1/GR-2", if_version=9, patch=record_pb2.RecordPatch(registrant="新的"))),
+        Part(row=importer_pb2.ImportRow(identifier="88.999.1/GR-4", operation="OPERATION_DELETE")),
+    ]
+    job = ended(send(importer_pb2.ImportStart(operation="OPERATION_PATCH", on_conflict="ON_CONFLICT_UPDATE"), *rows))
+    patched = over_http(node, "88.999.1/GR-1")
+    check("rows change, recall and retire", over_http(node, "88.999.1/GR-0")["status"] == "recalled" and node.get("/v1/resolve/88.999.1/GR-4")[0] == 410)
+    check("a row merges", (patched["registrant"], patched["values"]) == ("新的", []))
+    check("a row for another version fails", (job.rows.updated, job.rows.failed, job.kind) == (3, 1, "import"))
     table = "编号,名称\nGC-1,螺栓\nGC-2,垫圈\n".encode("gb18030")
     mapping = importer_pb2.ImportMapping(identifier="88.999.1/{编号}", values=[importer_pb2.MappedValue(index=2000, type="名称", **{"from": "名称"})])
     start = importer_pb2.ImportStart(csv=importer_pb2.CsvForm(), gzip=True, mapping=mapping, idempotency_key="gi-1")

@@ -282,9 +282,28 @@ def collector_that_is_down(binary):
         collector.close()
 
 
+def stop_without_a_collector(binary):
+    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
+        # Bound and not listening: nobody else gets the port, nobody answers on it.
+        probe.bind(("127.0.0.1", 0))
+        node = Node(binary, folder, f"traces.endpoint=http://127.0.0.1:{probe.getsockname()[1]}/v1/traces")
+        node.until(lambda: node.logged("the collector does not take spans") == 1)
+        check("a node stops in order while it tries to send", node.stop() == 0, node.lines)
+        check("and nothing panics", node.logged("panicked") == 0, node.lines)
+        # One that takes the connection and says nothing must not hold up the stop.
+        probe.listen()
+        node = Node(binary, folder, f"traces.endpoint=http://127.0.0.1:{probe.getsockname()[1]}/v1/traces")
+        node.ask("GET", "/livez", {"traceparent": sampled("8" * 32)})
+        held, _ = probe.accept()
+        before = time.monotonic()
+        check("nor does a collector that says nothing hold it up", node.stop() == 0 and time.monotonic() - before < 8, node.lines)
+        held.close()
+
+
 def main():
     traced_requests(sys.argv[1])
     collector_that_is_down(sys.argv[1])
+    stop_without_a_collector(sys.argv[1])
     print(f"traces: {RESULTS['passed']} passed, {RESULTS['failed']} failed")
     sys.exit(RESULTS["failed"] > 0)
 

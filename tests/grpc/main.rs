@@ -1,11 +1,13 @@
 //! The gRPC surface, driven in process on a whole node with the memory engine. What Google's own client makes of it over a
 //! socket is in tests/foreign/grpc_client.py.
 //!
-//! - `caller`: a client of the surface that sees the bytes. `failing`: what fails, and as what. `ending`: deadlines, drain, cancellation, slow readers.
+//! - `conformance`: what `world` holds answers of HTTP against. `caller`: a client of the surface that sees the bytes. `failing`: what fails, and as what. `ending`: deadlines, drain, cancellation, slow readers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
 
 mod caller;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 mod ending;
 mod failing;
 #[path = "../http/world.rs"]

@@ -132,6 +132,8 @@ async fn the_keys_that_sign_are_public_and_verify_what_is_served() {
     let set = world.get("/.well-known/jwks.json").send().await;
     assert_eq!(set.header("access-control-allow-origin"), "*");
     assert_eq!(set.header("cache-control"), "public, max-age=60");
+    let by_name = world.get("/.well-known/jwks.json").header("accept", "application/jwk-set+json").send().await;
+    assert_eq!((by_name.header("content-type"), by_name.json()), ("application/jwk-set+json", set.json()));
     let key = set.json()["keys"][0].clone();
     assert_eq!(
         (&key["crv"], &key["mingpai:active"], &key["mingpai:from"]),

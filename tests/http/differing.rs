@@ -86,6 +86,20 @@ async fn a_hidden_values_change_leaks_nowhere() {
     }
 }
 
+/// What an import, a change in bulk or an undo did bears the job's number, for those who may see who did it.
+#[tokio::test]
+async fn a_history_names_the_job_that_a_version_is_of() {
+    let world = World::new().await;
+    let line = json!({"identifier": NAME, "values": [{"index": 1, "type": "名称", "data": "a"}]});
+    let job = world.import("", "application/x-ndjson", format!("{line}\n")).await;
+    world.change(Method::PATCH, NAME, &json!({"status": "recalled"})).await;
+    let history = told(&world, &format!("/v1/history/{NAME}"), true).await;
+    assert!(history["versions"][0].get("job").is_none(), "{history}");
+    assert_eq!(history["versions"][1]["job"], job["id"]);
+    let strangers = told(&world, &format!("/v1/history/{NAME}"), false).await;
+    assert!(strangers["versions"][1].get("job").is_none());
+}
+
 #[tokio::test]
 async fn a_page_tells_the_same_changes_as_the_whole() {
     let world = stocked().await;

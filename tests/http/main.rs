@@ -1,12 +1,15 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
 //! - `world`: the node and a client of it. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `administering`, `operating`: by verb.
+//! - `conformance`: every answer of all these is held against the document of the interface.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
 
 mod administering;
 mod aliases;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 mod differing;
 mod exporting;
 mod importing;

@@ -56,9 +56,15 @@ async fn a_method_that_a_route_lacks_is_405_with_allow() {
 async fn what_nobody_can_read_is_406() {
     let world = World::new().await;
     world.register("88.999.1/a", &part("a")).await;
-    for target in
-        ["/v1/resolve/88.999.1/a", "/v1/records/88.999.1/a", "/v1/history/88.999.1/a", "/.well-known/jwks.json", "/"]
-    {
+    for target in [
+        "/v1/resolve/88.999.1/a",
+        "/v1/records/88.999.1/a",
+        "/v1/history/88.999.1/a",
+        "/.well-known/jwks.json",
+        "/",
+        "/docs",
+        "/openapi.json",
+    ] {
         let answer = world.get(target).header("accept", "image/png, application/json;q=0").send().await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (406, "not_acceptable"), "{target}");
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
@@ -117,6 +123,9 @@ async fn head_is_get_without_the_body_everywhere() {
         "/.well-known/jwks.json",
         "/livez",
         "/readyz",
+        "/openapi.json",
+        "/docs",
+        "/docs/start.js",
         "/",
     ] {
         let ask = |method| world.ask(method, target).header("x-request-id", "same");
@@ -152,6 +161,25 @@ async fn the_index_names_every_address_for_scripts_and_for_people() {
     let page = world.get("/").header("accept", "text/html").send().await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.text().contains("铭牌") && page.text().contains("Its addresses"));
+}
+
+#[tokio::test]
+async fn the_document_has_the_limits_of_this_node() {
+    let world = World::with(&[("limits.batch_identifiers", "7")]).await;
+    let document = world.get("/openapi.json").send().await.json();
+    assert_eq!(document["x-limits"]["batch_identifiers"], 7);
+    let batch = &document["paths"]["/v1/resolve"]["post"]["requestBody"]["content"]["application/json"]["schema"];
+    assert_eq!(batch["properties"]["identifiers"]["maxItems"], 7);
+}
+
+#[tokio::test]
+async fn what_nobody_knows_is_not_in_the_folder_of_the_page() {
+    let world = World::new().await;
+    for target in ["/docs/nothing.js", "/docs/..%2FCargo.toml", "/docs/swagger-ui.css.gz"] {
+        assert_eq!(world.get(target).send().await.code(), "route_unknown", "{target}");
+    }
+    let refused = world.get("/docs?lang=en").send().await;
+    assert_eq!(refused.code(), "query_invalid");
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ async fn parts_may_be_packed_and_have_the_limits_of_an_upload() {
     let address = world.open("packed", "").await.header("location").to_owned();
     let file = rows(100);
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(file[..2_000].as_bytes()).unwrap();
+    encoder.write_all(&file.as_bytes()[..2_000]).unwrap();
     let packed = world.ask(Method::PATCH, &address).signed().header("upload-offset", "0");
     let packed = packed.header("upload-complete", "?0").header("content-encoding", "gzip");
     let packed = packed.typed(PART, encoder.finish().unwrap()).send().await;

@@ -14,6 +14,8 @@ use mingpai::node::{EndProcess, Node};
 use mingpai::store::journal::Location;
 use serde_json::Value as Json;
 
+use crate::conformance::{CONTRACT, Seen};
+
 pub struct World {
     pub http: Http,
     pub node: Node,
@@ -90,30 +92,56 @@ impl Ask<'_> {
     /// As accept does: hot first, then the rest.
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
+        let asked = Asked::of(&request);
         let hot = self.world.http.hot(request.method(), request.uri(), request.headers());
         match hot {
-            Some(response) => whole(response.map(Body::from)).await,
-            None => whole(self.world.http.answer(request).await).await,
+            Some(response) => whole(&asked, response.map(Body::from)).await,
+            None => whole(&asked, self.world.http.answer(request).await).await,
         }
     }
 
     /// Past the hot way.
     pub async fn send_slowly(self) -> Answer {
         let request = self.request.body(self.body).unwrap();
-        whole(self.world.http.answer(request).await).await
+        let asked = Asked::of(&request);
+        whole(&asked, self.world.http.answer(request).await).await
     }
 
     /// By the hot way, or not at all.
     pub async fn send_hot(self) -> Option<Answer> {
         let request = self.request.body(self.body).unwrap();
+        let asked = Asked::of(&request);
         let hot = self.world.http.hot(request.method(), request.uri(), request.headers())?;
-        Some(whole(hot.map(Body::from)).await)
+        Some(whole(&asked, hot.map(Body::from)).await)
     }
 }
 
-async fn whole(response: Response<Body>) -> Answer {
+/// What an answer is held against.
+struct Asked {
+    method: Method,
+    target: String,
+}
+
+impl Asked {
+    fn of(request: &Request<Body>) -> Asked {
+        Asked { method: request.method().clone(), target: request.uri().path().to_owned() }
+    }
+}
+
+/// The whole answer, which must be as the document of the interface says.
+async fn whole(asked: &Asked, response: Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
-    Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes().to_vec() }
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    let answer = Answer { status: parts.status, headers: parts.headers, body };
+    let seen = Seen {
+        method: asked.method.as_str(),
+        target: &asked.target,
+        status: answer.status.as_u16(),
+        headers: &answer.headers,
+        body: &answer.body,
+    };
+    assert_eq!(CONTRACT.complaint(&seen), None);
+    answer
 }
 
 impl World {
@@ -175,6 +203,7 @@ impl World {
         let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
         let http = Http::new(Desk {
             proposing: Default::default(),
+            document: Default::default(),
             services: Arc::clone(&node.services),
             metrics: Arc::clone(&node.metrics),
             limits: config.limits.clone(),

@@ -51,23 +51,21 @@ pub(super) fn draft(draft: wire::Draft, json_depth: u64) -> Result<Json, Vec<Fie
 /// The JSON of a change to part of a record.
 pub(super) fn patch(patch: wire::RecordPatch, json_depth: u64) -> Result<Json, Vec<FieldError>> {
     let mut writer = Writer::new(json_depth);
-    let mut members = Members::default();
-    members.put_some("status", status(patch.status));
-    for (name, text) in [("template", patch.template), ("registrant", patch.registrant)] {
-        members.put_some(name, text.map(|text| if text.is_empty() { Json::Null } else { text.into() }));
-    }
-    let values = patch.values.into_iter().enumerate();
-    members.put("values", values.map(|(at, value)| writer.value_patch(value, at)).collect::<Vec<Json>>());
-    members.put_some("links", patch.links.map(|list| all(list.items, link)));
-    members.put_some("aliases", patch.aliases.map(|list| all(list.items, alias)));
+    let members = writer.patch(patch);
     writer.or(members.into())
 }
 
 /// A row of an import in the form of an export. What cannot be read in it makes the row fail, and no other.
 pub(super) fn row(row: wire::ImportRow, json_depth: u64) -> Json {
     let mut writer = Writer::new(json_depth);
-    let mut members = writer.draft(row.draft.unwrap_or_default());
+    let mut members = match row.content {
+        None => Members::default(),
+        Some(wire::import_row::Content::Draft(draft)) => writer.draft(draft),
+        Some(wire::import_row::Content::Patch(patch)) => writer.patch(patch),
+    };
     members.put("identifier", row.identifier);
+    members.put_some("operation", operation(row.operation));
+    members.put_some("if_version", row.if_version);
     members.into()
 }
 
@@ -86,9 +84,26 @@ impl Writer {
         members.put_some("template", draft.template);
         members.put_some("registrant", draft.registrant);
         let values = draft.values.into_iter().enumerate();
-        members.put("values", values.map(|(at, value)| self.value(value, at)).collect::<Vec<Json>>());
-        members.put("links", all(draft.links, link));
-        members.put("aliases", all(draft.aliases, alias));
+        let values: Vec<Json> = values.map(|(at, value)| self.value(value, at)).collect();
+        // An empty list is none, also where members that are there take the place of others.
+        for (name, list) in
+            [("values", Json::Array(values)), ("links", all(draft.links, link)), ("aliases", all(draft.aliases, alias))]
+        {
+            members.put_some(name, Some(list).filter(|list| list != &json!([])));
+        }
+        members
+    }
+
+    fn patch(&mut self, patch: wire::RecordPatch) -> Members {
+        let mut members = Members::default();
+        members.put_some("status", status(patch.status));
+        for (name, text) in [("template", patch.template), ("registrant", patch.registrant)] {
+            members.put_some(name, text.map(|text| if text.is_empty() { Json::Null } else { text.into() }));
+        }
+        let values = patch.values.into_iter().enumerate();
+        members.put("values", values.map(|(at, value)| self.value_patch(value, at)).collect::<Vec<Json>>());
+        members.put_some("links", patch.links.map(|list| all(list.items, link)));
+        members.put_some("aliases", patch.aliases.map(|list| all(list.items, alias)));
         members
     }
 
@@ -196,6 +211,21 @@ fn visibility(number: i32) -> Option<Json> {
         Ok(wire::Visibility::SignedIn) => "signed-in",
         Ok(wire::Visibility::Granted) => "granted",
         Ok(wire::Visibility::Owner) => "owner",
+        Err(_) => return Some(number.to_string().into()),
+    };
+    Some(word.into())
+}
+
+fn operation(number: i32) -> Option<Json> {
+    let word = match wire::Operation::try_from(number) {
+        Ok(wire::Operation::Unspecified) => return None,
+        Ok(wire::Operation::Put) => "put",
+        Ok(wire::Operation::Patch) => "patch",
+        Ok(wire::Operation::Activate) => "activate",
+        Ok(wire::Operation::Suspend) => "suspend",
+        Ok(wire::Operation::Recall) => "recall",
+        Ok(wire::Operation::Retire) => "retire",
+        Ok(wire::Operation::Delete) => "delete",
         Err(_) => return Some(number.to_string().into()),
     };
     Some(word.into())

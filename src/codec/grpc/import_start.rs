@@ -6,7 +6,7 @@ use crate::codec::http::failure::Failure;
 use crate::codec::table::csv::separator_named;
 use crate::codec::table::encoding;
 use crate::services::import::{
-    Form, MappedAlias, MappedValue, Mapping, OnConflict, Operation, StartImport, TableError,
+    Form, MappedAlias, MappedMembers, MappedValue, Mapping, OnConflict, Operation, StartImport, TableError,
 };
 
 pub(super) fn start_of(start: wire::ImportStart) -> Result<StartImport, Failure> {
@@ -19,30 +19,42 @@ pub(super) fn start_of(start: wire::ImportStart) -> Result<StartImport, Failure>
         wire::OnConflict::Update => OnConflict::Update,
     };
     let form = form_of(start.form)?;
-    if form.is_table() && start.mapping.is_none() && !start.of_export {
+    if form.is_table() && start.mapping.is_none() && !start.exported {
         return Err(Failure::query(
             "mapping",
-            "导入表格必须给出映射，说明各列的去向；导出的表格可用 of_export",
-            "a table needs a mapping, which says what its columns become; for an export it is of_export",
+            "导入表格必须给出映射，说明各列的去向；导出的表格可用 exported",
+            "a table needs a mapping, which says what its columns become; for an export set exported",
         ));
     }
-    let operation = match start.operation.as_str() {
-        "" => Operation::default(),
-        word => Operation::from_word(word).ok_or_else(|| {
-            let words = Operation::words();
-            Failure::query("operation", &format!("应为 {words} 之一"), &format!("must be one of {words}"))
-        })?,
-    };
+    if start.exported && (start.mapping.is_some() || !form.is_table()) {
+        return Err(Failure::query("exported", "只用于没有映射的表格", "is for a table without a mapping"));
+    }
     Ok(StartImport {
+        operation: operation_of(start.operation)?,
         form,
-        mapping: start.mapping.map(mapping_of).filter(|_| !start.of_export),
+        mapping: start.mapping.map(mapping_of),
         on_conflict,
         dry_run: start.dry_run,
         atomic: start.atomic,
         idempotency_key: idempotency_key(&start.idempotency_key)?,
-        operation,
-        plan: None,
+        ..StartImport::default()
     })
+}
+
+fn operation_of(number: i32) -> Result<Operation, Failure> {
+    match wire::Operation::try_from(number) {
+        Ok(wire::Operation::Unspecified | wire::Operation::Put) => Ok(Operation::Put),
+        Ok(wire::Operation::Patch) => Ok(Operation::Patch),
+        Ok(wire::Operation::Activate) => Ok(Operation::Activate),
+        Ok(wire::Operation::Suspend) => Ok(Operation::Suspend),
+        Ok(wire::Operation::Recall) => Ok(Operation::Recall),
+        Ok(wire::Operation::Retire) => Ok(Operation::Retire),
+        Ok(wire::Operation::Delete) => Ok(Operation::Delete),
+        Err(_) => {
+            let words = Operation::words();
+            Err(Failure::query("operation", &format!("可用的有 {words}"), &format!("there are {words}")))
+        }
+    }
 }
 
 fn form_of(form: Option<wire::import_start::Form>) -> Result<Form, Failure> {
@@ -83,7 +95,14 @@ fn mapping_of(mapping: wire::ImportMapping) -> Mapping {
         aliases: mapping.aliases.into_iter().map(alias).collect(),
         registrant: mapping.registrant,
         template: mapping.template,
-        members: None,
+        members: mapping.members.map(|members| MappedMembers {
+            status: members.status,
+            template: members.template,
+            registrant: members.registrant,
+            aliases: members.aliases,
+            links: members.links,
+            more: members.more,
+        }),
         operation: mapping.operation,
         if_version: mapping.if_version,
     }

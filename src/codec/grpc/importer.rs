@@ -351,5 +351,9 @@ fn job(view: &JobView, language: Language) -> wire::ImportJob {
                 Language::En => failure.en.clone(),
             },
         }),
+        kind: view.plan.clone().unwrap_or_else(|| "import".to_owned()),
+        undoes: view.undoes.clone(),
+        undone_by: view.undone_by.last().cloned(),
+        sample: view.sample.clone(),
     }
 }

@@ -89,6 +89,7 @@ pub(super) const METHODS: &[Method] = methods! {
     "/mingpai.v1.Resolver/ResolveBatch" Resolver One -> Stream Body READ, "";
     "/mingpai.v1.Resolver/ResolveStream" Resolver Stream -> Stream Target READ, "";
     "/mingpai.v1.Resolver/History" Resolver One -> One Target READ, "";
+    "/mingpai.v1.Resolver/Compare" Resolver One -> One Target READ, "";
     "/mingpai.v1.Registrar/Register" Registrar One -> One Body REGISTER, "draft";
     "/mingpai.v1.Registrar/Patch" Registrar One -> One Body REGISTER, "patch";
     "/mingpai.v1.Registrar/Delete" Registrar One -> One Target REGISTER, "";

@@ -4,12 +4,14 @@ use super::wire::v1 as wire;
 use crate::codec::cursor;
 use crate::codec::problem::Problem;
 use crate::model::alias::Alias;
+use crate::model::difference::{Change, Kind, Part};
 use crate::model::link::{Link, Target};
 use crate::model::record::{Record, Status};
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::model::value::{Data, Reference, Value, Visibility};
-use crate::services::history::Versions;
+use crate::services::compare::{Compared, Moment};
+use crate::services::history::{Changes, Versions};
 use crate::services::register::Registered;
 use crate::services::resolve::Resolution;
 use crate::store::journal::Effect;
@@ -145,11 +147,53 @@ pub(super) fn history(page: &Versions) -> wire::HistoryPage {
         updated: Some(time(version.time)),
         index: version.index,
         leaf: version.leaf.to_vec(),
+        principal: version.principal.clone(),
+        changes: match &version.changes {
+            Changes::NotAsked | Changes::Erased => None,
+            Changes::Known(changes) => Some(wire::ChangeList { items: changes.iter().map(change).collect() }),
+        },
     });
     wire::HistoryPage {
         identifier: page.identifier.clone(),
         versions: versions.collect(),
         next_cursor: page.next.map(|place| cursor::of_version(&place)).unwrap_or_default(),
+    }
+}
+
+pub(super) fn comparison(compared: &Compared) -> wire::Comparison {
+    let moment = |moment: &Moment| wire::Moment {
+        version: moment.version,
+        status: status(moment.status).into(),
+        updated: Some(time(moment.updated)),
+    };
+    wire::Comparison {
+        identifier: compared.identifier.clone(),
+        from: Some(moment(&compared.from)),
+        to: Some(moment(&compared.to)),
+        changes: compared.changes.iter().map(change).collect(),
+    }
+}
+
+fn change(change: &Change) -> wire::Change {
+    let part = match change.part {
+        Part::Status => "status",
+        Part::Template => "template",
+        Part::Registrant => "registrant",
+        Part::Value => "value",
+        Part::Alias => "alias",
+        Part::Link => "link",
+    };
+    let kind = match change.change {
+        Kind::Added => "added",
+        Kind::Removed => "removed",
+        Kind::Changed => "changed",
+    };
+    wire::Change {
+        part: part.to_owned(),
+        index: change.index,
+        change: kind.to_owned(),
+        before: change.before.as_ref().map(ToString::to_string),
+        after: change.after.as_ref().map(ToString::to_string),
     }
 }
 

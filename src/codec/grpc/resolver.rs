@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::{Caller, malformed};
+use super::call::Caller;
 use super::record;
 use super::wire::v1 as wire;
 use super::wire::v1::resolver_server::Resolver;
@@ -20,6 +20,7 @@ use crate::codec::http::resolve::{MAX_FILTERS, below};
 use crate::codec::problem::{Code, Problem};
 use crate::model::time::Timestamp;
 use crate::observe::laps::Step;
+use crate::services::compare::Compare;
 use crate::services::history::History;
 use crate::services::resolve::{At, Resolve};
 
@@ -94,6 +95,12 @@ impl Resolver for Reading {
         let page = self.versions(&caller, asked).await;
         page.map(Response::new).map_err(|failure| caller.status(failure))
     }
+
+    async fn compare(&self, request: Request<wire::CompareRequest>) -> Result<Response<wire::Comparison>, Status> {
+        let (caller, asked) = Caller::of(request)?;
+        let comparison = self.comparison(&caller, asked).await;
+        comparison.map(Response::new).map_err(|failure| caller.status(failure))
+    }
 }
 
 /// Counts an answer; after some of them others have their turn.
@@ -144,7 +151,7 @@ impl Reading {
         };
         let after = if asked.cursor.is_empty() { None } else { Some(place(&asked.cursor)?) };
         let most_bytes = self.0.limits.history_bytes;
-        let question = History { identifier: asked.identifier, after, limit, changes: false, most_bytes };
+        let question = History { identifier: asked.identifier, after, limit, changes: asked.diff, most_bytes };
         let asked = caller.permit(question)?;
         let page = self.0.aside(move |services| services.history(&asked)).await;
         caller.laps.end(Step::Service);
@@ -152,6 +159,32 @@ impl Reading {
         caller.laps.end(Step::Encode);
         Ok(page)
     }
+
+    async fn comparison(&self, caller: &Caller, asked: wire::CompareRequest) -> Result<wire::Comparison, Failure> {
+        use wire::compare_request::{From, To};
+        let from = match asked.from {
+            Some(From::FromVersion(version)) => At::Version(version),
+            Some(From::FromTime(time)) => At::Time(moment("from", &time)?),
+            None => return Err(Failure::query("from", "须给出版本号或时间", "a version number or a time is needed")),
+        };
+        let to = match asked.to {
+            None => None,
+            Some(To::ToVersion(version)) => Some(At::Version(version)),
+            Some(To::ToTime(time)) => Some(At::Time(moment("to", &time)?)),
+        };
+        let most_bytes = self.0.limits.history_bytes;
+        let asked = caller.permit(Compare { identifier: asked.identifier, from, to, most_bytes })?;
+        let compared = self.0.aside(move |services| services.compare(&asked)).await;
+        caller.laps.end(Step::Service);
+        let comparison = record::comparison(&compared?);
+        caller.laps.end(Step::Encode);
+        Ok(comparison)
+    }
+}
+
+fn moment(name: &str, time: &prost_types::Timestamp) -> Result<Timestamp, Failure> {
+    Timestamp::from_seconds(time.seconds)
+        .map_err(|_| Failure::query(name, "超出可表示的年份", "beyond the years that can be told"))
 }
 
 fn question(asked: wire::ResolveRequest, most_bytes: u64) -> Result<Resolve, Failure> {
@@ -167,11 +200,7 @@ fn question(asked: wire::ResolveRequest, most_bytes: u64) -> Result<Resolve, Fai
     let at = match asked.at {
         None => None,
         Some(wire::resolve_request::At::Version(version)) => Some(At::Version(version)),
-        Some(wire::resolve_request::At::Time(time)) => {
-            let time = Timestamp::from_seconds(time.seconds)
-                .map_err(|_| malformed("time：超出可表示的年份", "time: beyond the years that can be told"))?;
-            Some(At::Time(time))
-        }
+        Some(wire::resolve_request::At::Time(time)) => Some(At::Time(moment("time", &time)?)),
     };
     let cursor = Some(asked.cursor.as_str()).filter(|cursor| !cursor.is_empty());
     Ok(Resolve {

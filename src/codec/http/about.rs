@@ -19,6 +19,8 @@ use crate::model::permitted::Action;
 use crate::observe::laps::Step;
 
 const HTML: &str = "text/html";
+/// RFC 7517, section 8.5.2.
+const JWK_SET: &str = "application/jwk-set+json";
 /// A new key must be found soon after it signs.
 const JWKS_SECONDS: u32 = 60;
 
@@ -70,11 +72,11 @@ fn gauge(desk: &Desk) {
 pub(super) async fn jwks(desk: Arc<Desk>, call: Call) -> Reply {
     call.admit(&desk, Action::Read)?;
     Query::of(&call.uri, &[])?;
-    negotiation::best(&call.headers, &[JSON, "application/jwk-set+json"])?;
+    let media_type = negotiation::best(&call.headers, &[JSON, JWK_SET])?;
     let authorities = desk.services.authorities();
     call.laps.end(Step::Service);
     let body = answers::jwks(&authorities?, &desk.services.signing_key());
-    Ok(reply::json(StatusCode::OK, Keep::Public(JWKS_SECONDS), body))
+    Ok(reply::of_type(media_type, StatusCode::OK, Keep::Public(JWKS_SECONDS), Body::from(body)))
 }
 
 /// The addresses, for a person who opens the node in a browser or with curl.

@@ -31,7 +31,7 @@ pub(in crate::codec) struct Gzip {
 }
 
 impl Expansion {
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+    pub(in crate::codec) fn of(headers: &HeaderMap) -> Result<Self, Failure> {
         let encoding = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes());
         match encoding {
             None => Ok(Self::None),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::body::{self, refuse_encoding};
@@ -22,8 +23,10 @@ const PARAMETERS: [&str; 4] = ["prefix", "encoding", "separator", "sheet"];
 /// What a workbook may unpack to that only a mapping is wanted for; the limit of an import counts where it is less.
 const PROPOSED_UNPACKED_BYTES: u64 = 32 << 20;
 
-#[derive(Serialize)]
-struct ProposalBody<'a> {
+/// A mapping to begin with, and how the table was read · 建议的映射
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MappingProposal")]
+pub(in crate::codec) struct ProposalBody<'a> {
     mapping: &'a Mapping,
     format: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]

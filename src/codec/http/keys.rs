@@ -22,9 +22,9 @@ use crate::services::ServiceError;
 use crate::services::administer::{CreateKey, ListKeys, ReadKey, RevokeKey};
 
 const ROUTE: &str = "/v1/keys/";
-const MAX_LABEL_BYTES: usize = 255;
+pub(super) const MAX_LABEL_BYTES: usize = 255;
 /// Of a page, also of one whose size nobody named.
-const MOST_KEYS: usize = 1_000;
+pub(super) const MOST_KEYS: usize = 1_000;
 
 pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let credentials = credentials(&call.headers);

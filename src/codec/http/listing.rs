@@ -24,8 +24,8 @@ use crate::services::ServiceError;
 use crate::services::list::List;
 
 const PARAMETERS: [&str; 2] = ["cursor", "limit"];
-const MOST_RECORDS: usize = 1_000;
-const USUAL_RECORDS: usize = 100;
+pub(super) const MOST_RECORDS: usize = 1_000;
+pub(super) const USUAL_RECORDS: usize = 100;
 /// How many records are read at once.
 const STEP_RECORDS: usize = 64;
 /// A page ends early after so many steps, which only tombstones and what the filter leaves out can take it to.

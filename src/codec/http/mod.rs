@@ -5,6 +5,7 @@
 //! resolution   the answer that hot and slow way have in common > GET /v1/resolve/{identifier}
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
+//! openapi      the document of all this; docs serves it, with a page to read it
 //! query, preconditions, negotiation, body, expansion      what handlers read
 //! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, operating, about      the handlers
 //! notes        what is told of a request afterwards: lines, spans
@@ -20,6 +21,7 @@ mod batch;
 pub(in crate::codec) mod body;
 mod bulk;
 pub(in crate::codec) mod call;
+mod docs;
 pub(in crate::codec) mod expansion;
 mod export;
 pub(in crate::codec) mod failure;
@@ -27,7 +29,7 @@ pub(in crate::codec) mod history;
 mod hot;
 mod import_errors;
 mod import_events;
-pub(in crate::codec) mod import_form;
+mod import_form;
 mod import_mapping;
 mod import_parts;
 pub(in crate::codec) mod imports;
@@ -35,6 +37,7 @@ mod keys;
 mod listing;
 mod negotiation;
 mod notes;
+pub mod openapi;
 mod operating;
 pub(in crate::codec) mod preconditions;
 mod query;
@@ -63,6 +66,7 @@ use crate::observe::traces::Traces;
 use crate::services::{ServiceError, Services};
 
 pub use body::BodyFault;
+pub use docs::OnceDocument;
 pub use notes::Hit;
 
 /// Whether the node takes requests, for `/readyz`.
@@ -84,6 +88,8 @@ pub struct Desk {
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// Held while a table is looked through for a mapping: one at a time, because a small one can unpack to much.
     pub proposing: Mutex<()>,
+    /// The document of this node's interface, once somebody has asked for it.
+    pub document: OnceDocument,
 }
 
 impl Desk {

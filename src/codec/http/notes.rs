@@ -68,7 +68,7 @@ impl Note {
     /// Tells of the request. The time that its client took is not held against it.
     pub(super) fn tell(self, desk: &Desk, laps: &Laps, status: u16) {
         let worked = laps.worked();
-        if desk.metrics.attention.wants(worked) {
+        if desk.metrics.attention.tells(worked) {
             let steps = Step::ALL.map(|step| laps.spent(step));
             self.lines(desk, Outcome::of_status(status), status, worked, steps);
         }
@@ -114,6 +114,10 @@ impl Note {
 /// Tells of an answer that came from the cache at once.
 pub(super) fn tell_hit(desk: &Desk, hit: &Hit<'_>) {
     let ids = desk.traces.decide(hit.headers);
+    let is_told = desk.metrics.attention.tells(hit.took);
+    if ids.is_none() && !is_told {
+        return;
+    }
     let note = Note {
         method: method_word(hit.method),
         route: Some(resolve::PATTERN),
@@ -125,7 +129,9 @@ pub(super) fn tell_hit(desk: &Desk, hit: &Hit<'_>) {
     };
     let took = u64::try_from(hit.took.as_nanos()).unwrap_or(u64::MAX);
     let steps = Step::ALL.map(|step| if step == Step::Cache { hit.took } else { Duration::ZERO });
-    note.span().in_scope(|| note.lines(desk, Outcome::Hit, hit.status, hit.took, steps));
+    if is_told {
+        note.span().in_scope(|| note.lines(desk, Outcome::Hit, hit.status, hit.took, steps));
+    }
     if let Some(ids) = ids {
         let now = SystemTime::now();
         desk.traces.take(Traced {

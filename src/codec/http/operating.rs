@@ -20,7 +20,7 @@ use crate::services::operate::{ChangeLog, ReadLog, Reload};
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 /// A filter that says something about every module is shorter.
-const MAX_FILTER_BYTES: usize = 4096;
+pub(super) const MAX_FILTER_BYTES: usize = 4096;
 
 pub(super) async fn log(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Administer)?;

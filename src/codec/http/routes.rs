@@ -18,8 +18,8 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, export, history, import_errors, import_events, import_mapping, import_parts,
-    imports, keys, listing, operating, records, resolve,
+    Desk, about, backup, batch, bulk, docs, export, history, import_errors, import_events, import_mapping,
+    import_parts, imports, keys, listing, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -77,6 +77,10 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/livez" open { GET about::livez }
     "/readyz" open { GET about::readyz }
     "/metrics" closed { GET about::metrics }
+    "/openapi.json" open { GET docs::document }
+    "/docs" open { GET docs::page }
+    "/docs/" open { GET docs::page }
+    "/docs/{file}" open { GET docs::file }
     "/" open { GET about::index }
 };
 

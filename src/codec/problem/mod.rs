@@ -10,6 +10,7 @@ mod table;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use table::{Code, Row};
@@ -163,8 +164,10 @@ impl From<JsonError> for Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// A problem (RFC 9457), in the language that Accept-Language prefers · 错误
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Body<'a> {
     r#type: String,
     title: &'static str,
     status: u16,
@@ -180,8 +183,10 @@ struct Body<'a> {
     errors: Vec<MemberBody<'a>>,
 }
 
-#[derive(Serialize)]
-struct MemberBody<'a> {
+/// What is wrong with one member of what was sent · 字段错误
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProblemMember")]
+pub(super) struct MemberBody<'a> {
     pointer: &'a str,
     code: &'a str,
     detail: &'a str,

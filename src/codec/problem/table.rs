@@ -304,13 +304,13 @@ problems! {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";
         "读取仍可用; 请管理员运行 mingpai doctor", "Reads go on; the operator should run mingpai doctor"
     }
-    DeadlineExceeded "deadline_exceeded" 504 {
-        "调用没有在期限内完成", "The call did not end before its deadline";
-        "放宽 grpc-timeout, 上限见 limits.grpc_call_seconds; 改动是否已生效请以幂等键查询", "Allow more time, at most limits.grpc_call_seconds; ask by the idempotency key whether a change was made"
-    }
     RestoredUndecided "restored_undecided" 503 {
         "节点由备份恢复, 写入等待管理员决定", "The node was restored; writes wait for the operator's decision";
         "读取仍可用; 请管理员停止节点并运行 mingpai restore --data DIR, 决定日志如何继续", "Reads go on; the operator should stop the node and run mingpai restore --data DIR to decide how the log goes on"
+    }
+    DeadlineExceeded "deadline_exceeded" 504 {
+        "调用没有在期限内完成", "The call did not end before its deadline";
+        "放宽 grpc-timeout, 上限见 limits.grpc_call_seconds; 改动是否已生效请以幂等键查询", "Allow more time, at most limits.grpc_call_seconds; ask by the idempotency key whether a change was made"
     }
     StorageFull "storage_full" 507 {
         "磁盘空间不足, 暂停写入", "The disk is full; writes have stopped";

@@ -24,9 +24,9 @@ pub use super::field::FieldError;
 pub use patch::{DraftPatch, ValueChange};
 
 /// A template's name and version: applications assume 128 bytes for the version.
-const MAX_TEMPLATE_BYTES: usize = 255;
-const MAX_REGISTRANT_BYTES: usize = 255;
-const MEMBERS: [&str; 6] = ["status", "template", "values", "links", "aliases", "registrant"];
+pub(crate) const MAX_TEMPLATE_BYTES: usize = 255;
+pub(crate) const MAX_REGISTRANT_BYTES: usize = 255;
+pub(crate) const MEMBERS: [&str; 6] = ["status", "template", "values", "links", "aliases", "registrant"];
 
 /// How much one record may hold, and what it may not hold twice.
 #[derive(Clone, Debug)]

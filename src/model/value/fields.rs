@@ -8,9 +8,10 @@ use crate::model::identifier::{Identifier, MAX_IDENTIFIER_BYTES};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 
-const MAX_TYPE_BYTES: usize = 255;
-const MAX_REFERENCES: usize = 64;
-const MEMBERS: [&str; 8] = ["index", "type", "data", "ttl", "permissions", "references", "timestamp", "visibility"];
+pub(crate) const MAX_TYPE_BYTES: usize = 255;
+pub(crate) const MAX_REFERENCES: usize = 64;
+pub(crate) const MEMBERS: [&str; 8] =
+    ["index", "type", "data", "ttl", "permissions", "references", "timestamp", "visibility"];
 
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::model) struct ValueFields {

@@ -15,7 +15,13 @@ use super::field::{Complaints, FieldError, Place, first_of};
 use super::time::Timestamp;
 
 pub use data::{Data, MAX_LIST_DEPTH, MAX_LIST_ITEMS};
+#[cfg(test)]
+pub(crate) use fields::MEMBERS;
+pub(crate) use fields::{MAX_REFERENCES, MAX_TYPE_BYTES};
 pub(in crate::model) use fields::{ValueFields, read_index};
+#[cfg(test)]
+pub(crate) use reading::FORMATS;
+pub(crate) use reading::{MAX_DECIMAL_BYTES, MAX_UNIT_BYTES};
 
 /// Seconds that a value without `ttl` may be kept by a resolver.
 pub const DEFAULT_TTL_SECONDS: u32 = 86_400;

@@ -16,11 +16,11 @@ use crate::model::link::{MAX_URL_BYTES, bad_url, is_url};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 
-const MAX_DECIMAL_BYTES: usize = 64;
-const MAX_UNIT_BYTES: usize = 64;
+pub(crate) const MAX_DECIMAL_BYTES: usize = 64;
+pub(crate) const MAX_UNIT_BYTES: usize = 64;
 /// Before the limits of a draft are applied, so that nothing larger is ever decoded.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-const FORMATS: &str =
+pub(crate) const FORMATS: &str =
     "string, integer, decimal, date, boolean, url, identifier, list, bytes, base64, hex, admin, vlist, site, key";
 
 pub(super) fn read(json: &Json, place: &Place<'_>, complaints: &mut Complaints) -> Option<Data> {

@@ -2,6 +2,7 @@
 //!
 //! `{"identifier":"88.999.1/{code}","values":[{"index":2000,"type":"名称","from":"name"}],"aliases":[{"scheme":"gs1","from":"code"}]}`
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
@@ -9,7 +10,7 @@ use super::members::MappedMembers;
 use crate::model::text::Text;
 
 /// How columns become a record. Unknown members are refused: a typing error must not drop a column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
     /// Text with `{column}` in it.
@@ -34,7 +35,7 @@ pub struct Mapping {
 }
 
 /// A value from a column. A row without the column, or with an empty one, gets no such value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MappedValue {
     pub index: u32,
@@ -51,7 +52,7 @@ pub struct MappedValue {
 }
 
 /// An alias from a column.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MappedAlias {
     pub scheme: String,

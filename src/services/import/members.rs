@@ -8,7 +8,7 @@ use crate::model::column::{Column, Member};
 use crate::model::text::Text;
 
 /// Which column holds which member. A row without the column, or with an empty one, goes without the member.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MappedMembers {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ const LAST_FILE: &str = "last-backup";
 const LAST_LIMIT_BYTES: u64 = 4096;
 
 /// The last backup that was written, read back and published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LastBackup {
     /// When it ended.
     pub time: Timestamp,

@@ -1,0 +1,84 @@
+//! API keys.
+
+use serde_json::json;
+
+use super::JSON;
+use crate::codec::answers::{KeyBody, KeysBody};
+use crate::codec::http::keys::{MAX_LABEL_BYTES, MOST_KEYS};
+use crate::codec::http::openapi::example::Example;
+use crate::codec::http::openapi::operation::{Operation, Tag};
+use crate::codec::http::openapi::parameter;
+use crate::codec::http::openapi::problems::{JSON_BODY, READS, WRITES};
+use crate::codec::http::openapi::schemas::Shape;
+use crate::codec::problem::Code;
+
+const ID: &str = "AAAAAAAAAAAAAAAA";
+
+pub(super) fn operations() -> Vec<Operation> {
+    // The list first, while there is one key only: ids have no order that could be foretold.
+    vec![list(), create(), read(), revoke()]
+}
+
+fn create() -> Operation {
+    let wanted = json!({
+        "type": "object",
+        "properties": {
+            "label": {"type": "string", "maxLength": MAX_LABEL_BYTES, "description": "one line · 一行文本"},
+            "expires": {"type": ["string", "null"], "format": "date-time", "description": "a time to come · 将来的时间"},
+        },
+        "additionalProperties": false,
+    });
+    Operation::post("/v1/keys", "createKey", Tag::Keys, "新建密钥", "Make an API key")
+        .about(
+            "密钥只显示一次，故不能以 Idempotency-Key 重发。首个密钥用引导令牌。",
+            "Its text is shown once, so its making cannot be repeated with an Idempotency-Key (400). The first one is made with the \
+             bootstrap token.",
+        )
+        .keyed()
+        .optional_body(vec![(JSON, Shape::Json(wanted))])
+        .answer(201, "密钥", "the key, with its text", vec![(JSON, Shape::of::<KeyBody<'_>>())])
+        .with_headers(&["Location", "Cache-Control", "Vary"])
+        .fails(JSON_BODY)
+        .fails(WRITES)
+        .fails(&[Code::Conflict])
+        .leads_to(201, "readKey", "id", "$response.body#/id")
+        .leads_to(201, "revokeKey", "id", "$response.body#/id")
+        .example(
+            Example::new("make", "脚本的密钥", "a key for a script")
+                .json(json!({"label": "导入脚本", "expires": "9000-01-01T00:00:00Z"}))
+                .ends(201),
+        )
+}
+
+fn list() -> Operation {
+    Operation::get("/v1/keys", "listKeys", Tag::Keys, "密钥列表", "List API keys")
+        .keyed()
+        .parameter(parameter::limit(&MOST_KEYS.to_string(), MOST_KEYS))
+        .parameter(parameter::cursor())
+        .answer(200, "一页密钥", "a page of keys, in the order of the ids", vec![(JSON, Shape::of::<KeysBody<'_>>())])
+        .with_headers(&["Cache-Control", "Vary"])
+        .fails(READS)
+        .example(Example::new("one", "一页一个", "one to a page").query("limit", 1))
+}
+
+fn read() -> Operation {
+    Operation::get("/v1/keys/{id}", "readKey", Tag::Keys, "读取密钥", "Read an API key")
+        .keyed()
+        .parameter(parameter::key_id())
+        .answer(200, "密钥，不含密文", "the key without its text", vec![(JSON, Shape::of::<KeyBody<'_>>())])
+        .with_headers(&["Cache-Control", "Vary"])
+        .fails(&[Code::KeyUnknown])
+        .fails(READS)
+        .example(Example::new("read", "刚建的密钥", "the one that was just made").path("id", ID))
+}
+
+fn revoke() -> Operation {
+    Operation::delete("/v1/keys/{id}", "revokeKey", Tag::Keys, "撤销密钥", "Revoke an API key")
+        .about("立即生效，不能恢复；重复无妨。", "At once and for ever; to repeat it does no harm.")
+        .keyed()
+        .parameter(parameter::key_id())
+        .answer(204, "已撤销", "revoked", vec![])
+        .fails(&[Code::KeyUnknown])
+        .fails(WRITES)
+        .example(Example::new("revoke", "撤销", "revoke it").path("id", ID).ends(204))
+}
