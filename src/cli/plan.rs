@@ -22,7 +22,7 @@ struct Coefficient {
 const MEASURED_RECORD_BYTES: f64 = 500.0;
 /// Records of the largest run that the coefficients come from.
 const MEASURED_RECORDS: u64 = 1_000_000;
-/// What one node is said to hold. A statement, not a wall: there the whole journal takes about 40 minutes to replay, the
+/// What one node is said to hold. A statement, not a wall: there the whole journal takes about 35 minutes to replay, the
 /// worst start there is, and twice that is what an operator would wait for. Split by prefix over several nodes beyond it.
 const CEILING_RECORDS: u64 = 100_000_000;
 /// Values ride in the row up to these bytes (`store::rows`).
@@ -30,6 +30,7 @@ const INLINE_BYTES: u64 = crate::store::rows::INLINE_BYTES as u64;
 const MIB: f64 = 1_048_576.0;
 
 const BULK: &str = "benches/results/bulk-1m.txt (2 cores, 1 M records of about 500 B)";
+const CAPACITY: &str = "benches/results/capacity-1m.txt (2 cores, 1 M records of about 500 B)";
 const JOURNAL: Coefficient =
     Coefficient { name: "journal", value: 2240.0 * MIB / 1e6, unit: "bytes a record of 500 B", source: BULK };
 const JOURNAL_BYTE: Coefficient = Coefficient {
@@ -46,24 +47,20 @@ const RECORD_STORE_BYTE: Coefficient = Coefficient {
     unit: "bytes a byte of values kept in the row (up to 256 B)",
     source: "docs/decisions.md, sled: disk against data",
 };
-const SNAPSHOT: Coefficient = Coefficient {
-    name: "snapshot",
-    value: 104.0,
-    unit: "bytes a record",
-    source: "its format: a row of 69 B, a key of 26 B, 9 B of frame and index",
-};
+const SNAPSHOT: Coefficient =
+    Coefficient { name: "snapshot", value: 103.0, unit: "bytes a record", source: CAPACITY };
 const IMPORT: Coefficient = Coefficient { name: "import", value: 30_439.0, unit: "records a second", source: BULK };
 const CLEAN: Coefficient =
     Coefficient { name: "start_clean", value: 0.1, unit: "seconds a million records", source: BULK };
 const SCAN: Coefficient =
-    Coefficient { name: "scan", value: 5.638 / 1.208_896, unit: "seconds a million records", source: BULK };
+    Coefficient { name: "start_scan", value: 1.007, unit: "seconds a million records", source: CAPACITY };
 const REPLAY: Coefficient =
-    Coefficient { name: "replay", value: 27.189 / 1.208_896, unit: "seconds a million changes", source: BULK };
+    Coefficient { name: "replay", value: 20.66, unit: "seconds a million changes", source: CAPACITY };
 const SNAPSHOT_START: Coefficient = Coefficient {
     name: "start_snapshot",
-    value: 1.5,
+    value: 0.225,
     unit: "seconds a million records, beside the replay of what came after",
-    source: "benches/results/capacity-*.txt",
+    source: CAPACITY,
 };
 const PROCESS: Coefficient = Coefficient {
     name: "process",
@@ -288,7 +285,7 @@ mod tests {
         assert_eq!(answer.disk.journal_bytes, 2240 << 20);
         assert_eq!(answer.disk.record_store_bytes, 232 << 20);
         assert!((answer.import_seconds - 32.9).abs() < 0.1, "{}", answer.import_seconds);
-        assert!((answer.start.anew_seconds * 1.208_896 - 27.189).abs() < 0.001);
+        assert!((answer.start.anew_seconds * 1.1 - 22.726).abs() < 0.001);
     }
 
     #[test]
