@@ -47,8 +47,7 @@ const RECORD_STORE_BYTE: Coefficient = Coefficient {
     unit: "bytes a byte of values kept in the row (up to 256 B)",
     source: "docs/decisions.md, sled: disk against data",
 };
-const SNAPSHOT: Coefficient =
-    Coefficient { name: "snapshot", value: 103.0, unit: "bytes a record", source: CAPACITY };
+const SNAPSHOT: Coefficient = Coefficient { name: "snapshot", value: 103.0, unit: "bytes a record", source: CAPACITY };
 const IMPORT: Coefficient = Coefficient { name: "import", value: 30_439.0, unit: "records a second", source: BULK };
 const CLEAN: Coefficient =
     Coefficient { name: "start_clean", value: 0.1, unit: "seconds a million records", source: BULK };
