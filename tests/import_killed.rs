@@ -16,7 +16,7 @@ const ROWS: usize = 10_000;
 const ROUNDS: u32 = 5;
 
 fn exported(node: &Node, to: &Path) -> Vec<Json> {
-    assert!(node.run_signed_in(&["export", "-o", &to.to_string_lossy()]).status.success());
+    assert!(node.run_signed_in(&["export", "--force", "-o", &to.to_string_lossy()]).status.success());
     let text = std::fs::read_to_string(to).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

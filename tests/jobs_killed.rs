@@ -44,7 +44,7 @@ fn watched(node: &Node, id: &str) -> Json {
 }
 
 fn exported(node: &Node, to: &Path) -> Vec<Json> {
-    assert!(node.run_signed_in(&["export", "-o", &to.to_string_lossy()]).status.success());
+    assert!(node.run_signed_in(&["export", "--force", "-o", &to.to_string_lossy()]).status.success());
     let text = std::fs::read_to_string(to).unwrap();
     let records = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
     records.filter(|record| record["identifier"].as_str().unwrap().contains("/job-")).collect()

@@ -25,7 +25,8 @@ use crate::store::restored::{DecideError, Decision, HEAD_LIMIT_BYTES, Restored, 
   mingpai restore --data /var/lib/mingpai-new --continue-from checkpoint
   mingpai restore --data /var/lib/mingpai-new --new-origin
 
-恢复的节点只读，直到操作者说明日志如何继续：其后没有过内容（--log-ended-here），或给出该日志最新的检查点（--continue-from）；否则以新的日志名继续（--new-origin）。
+恢复的节点只读, 直到操作者说明日志如何继续: 其后没有过内容 (--log-ended-here), 或给出该日志最新的检查点 (--continue-from);
+否则以新的日志名继续 (--new-origin)。
 A restored node serves reads only, until it is told how its log goes on: that nothing came after (--log-ended-here), or the newest checkpoint of the
 log from a witness or mirror (--continue-from); else under a new name (--new-origin)."
 )]
