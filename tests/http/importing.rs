@@ -271,7 +271,7 @@ async fn of_two_that_want_an_alias_the_earlier_row_gets_it_behind_any_number_of_
         format!("{}\n", json!({"identifier": format!("88.999.1/{name}"), "values": values, "aliases": aliases}))
     };
     world.import("", NDJSON, row("stands", "old", false)).await;
-    let new: String = (0..NEW_NAMES).map(|at| row(&format!("new-{at}"), "new", false)).collect();
+    let new: String = (0..2 * NEW_NAMES).map(|at| row(&format!("new-{at}"), "new", false)).collect();
     let file = [new, row("stands", "new", true), row("comes", "new", true)].concat();
     let job = world.import("on_conflict=update", NDJSON, file).await;
     assert_eq!((&job["rows"]["updated"], &job["rows"]["failed"]), (&json!(1), &json!(1)), "{job}");
