@@ -17,7 +17,7 @@ use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::engine::EngineError;
 use super::handle::{Keeper, Room, Singles, Store};
 use super::home::Home;
-use super::journal::{Journal, JournalError, Recovered, Tail};
+use super::journal::{self, Journal, JournalError, Recovered, Tail};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
@@ -144,6 +144,8 @@ impl Store {
         let started = Instant::now();
         let Ground { medium, session, home } = ground;
         let restored = Restored::load(medium.as_ref())?;
+        // Before the record store opens, which needs room too.
+        journal::remove_half_made(medium.as_ref())?;
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
         opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
@@ -197,6 +199,7 @@ impl Store {
             mark: opening.mark,
             settled: Arc::clone(&settled),
             short_of: Arc::clone(&room),
+            reserve_bytes: options.reserve_bytes,
             poisoned: None,
             forgotten_to: None,
             erasures: Arc::clone(&snapshots.erasures),

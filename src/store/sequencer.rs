@@ -64,6 +64,8 @@ pub(super) struct Sequencer {
     pub settled: Arc<Mutex<Tail>>,
     /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
     pub short_of: Room,
+    /// Bytes that stay free on the disk.
+    pub reserve_bytes: u64,
     pub poisoned: Option<String>,
     /// How far the pass that takes old request rows away has come.
     pub forgotten_to: Option<Vec<u8>>,
@@ -178,6 +180,7 @@ impl Sequencer {
             }
         };
         let durable = started.elapsed();
+        self.journal.look_ahead(self.reserve_bytes);
         let mut committed = Vec::with_capacity(appended.len());
         match self.apply(contents, pending, &appended, &mut committed) {
             Ok(erased) => {

@@ -262,6 +262,22 @@ async fn a_row_that_says_what_stood_before_the_file_is_no_repetition_of_it() {
     assert_eq!((&atomic["state"], &atomic["rows"]["failed"]), (&json!("failed"), &json!(each)), "{atomic}");
 }
 
+#[tokio::test]
+async fn of_two_that_want_an_alias_the_earlier_row_gets_it_behind_any_number_of_new_names() {
+    let world = World::new().await;
+    let row = |name: &str, data: &str, alias: bool| {
+        let aliases = if alias { json!([{"scheme": "gs1", "identifier": "09506000134352"}]) } else { json!([]) };
+        let values = json!([{"index": 1, "type": "n", "data": data}]);
+        format!("{}\n", json!({"identifier": format!("88.999.1/{name}"), "values": values, "aliases": aliases}))
+    };
+    world.import("", NDJSON, row("stands", "old", false)).await;
+    let new: String = (0..2 * NEW_NAMES).map(|at| row(&format!("new-{at}"), "new", false)).collect();
+    let file = [new, row("stands", "new", true), row("comes", "new", true)].concat();
+    let job = world.import("on_conflict=update", NDJSON, file).await;
+    assert_eq!((&job["rows"]["updated"], &job["rows"]["failed"]), (&json!(1), &json!(1)), "{job}");
+    assert_eq!(world.get("/v1/resolve/09506000134352").send().await.json()["identifier"], "88.999.1/stands");
+}
+
 /// So many new names in succession that the next ones are taken for new without a look.
 const NEW_NAMES: usize = 5_000;
 

@@ -195,6 +195,8 @@ impl Job {
             step.tail = tail;
             step.bytes_done = self.bytes_done.load(Ordering::Relaxed);
             step.counts = RowCounts { total: step.rows, ..self.counts() };
+            // Of these rows and no more: those behind the step are read, and rejected, once more.
+            step.noted_bytes = self.noted_bytes.load(Ordering::Relaxed);
             if running.noted.elapsed() < STEP_INTERVAL {
                 return;
             }
@@ -210,7 +212,6 @@ impl Job {
     pub fn note_step(&self) -> io::Result<()> {
         if let Some(errors) = self.errors.lock().as_mut() {
             errors.flush()?;
-            self.running.lock().course.step.noted_bytes = self.noted_bytes.load(Ordering::Relaxed);
         }
         self.save()
     }

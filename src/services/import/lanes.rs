@@ -200,9 +200,14 @@ impl NewGround {
 }
 
 /// Signs a row for a name that is taken for new without a look, where the rows before were: the commit finds out where it
-/// is not. A dry run and an atomic job never get there, or not in time.
+/// is not. A dry run and an atomic job never get there, or not in time. A row that bears aliases must take them before the
+/// rows behind it do, so it is never guessed.
 fn guessed(services: &Services, job: &Job, wanted: Wanted) -> Fate {
-    let may_guess = wanted.is_whole() && !job.start.dry_run && !job.start.atomic && job.new_ground.is_here();
+    let may_guess = wanted.is_whole()
+        && wanted.draft.aliases.is_empty()
+        && !job.start.dry_run
+        && !job.start.atomic
+        && job.new_ground.is_here();
     match may_guess.then(|| services.decide_new_row(&wanted, &job.principal)) {
         Some(Ok(Decision::Register(proposal))) => job.row(wanted, proposal),
         // What would be wrong with a new one may be no matter for what stands there.

@@ -160,7 +160,7 @@ fn commit(
             false
         }
     });
-    let mut again = together(services, job, changed, piece.rows)?;
+    let mut again = together(services, job, changed, piece.rows, false)?;
     // Many where names were taken for new that are not: one fsync a row would take a second a window.
     if again.len() > 1 {
         let mut names = HashSet::with_capacity(again.len());
@@ -169,7 +169,7 @@ fn commit(
             false => Prepared { line, fate: Fate::Later(wanted) },
         };
         let rows = again.into_iter().map(decide_anew).collect();
-        again = together(services, job, changed, rows)?;
+        again = together(services, job, changed, rows, true)?;
     }
     for (line, wanted) in again {
         one(services, job, &line, wanted)?;
@@ -178,12 +178,14 @@ fn commit(
     Ok(())
 }
 
-/// Commits rows together; gives those that have to be decided anew, in their order.
+/// Commits rows together; gives those that have to be decided anew, in their order. `fresh`: they were decided after
+/// everything before them was committed, so what is to be skipped or refused stays so.
 fn together(
     services: &Services,
     job: &Job,
     changed: &mut Changed,
     rows: Vec<Prepared>,
+    fresh: bool,
 ) -> Result<Vec<(Line, Wanted)>, Failed> {
     let mut proposals = Vec::with_capacity(rows.len());
     let mut waiting = Vec::with_capacity(rows.len());
@@ -204,7 +206,7 @@ fn together(
                 changed.add(wanted.key());
                 again.push((line, wanted));
             }
-            Fate::Skipped(wanted) | Fate::Refused(wanted, _) if changed.contains(wanted.key()) => {
+            Fate::Skipped(wanted) | Fate::Refused(wanted, _) if !fresh && changed.contains(wanted.key()) => {
                 again.push((line, wanted));
             }
             Fate::Skipped(_) => {

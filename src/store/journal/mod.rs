@@ -26,7 +26,7 @@ use ring::rand::SecureRandom;
 pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
-pub use self::recover::{Examined, Recovered, Start, cut, examine, settled};
+pub use self::recover::{Examined, Recovered, Start, cut, examine, remove_half_made, settled};
 use super::medium::{self, Medium, MediumFile};
 
 /// Where a frame stands.
@@ -112,6 +112,8 @@ pub struct Journal {
     reader: Arc<Reader>,
     segment_bytes: u64,
     tail: Tail,
+    /// The segment during which the next one was asked for.
+    looked_ahead: u32,
     buffer: Vec<u8>,
 }
 
@@ -170,10 +172,20 @@ impl Journal {
         segment.file.write_all_at(&self.buffer, offset).map_err(|e| io_error("write", segment.header.number, e))?;
         segment.file.sync_data().map_err(|e| io_error("fdatasync", segment.header.number, e))?;
         self.tail = next;
-        if offset + whole > segment.header.length / 2 {
+        Ok(appended)
+    }
+
+    /// Has the next segment made while this one fills up, where the disk keeps so many bytes free beside it. Asked once a
+    /// segment: without the room now, it is made when it is needed.
+    pub fn look_ahead(&mut self, reserve_bytes: u64) {
+        if u64::from(self.tail.offset) <= self.segment_bytes / 2 || self.looked_ahead == self.tail.segment {
+            return;
+        }
+        self.looked_ahead = self.tail.segment;
+        let needed = self.segment_bytes.saturating_add(reserve_bytes);
+        if self.medium.free_bytes().is_ok_and(|free| free >= needed) {
             self.medium.allocate_ahead(self.segment_bytes);
         }
-        Ok(appended)
     }
 
     fn lay_out(&mut self, header: &GroupHeader, frames: &[FrameContent], seed: u32) -> (Vec<Appended>, Tail) {

@@ -54,7 +54,7 @@ impl Journal {
         let scan = Scan::new(from).run(&segments, start.durable_sequence)?;
         // A segment's head counts its length in kibibytes.
         let segment_bytes = segment_bytes / 1024 * 1024;
-        let journal = Journal { medium, reader, segment_bytes, tail: scan.tail, buffer: Vec::new() };
+        let journal = Journal { medium, reader, segment_bytes, tail: scan.tail, looked_ahead: 0, buffer: Vec::new() };
         let cut = journal.mend(&scan)?;
         Ok(Recovered {
             journal,
@@ -67,7 +67,7 @@ impl Journal {
     /// Opens a journal to go on at a place that the caller has proven: nothing is scanned.
     pub fn at(medium: Arc<dyn Medium>, segment_bytes: u64, tail: Tail) -> Result<Journal, JournalError> {
         let reader = Arc::new(Reader { segments: RwLock::new(open_segments(medium.as_ref())?) });
-        Ok(Journal { medium, reader, segment_bytes, tail, buffer: Vec::new() })
+        Ok(Journal { medium, reader, segment_bytes, tail, looked_ahead: 0, buffer: Vec::new() })
     }
 
     /// Writes the last group again, zeros what follows it, and makes both durable.
@@ -151,11 +151,22 @@ impl Segment {
     }
 }
 
-fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError> {
+/// Removes what a crash left of segments in the making, which may be the last room on the disk; gives the names of the files.
+pub fn remove_half_made(medium: &dyn Medium) -> Result<Vec<String>, JournalError> {
     let names = medium.list().map_err(|e| io_error("list the folder of", 0, e))?;
     for name in names.iter().filter(|name| name.ends_with(".journal.new")) {
-        medium.remove(name).map_err(|e| io_error("remove a half-made", 0, e))?;
+        match medium.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove a half-made", 0, error));
+            }
+            _ => {}
+        }
     }
+    Ok(names)
+}
+
+fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError> {
+    let names = remove_half_made(medium)?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
     let mut segments = Vec::with_capacity(numbers.len());

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,11 +59,14 @@ impl Spare {
         let making = self.making.lock().take();
         if let Some(making) = making {
             // What is half done is done sooner than what has not begun.
-            if let Ok(Ok(file)) = making.maker.join() {
-                match making.length == length {
-                    true => return std::fs::rename(&self.path, path).map(|()| file),
-                    false => std::fs::remove_file(&self.path)?,
+            match making.maker.join().unwrap_or_else(|_| Err(io::Error::other("its thread panicked"))) {
+                Ok(file) if making.length == length && is_at(&file, &self.path) => {
+                    if std::fs::rename(&self.path, path).is_ok() && is_at(&file, path) {
+                        return Ok(file);
+                    }
                 }
+                Ok(_) => drop(std::fs::remove_file(&self.path)),
+                Err(error) => tracing::warn!(%error, "the next segment could not be made ahead; it is made now"),
             }
         }
         written(path, length, &AtomicBool::new(false))
@@ -78,6 +81,14 @@ impl Drop for Spare {
                 let _ = std::fs::remove_file(&self.path);
             }
         }
+    }
+}
+
+/// Whether this very file has this name: what somebody else has put there is not to be taken for it.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::symlink_metadata(path)) {
+        (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
+        _ => false,
     }
 }
 
@@ -106,8 +117,6 @@ fn fill(file: &File, length: u64, called_off: &AtomicBool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     fn spare() -> (tempfile::TempDir, Spare) {
@@ -148,6 +157,22 @@ mod tests {
             assert_eq!(bytes.len() as u64, length);
             assert!(file.metadata().unwrap().blocks() * 512 >= length);
             assert_eq!(names(folder.path()), ["a"]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_put_or_taken_meanwhile_is_no_spare() {
+        let (folder, spare) = spare();
+        for put in [None, Some("somebody else's")] {
+            spare.make(4096);
+            while !spare.making.lock().as_ref().unwrap().maker.is_finished() {
+                std::thread::yield_now();
+            }
+            std::fs::remove_file(folder.path().join(NAME)).unwrap();
+            put.inspect(|text| std::fs::write(folder.path().join(NAME), text).unwrap());
+            let path = folder.path().join("a");
+            let file = spare.take(&path, 4096).unwrap();
+            assert!(is_at(&file, &path) && std::fs::read(&path).unwrap() == [0; 4096]);
         }
     }
 
