@@ -3,7 +3,7 @@
 //! sled is trusted for nothing that the journal does not have too (docs/decisions.md has the figures):
 //! - `flush` does not survive a power cut by itself, so `persist` fsyncs sled's files after it;
 //! - `apply_batch` locks readers out, so rows go in by `insert`;
-//! - it may panic on damaged files, so opening, checking and writing run under `catch_unwind`.
+//! - it may panic on damaged files, so every call of it runs under `catch_unwind`.
 
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
@@ -73,7 +73,7 @@ fn remove_half_made_snapshots(folder: &Path) {
 
 impl Engine for SledEngine {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
-        Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled))
+        guarded("read", || Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled)))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
@@ -82,12 +82,11 @@ impl Engine for SledEngine {
             None => std::ops::Bound::Included(vec![table as u8]),
         };
         let until = std::ops::Bound::Excluded(vec![table as u8 + 1]);
-        let mut rows = Vec::new();
-        for row in self.db.range::<Vec<u8>, _>((from, until)).take(limit) {
-            let (key, value) = row.map_err(failed("scan"))?;
-            rows.push((key[1..].to_vec(), RowBytes::Sled(value)));
-        }
-        Ok(rows)
+        guarded("scan", || {
+            let rows = self.db.range::<Vec<u8>, _>((from, until)).take(limit);
+            rows.map(|row| row.map(|(key, value)| (key[1..].to_vec(), RowBytes::Sled(value))).map_err(failed("scan")))
+                .collect()
+        })
     }
 
     fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
@@ -145,7 +144,7 @@ impl Engine for SledEngine {
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        guarded("measure", || self.db.size_on_disk().map_err(failed("measure"))).unwrap_or(0)
     }
 }
 
