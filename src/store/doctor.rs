@@ -14,7 +14,7 @@ use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
 use super::medium::{Disk, Medium};
 use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
-use super::snapshot::{self, SnapshotState};
+use super::snapshot::{self, Layered, SnapshotState};
 use crate::model::time::Timestamp;
 
 /// What a look at a store found.
@@ -44,8 +44,8 @@ pub struct SnapshotCheck {
 pub struct Rebuilt {
     pub frames: u64,
     pub records: u64,
-    /// Rows of the old record store that the new one has otherwise, or not; `None` where the old one did not open or was
-    /// not as far.
+    /// Rows of the old record store that the new one has otherwise, or not; `None` where the old one did not open, does not
+    /// read, or was not as far.
     pub differing_rows: Option<u64>,
     /// Where the old files are.
     pub aside: PathBuf,
@@ -56,7 +56,7 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let journal = journal::examine(&disk(options)?)?;
     let medium = disk(options)?;
-    let (engine, mark) = snapshot::reopen(home(options, "records").open()?, &medium)?;
+    let (engine, mark) = Layered::reopen(home(options, "records").open()?, &medium)?;
     let mark = mark.unwrap_or_default();
     let snapshot = snapshot::newest(&medium).map(|rows| SnapshotCheck {
         damage: rows.verify().err().map(|error| error.to_string()),
@@ -79,7 +79,7 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
     let old = old_home
         .open()
-        .and_then(|engine| snapshot::reopen(engine, medium.as_ref()))
+        .and_then(|engine| Layered::reopen(engine, medium.as_ref()))
         .map(|(engine, mark)| (mark.unwrap_or_default(), engine))
         .ok();
     // As an opening does: what either has seen was durable, and is not cut.
@@ -92,7 +92,7 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let fresh_home = home(options, "records.fresh");
     fresh_home.remove()?;
     let mut fresh = Opening::empty(&fresh_home)?;
-    fresh.catch_up(&fresh_home, &applier, &journal, from, &erased)?;
+    fresh.catch_up(medium.as_ref(), &fresh_home, &applier, &journal, from, &erased)?;
     if fresh.opened.in_memory {
         // What is to take the old one's place stands in files, or not at all.
         let source = std::io::ErrorKind::StorageFull.into();
@@ -104,7 +104,8 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
         .as_ref()
         .filter(|(mark, _)| mark.sequence == fresh.mark.sequence)
         .map(|(mark, engine)| differing(engine, mark, &fresh))
-        .transpose()?;
+        .transpose()?
+        .flatten();
     let rebuilt = Rebuilt {
         frames: fresh.mark.sequence,
         records: fresh.mark.records,
@@ -132,15 +133,19 @@ pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result
     home(options, "records").set_aside()
 }
 
-fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<u64, OpenError> {
-    let mut count = fresh.mark.records.abs_diff(mark.records);
-    let mut failed = None;
-    fresh.engine.each(&mut |table, key, value| match old.read(table, key) {
-        Ok(Some(found)) if *found == *value => {}
-        Ok(_) => count += 1,
-        Err(error) => failed = Some(error),
+fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<Option<u64>, OpenError> {
+    let mut count = Some(fresh.mark.records.abs_diff(mark.records));
+    fresh.engine.each(&mut |table, key, value| {
+        count = count.and_then(|count| match old.read(table, key) {
+            Ok(Some(found)) if *found == *value => Some(count),
+            Ok(_) => Some(count + 1),
+            Err(error) => {
+                tracing::warn!(%error, "the old record store does not read");
+                None
+            }
+        });
     })?;
-    failed.map_or(Ok(count), |error| Err(error.into()))
+    Ok(count)
 }
 
 fn disk(options: &StoreOptions) -> Result<Disk, OpenError> {

@@ -146,12 +146,13 @@ impl Store {
         let restored = Restored::load(medium.as_ref())?;
         // Before the record store opens, which needs room too.
         journal::remove_half_made(medium.as_ref())?;
+        snapshot::remove_half_made(medium.as_ref());
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
         opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
             Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
-        opening.catch_up(&home, &applier, &journal, from, &erased)?;
+        opening.catch_up(medium.as_ref(), &home, &applier, &journal, from, &erased)?;
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
         // What becomes of files that this run did not open it cannot know: it vouches for nothing of them.
@@ -187,8 +188,8 @@ impl Store {
         let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
-        let doubted = Arc::new(AtomicBool::new(false));
-        let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled, &room, &doubted));
+        let doubted = opening.engine.doubted();
+        let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
         let sequencer = Sequencer {
             journal,
             engine: Arc::<Layered>::clone(&opening.engine),
@@ -260,8 +261,6 @@ fn snapshots(
     opening: &Opening,
     medium: &Arc<dyn Medium>,
     settled: &Arc<Mutex<Tail>>,
-    room: &Room,
-    doubted: &Arc<AtomicBool>,
 ) -> SnapshotKeeper {
     let (last, is_stale) = snapshots_left(medium.as_ref(), opening);
     SnapshotKeeper {
@@ -269,26 +268,29 @@ fn snapshots(
         engine: Arc::clone(&opening.engine),
         medium: Arc::clone(medium),
         settled: Arc::clone(settled),
-        room: Arc::clone(room),
-        reserve_bytes: options.reserve_bytes,
+        // The journal stops at the reserve, and makes its next segment before it is needed.
+        floor_bytes: options.reserve_bytes + 2 * options.segment_bytes,
         // Rows in memory mean that the disk is full.
         every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
         erasures: Arc::new(AtomicU64::new(0)),
         is_stale,
-        doubted: Arc::clone(doubted),
         last: Mutex::new(last),
     }
 }
 
-/// The snapshot that may be replayed over, and whether what is there is older than an erasure. Removes the others.
+/// The snapshot that may be replayed over, and whether the one below the record store is to be replaced. Removes the others.
+///
+/// A crash may have left a newer one than the one below. It cannot take that one's place now, for what was removed since it
+/// was begun may be noted nowhere; and the one below may hold what an erasure before it has taken away.
 fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotState>, bool) {
-    let base = opening.engine.base();
+    let base = opening.engine.base_number();
     let newest = snapshot::newest(medium);
     let is_fit = |rows: &Rows| rows.head.mark().is_some_and(|mark| mark.erased == opening.mark.erased);
-    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.head.tail.sequence <= opening.mark.sequence);
-    let kept: Vec<&str> = fit.map(|rows| rows.name.as_str()).into_iter().chain(base.as_deref()).collect();
+    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.number() <= opening.mark.sequence);
+    let kept: Vec<u64> = fit.map(Rows::number).into_iter().chain(base).collect();
     snapshot::remove_others(medium, &kept);
-    (fit.map(SnapshotState::of), base.is_some() && fit.is_none())
+    let is_stale = base.is_some() && base != fit.map(Rows::number);
+    (fit.filter(|_| !is_stale).map(SnapshotState::of), is_stale)
 }
 
 /// What a store stands on.
