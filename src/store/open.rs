@@ -269,7 +269,7 @@ fn snapshots(
         medium: Arc::clone(medium),
         settled: Arc::clone(settled),
         // The journal stops at the reserve, and makes its next segment before it is needed.
-        floor_bytes: options.reserve_bytes + 2 * options.segment_bytes,
+        floor_bytes: options.reserve_bytes.saturating_add(2 * options.segment_bytes),
         // Rows in memory mean that the disk is full.
         every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
         erasures: Arc::new(AtomicU64::new(0)),

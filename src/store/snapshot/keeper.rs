@@ -31,8 +31,8 @@ const REST_AFTER_FAILURE: Duration = Duration::from_secs(300);
 const EXPECTED_RECORD_BYTES: u64 = 400;
 /// After so many bytes of it the disk is asked again for what is free.
 const ROOM_BYTES: u64 = 1 << 20;
-/// One snapshot is not due before there were frames for a tenth of the last one's rows: each writes all rows.
-const ROWS_A_FRAME: u64 = 10;
+/// Each snapshot writes all rows: another is not due before there were frames for a tenth of the last one's.
+const ROWS_A_DUE_FRAME: u64 = 10;
 /// Looks for a moment at which journal and record store stand together, a millisecond apart.
 const LOOKS: u32 = 2_000;
 
@@ -121,7 +121,7 @@ impl SnapshotKeeper {
     }
 
     fn due_frames(&self) -> u64 {
-        self.every_frames.max(self.last.lock().map_or(0, |last| last.rows / ROWS_A_FRAME))
+        self.every_frames.max(self.last.lock().map_or(0, |last| last.rows / ROWS_A_DUE_FRAME))
     }
 
     /// A snapshot older than an erasure holds what is erased, and could not be replayed over. Says whether another
@@ -236,7 +236,8 @@ impl SnapshotKeeper {
 
     /// Whether so many bytes fit beside what must stay free.
     fn room(&self, bytes: u64) -> Result<(), SnapshotError> {
-        let short = (self.floor_bytes + bytes).checked_sub(self.medium.free_bytes()?).filter(|short| *short > 0);
+        let short =
+            self.floor_bytes.saturating_add(bytes).checked_sub(self.medium.free_bytes()?).filter(|short| *short > 0);
         short.map_or(Ok(()), |short| Err(SnapshotError::Room(short)))
     }
 
