@@ -365,3 +365,33 @@ fn files_that_are_no_sled_tree_are_an_error_and_no_panic() {
         }
     }
 }
+
+#[test]
+fn a_page_that_is_damaged_is_an_error_of_every_call_that_meets_it_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let engine = sled(folder.path());
+        let rows: Vec<Write> = (0..3_000_u32).map(|at| put(Table::Record, &at.to_be_bytes(), &[7; 300])).collect();
+        engine.write(&rows, &mark(3_000)).unwrap();
+        engine.persist().unwrap();
+    }
+    let db = folder.path().join("db");
+    let whole = std::fs::read(&db).unwrap();
+    // Pages are read when they are asked for: what damages them after the opening is met by the first call.
+    type Call = fn(&dyn Engine) -> bool;
+    let calls: [(&str, Call); 5] = [
+        ("read", |engine| (0..3_000_u32).any(|at| engine.read(Table::Record, &at.to_be_bytes()).is_err())),
+        ("scan", |engine| engine.scan(Table::Record, None, usize::MAX).is_err()),
+        ("each", |engine| engine.each(&mut |_, _, _| {}).is_err()),
+        ("mark", |engine| engine.mark().is_err()),
+        ("write", |engine| engine.write(&[put(Table::Record, b"a", b"b")], &mark(1)).is_err()),
+    ];
+    for (name, fails) in calls {
+        std::fs::write(&db, &whole).unwrap();
+        let engine = sled(folder.path());
+        let file = std::fs::OpenOptions::new().write(true).open(&db).unwrap();
+        let damaged: Vec<u8> = whole.iter().map(|byte| byte ^ 0x5a).collect();
+        std::os::unix::fs::FileExt::write_all_at(&file, &damaged, 0).unwrap();
+        assert!(fails(engine.as_ref()), "{name} saw nothing");
+    }
+}

@@ -674,19 +674,25 @@ fn notes_of_what_was_taken_away_are_bounded_by_the_snapshot_below() {
 fn a_disk_that_fills_up_while_a_snapshot_is_written_costs_the_snapshot_alone() {
     let (registry, disk) = (Registry::new(), TestDisk::new(9));
     let (store, _) = open(&disk, &registry, 1 << 20);
-    (0..300).for_each(|number| drop(register(&store, &registry, number)));
+    (0..20).for_each(|number| drop(register(&store, &registry, number)));
     let taken = store.take_snapshot().unwrap();
-    register(&store, &registry, 300);
+    let now = Timestamp::now();
+    let many = (0..5_000).map(|number| {
+        let name = format!("{BLINDED}/M-{number}");
+        registry.first(&name, draft("n", 20, &[], now), now).propose(Expect::Absent, Some(idempotency(&name)))
+    });
+    many.collect::<Vec<_>>().chunks(20).for_each(|some| commit(&store, some.to_vec()));
     let names = disk.names();
-    // Others take what is left after it was asked for; or there is less than the floor from the start.
+    // Less than the floor from the start; a piece more than is expected, of which more will come; nothing.
     let floor = (1 << 20) + 2 * 64 * 1024;
-    for free in [floor, 0] {
+    for free in [floor, floor + 3 * (1 << 19), 0] {
         disk.set_free(free);
         let refused = store.take_snapshot();
         assert!(matches!(refused, Err(SnapshotError::Room(_))), "{refused:?}");
         assert_eq!((disk.names(), store.snapshot()), (names.clone(), Some(taken)));
     }
     disk.set_free(u64::MAX);
-    store.take_snapshot().unwrap();
+    let taken = store.take_snapshot().unwrap();
+    assert!(taken.bytes > 3 * (1 << 19), "{taken:?}");
     assert!(!store.is_poisoned());
 }

@@ -362,3 +362,41 @@ pub(super) fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {
         Err(error) => Err(OpenError::Io { action: "lock", path, source: error.into() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::engine::{Engine, Mark};
+    use super::super::engine_memory::MemoryEngine;
+    use super::super::snapshot::Head;
+    use super::super::snapshot::file::Writer;
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_a_crash_left_beside_the_one_below_does_not_hide_that_this_one_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        let tail =
+            |sequence| Tail { segment: 1, offset: 0, sequence, registry_size: 0, audit_size: 0, previous: [0; 32] };
+        let snapshot = |sequence, erased| {
+            let mark = Mark { sequence, erased, ..Mark::default() };
+            let name = format!("{sequence:020}.rows");
+            Writer::create(&disk, &name, Head::new(tail(sequence), &mark, 0)).unwrap().finish().unwrap();
+            Rows::open(&disk, sequence).unwrap()
+        };
+        // An erasure came, another snapshot was written, and the process ended before anything rested on it.
+        let below = snapshot(5, 0);
+        let mut opening = Opening::empty(&Home::Memory).unwrap();
+        opening.mark = Mark { sequence: 9, erased: 1, ..Mark::default() };
+        let above: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        opening.engine = Arc::new(Layered::begin(above, below, &opening.mark).unwrap());
+        snapshot(8, 1);
+        let (last, is_stale) = snapshots_left(&disk, &opening);
+        assert!(is_stale && last.is_none(), "what is erased would stay in the one below");
+        assert_eq!(disk.list().unwrap().len(), 2);
+        // Where nothing rests on any, the newest is as good as ever.
+        opening.engine = Arc::new(Layered::alone(Arc::new(MemoryEngine::default())));
+        let (last, is_stale) = snapshots_left(&disk, &opening);
+        assert!(!is_stale && last.is_some_and(|state| state.sequence == 8));
+        assert_eq!(disk.list().unwrap().len(), 1);
+    }
+}

@@ -553,6 +553,22 @@ mod tests {
     }
 
     #[test]
+    fn a_row_stays_hidden_behind_many_notes_that_hide_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        let old = Model::from([b"x", b"y"].map(|key| ((Table::Record, key.to_vec()), b"1".to_vec())));
+        let above: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let mut engine = Layered::begin(above, snapshot(&disk, 0, &old), &Mark::default()).unwrap();
+        engine.page_rows = 2;
+        let noting = engine.note_removals();
+        let removals: Vec<Write> = (b'a'..=b'x').map(|key| take_away(Table::Record, &[key])).collect();
+        engine.write(&removals, &Mark::default()).unwrap();
+        drop(noting);
+        assert_eq!(gone(&engine).len(), 24);
+        compare(&engine, &Model::from([((Table::Record, b"y".to_vec()), b"1".to_vec())]));
+    }
+
+    #[test]
     fn a_short_page_reads_few_blocks_and_a_row_that_does_not_read_is_taken_away_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(folder.path()).unwrap();
