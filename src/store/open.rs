@@ -188,7 +188,6 @@ impl Store {
         let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
-        let doubted = opening.engine.doubted();
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
         let sequencer = Sequencer {
             journal,
@@ -222,11 +221,12 @@ impl Store {
             saved: checkpoint.tail,
             session: checkpoint.session,
             interval: options.checkpoint_interval,
-            doubted: Arc::clone(&doubted),
+            doubted: opening.engine.doubted(),
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
         let (stop_snapshots, snapshots_thread) = keep_snapshots(options, &snapshots)?;
         Ok(Store {
+            doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
             journal: reader,
@@ -239,7 +239,6 @@ impl Store {
             snapshots,
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread })),
             poisoned,
-            doubted,
             restored: opening.restored,
             lock: None,
         })
