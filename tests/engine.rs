@@ -318,6 +318,35 @@ fn the_sled_engine_does_what_an_ordered_map_does_also_across_reopening() {
 }
 
 #[test]
+fn an_opening_waits_for_what_an_earlier_one_has_still_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = sled(folder.path());
+    engine.write(&[put(Table::Record, b"kept", b"value")], &mark(1)).unwrap();
+    engine.persist().unwrap();
+    drop(engine);
+
+    // As a task of sled's does that is not done when the tree is dropped.
+    let under_way = std::fs::File::open(folder.path().join("db")).unwrap();
+    under_way.lock().unwrap();
+    let reopened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| sled(folder.path()));
+        while times_open(&folder.path().join("db")) < 2 && !opening.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(under_way);
+        opening.join().unwrap()
+    });
+    assert_eq!(read(reopened.as_ref(), Table::Record, b"kept").unwrap(), b"value");
+}
+
+/// How often this process has a file open.
+fn times_open(path: &Path) -> usize {
+    let path = path.canonicalize().unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|descriptor| std::fs::read_link(descriptor.path()).is_ok_and(|file| file == path)).count()
+}
+
+#[test]
 fn what_was_persisted_is_in_the_files_even_if_the_engine_is_never_closed() {
     let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let engine = sled(folder.path());

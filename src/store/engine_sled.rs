@@ -5,10 +5,11 @@
 //! - `apply_batch` locks readers out, so rows go in by `insert`;
 //! - it may panic on damaged files, so every call of it runs under `catch_unwind`.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
 use super::medium;
@@ -17,6 +18,9 @@ use super::medium;
 const SEGMENT_BYTES: usize = 512 * 1024;
 /// sled flushes by itself this often, so that a killed process replays little.
 const FLUSH_MILLISECONDS: u64 = 500;
+/// How long an opening waits for what an earlier one in this process still has under way.
+const FORMER_WAIT: Duration = Duration::from_secs(60);
+const FORMER_POLL: Duration = Duration::from_millis(2);
 
 /// One sled tree in one folder.
 pub struct SledEngine {
@@ -29,6 +33,7 @@ impl SledEngine {
     pub fn open(folder: &Path, budget_bytes: u64) -> Result<SledEngine, EngineError> {
         // Readers' hidden values are in here in clear. Where the folder cannot be made, sled says why.
         let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        wait_for_former(folder);
         remove_half_made_snapshots(folder);
         let open = || {
             sled::Config::new()
@@ -57,6 +62,20 @@ fn cache_capacity(budget_bytes: u64) -> u64 {
     const WHATEVER_THE_CACHE_BYTES: u64 = 145 << 20;
     const LEAST_BYTES: u64 = 16 << 20;
     (budget_bytes.saturating_sub(WHATEVER_THE_CACHE_BYTES) / 3).max(LEAST_BYTES)
+}
+
+/// Waits until sled has let go of the files.
+///
+/// Dropped, it may leave a task in its thread pool that holds them and their lock until it is done, and what opens them
+/// then is refused. Other processes are kept out by the store's own lock. Where the wait is for nothing, sled says so.
+fn wait_for_former(folder: &Path) {
+    let Ok(file) = File::open(folder.join("db")) else {
+        return; // a new folder, or sled says why
+    };
+    let since = Instant::now();
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && since.elapsed() < FORMER_WAIT {
+        std::thread::sleep(FORMER_POLL);
+    }
 }
 
 /// A snapshot that a stop cut short would be taken for the newest one, and refuse to open.

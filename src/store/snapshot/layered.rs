@@ -20,7 +20,7 @@ const PAGE_ROWS: usize = 4096;
 /// And the fewest: what hides a part of them must not make a short page a dear one.
 const LEAST_ROWS: usize = 64;
 /// Rows of [`Table::Gone`] that are looked through at once: who writes waits for no more than their removal.
-const SWEPT_ROWS: usize = 256;
+const SWEPT_ROWS: usize = 16;
 
 /// See the module.
 pub struct Layered {
