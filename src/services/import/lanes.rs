@@ -154,6 +154,10 @@ fn read_windows(services: &Services, job: &Job, rows: &mut Rows, entries: &[Send
     Ok(())
 }
 
+/// Rows after which a lane offers its core to whoever waits for it, about a third of a millisecond: the kernel takes it by
+/// itself only at its next tick, which may be 4 ms away (docs/decisions.md, "Beside an import").
+const ROWS_A_BREATH: usize = 8;
+
 /// Reads, decides and signs a window's rows, and hands them on in pieces; whether anybody still takes them.
 fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Line>, out: &Sender<Piece>) -> bool {
     let now = Timestamp::now();
@@ -174,6 +178,9 @@ fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Li
         };
         bytes += fate.bytes();
         rows.push(Prepared { line, fate });
+        if rows.len() % ROWS_A_BREATH == 0 {
+            std::thread::yield_now();
+        }
     }
     out.send(Piece { rows, is_first, is_last: true }).is_ok()
 }
