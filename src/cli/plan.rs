@@ -92,6 +92,7 @@ const COEFFICIENTS: [Coefficient; 12] = [
 #[command(after_help = "例 Examples:
   mingpai plan --records 10000000
   mingpai plan --records 50000000 --record-bytes 1200 --versions 3
+  mingpai plan --records 50000000 --cold-after-segments 64
   mingpai plan --records 10000000 --json | jq .disk.total_bytes")]
 pub struct Plan {
     /// 记录数 / Records
@@ -106,6 +107,9 @@ pub struct Plan {
     /// 快照之后的变更数（store.snapshot_changes） / Changes since the last snapshot (store.snapshot_changes)
     #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
     snapshot_changes: u64,
+    /// 留在数据目录的日志段数（设有 store.cold 时的 store.cold_after_segments） / Full segments that stay in the data folder (store.cold_after_segments, with store.cold)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    cold_after_segments: Option<u64>,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -131,9 +135,11 @@ struct Answer {
 #[derive(Debug, Serialize)]
 struct Disk {
     journal_bytes: u64,
+    /// What of the journal goes to the folder of `store.cold`; 0 without.
+    cold_bytes: u64,
     record_store_bytes: u64,
     snapshot_bytes: u64,
-    /// With a second snapshot while one is written, and the reserve.
+    /// Without what is cold; with a second snapshot while one is written, and the reserve.
     total_bytes: u64,
 }
 
@@ -172,6 +178,10 @@ impl Plan {
         let snapshot = records * (SNAPSHOT.value + inline);
         let spec = crate::config::StoreSpec::default();
         let cache = crate::config::CacheSpec::default();
+        // Whole segments, all but those that stay and the one that is written to.
+        let segment = spec.segment_bytes as f64;
+        let moved = |stay: u64| ((journal / segment).floor() - stay as f64).max(0.0) * segment;
+        let cold = self.cold_after_segments.map_or(0.0, moved);
         let since = (self.snapshot_changes as f64).min(changes) / 1e6;
         Answer {
             records: self.records,
@@ -183,10 +193,11 @@ impl Plan {
             extrapolated: self.records > MEASURED_RECORDS,
             disk: Disk {
                 journal_bytes: whole(journal),
+                cold_bytes: whole(cold),
                 record_store_bytes: whole(record_store),
                 snapshot_bytes: whole(snapshot),
                 total_bytes: whole(
-                    journal + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64,
+                    journal - cold + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64,
                 ),
             },
             memory_bytes: whole(
@@ -211,11 +222,16 @@ fn whole(bytes: f64) -> u64 {
 
 fn print(answer: &Answer, screen: Screen) -> Result<(), CliError> {
     let (disk, start) = (&answer.disk, &answer.start);
-    let lines: [(&str, &str, String); 10] = [
+    let lines: [(&str, &str, String); 11] = [
         ("日志", "journal", size(disk.journal_bytes)),
+        ("其中在冷存储", "of it in cold storage", size(disk.cold_bytes)),
         ("记录库", "record store", size(disk.record_store_bytes)),
         ("快照（写入时再加一份）", "snapshot (twice while one is written)", size(disk.snapshot_bytes)),
-        ("磁盘合计（含预留）", "disk in all, with the reserve", size(disk.total_bytes)),
+        (
+            "磁盘合计（含预留，不含冷存储）",
+            "disk in all, with the reserve, without cold storage",
+            size(disk.total_bytes),
+        ),
         ("内存（默认配置）", "memory, by the default settings", size(answer.memory_bytes)),
         ("全部导入", "importing it all", time(answer.import_seconds)),
         ("正常停止后启动", "start after a clean stop", time(start.clean_seconds)),
@@ -274,7 +290,26 @@ mod tests {
     use super::*;
 
     fn plan(records: u64, record_bytes: u64, versions: u64) -> Answer {
-        Plan { records, record_bytes, versions, snapshot_changes: 500_000, json: false }.answer()
+        let (snapshot_changes, cold_after_segments) = (500_000, None);
+        Plan { records, record_bytes, versions, snapshot_changes, cold_after_segments, json: false }.answer()
+    }
+
+    #[test]
+    fn what_is_cold_is_taken_off_the_disk_and_nothing_else() {
+        let all_hot = plan(10_000_000, 500, 1).disk;
+        let stay = |segments| {
+            let (records, record_bytes, versions, snapshot_changes) = (10_000_000, 500, 1, 500_000);
+            let cold_after_segments = Some(segments);
+            Plan { records, record_bytes, versions, snapshot_changes, cold_after_segments, json: false }.answer().disk
+        };
+        let disk = stay(64);
+        assert_eq!(
+            disk.cold_bytes,
+            ((22_400 / 64) - 64) * (64 << 20),
+            "22,400 MiB of journal, 64 segments of 64 MiB stay"
+        );
+        assert_eq!(disk.total_bytes + disk.cold_bytes, all_hot.total_bytes);
+        assert_eq!((all_hot.cold_bytes, stay(1_000).cold_bytes), (0, 0));
     }
 
     #[test]

@@ -225,6 +225,10 @@ pub struct StoreSpec {
     pub snapshot_changes: u64,
     /// Free bytes on the disk below which writes are refused.
     pub reserve_bytes: u64,
+    /// A folder on another file system for full journal segments; empty: they stay in the data folder.
+    pub cold: PathBuf,
+    /// So many of the newest full segments stay.
+    pub cold_after_segments: u64,
 }
 
 impl Default for StoreSpec {
@@ -239,6 +243,8 @@ impl Default for StoreSpec {
             checkpoint_seconds: 60,
             snapshot_changes: 500_000,
             reserve_bytes: 256 * MIB,
+            cold: PathBuf::new(),
+            cold_after_segments: 64,
         }
     }
 }

@@ -9,10 +9,11 @@ use serde::Serialize;
 use super::apply::{Applier, ReadStatement};
 use super::catch_up::{Opening, compare};
 use super::checkpoint::{self, Checkpoint};
+use super::cold::{self, Folders};
 use super::engine::{Engine, Mark};
 use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
-use super::medium::{Disk, Medium};
+use super::medium::Disk;
 use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
 use super::snapshot::{self, SnapshotState};
 use crate::model::time::Timestamp;
@@ -54,11 +55,12 @@ pub struct Rebuilt {
 /// Looks at journal and record store without changing the journal. Fails while a node runs on the folder.
 pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let _lock = lock_folder(&options.folder)?;
-    let journal = journal::examine(&disk(options)?)?;
-    let medium = disk(options)?;
-    let (engine, mark) = snapshot::reopen(home(options, "records").open()?, &medium)?;
+    let folders = folders(options)?;
+    let medium = folders.medium.as_ref();
+    let journal = journal::examine(medium)?;
+    let (engine, mark) = snapshot::reopen(home(options, "records").open()?, medium)?;
     let mark = mark.unwrap_or_default();
-    let snapshot = snapshot::newest(&medium).map(|rows| SnapshotCheck {
+    let snapshot = snapshot::newest(medium).map(|rows| SnapshotCheck {
         damage: rows.verify().err().map(|error| error.to_string()),
         state: SnapshotState::of(&rows),
     });
@@ -76,7 +78,8 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
 pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Result<Rebuilt, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let old_home = home(options, "records");
-    let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
+    let folders = folders(options)?;
+    let medium = Arc::clone(&folders.medium);
     let old = old_home
         .open()
         .and_then(|engine| snapshot::reopen(engine, medium.as_ref()))
@@ -125,10 +128,16 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
 /// Cuts a damaged journal at a place that an opening named. The record store goes aside: it knows what is cut.
 pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result<(), OpenError> {
     let _lock = lock_folder(&options.folder)?;
-    let medium = disk(options)?;
-    journal::cut(&medium, segment, offset)?;
-    checkpoint::forget(&medium)?;
-    snapshot::remove_others(&medium, &[]);
+    let folders = folders(options)?;
+    let medium = folders.medium.as_ref();
+    if let Some(tiers) = &folders.tiers {
+        // It will be the last one, which is written to.
+        let failed = |source| OpenError::Io { action: "bring back", path: PathBuf::from(segment), source };
+        tiers.bring_back(segment).map_err(failed)?;
+    }
+    journal::cut(medium, segment, offset)?;
+    checkpoint::forget(medium)?;
+    snapshot::remove_others(medium, &[]);
     home(options, "records").set_aside()
 }
 
@@ -143,9 +152,10 @@ fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<u64, Open
     failed.map_or(Ok(count), |error| Err(error.into()))
 }
 
-fn disk(options: &StoreOptions) -> Result<Disk, OpenError> {
+fn folders(options: &StoreOptions) -> Result<Folders, OpenError> {
     let folder = options.folder.join("journal");
-    Disk::open(&folder).map_err(|source| OpenError::Io { action: "open", path: folder, source })
+    let disk = Disk::open(&folder).map_err(|source| OpenError::Io { action: "open", path: folder, source })?;
+    Ok(cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?)
 }
 
 fn home(options: &StoreOptions, name: &str) -> Home {
@@ -155,7 +165,7 @@ fn home(options: &StoreOptions, name: &str) -> Home {
     }
 }
 
-/// How many journal segments a store has: an open store has as many files open.
+/// How many journal segments are in a store's own folder: an open store has as many files open.
 #[must_use]
 pub fn segments(folder: &Path) -> usize {
     let Ok(listing) = std::fs::read_dir(folder.join("journal")) else {

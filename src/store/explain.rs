@@ -23,6 +23,7 @@ impl OpenError {
                 Text::new(format!("{folder} 正被另一个进程使用：请先停止它，或换一个数据目录"), self.to_string())
             }
             Self::Journal(error) => error.text(),
+            Self::Cold(error) => error.text(),
             Self::Engine(error) => error.text(),
             Self::Apply(error) => error.text(),
             Self::RestoreCutShort => {

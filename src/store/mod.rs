@@ -9,6 +9,7 @@
 //! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
+//! - `cold`: the journal's old segments in a second, slower folder.
 //! - `doctor`: what an operator does while no node has the store open.
 //! - `backup`: the journal in another folder, and a data folder made of it. `restored`: what such a one may not do yet.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
@@ -18,6 +19,7 @@ pub mod backup;
 pub mod cache;
 mod catch_up;
 mod checkpoint;
+pub mod cold;
 pub mod doctor;
 pub mod engine;
 pub mod engine_memory;
@@ -38,6 +40,7 @@ pub mod snapshot;
 use std::time::Duration;
 
 pub use self::apply::{ApplyError, ReadStatement};
+pub use self::cold::{ColdError, ColdOptions};
 pub use self::handle::Store;
 use self::journal::Tail;
 pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};

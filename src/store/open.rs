@@ -14,10 +14,11 @@ use serde::Serialize;
 use super::apply::{Applier, ApplyError, ReadStatement};
 use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
+use super::cold::{self, ColdError, ColdOptions, Folders, Mover, Tiers};
 use super::engine::EngineError;
 use super::handle::{Keeper, Room, Singles, Store};
 use super::home::Home;
-use super::journal::{self, Journal, JournalError, Recovered, Tail};
+use super::journal::{self, Journal, JournalError, Reader, Recovered, Tail};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
@@ -46,6 +47,8 @@ pub struct StoreOptions {
     pub snapshot_frames: u64,
     /// Free bytes on the disk below which writes are refused, so that the record store's own files never hit the end.
     pub reserve_bytes: u64,
+    /// Where old segments go; `None`: they stay.
+    pub cold: Option<ColdOptions>,
 }
 
 /// Why a store does not open.
@@ -57,6 +60,8 @@ pub enum OpenError {
     InUse(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Cold(#[from] ColdError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -115,7 +120,9 @@ impl Store {
         Disk::open(&options.folder).map_err(io("make", &options.folder))?;
         let lock = lock_folder(&options.folder)?;
         let folder = options.folder.join("journal");
-        let medium: Arc<dyn Medium> = Arc::new(Disk::open(&folder).map_err(io("open", &folder))?);
+        let disk = Disk::open(&folder).map_err(io("open", &folder))?;
+        let folders = cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?;
+        let Folders { medium, tiers, lock: cold_lock } = folders;
         let records = options.folder.join("records");
         let home = match options.engine {
             EngineChoice::Memory => Home::Memory,
@@ -123,8 +130,8 @@ impl Store {
         };
         let session = checkpoint::session(&options.folder);
         let hooks = Hooks { statements, observer, fatal };
-        let (mut store, opened) = Store::open_on(options, Ground { medium, session, home }, hooks)?;
-        store.lock = Some(lock);
+        let (mut store, opened) = Store::open_on(options, Ground { medium, tiers, session, home }, hooks)?;
+        store.locks = [Some(lock), cold_lock];
         Ok((store, opened))
     }
 
@@ -136,13 +143,28 @@ impl Store {
         observer: Arc<dyn Observer>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
-        let ground = Ground { medium, session: None, home: Home::Memory };
+        let ground = Ground { medium, tiers: None, session: None, home: Home::Memory };
+        Store::open_on(options, ground, Hooks { statements, observer, fatal })
+    }
+
+    /// The same with the medium of a cold folder besides.
+    pub fn open_in_memory_on_both(
+        options: &StoreOptions,
+        [hot, cold]: [Arc<dyn Medium>; 2],
+        statements: Arc<dyn ReadStatement>,
+        observer: Arc<dyn Observer>,
+        fatal: Arc<dyn Fatal>,
+    ) -> Result<(Store, Opened), OpenError> {
+        let folder = options.cold.as_ref().map_or(Path::new("cold"), |cold| cold.folder.as_path());
+        let tiers = Arc::new(cold::join(hot, cold, folder)?);
+        let medium: Arc<dyn Medium> = Arc::<Tiers>::clone(&tiers);
+        let ground = Ground { medium, tiers: Some(tiers), session: None, home: Home::Memory };
         Store::open_on(options, ground, Hooks { statements, observer, fatal })
     }
 
     fn open_on(options: &StoreOptions, ground: Ground, hooks: Hooks) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
-        let Ground { medium, session, home } = ground;
+        let Ground { medium, tiers, session, home } = ground;
         let restored = Restored::load(medium.as_ref())?;
         // Before the record store opens, which needs room too.
         journal::remove_half_made(medium.as_ref())?;
@@ -158,13 +180,16 @@ impl Store {
         let in_memory = opening.opened.in_memory;
         let checkpoint = Checkpoint { tail: from, clean: false, session: session.filter(|_| !in_memory) };
         checkpoint::doubt(medium.as_ref(), &checkpoint)?;
+        if tiers.is_none() {
+            cold::forget(medium.as_ref());
+        }
         let opened = Opened {
             cut,
             records: opening.mark.records,
             seconds: started.elapsed().as_secs_f64(),
             ..opening.opened.clone()
         };
-        let store = Store::start(options, journal, applier, opening, medium, checkpoint, hooks)?;
+        let store = Store::start(options, journal, applier, opening, (medium, tiers), checkpoint, hooks)?;
         if in_memory {
             store.doubted.store(true, Ordering::Release);
         }
@@ -177,7 +202,7 @@ impl Store {
         journal: Journal,
         applier: Applier,
         opening: Opening,
-        medium: Arc<dyn Medium>,
+        (medium, tiers): (Arc<dyn Medium>, Option<Arc<Tiers>>),
         checkpoint: Checkpoint,
         hooks: Hooks,
     ) -> Result<Store, OpenError> {
@@ -189,6 +214,7 @@ impl Store {
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let doubted = Arc::new(AtomicBool::new(false));
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled, &room, &doubted));
+        let mover = mover(options, tiers, &reader, &snapshots, &room, &fatal, &poisoned);
         let sequencer = Sequencer {
             journal,
             engine: Arc::<Layered>::clone(&opening.engine),
@@ -225,6 +251,7 @@ impl Store {
         };
         let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
         let (stop_snapshots, snapshots_thread) = keep_snapshots(options, &snapshots)?;
+        let moving = mover.clone().map(|mover| keep_moving(options, mover)).transpose()?;
         Ok(Store {
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
@@ -236,11 +263,12 @@ impl Store {
             group_limit,
             singles: Singles::default(),
             snapshots,
-            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread })),
+            mover,
+            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, moving })),
             poisoned,
             doubted,
             restored: opening.restored,
-            lock: None,
+            locks: [None, None],
         })
     }
 }
@@ -252,6 +280,40 @@ fn keep_snapshots(
 ) -> Result<(Sender<()>, std::thread::JoinHandle<()>), OpenError> {
     let ((stop, stopped), keeper) = (bounded(1), Arc::clone(keeper));
     Ok((stop, spawn(options, "snapshots", move || keeper.run(&stopped))?))
+}
+
+/// The thread that moves segments to the cold folder, and what stops it.
+fn keep_moving(
+    options: &StoreOptions,
+    mover: Arc<Mover>,
+) -> Result<(Sender<()>, std::thread::JoinHandle<()>), OpenError> {
+    let (stop, stopped) = bounded(1);
+    Ok((stop, spawn(options, "cold", move || mover.run(&stopped))?))
+}
+
+/// Who moves segments of this store, where it has a cold folder.
+fn mover(
+    options: &StoreOptions,
+    tiers: Option<Arc<Tiers>>,
+    journal: &Arc<Reader>,
+    snapshots: &Arc<SnapshotKeeper>,
+    room: &Room,
+    fatal: &Arc<dyn Fatal>,
+    poisoned: &Arc<AtomicBool>,
+) -> Option<Arc<Mover>> {
+    let mover = Mover {
+        moving: Mutex::new(()),
+        tiers: tiers?,
+        journal: Arc::clone(journal),
+        snapshots: Arc::clone(snapshots),
+        room: Arc::clone(room),
+        after_segments: options.cold.as_ref()?.after_segments,
+        fatal: Arc::clone(fatal),
+        poisoned: Arc::clone(poisoned),
+        failures: AtomicU64::new(0),
+        is_away: AtomicBool::new(false),
+    };
+    Some(Arc::new(mover))
 }
 
 /// Who takes the snapshots of this store.
@@ -294,6 +356,8 @@ fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotSta
 /// What a store stands on.
 struct Ground {
     medium: Arc<dyn Medium>,
+    /// The same, where it is two folders.
+    tiers: Option<Arc<Tiers>>,
     session: Option<String>,
     home: Home,
 }

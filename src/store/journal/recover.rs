@@ -81,8 +81,8 @@ impl Journal {
         let from = u64::from(scan.tail.offset);
         let rest = last.rest(from)?;
         let cut_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        last.file.write_all_at(&vec![0; cut_bytes], from).map_err(|e| io_error("cut", number, e))?;
-        last.file.sync_data().map_err(|e| io_error("fdatasync", number, e))?;
+        last.file().write_all_at(&vec![0; cut_bytes], from).map_err(|e| io_error("cut", number, e))?;
+        last.file().sync_data().map_err(|e| io_error("fdatasync", number, e))?;
         Ok((cut_bytes > 0).then(|| (segment_name(number), from, cut_bytes as u64)))
     }
 }
@@ -146,7 +146,7 @@ impl Segment {
     /// The segment's bytes from an offset to its end.
     pub(super) fn rest(&self, offset: u64) -> Result<Vec<u8>, JournalError> {
         let mut bytes = vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", self.header.number, e))?;
+        self.file().read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", self.header.number, e))?;
         Ok(bytes)
     }
 }
@@ -192,7 +192,7 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
         if header.length != length {
             return Err(damaged("the file is shorter or longer than its head says"));
         }
-        segments.push(Arc::new(Segment { header, file }));
+        segments.push(Arc::new(Segment::new(header, file)));
     }
     Ok(segments)
 }
@@ -201,7 +201,7 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
 fn rewrite_end(last: &Segment, scan: &Scan) -> Result<(), JournalError> {
     match &scan.last_group {
         Some((segment, offset, bytes)) if *segment == last.header.number => {
-            last.file.write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", *segment, e))
+            last.file().write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", *segment, e))
         }
         _ => Ok(()),
     }
@@ -214,7 +214,7 @@ pub fn settled(medium: &dyn Medium, durable_sequence: u64) -> Result<(Arc<Reader
     let scan = Scan::new(reader.start()).run(&segments, durable_sequence)?;
     if let Some(last) = segments.last() {
         rewrite_end(last, &scan)?;
-        last.file.sync_data().map_err(|e| io_error("fdatasync", last.header.number, e))?;
+        last.file().sync_data().map_err(|e| io_error("fdatasync", last.header.number, e))?;
     }
     medium.sync_directory().map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
     Ok((reader, scan.tail))
@@ -224,6 +224,8 @@ pub fn settled(medium: &dyn Medium, durable_sequence: u64) -> Result<(Arc<Reader
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Examined {
     pub segments: usize,
+    /// Those of them that are in the cold folder.
+    pub cold_segments: u64,
     pub frames: u64,
     pub registry_size: u64,
     pub audit_size: u64,
@@ -236,6 +238,7 @@ pub fn examine(medium: &dyn Medium) -> Result<Examined, JournalError> {
     let tail = Scan::new(reader.start()).run(&segments, 0)?.tail;
     Ok(Examined {
         segments: segments.len(),
+        cold_segments: reader.places().cold_segments,
         frames: tail.sequence,
         registry_size: tail.registry_size,
         audit_size: tail.audit_size,
