@@ -542,6 +542,39 @@ fn what_is_erased_while_its_segment_is_copied_is_not_in_the_copy() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_a_copy_and_leaves_none_half_made() {
+    let registry = Registry::new();
+    let machine = Machine::new(13);
+    let ear = Arc::new(Ear::default());
+    let options = options(Path::new(""), 1);
+    let opened = Store::open_in_memory_on_both(&options, machine.media(), registry.reader(), ear.clone(), ear.clone());
+    let store = Arc::new(opened.unwrap().0);
+    let held = first(&registry, 0);
+    // The thread's first copy goes on only once the store takes no more writes: then it has been told to stop.
+    let (weak, again) = (Arc::downgrade(&store), held.propose(Expect::Absent, None));
+    let (begun, has_begun) = crossbeam_channel::bounded(8);
+    machine.at_cold_sync(Some(Box::new(move || {
+        let _ = begun.try_send(());
+        while let Some(store) = weak.upgrade() {
+            let outcome = store.commit_blocking(vec![again.clone()], false).pop().unwrap();
+            if matches!(outcome, Outcome::Refused(Refusal::Stopping)) {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    })));
+    let versions = register(&store, &registry, 0..40);
+    has_begun.recv_timeout(Duration::from_secs(60)).expect("the thread moves what is due");
+    store.stop();
+    machine.at_cold_sync(None);
+    assert_eq!(machine.cold_names(), ["mingpai-cold"], "nothing is half made");
+    assert_eq!(store.places().cold_segments, 0);
+    drop(store);
+    machine.restart(End::Kill);
+    compare(&open_on(&machine, &registry).unwrap(), &versions);
+}
+
+#[test]
 fn a_segment_that_is_in_neither_folder_is_named_with_its_remedy() {
     let (on_disk, versions) = OnDisk::filled(NEVER, 60);
     let store = on_disk.open();

@@ -1,6 +1,7 @@
 //! What keeps a store from opening, as whoever starts the node reads it. Not for clients of a running node: they are told less.
 
 use super::apply::ApplyError;
+use super::cold::ColdFault;
 use super::engine::EngineError;
 use super::journal::JournalError;
 use super::open::OpenError;
@@ -43,7 +44,7 @@ impl JournalError {
     pub fn text(&self) -> Text {
         match self {
             Self::Io { segment, source, .. } => Text::new(
-                format!("日志 {segment} 读写失败：{}。请检查磁盘、属主与权限", Text::of_io(source).zh),
+                format!("日志 {segment} 读写失败：{}。请检查磁盘、属主与权限", ColdFault::text(source).zh),
                 format!("{self}; check the disk, owner and permissions"),
             ),
             Self::Full { needed } => Text::new(

@@ -1,7 +1,7 @@
 //! What can be wrong with a cold folder, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::text::Text;
 
@@ -37,6 +37,35 @@ pub enum ColdError {
          into either of them"
     )]
     Missing { segment: String, folder: PathBuf },
+}
+
+/// What went wrong with a file in the cold folder of an open journal, inside an error of its kind.
+#[derive(Debug, thiserror::Error)]
+#[error("cold storage, {}: {source}; see that its file system is mounted", .path.display())]
+pub struct ColdFault {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl ColdFault {
+    pub(super) fn of(path: &Path, source: io::Error) -> io::Error {
+        io::Error::new(source.kind(), ColdFault { path: path.to_owned(), source })
+    }
+
+    /// The text of any error, of which some are of cold files.
+    pub(in crate::store) fn text(error: &io::Error) -> Text {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<ColdFault>()) {
+            None => Text::of_io(error),
+            Some(fault) => Text::new(
+                format!(
+                    "冷存储文件 {}：{}，请确认其文件系统已挂载",
+                    fault.path.display(),
+                    Text::of_io(&fault.source).zh
+                ),
+                fault.to_string(),
+            ),
+        }
+    }
 }
 
 impl ColdError {

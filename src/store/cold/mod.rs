@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 pub(super) use self::claim::{Folders, forget, join, open};
 pub use self::claim::{judge, noted};
-pub use self::error::ColdError;
+pub use self::error::{ColdError, ColdFault};
 pub(super) use self::mover::Mover;
 pub use self::mover::{ColdState, MoveError};
 pub use self::tiers::Tiers;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 
-use super::tiers::{Tiers, told};
+use super::error::ColdFault;
+use super::tiers::Tiers;
 use crate::store::Fatal;
 use crate::store::handle::Room;
 use crate::store::journal::{Reader, Sealed, segment_name};
@@ -237,7 +238,7 @@ impl Mover {
     }
 
     fn cold<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.map_err(|error| told(&self.tiers.folder, &error))
+        outcome.map_err(|error| ColdFault::of(&self.tiers.folder, error))
     }
 }
 

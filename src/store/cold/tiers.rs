@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
 use super::claim;
+use super::error::ColdFault;
 use crate::store::journal::is_segment;
 use crate::store::medium::{Medium, MediumFile};
 
@@ -142,13 +143,8 @@ struct ColdFile {
 
 impl ColdFile {
     fn told<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.map_err(|error| told(&self.path, &error))
+        outcome.map_err(|error| ColdFault::of(&self.path, error))
     }
-}
-
-/// The same kind of error, with the file's whole path.
-pub(super) fn told(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cold storage 冷存储 {}: {error}", path.display()))
 }
 
 impl MediumFile for ColdFile {
@@ -184,6 +180,8 @@ impl MediumFile for ColdFile {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::store::medium::Disk;
 
