@@ -28,7 +28,9 @@ async fn cold_world(cold: &Path) -> World {
     ];
     let world = World::with(&settings).await;
     for at in 0..8 {
-        world.register(&format!("88.999.1/COLD-{at}"), &part(&"长".repeat(80_000))).await;
+        let value = |index: u64| json!({"index": index, "type": "说明", "data": "长".repeat(20_000)});
+        let long = json!({"values": (2000..2005).map(value).collect::<Vec<Json>>()});
+        world.register(&format!("88.999.1/COLD-{at}"), &long).await;
     }
     assert!(world.node.services.store.move_to_cold(0).unwrap() >= 2);
     world
