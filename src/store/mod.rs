@@ -6,7 +6,7 @@
 //! ```
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
-//! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
+//! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store. `beside`: its threads.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `cold`: the journal's old segments in a second, slower folder.
@@ -16,6 +16,7 @@
 
 mod apply;
 pub mod backup;
+mod beside;
 pub mod cache;
 mod catch_up;
 mod checkpoint;

@@ -1,28 +1,28 @@
 //! Opening: from a folder to a running store. The order is the argument: prove and mend the journal, catch the record store
 //! up, finish what a crash cut short, and only then take the first commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
+use super::beside::{Poison, keep, mover, room, run_to_the_end, snapshots, spawn};
 use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
-use super::cold::{self, ColdError, ColdOptions, Folders, Mover, Tiers};
+use super::cold::{self, ColdError, ColdOptions, Folders, Tiers};
 use super::engine::EngineError;
 use super::handle::{Keeper, Room, Singles, Store};
 use super::home::Home;
-use super::journal::{self, Journal, JournalError, Reader, Recovered, Tail};
+use super::journal::{self, Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
-use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
-use super::snapshot::{self, Layered, Rows, SnapshotKeeper, SnapshotState};
+use super::sequencer::{GroupLimits, Sequencer};
+use super::snapshot::Layered;
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -231,14 +231,7 @@ impl Store {
             erasures: Arc::clone(&snapshots.erasures),
             is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
         };
-        let sequencer = spawn(options, "sequencer", move || {
-            // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
-            if catch_unwind(AssertUnwindSafe(|| sequencer.run(&queue))).is_err() {
-                fatal.failed("the sequencer panicked");
-                refuse_until_stopped(&queue);
-            }
-        })?;
-        let (stop, stopped) = bounded(1);
+        let sequencer = spawn(options, "sequencer", move || run_to_the_end(sequencer, &queue, fatal.as_ref()))?;
         let keeper = CheckpointKeeper {
             engine: Arc::<Layered>::clone(&opening.engine),
             medium: Arc::clone(&medium),
@@ -249,9 +242,10 @@ impl Store {
             interval: options.checkpoint_interval,
             doubted: Arc::clone(&doubted),
         };
-        let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
-        let (stop_snapshots, snapshots_thread) = keep_snapshots(options, &snapshots)?;
-        let moving = mover.clone().map(|mover| keep_moving(options, mover)).transpose()?;
+        let (stop, thread) = keep(options, "checkpoints", move |stop| keeper.run(stop))?;
+        let keeper = Arc::clone(&snapshots);
+        let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| keeper.run(stop))?;
+        let moving = mover.clone().map(|mover| keep(options, "cold", move |stop| mover.run(stop))).transpose()?;
         Ok(Store {
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
@@ -273,86 +267,6 @@ impl Store {
     }
 }
 
-/// The thread that takes snapshots when they are due, and what stops it.
-fn keep_snapshots(
-    options: &StoreOptions,
-    keeper: &Arc<SnapshotKeeper>,
-) -> Result<(Sender<()>, std::thread::JoinHandle<()>), OpenError> {
-    let ((stop, stopped), keeper) = (bounded(1), Arc::clone(keeper));
-    Ok((stop, spawn(options, "snapshots", move || keeper.run(&stopped))?))
-}
-
-/// The thread that moves segments to the cold folder, and what stops it.
-fn keep_moving(
-    options: &StoreOptions,
-    mover: Arc<Mover>,
-) -> Result<(Sender<()>, std::thread::JoinHandle<()>), OpenError> {
-    let (stop, stopped) = bounded(1);
-    Ok((stop, spawn(options, "cold", move || mover.run(&stopped))?))
-}
-
-/// Who moves segments of this store, where it has a cold folder.
-fn mover(
-    options: &StoreOptions,
-    tiers: Option<Arc<Tiers>>,
-    journal: &Arc<Reader>,
-    snapshots: &Arc<SnapshotKeeper>,
-    room: &Room,
-    fatal: &Arc<dyn Fatal>,
-    poisoned: &Arc<AtomicBool>,
-) -> Option<Arc<Mover>> {
-    let mover = Mover {
-        moving: Mutex::new(()),
-        tiers: tiers?,
-        journal: Arc::clone(journal),
-        snapshots: Arc::clone(snapshots),
-        room: Arc::clone(room),
-        after_segments: options.cold.as_ref()?.after_segments,
-        fatal: Arc::clone(fatal),
-        poisoned: Arc::clone(poisoned),
-        failures: AtomicU64::new(0),
-        is_away: AtomicBool::new(false),
-    };
-    Some(Arc::new(mover))
-}
-
-/// Who takes the snapshots of this store.
-fn snapshots(
-    options: &StoreOptions,
-    opening: &Opening,
-    medium: &Arc<dyn Medium>,
-    settled: &Arc<Mutex<Tail>>,
-    room: &Room,
-    doubted: &Arc<AtomicBool>,
-) -> SnapshotKeeper {
-    let (last, is_stale) = snapshots_left(medium.as_ref(), opening);
-    SnapshotKeeper {
-        taking: Mutex::new(()),
-        engine: Arc::clone(&opening.engine),
-        medium: Arc::clone(medium),
-        settled: Arc::clone(settled),
-        room: Arc::clone(room),
-        reserve_bytes: options.reserve_bytes,
-        // Rows in memory mean that the disk is full.
-        every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
-        erasures: Arc::new(AtomicU64::new(0)),
-        is_stale,
-        doubted: Arc::clone(doubted),
-        last: Mutex::new(last),
-    }
-}
-
-/// The snapshot that may be replayed over, and whether what is there is older than an erasure. Removes the others.
-fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotState>, bool) {
-    let base = opening.engine.base();
-    let newest = snapshot::newest(medium);
-    let is_fit = |rows: &Rows| rows.head.mark().is_some_and(|mark| mark.erased == opening.mark.erased);
-    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.head.tail.sequence <= opening.mark.sequence);
-    let kept: Vec<&str> = fit.map(|rows| rows.name.as_str()).into_iter().chain(base.as_deref()).collect();
-    snapshot::remove_others(medium, &kept);
-    (fit.map(SnapshotState::of), base.is_some() && fit.is_none())
-}
-
 /// What a store stands on.
 struct Ground {
     medium: Arc<dyn Medium>,
@@ -367,47 +281,6 @@ struct Hooks {
     statements: Arc<dyn ReadStatement>,
     observer: Arc<dyn Observer>,
     fatal: Arc<dyn Fatal>,
-}
-
-fn spawn(
-    options: &StoreOptions,
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<std::thread::JoinHandle<()>, OpenError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| OpenError::Io {
-        action: "start a thread for",
-        path: options.folder.clone(),
-        source,
-    })
-}
-
-/// Marks the store before it tells the node.
-struct Poison {
-    told: Arc<dyn Fatal>,
-    poisoned: Arc<AtomicBool>,
-}
-
-impl Fatal for Poison {
-    fn failed(&self, cause: &str) {
-        self.poisoned.store(true, Ordering::Release);
-        self.told.failed(cause);
-    }
-}
-
-/// Says how many bytes are missing to the reserve; asks the disk a few times a second at most.
-fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64> + Send + Sync {
-    const ASK_AGAIN: Duration = Duration::from_millis(200);
-    let last: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
-    move || {
-        let mut last = last.lock();
-        if let Some((_, known)) = last.filter(|(asked, _)| asked.elapsed() < ASK_AGAIN) {
-            return known;
-        }
-        let short =
-            medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
-        *last = Some((Instant::now(), short));
-        short
-    }
 }
 
 pub(super) fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {

@@ -238,7 +238,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tiers = tiers(folder.path());
         let put = |name: &str| std::fs::write(folder.path().join(name), "abcd").unwrap();
-        ["hot/0000000003.journal", "cold/0000000003.journal", "cold/0000000002.journal"].map(put);
+        ["hot/0000000003.journal", "cold/0000000003.journal", "cold/0000000002.journal"]
+            .iter()
+            .for_each(|name| put(name));
         tiers.rename("0000000003.journal", "0000000003.journal.cut").unwrap();
         tiers.bring_back("0000000002.journal").unwrap();
         tiers.sync_directory().unwrap();

@@ -1,0 +1,144 @@
+//! Who works beside the callers: the sequencer, and the threads that keep checkpoints, snapshots and cold segments. What each is
+//! given, and how it is started. What they do stands with each.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+use super::Fatal;
+use super::catch_up::Opening;
+use super::cold::{Mover, Tiers};
+use super::handle::Room;
+use super::journal::{Reader, Tail};
+use super::medium::Medium;
+use super::open::{OpenError, StoreOptions};
+use super::sequencer::{Job, Sequencer, refuse_until_stopped};
+use super::snapshot::{self, Rows, SnapshotKeeper, SnapshotState};
+
+/// The sequencer until it is stopped. One that panics may leave a group that is durable and not visible, and nobody would take
+/// another: as bad as a failed disk.
+pub(super) fn run_to_the_end(sequencer: Sequencer, queue: &Receiver<Job>, fatal: &dyn Fatal) {
+    if catch_unwind(AssertUnwindSafe(|| sequencer.run(queue))).is_err() {
+        fatal.failed("the sequencer panicked");
+        refuse_until_stopped(queue);
+    }
+}
+
+/// A thread that goes on until it is told to stop, and what tells it.
+pub(super) fn keep(
+    options: &StoreOptions,
+    name: &str,
+    run: impl FnOnce(&Receiver<()>) + Send + 'static,
+) -> Result<(Sender<()>, JoinHandle<()>), OpenError> {
+    let (stop, stopped) = bounded(1);
+    Ok((stop, spawn(options, name, move || run(&stopped))?))
+}
+
+/// A thread of the store.
+pub(super) fn spawn(
+    options: &StoreOptions,
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| OpenError::Io {
+        action: "start a thread for",
+        path: options.folder.clone(),
+        source,
+    })
+}
+
+/// Who moves segments to the cold folder, where there is one.
+pub(super) fn mover(
+    options: &StoreOptions,
+    tiers: Option<Arc<Tiers>>,
+    journal: &Arc<Reader>,
+    snapshots: &Arc<SnapshotKeeper>,
+    room: &Room,
+    fatal: &Arc<dyn Fatal>,
+    poisoned: &Arc<AtomicBool>,
+) -> Option<Arc<Mover>> {
+    let mover = Mover {
+        moving: Mutex::new(()),
+        tiers: tiers?,
+        journal: Arc::clone(journal),
+        snapshots: Arc::clone(snapshots),
+        room: Arc::clone(room),
+        after_segments: options.cold.as_ref()?.after_segments,
+        fatal: Arc::clone(fatal),
+        poisoned: Arc::clone(poisoned),
+        failures: AtomicU64::new(0),
+        is_away: AtomicBool::new(false),
+    };
+    Some(Arc::new(mover))
+}
+
+/// Who takes the snapshots of this store.
+pub(super) fn snapshots(
+    options: &StoreOptions,
+    opening: &Opening,
+    medium: &Arc<dyn Medium>,
+    settled: &Arc<Mutex<Tail>>,
+    room: &Room,
+    doubted: &Arc<AtomicBool>,
+) -> SnapshotKeeper {
+    let (last, is_stale) = snapshots_left(medium.as_ref(), opening);
+    SnapshotKeeper {
+        taking: Mutex::new(()),
+        engine: Arc::clone(&opening.engine),
+        medium: Arc::clone(medium),
+        settled: Arc::clone(settled),
+        room: Arc::clone(room),
+        reserve_bytes: options.reserve_bytes,
+        // Rows in memory mean that the disk is full.
+        every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
+        erasures: Arc::new(AtomicU64::new(0)),
+        is_stale,
+        doubted: Arc::clone(doubted),
+        last: Mutex::new(last),
+    }
+}
+
+/// The snapshot that may be replayed over, and whether what is there is older than an erasure. Removes the others.
+fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotState>, bool) {
+    let base = opening.engine.base();
+    let newest = snapshot::newest(medium);
+    let is_fit = |rows: &Rows| rows.head.mark().is_some_and(|mark| mark.erased == opening.mark.erased);
+    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.head.tail.sequence <= opening.mark.sequence);
+    let kept: Vec<&str> = fit.map(|rows| rows.name.as_str()).into_iter().chain(base.as_deref()).collect();
+    snapshot::remove_others(medium, &kept);
+    (fit.map(SnapshotState::of), base.is_some() && fit.is_none())
+}
+
+/// Marks the store before it tells the node.
+pub(super) struct Poison {
+    pub told: Arc<dyn Fatal>,
+    pub poisoned: Arc<AtomicBool>,
+}
+
+impl Fatal for Poison {
+    fn failed(&self, cause: &str) {
+        self.poisoned.store(true, Ordering::Release);
+        self.told.failed(cause);
+    }
+}
+
+/// Says how many bytes are missing to the reserve; asks the disk a few times a second at most.
+pub(super) fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64> + Send + Sync {
+    const ASK_AGAIN: Duration = Duration::from_millis(200);
+    let last: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
+    move || {
+        let mut last = last.lock();
+        if let Some((_, known)) = last.filter(|(asked, _)| asked.elapsed() < ASK_AGAIN) {
+            return known;
+        }
+        let short =
+            medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
+        *last = Some((Instant::now(), short));
+        short
+    }
+}
