@@ -105,14 +105,14 @@ impl Medium for Tiers {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let cold = if is_segment(from) { self.cold.rename(from, to) } else { Err(io::ErrorKind::NotFound.into()) };
-        match (self.hot.rename(from, to), cold) {
-            (hot, Ok(())) => {
-                self.is_renamed.store(true, Ordering::Release);
-                hot.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
-            }
-            (hot, Err(error)) if error.kind() == io::ErrorKind::NotFound => hot,
-            (_, cold) => cold,
+        let is_cold = is_segment(from) && self.cold.look(from).is_ok();
+        if is_cold {
+            self.cold.rename(from, to)?;
+            self.is_renamed.store(true, Ordering::Release);
+        }
+        match self.hot.rename(from, to) {
+            Err(error) if is_cold && error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
         }
     }
 
