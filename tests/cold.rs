@@ -525,6 +525,36 @@ fn an_erasure_in_a_cold_segment_that_a_crash_cut_short_is_finished() {
     assert!(finished > 0 && step > 2);
 }
 
+/// It would count before the cold one, which alone was blanked.
+#[test]
+fn a_hot_segment_does_not_come_back_with_what_was_erased_in_its_cold_copy() {
+    let registry = Registry::new();
+    let versions: Vec<Version> = (0..30).map(|number| first(&registry, number)).collect();
+    for seed in 200..216 {
+        let machine = Machine::new(seed);
+        let store = open_on(&machine, &registry).unwrap();
+        for version in &versions {
+            commit(&store, vec![version.propose(Expect::Absent, None)]);
+        }
+        store.move_to_cold(1).unwrap();
+        commit(&store, vec![registry.erasure(&versions[..1], Timestamp::now())]);
+        // Off at once: a stop would make the names durable by the way.
+        machine.die_in(0);
+        drop(store);
+        machine.restart(End::PowerCut);
+        assert_eq!(machine.in_both(), 0, "seed {seed}");
+        let store = open_on(&machine, &registry).unwrap();
+        let row = store.row(versions[1].key()).unwrap().unwrap();
+        assert_eq!(row.location.segment, 1, "its neighbour");
+        for disk in [&machine.hot, &machine.cold] {
+            for name in disk.names() {
+                assert!(!contains(&disk.bytes(&name), &versions[0].disclosures), "seed {seed}: {name}");
+            }
+        }
+        compare(&store, &versions[1..]);
+    }
+}
+
 #[test]
 fn what_is_erased_while_its_segment_is_copied_is_not_in_the_copy() {
     let registry = Arc::new(Registry::new());
@@ -661,6 +691,11 @@ fn a_cold_folder_is_of_one_journal_and_one_process() {
     // Nor segments that nobody owns.
     std::fs::copy(on_disk.path("cold/0000000001.journal"), other.path("cold/0000000001.journal")).unwrap();
     assert!(matches!(other.refusal(&other.options), ColdError::Anothers(_)));
+    // Nor one that has a cold folder of its own already.
+    let third = OnDisk::new(NEVER);
+    drop(third.open());
+    let theirs = StoreOptions { cold: on_disk.options.cold.clone(), ..third.options.clone() };
+    assert!(matches!(third.refusal(&theirs), ColdError::Anothers(_)));
     // Moved as a whole to another place it stays this journal's.
     std::fs::rename(on_disk.path("cold"), on_disk.path("colder")).unwrap();
     let mut moved = on_disk.options.clone();
