@@ -488,21 +488,11 @@ fn open_sled(folder: &Path, registry: &Registry, interval: Duration) -> (Store, 
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 fn rows(store: &Store) -> Rows {
-    let tables = [
-        Table::Alias,
-        Table::Erased,
-        Table::Request,
-        Table::Key,
-        Table::Origin,
-        Table::Record,
-        Table::Authority,
-        Table::Revoked,
-    ];
     let scan = |table: Table| {
         let rows = store.scan(table, None, usize::MAX).unwrap();
         rows.into_iter().map(move |(key, value)| ((table, key), value.to_vec()))
     };
-    tables.into_iter().flat_map(scan).collect()
+    Table::of_rows().flat_map(scan).collect()
 }
 
 /// Registrations, chains in one group, deletions, an erasure, long records, an open log, statements.

@@ -4,25 +4,40 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mingpai::store::engine::{Engine, Mark, Table, Write};
 use mingpai::store::engine_memory::MemoryEngine;
 use mingpai::store::engine_sled::SledEngine;
+use mingpai::store::journal::Tail;
+use mingpai::store::medium::Disk;
+use mingpai::store::snapshot::file::Writer;
+use mingpai::store::snapshot::{Head, Layered, Rows};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-const TABLES: [Table; 8] = [
-    Table::Alias,
-    Table::Erased,
-    Table::Request,
-    Table::Key,
-    Table::Origin,
-    Table::Record,
-    Table::Authority,
-    Table::Revoked,
-];
 const SLED_BUDGET_BYTES: u64 = 64 << 20;
+
+fn tables() -> Vec<Table> {
+    Table::of_rows().collect()
+}
+
+/// Two layers: below a snapshot with rows of every table, all of which are taken away, so that it looks empty.
+fn layered(folder: &Path) -> Layered {
+    let disk = Disk::open(folder).unwrap();
+    let tail = Tail { segment: 1, offset: 0, sequence: 0, registry_size: 0, audit_size: 0, previous: [0; 32] };
+    let keys = [&b""[..], &[0], &[0, 97], b"a", b"a\x00", b"b", b"big", b"same", &[255], &[255, 255]];
+    let mut writer = Writer::create(&disk, "00000000000000000000.rows", Head::new(tail, &Mark::default(), 0)).unwrap();
+    let rows = || Table::of_rows().flat_map(|table| keys.map(|key| (table, key)));
+    rows().for_each(|(table, key)| writer.row(table, key, b"below").unwrap());
+    writer.finish().unwrap();
+    let (above, rows_below) = (Arc::new(MemoryEngine::default()), Rows::open(&disk, 0).unwrap());
+    let engine = Layered::begin(above, rows_below, &Mark::default()).unwrap();
+    let removals: Vec<Write> = rows().map(|(table, key)| take_away(table, key)).collect();
+    engine.write(&removals, &Mark::default()).unwrap();
+    engine
+}
 
 fn sled(folder: &Path) -> Box<dyn Engine> {
     Box::new(SledEngine::open(folder, SLED_BUDGET_BYTES).unwrap())
@@ -33,6 +48,8 @@ fn on_every_engine(part: impl Fn(Box<dyn Engine>)) {
     part(Box::new(MemoryEngine::default()));
     let folder = tempfile::tempdir().unwrap();
     part(sled(folder.path()));
+    let folder = tempfile::tempdir().unwrap();
+    part(Box::new(layered(folder.path())));
 }
 
 fn put(table: Table, key: &[u8], value: &[u8]) -> Write {
@@ -59,8 +76,8 @@ fn scan(engine: &dyn Engine, table: Table, after: Option<&[u8]>, limit: usize) -
 #[test]
 fn an_empty_engine_has_no_row_and_no_mark() {
     on_every_engine(|engine| {
-        assert_eq!(engine.mark().unwrap(), None);
-        for table in TABLES {
+        assert_eq!(engine.mark().unwrap().unwrap_or_default(), Mark::default());
+        for table in tables() {
             assert_eq!(read(engine.as_ref(), table, b""), None);
             assert!(scan(engine.as_ref(), table, None, 10).is_empty());
         }
@@ -96,9 +113,9 @@ fn rows_of_one_write_are_applied_in_their_order_and_the_mark_is_the_last_one_giv
 #[test]
 fn tables_do_not_see_each_other_and_the_mark_is_no_row() {
     on_every_engine(|engine| {
-        let rows: Vec<Write> = TABLES.iter().map(|table| put(*table, b"same", &[*table as u8])).collect();
+        let rows: Vec<Write> = tables().iter().map(|table| put(*table, b"same", &[*table as u8])).collect();
         engine.write(&rows, &mark(1)).unwrap();
-        for table in TABLES {
+        for table in tables() {
             assert_eq!(read(engine.as_ref(), table, b"same").unwrap(), [table as u8]);
             assert_eq!(scan(engine.as_ref(), table, None, 10), [b"same"]);
         }
@@ -111,7 +128,7 @@ fn tables_do_not_see_each_other_and_the_mark_is_no_row() {
             })
             .unwrap();
         seen.sort();
-        let left: Vec<Table> = TABLES.into_iter().filter(|table| *table != Table::Key).collect();
+        let left: Vec<Table> = tables().into_iter().filter(|table| *table != Table::Key).collect();
         assert_eq!(seen, left);
     });
 }
@@ -200,10 +217,10 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let key = || proptest::collection::vec(prop_oneof![Just(0_u8), Just(97), Just(255)], 0..4);
     let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
-    let rows = proptest::collection::vec((0..TABLES.len(), key(), value), 0..12);
+    let rows = proptest::collection::vec((0..tables().len(), key(), value), 0..12);
     let act = prop_oneof![
         6 => rows.prop_map(Act::Write),
-        4 => (0..TABLES.len(), proptest::option::of(key()), 0..9_usize)
+        4 => (0..tables().len(), proptest::option::of(key()), 0..9_usize)
             .prop_map(|(table, after, limit)| Act::Scan(table, after, limit)),
         1 => Just(Act::Reopen),
     ];
@@ -213,12 +230,12 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 /// Follows the acts with a map beside the engine. `reopen` persists, closes and opens again.
 fn follow(mut engine: Box<dyn Engine>, acts: &[Act], reopen: impl Fn(Box<dyn Engine>) -> Box<dyn Engine>) {
     let mut model: BTreeMap<(Table, Vec<u8>), Vec<u8>> = BTreeMap::new();
-    let mut sequence = None;
+    let mut sequence = engine.mark().unwrap().map(|mark| mark.sequence);
     for act in acts {
         match act {
             Act::Write(rows) => {
                 let rows = rows.iter().map(|(table, key, value)| Write {
-                    table: TABLES[*table],
+                    table: tables()[*table],
                     key: key.clone(),
                     value: value.clone(),
                 });
@@ -235,7 +252,7 @@ fn follow(mut engine: Box<dyn Engine>, acts: &[Act], reopen: impl Fn(Box<dyn Eng
                 }
             }
             Act::Scan(table, after, limit) => {
-                let table = TABLES[*table];
+                let table = tables()[*table];
                 let expected: Vec<(Vec<u8>, Vec<u8>)> = model
                     .iter()
                     .filter(|((of, key), _)| *of == table && after.as_ref().is_none_or(|after| key > after))
@@ -281,6 +298,14 @@ fn the_memory_engine_does_what_an_ordered_map_does() {
 }
 
 #[test]
+fn two_layers_do_what_an_ordered_map_does() {
+    check(150, |acts| {
+        let folder = tempfile::tempdir().unwrap();
+        follow(Box::new(layered(folder.path())), &acts, |engine| engine);
+    });
+}
+
+#[test]
 fn the_sled_engine_does_what_an_ordered_map_does_also_across_reopening() {
     check(40, |acts| {
         let folder = tempfile::tempdir().unwrap();
@@ -290,6 +315,35 @@ fn the_sled_engine_does_what_an_ordered_map_does_also_across_reopening() {
             sled(folder.path())
         });
     });
+}
+
+#[test]
+fn an_opening_waits_for_what_an_earlier_one_has_still_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = sled(folder.path());
+    engine.write(&[put(Table::Record, b"kept", b"value")], &mark(1)).unwrap();
+    engine.persist().unwrap();
+    drop(engine);
+
+    // As a task of sled's does that is not done when the tree is dropped.
+    let under_way = std::fs::File::open(folder.path().join("db")).unwrap();
+    under_way.lock().unwrap();
+    let reopened = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| sled(folder.path()));
+        while times_open(&folder.path().join("db")) < 2 && !opening.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(under_way);
+        opening.join().unwrap()
+    });
+    assert_eq!(read(reopened.as_ref(), Table::Record, b"kept").unwrap(), b"value");
+}
+
+/// How often this process has a file open.
+fn times_open(path: &Path) -> usize {
+    let path = path.canonicalize().unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|descriptor| std::fs::read_link(descriptor.path()).is_ok_and(|file| file == path)).count()
 }
 
 #[test]
@@ -338,5 +392,35 @@ fn files_that_are_no_sled_tree_are_an_error_and_no_panic() {
             let mark = engine.mark();
             assert!(rows.is_err() || mark.is_err() || mark.unwrap().is_none(), "{what}: a mark came out of nothing");
         }
+    }
+}
+
+#[test]
+fn a_page_that_is_damaged_is_an_error_of_every_call_that_meets_it_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let engine = sled(folder.path());
+        let rows: Vec<Write> = (0..3_000_u32).map(|at| put(Table::Record, &at.to_be_bytes(), &[7; 300])).collect();
+        engine.write(&rows, &mark(3_000)).unwrap();
+        engine.persist().unwrap();
+    }
+    let db = folder.path().join("db");
+    let whole = std::fs::read(&db).unwrap();
+    // Pages are read when they are asked for: what damages them after the opening is met by the first call.
+    type Call = fn(&dyn Engine) -> bool;
+    let calls: [(&str, Call); 5] = [
+        ("read", |engine| (0..3_000_u32).any(|at| engine.read(Table::Record, &at.to_be_bytes()).is_err())),
+        ("scan", |engine| engine.scan(Table::Record, None, usize::MAX).is_err()),
+        ("each", |engine| engine.each(&mut |_, _, _| {}).is_err()),
+        ("mark", |engine| engine.mark().is_err()),
+        ("write", |engine| engine.write(&[put(Table::Record, b"a", b"b")], &mark(1)).is_err()),
+    ];
+    for (name, fails) in calls {
+        std::fs::write(&db, &whole).unwrap();
+        let engine = sled(folder.path());
+        let file = std::fs::OpenOptions::new().write(true).open(&db).unwrap();
+        let damaged: Vec<u8> = whole.iter().map(|byte| byte ^ 0x5a).collect();
+        std::os::unix::fs::FileExt::write_all_at(&file, &damaged, 0).unwrap();
+        assert!(fails(engine.as_ref()), "{name} saw nothing");
     }
 }

@@ -12,11 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mingpai::model::time::Timestamp;
-use mingpai::store::engine::Table;
-use mingpai::store::snapshot::SnapshotError;
+use mingpai::sign::statement::{OriginStatement, propose_origin};
+use mingpai::store::engine::{Engine, Table, Write};
+use mingpai::store::engine_sled::SledEngine;
+use mingpai::store::medium::Disk;
+use mingpai::store::snapshot::file::Writer;
+use mingpai::store::snapshot::{Rows as Snapshot, SnapshotError};
 use mingpai::store::{EngineChoice, Expect, GroupLimits, Opened, Outcome, Proposal, Store, StoreOptions, doctor};
 use seam::disk::{End, TestDisk};
-use seam::registry::{BLINDED, Ear, Registry, Version, draft, idempotency};
+use seam::registry::{BLINDED, Ear, ISSUER, Registry, Version, alias, draft, idempotency};
 
 const SLED: EngineChoice = EngineChoice::Sled { budget_bytes: 64 << 20 };
 
@@ -50,13 +54,11 @@ fn open_sled(folder: &Path, registry: &Registry) -> (Store, Opened) {
 type Rows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 fn rows(store: &Store) -> Rows {
-    let tables =
-        [Table::Alias, Table::Erased, Table::Request, Table::Key, Table::Record, Table::Authority, Table::Revoked];
     let scan = |table: Table| {
         let rows = store.scan(table, None, usize::MAX).unwrap();
         rows.into_iter().map(move |(key, value)| ((table, key), value.to_vec()))
     };
-    tables.into_iter().flat_map(scan).collect()
+    Table::of_rows().flat_map(scan).collect()
 }
 
 fn commit(store: &Store, proposals: Vec<Proposal>) {
@@ -395,4 +397,303 @@ fn a_snapshot_that_is_gone_from_below_the_record_store_has_it_made_anew() {
     let (store, opened) = open_sled(path, &registry);
     assert!(opened.rebuilt.is_some(), "{opened:?}");
     assert_eq!(rows(&store), run);
+}
+
+/// The checkpoint as a node leaves it that was ended, on a machine that cannot tell whether the power was cut.
+fn doubt(folder: &Path) {
+    let path = folder.join("journal/checkpoint");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut checkpoint: serde_json::Value = serde_json::from_slice(&bytes[..bytes.len() - 4]).unwrap();
+    checkpoint["clean"] = false.into();
+    checkpoint["session"] = serde_json::Value::Null;
+    let mut bytes = serde_json::to_vec(&checkpoint).unwrap();
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// A store whose rows begin with a snapshot of so many records.
+fn warm(folder: &Path, registry: &Registry, records: u64) -> (Store, Vec<Version>) {
+    let (store, _) = open_sled(folder, registry);
+    let first = (0..records).map(|number| register(&store, registry, number)).collect();
+    store.take_snapshot().unwrap();
+    drop(store);
+    std::fs::remove_file(folder.join("journal/checkpoint")).unwrap();
+    let (store, opened) = open_sled(folder, registry);
+    assert_eq!(opened.snapshot_rows, Some(4 * records), "{opened:?}");
+    (store, first)
+}
+
+/// Puts other rows into the files of a record store, without a word in its mark.
+fn falsify(folder: &Path, rows: &[Write]) {
+    let engine = SledEngine::open(&folder.join("records"), 64 << 20).unwrap();
+    let mark = engine.mark().unwrap().unwrap();
+    engine.write(rows, &mark).unwrap();
+    engine.persist().unwrap();
+}
+
+fn gone_record(version: &Version) -> Write {
+    Write { table: Table::Record, key: version.key().as_bytes().to_vec(), value: None }
+}
+
+#[test]
+fn an_older_program_does_not_know_a_record_store_above_a_snapshot() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let (store, _) = warm(folder.path(), &registry, 20);
+    drop(store);
+    let engine = SledEngine::open(&folder.path().join("records"), 64 << 20).unwrap();
+    let mark = engine.read(Table::Mark, b"").unwrap().unwrap();
+    // It reads 48 bytes, and then hours of 24 bytes to the end: of any other length it makes nothing, and the rows anew.
+    assert_ne!((mark.len() - 48) % 24, 0, "it would take the rows above for all");
+}
+
+#[test]
+fn a_record_store_with_damage_anywhere_is_opened_examined_and_made_anew_without_a_panic() {
+    let (registry, folder, copy) = (Registry::new(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, first) = warm(folder.path(), &registry, 60);
+    first.iter().zip(0..).take(30).for_each(|(version, number)| drop(update(&store, &registry, version, number)));
+    let run = rows(&store);
+    drop(store);
+    let db = folder.path().join("records/db");
+    let whole = std::fs::read(&db).unwrap();
+    let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    let mut seen = BTreeMap::new();
+    for at in (0..24).map(|at| at * used / 23) {
+        let path = copy.path().join(at.to_string());
+        copy_files(folder.path(), &path);
+        let mut bytes = whole.clone();
+        bytes[at..(at + 700).min(used + 1)].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        std::fs::write(path.join("records/db"), bytes).unwrap();
+        let examined = doctor::examine(&options(&path, SLED));
+        let is_well = examined.as_ref().is_ok_and(|found| found.difference.is_none() && found.behind == 0);
+        *seen.entry(is_well).or_insert(0) += 1;
+        if at % 2 == 0 {
+            doctor::rebuild(&options(&path, SLED), registry.reader()).unwrap();
+        } else {
+            doubt(&path);
+        }
+        let (store, opened) = open_sled(&path, &registry);
+        assert_eq!(rows(&store), run, "at {at}: {opened:?}");
+    }
+    assert!(seen.contains_key(&false), "nothing was damaged: {seen:?}");
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_files(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn rot_below_a_running_node_fails_reads_alone_and_the_next_start_mends_it() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let (store, mut first) = warm(folder.path(), &registry, 200);
+    let path = &snapshots_in(folder.path())[0];
+    // Every block: the index and the end were read at the start.
+    let mut bytes = std::fs::read(path).unwrap();
+    let blocks = u64::from_le_bytes(bytes[bytes.len() - 32..][..8].try_into().unwrap()) as usize;
+    bytes[..blocks].iter_mut().for_each(|byte| *byte ^= 0x11);
+    std::fs::write(path, &bytes).unwrap();
+    assert!(store.row(first[9].key()).is_err());
+    // What was read before may be changed: its old alias, below, cannot be looked at any more.
+    let refused = registry.after(&first[9], Some(draft("改", 50, &[9], Timestamp::now())), Timestamp::now());
+    let outcomes = store.commit_blocking(vec![refused.propose(first[9].expect(), None)], false);
+    assert!(matches!(outcomes[..], [Outcome::Refused(_)]), "{outcomes:?}");
+    bytes[..blocks].iter_mut().for_each(|byte| *byte ^= 0x11);
+    std::fs::write(path, &bytes).unwrap();
+    let next = update(&store, &registry, &first[9], 9);
+    bytes[..blocks].iter_mut().for_each(|byte| *byte ^= 0x11);
+    std::fs::write(path, &bytes).unwrap();
+    // Its record is above by now, the alias that goes with this version is too; one from the snapshot goes unseen.
+    let last = registry.after(&next, Some(draft("再", 50, &[], Timestamp::now())), Timestamp::now());
+    commit(&store, vec![last.propose(next.expect(), None)]);
+    assert!(!store.is_poisoned());
+    assert!(store.bearer(alias(9).key()).is_err());
+    first[9] = last;
+    drop(store);
+    let (store, opened) = open_sled(folder.path(), &registry);
+    assert!(!opened.clean && opened.rebuilt.is_some(), "{opened:?}");
+    for (version, number) in first.iter().zip(0..) {
+        assert_eq!(store.row(version.key()).unwrap().unwrap().version, version.record.version);
+        let bearer = (number != 9).then(|| version.key().clone());
+        assert_eq!(store.bearer(alias(number).key()).unwrap(), bearer);
+    }
+}
+
+#[test]
+fn after_a_kill_that_may_have_been_a_power_cut_sound_rows_are_scanned_where_that_is_sooner() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let path = folder.path();
+    let (store, _) = open_sled(path, &registry);
+    let first: Vec<Version> = (0..60).map(|number| register(&store, &registry, number)).collect();
+    store.take_snapshot().unwrap();
+    (60..90).for_each(|number| drop(register(&store, &registry, number)));
+    let run = rows(&store);
+    drop(store);
+    doubt(path);
+    let (store, opened) = open_sled(path, &registry);
+    assert!(opened.rebuilt.is_none() && opened.snapshot_rows.is_none() && opened.kind() == "replay", "{opened:?}");
+    assert_eq!(rows(&store), run);
+    drop(store);
+    // Rows that do not pass are not made anew from the whole journal: now the snapshot's turn has come.
+    doubt(path);
+    falsify(path, &[gone_record(&first[3])]);
+    let (store, opened) = open_sled(path, &registry);
+    assert!(opened.rebuilt.is_some() && opened.snapshot_rows == Some(240) && !opened.anew, "{opened:?}");
+    assert_eq!(rows(&store), run);
+}
+
+#[test]
+fn a_snapshot_from_before_an_erasure_is_not_fallen_back_on() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let path = folder.path();
+    let (store, _) = open_sled(path, &registry);
+    let first: Vec<Version> = (0..60).map(|number| register(&store, &registry, number)).collect();
+    store.take_snapshot().unwrap();
+    let old = snapshots_in(path)[0].clone();
+    let bytes = std::fs::read(&old).unwrap();
+    commit(&store, vec![registry.erasure(&first[7..8], Timestamp::now())]);
+    (60..90).for_each(|number| drop(register(&store, &registry, number)));
+    let run = rows(&store);
+    drop(store);
+    doubt(path);
+    falsify(path, &[gone_record(&first[3])]);
+    std::fs::write(&old, bytes).unwrap();
+    let (store, opened) = open_sled(path, &registry);
+    assert!(opened.rebuilt.is_some() && opened.snapshot_rows.is_none() && opened.anew, "{opened:?}");
+    assert_eq!(rows(&store), run);
+    assert!(store.row(first[7].key()).unwrap().is_none(), "what was erased has come back");
+    assert!(snapshots_in(path).is_empty());
+}
+
+#[test]
+fn a_snapshot_that_does_not_add_up_goes_and_a_damaged_one_gives_way_to_an_older_one() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let path = folder.path();
+    let (store, _) = open_sled(path, &registry);
+    (0..60).for_each(|number| drop(register(&store, &registry, number)));
+    store.take_snapshot().unwrap();
+    let older = snapshots_in(path)[0].clone();
+    let bytes = std::fs::read(&older).unwrap();
+    (60..80).for_each(|number| drop(register(&store, &registry, number)));
+    store.take_snapshot().unwrap();
+    let newer = snapshots_in(path)[0].clone();
+    let run = rows(&store);
+    drop(store);
+    std::fs::write(&older, bytes).unwrap();
+    let mut damaged = std::fs::read(&newer).unwrap();
+    damaged[5_000] ^= 1;
+    std::fs::write(&newer, damaged).unwrap();
+    std::fs::remove_file(path.join("journal/checkpoint")).unwrap();
+    let (store, opened) = open_sled(path, &registry);
+    assert_eq!(opened.snapshot_rows, Some(240), "{opened:?}");
+    assert_eq!((rows(&store), snapshots_in(path)), (run.clone(), vec![older]));
+    // One whose every checksum is right, and which has a row too few.
+    let number = store.take_snapshot().unwrap().sequence;
+    drop(store);
+    let disk = Disk::open(&path.join("journal")).unwrap();
+    let whole = Snapshot::open(&disk, number).unwrap();
+    let mut head = whole.head.clone();
+    head.rows = 0;
+    let mut writer = Writer::create(&disk, "short", head).unwrap();
+    for table in Table::of_rows() {
+        let skipped = usize::from(table == Table::Record);
+        for (key, value) in whole.scan(table, None, usize::MAX).unwrap().into_iter().skip(skipped) {
+            writer.row(table, &key, &value).unwrap();
+        }
+    }
+    writer.finish().unwrap();
+    std::fs::rename(path.join("journal/short"), &snapshots_in(path)[0]).unwrap();
+    Snapshot::open(&disk, number).unwrap().verify().unwrap();
+    std::fs::remove_file(path.join("journal/checkpoint")).unwrap();
+    let (store, opened) = open_sled(path, &registry);
+    assert!(opened.rebuilt.is_some() && opened.snapshot_rows.is_none(), "{opened:?}");
+    assert_eq!((rows(&store), snapshots_in(path)), (run, vec![]));
+}
+
+#[test]
+fn a_renamed_log_keeps_its_snapshot_and_is_found_sound() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let path = folder.path();
+    let (store, _) = open_sled(path, &registry);
+    register(&store, &registry, 1);
+    let statement = OriginStatement {
+        iat: 1,
+        iss: ISSUER.to_owned(),
+        origin: "node.example/second".to_owned(),
+        before: "node.example".to_owned(),
+        size: 1,
+        root: String::new(),
+    };
+    let origin = propose_origin(&registry.key, &statement, Timestamp::now()).unwrap();
+    commit(&store, vec![Proposal::Statement(origin)]);
+    assert_eq!(store.take_snapshot().unwrap().rows, 5);
+    let run = rows(&store);
+    drop(store);
+    std::fs::remove_file(path.join("journal/checkpoint")).unwrap();
+    let (store, opened) = open_sled(path, &registry);
+    assert!(opened.snapshot_rows.is_some() && opened.rebuilt.is_none(), "{opened:?}");
+    assert_eq!(rows(&store), run);
+    drop(store);
+    assert_eq!(doctor::examine(&options(path, SLED)).unwrap().difference, None);
+}
+
+#[test]
+fn notes_of_what_was_taken_away_are_bounded_by_the_snapshot_below() {
+    let (registry, folder) = (Registry::new(), tempfile::tempdir().unwrap());
+    let (store, mut versions) = warm(folder.path(), &registry, 40);
+    let notes = || store.scan(Table::Gone, None, usize::MAX).unwrap().len();
+    for round in 1..5 {
+        for (number, version) in versions.iter_mut().enumerate() {
+            // The alias of the round before goes.
+            let next = registry.after(
+                version,
+                Some(draft("改", 20, &[round * 1_000 + number as u64], Timestamp::now())),
+                Timestamp::now(),
+            );
+            commit(&store, vec![next.propose(version.expect(), None)]);
+            *version = next;
+        }
+        assert!(notes() >= 40, "{} notes in round {round}", notes());
+        store.take_snapshot().unwrap();
+        // The thread does it, sooner or later.
+        wait(&|| notes() == 0);
+    }
+    let run = rows(&store);
+    drop(store);
+    assert_eq!(doctor::examine(&options(folder.path(), SLED)).unwrap().difference, None);
+    assert_eq!(rows(&open_sled(folder.path(), &registry).0), run);
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_snapshot_is_written_costs_the_snapshot_alone() {
+    let (registry, disk) = (Registry::new(), TestDisk::new(9));
+    let (store, _) = open(&disk, &registry, 1 << 20);
+    (0..20).for_each(|number| drop(register(&store, &registry, number)));
+    let taken = store.take_snapshot().unwrap();
+    let now = Timestamp::now();
+    let many = (0..5_000).map(|number| {
+        let name = format!("{BLINDED}/M-{number}");
+        registry.first(&name, draft("n", 20, &[], now), now).propose(Expect::Absent, Some(idempotency(&name)))
+    });
+    many.collect::<Vec<_>>().chunks(20).for_each(|some| commit(&store, some.to_vec()));
+    let names = disk.names();
+    // Less than the floor from the start; a piece more than is expected, of which more will come; nothing.
+    let floor = (1 << 20) + 2 * 64 * 1024;
+    for free in [floor, floor + 3 * (1 << 19), 0] {
+        disk.set_free(free);
+        let refused = store.take_snapshot();
+        assert!(matches!(refused, Err(SnapshotError::Room(_))), "{refused:?}");
+        assert_eq!((disk.names(), store.snapshot()), (names.clone(), Some(taken)));
+    }
+    disk.set_free(u64::MAX);
+    let taken = store.take_snapshot().unwrap();
+    assert!(taken.bytes > 3 * (1 << 19), "{taken:?}");
+    assert!(!store.is_poisoned());
 }

@@ -61,6 +61,12 @@ const SNAPSHOT_START: Coefficient = Coefficient {
     unit: "seconds a million records, beside the replay of what came after",
     source: CAPACITY,
 };
+const SNAPSHOT_WRITING: Coefficient = Coefficient {
+    name: "snapshot_writing",
+    value: 2.8,
+    unit: "seconds a million records, while which an import goes on",
+    source: CAPACITY,
+};
 const PROCESS: Coefficient = Coefficient {
     name: "process",
     value: 145.0 + 64.0,
@@ -73,7 +79,7 @@ const INDEX: Coefficient = Coefficient {
     unit: "bytes of memory a record",
     source: "its format: one key of 26 B and its place for every 80 rows",
 };
-const COEFFICIENTS: [Coefficient; 12] = [
+const COEFFICIENTS: [Coefficient; 13] = [
     JOURNAL,
     JOURNAL_BYTE,
     RECORD_STORE,
@@ -84,6 +90,7 @@ const COEFFICIENTS: [Coefficient; 12] = [
     SCAN,
     REPLAY,
     SNAPSHOT_START,
+    SNAPSHOT_WRITING,
     PROCESS,
     INDEX,
 ];
@@ -104,7 +111,7 @@ pub struct Plan {
     /// 每条记录平均写入的版本数 / Versions that are written of a record, on average
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     versions: u64,
-    /// 快照之后的变更数（store.snapshot_changes） / Changes since the last snapshot (store.snapshot_changes)
+    /// 每多少次变更保存一次快照, 0 为不保存（store.snapshot_changes） / Changes from one snapshot to the next, 0: never (store.snapshot_changes)
     #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
     snapshot_changes: u64,
     /// 留在数据目录的日志段数（设有 store.cold 时的 store.cold_after_segments） / Full segments that stay in the data folder (store.cold_after_segments, with store.cold)
@@ -129,7 +136,7 @@ struct Answer {
     memory_bytes: u64,
     import_seconds: f64,
     start: Start,
-    coefficients: [Coefficient; 12],
+    coefficients: [Coefficient; 13],
 }
 
 #[derive(Debug, Serialize)]
@@ -146,8 +153,12 @@ struct Disk {
 #[derive(Debug, Serialize)]
 struct Start {
     clean_seconds: f64,
-    /// After a power cut, with a snapshot.
-    snapshot_seconds: f64,
+    /// After a power cut, with a snapshot. Absent where none is ever taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot_seconds: Option<f64>,
+    /// The same in the middle of an import: what came while the snapshot was written is replayed too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot_import_seconds: Option<f64>,
     /// After a power cut without one, where sled's files survived it.
     scan_seconds: f64,
     /// After a power cut without one, where they did not; and `mingpai doctor --rebuild`.
@@ -175,14 +186,19 @@ impl Plan {
         let inline = if self.record_bytes <= INLINE_BYTES { bytes } else { 0.0 };
         let journal = changes * frame;
         let record_store = records * (RECORD_STORE.value + inline * RECORD_STORE_BYTE.value);
-        let snapshot = records * (SNAPSHOT.value + inline);
+        let is_taken = self.snapshot_changes > 0;
+        let snapshot = if is_taken { records * (SNAPSHOT.value + inline) } else { 0.0 };
         let spec = crate::config::StoreSpec::default();
         let cache = crate::config::CacheSpec::default();
+        // As the store does: one is not due before there were changes for a tenth of its rows.
+        let since = (self.snapshot_changes as f64).max(records / 10.0);
+        let meanwhile = millions * SNAPSHOT_WRITING.value * IMPORT.value;
+        let after_snapshot =
+            |since: f64| is_taken.then(|| millions * SNAPSHOT_START.value + since.min(changes) / 1e6 * REPLAY.value);
         // Whole segments, all but those that stay and the one that is written to.
         let segment = spec.segment_bytes as f64;
         let moved = |stay: u64| ((journal / segment).floor() - stay as f64).max(0.0) * segment;
         let cold = self.cold_after_segments.map_or(0.0, moved);
-        let since = (self.snapshot_changes as f64).min(changes) / 1e6;
         Answer {
             records: self.records,
             record_bytes: self.record_bytes,
@@ -206,7 +222,8 @@ impl Plan {
             import_seconds: changes / IMPORT.value,
             start: Start {
                 clean_seconds: millions * CLEAN.value,
-                snapshot_seconds: millions * SNAPSHOT_START.value + since * REPLAY.value,
+                snapshot_seconds: after_snapshot(since),
+                snapshot_import_seconds: after_snapshot(since + meanwhile),
                 scan_seconds: millions * SCAN.value,
                 anew_seconds: million_changes * REPLAY.value,
             },
@@ -222,7 +239,8 @@ fn whole(bytes: f64) -> u64 {
 
 fn print(answer: &Answer, screen: Screen) -> Result<(), CliError> {
     let (disk, start) = (&answer.disk, &answer.start);
-    let lines: [(&str, &str, String); 11] = [
+    let with_snapshot = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), time);
+    let lines: [(&str, &str, String); 12] = [
         ("日志", "journal", size(disk.journal_bytes)),
         ("其中在冷存储", "of it in cold storage", size(disk.cold_bytes)),
         ("记录库", "record store", size(disk.record_store_bytes)),
@@ -235,8 +253,13 @@ fn print(answer: &Answer, screen: Screen) -> Result<(), CliError> {
         ("内存（默认配置）", "memory, by the default settings", size(answer.memory_bytes)),
         ("全部导入", "importing it all", time(answer.import_seconds)),
         ("正常停止后启动", "start after a clean stop", time(start.clean_seconds)),
-        ("断电后启动（有快照）", "start after a power cut, with a snapshot", time(start.snapshot_seconds)),
-        ("断电后启动（无快照，记录库完好）", "the same without one, records intact", time(start.scan_seconds)),
+        ("断电后启动（有快照）", "start after a power cut, with a snapshot", with_snapshot(start.snapshot_seconds)),
+        (
+            "导入过程中断电后启动（有快照）",
+            "the same in the middle of an import",
+            with_snapshot(start.snapshot_import_seconds),
+        ),
+        ("断电后启动（无快照，记录库完好）", "after one without a snapshot, records intact", time(start.scan_seconds)),
         (
             "断电后启动（无快照，记录库损坏）或重建",
             "the same, records destroyed; or a rebuild",
@@ -289,19 +312,19 @@ fn time(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn plan(records: u64, record_bytes: u64, versions: u64) -> Answer {
+    fn asked(records: u64, record_bytes: u64, versions: u64) -> Plan {
         let (snapshot_changes, cold_after_segments) = (500_000, None);
-        Plan { records, record_bytes, versions, snapshot_changes, cold_after_segments, json: false }.answer()
+        Plan { records, record_bytes, versions, snapshot_changes, cold_after_segments, json: false }
+    }
+
+    fn plan(records: u64, record_bytes: u64, versions: u64) -> Answer {
+        asked(records, record_bytes, versions).answer()
     }
 
     #[test]
     fn what_is_cold_is_taken_off_the_disk_and_nothing_else() {
         let all_hot = plan(10_100_000, 500, 1).disk;
-        let stay = |segments| {
-            let (records, record_bytes, versions, snapshot_changes) = (10_100_000, 500, 1, 500_000);
-            let cold_after_segments = Some(segments);
-            Plan { records, record_bytes, versions, snapshot_changes, cold_after_segments, json: false }.answer().disk
-        };
+        let stay = |segments| Plan { cold_after_segments: Some(segments), ..asked(10_100_000, 500, 1) }.answer().disk;
         let disk = stay(64);
         // 22,624 MiB of journal: 353 full segments of 64 MiB.
         assert_eq!(disk.cold_bytes, (353 - 64) * (64 << 20));
@@ -328,7 +351,11 @@ mod tests {
         assert!(plan(1_000_000, 500, 4).start.anew_seconds > 3.9 * small.start.anew_seconds);
         assert!(plan(1_000_000, 200, 1).disk.record_store_bytes > small.disk.record_store_bytes, "inline rows");
         assert!(!plan(CEILING_RECORDS + 1, 500, 1).within_ceiling);
-        assert!(large.start.snapshot_seconds <= 30.0, "the bar at 10 M: {}", large.start.snapshot_seconds);
+        let after_cut = large.start.snapshot_seconds.unwrap();
+        assert!(after_cut <= 30.0, "the bar at 10 M: {after_cut}");
+        assert!(large.start.snapshot_import_seconds.unwrap() > after_cut + 10.0, "what came meanwhile is replayed");
+        let never = Plan { snapshot_changes: 0, ..asked(1_000_000, 500, 1) }.answer();
+        assert!(never.start.snapshot_seconds.is_none() && never.disk.snapshot_bytes == 0);
         // The largest that the arguments admit stays a number.
         assert!(plan(1_000_000_000_000, 1_048_576, 10_000).disk.total_bytes > 1 << 60);
     }

@@ -83,8 +83,6 @@ pub(super) fn snapshots(
     opening: &Opening,
     medium: &Arc<dyn Medium>,
     settled: &Arc<Mutex<Tail>>,
-    room: &Room,
-    doubted: &Arc<AtomicBool>,
 ) -> SnapshotKeeper {
     let (last, is_stale) = snapshots_left(medium.as_ref(), opening);
     SnapshotKeeper {
@@ -92,26 +90,29 @@ pub(super) fn snapshots(
         engine: Arc::clone(&opening.engine),
         medium: Arc::clone(medium),
         settled: Arc::clone(settled),
-        room: Arc::clone(room),
-        reserve_bytes: options.reserve_bytes,
+        // The journal stops at the reserve, and makes its next segment before it is needed.
+        floor_bytes: options.reserve_bytes.saturating_add(2 * options.segment_bytes),
         // Rows in memory mean that the disk is full.
         every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
         erasures: Arc::new(AtomicU64::new(0)),
         is_stale,
-        doubted: Arc::clone(doubted),
         last: Mutex::new(last),
     }
 }
 
-/// The snapshot that may be replayed over, and whether what is there is older than an erasure. Removes the others.
+/// The snapshot that may be replayed over, and whether the one below the record store is to be replaced. Removes the others.
+///
+/// A crash may have left a newer one than the one below. It cannot take that one's place now, for what was removed since it
+/// was begun may be noted nowhere; and the one below may hold what an erasure before it has taken away.
 fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotState>, bool) {
-    let base = opening.engine.base();
+    let base = opening.engine.base_number();
     let newest = snapshot::newest(medium);
     let is_fit = |rows: &Rows| rows.head.mark().is_some_and(|mark| mark.erased == opening.mark.erased);
-    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.head.tail.sequence <= opening.mark.sequence);
-    let kept: Vec<&str> = fit.map(|rows| rows.name.as_str()).into_iter().chain(base.as_deref()).collect();
+    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.number() <= opening.mark.sequence);
+    let kept: Vec<u64> = fit.map(Rows::number).into_iter().chain(base).collect();
     snapshot::remove_others(medium, &kept);
-    (fit.map(SnapshotState::of), base.is_some() && fit.is_none())
+    let is_stale = base.is_some() && base != fit.map(Rows::number);
+    (fit.filter(|_| !is_stale).map(SnapshotState::of), is_stale)
 }
 
 /// Marks the store before it tells the node.
@@ -140,5 +141,45 @@ pub(super) fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> 
             medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
         *last = Some((Instant::now(), short));
         short
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::{Engine, Mark};
+    use crate::store::engine_memory::MemoryEngine;
+    use crate::store::home::Home;
+    use crate::store::medium::Disk;
+    use crate::store::snapshot::file::Writer;
+    use crate::store::snapshot::{Head, Layered};
+
+    #[test]
+    fn a_snapshot_that_a_crash_left_beside_the_one_below_does_not_hide_that_this_one_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path()).unwrap();
+        let tail =
+            |sequence| Tail { segment: 1, offset: 0, sequence, registry_size: 0, audit_size: 0, previous: [0; 32] };
+        let snapshot = |sequence, erased| {
+            let mark = Mark { sequence, erased, ..Mark::default() };
+            let name = format!("{sequence:020}.rows");
+            Writer::create(&disk, &name, Head::new(tail(sequence), &mark, 0)).unwrap().finish().unwrap();
+            Rows::open(&disk, sequence).unwrap()
+        };
+        // An erasure came, another snapshot was written, and the process ended before anything rested on it.
+        let below = snapshot(5, 0);
+        let mut opening = Opening::empty(&Home::Memory).unwrap();
+        opening.mark = Mark { sequence: 9, erased: 1, ..Mark::default() };
+        let above: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        opening.engine = Arc::new(Layered::begin(above, below, &opening.mark).unwrap());
+        snapshot(8, 1);
+        let (last, is_stale) = snapshots_left(&disk, &opening);
+        assert!(is_stale && last.is_none(), "what is erased would stay in the one below");
+        assert_eq!(disk.list().unwrap().len(), 2);
+        // Where nothing rests on any, the newest is as good as ever.
+        opening.engine = Arc::new(Layered::alone(Arc::new(MemoryEngine::default())));
+        let (last, is_stale) = snapshots_left(&disk, &opening);
+        assert!(!is_stale && last.is_some_and(|state| state.sequence == 8));
+        assert_eq!(disk.list().unwrap().len(), 1);
     }
 }

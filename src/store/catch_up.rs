@@ -10,7 +10,7 @@ use super::checkpoint::{self, Checkpoint};
 use super::engine::{Engine, EngineError, Mark, Table};
 use super::engine_memory::MemoryEngine;
 use super::home::{Home, open_or_stand_in, stand_in};
-use super::journal::{Frame, Journal, Location, Start, Tail};
+use super::journal::{Frame, FrameKind, Journal, Location, Start, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, Opened};
 use super::restored::Restored;
@@ -63,13 +63,14 @@ impl Opening {
         let same_mount = session.is_some() && session == before;
         let is_clean = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.clean);
         let durable = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.tail.sequence);
-        let cold = if is_clean || same_mount {
+        // The power may have been cut: a snapshot that is soon replayed over is sooner believed than all of sled's files are
+        // looked through. One that is not waits until they have failed.
+        let left = if is_clean || same_mount || !snapshot::is_sooner_than_a_scan(medium, durable) {
             Some(Opening::as_left(medium, home)?)
         } else {
-            // The power may have been cut: a sound snapshot is sooner believed than sled's files are looked through.
             None
         };
-        let found = match cold {
+        let found = match left {
             Some(found) if found.known || found.opened.in_memory => found,
             unfit => match (snapshot::sound(medium, durable), unfit) {
                 (Some((rows, mark)), unfit) => {
@@ -86,7 +87,7 @@ impl Opening {
     /// The record store as its files are; an empty one where they do not open.
     fn as_left(medium: &dyn Medium, home: &Home) -> Result<Opening, OpenError> {
         let mut opened = Opened::default();
-        match home.open().and_then(|engine| snapshot::reopen(engine, medium)) {
+        match home.open().and_then(|engine| Layered::reopen(engine, medium)) {
             Ok((engine, mark)) => Ok(Opening {
                 engine: Arc::new(engine),
                 known: mark.is_some(),
@@ -138,10 +139,11 @@ impl Opening {
     /// Brings the record store to where the journal is, or makes it anew; finishes erasures that were cut short.
     pub fn catch_up(
         &mut self,
+        medium: &dyn Medium,
         home: &Home,
         applier: &Applier,
         journal: &Journal,
-        from: Tail,
+        mut from: Tail,
         erased: &[(u64, Location)],
     ) -> Result<(), OpenError> {
         let until = journal.tail();
@@ -153,23 +155,42 @@ impl Opening {
         if clean {
             return Ok(());
         }
-        let Err(difference) = self.follow_in_room(applier, journal, from, erased)? else {
-            return Ok(());
-        };
-        if self.opened.in_memory {
-            return Err(OpenError::SelfCheck(difference));
+        let (mut erased, mut is_anew) = (erased.to_vec(), false);
+        while let Err(difference) = self.follow_in_room(applier, journal, from, &erased)? {
+            if is_anew || self.opened.in_memory {
+                return Err(OpenError::SelfCheck(difference));
+            }
+            tracing::warn!(difference, "the record store is not what the journal says: it is made anew");
+            let sound = if self.warm.is_some() {
+                // Every block of it passed its checksum: it would fail again after every cut.
+                snapshot::remove_others(medium, &[]);
+                None
+            } else {
+                let durable = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.tail.sequence);
+                self.known.then(|| snapshot::sound(medium, durable)).flatten()
+            };
+            // The old files must be closed before their folder is moved.
+            self.engine = Arc::new(Layered::alone(Arc::new(MemoryEngine::default())));
+            let restored = self.restored.take();
+            let next = match sound {
+                Some((rows, mark)) => Opening::warm(home, rows, mark, Some(difference))?,
+                None => {
+                    home.set_aside()?;
+                    let mut opened = Opened { rebuilt: Some(difference), ..Opened::default() };
+                    Opening::nowhere(open_or_stand_in(home, &mut opened)?, opened)
+                }
+            };
+            *self = Opening { restored, ..next };
+            is_anew = self.warm.is_none();
+            from = match self.warm {
+                Some(begin) => {
+                    erasures_between(applier, begin, from, &mut erased)?;
+                    begin
+                }
+                None => applier.journal.start(),
+            };
         }
-        tracing::warn!(difference, "the record store is not what the journal says: moved aside and made anew");
-        self.opened.rebuilt = Some(difference);
-        self.opened.snapshot_rows = None;
-        self.warm = None;
-        // The old files must be closed before their folder is moved.
-        self.engine = Arc::new(Layered::alone(Arc::new(MemoryEngine::default())));
-        home.set_aside()?;
-        self.engine = Arc::new(Layered::alone(open_or_stand_in(home, &mut self.opened)?));
-        self.known = false;
-        self.mark = Mark::default();
-        self.follow_in_room(applier, journal, applier.journal.start(), erased)?.map_err(OpenError::SelfCheck)
+        Ok(())
     }
 
     /// Follows, and where the disk has no room for that, once more in memory and from the start. A full disk says nothing
@@ -295,6 +316,25 @@ impl Opening {
     pub fn self_check(&self) -> Result<Result<(), String>, EngineError> {
         compare(self.engine.as_ref(), &self.mark, Timestamp::now().as_seconds())
     }
+}
+
+/// Adds the erasures that stand before those which the opening of the journal has come upon: rows from before one of them
+/// are not replayed over.
+fn erasures_between(
+    applier: &Applier,
+    begin: Tail,
+    until: Tail,
+    erased: &mut Vec<(u64, Location)>,
+) -> Result<(), ApplyError> {
+    if begin.sequence >= until.sequence {
+        return Ok(());
+    }
+    applier.journal.replay(begin, until, |frame| {
+        if frame.kind == FrameKind::Erasure {
+            erased.extend(frame.meta.previous.map(|location| (frame.sequence, location)));
+        }
+        Ok(())
+    })
 }
 
 /// Compares a scan of all rows with the totals in a mark. The inner error says what differs, or that a row does not read.
@@ -425,6 +465,11 @@ mod tests {
         journal
     }
 
+    /// Where no snapshot is.
+    fn empty(folder: &Path) -> Disk {
+        Disk::open(&folder.join("empty")).unwrap()
+    }
+
     #[test]
     fn a_disk_that_fills_up_on_the_way_says_nothing_against_the_record_store() {
         for full_at in ["write", "scan", "flush"] {
@@ -446,7 +491,7 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
-            opening.catch_up(&home, &applier, &journal, start, &erased[..1]).unwrap();
+            opening.catch_up(&empty(folder.path()), &home, &applier, &journal, start, &erased[..1]).unwrap();
             assert!(opening.opened.in_memory && opening.opened.rebuilt.is_none(), "{full_at}: {:?}", opening.opened);
             assert_eq!(opening.mark.sequence, 3, "{full_at}");
             assert_eq!(opening.engine.scan(Table::Key, None, 9).unwrap().len(), 3, "{full_at}");
@@ -461,7 +506,9 @@ mod tests {
         let applier = Applier { statements: Arc::new(OneRow), journal: journal.reader() };
         let (engine, mut opening) = (Arc::new(Tight::default()), Opening::empty(&Home::Memory).unwrap());
         opening.engine = Arc::new(Layered::alone(Arc::<Tight>::clone(&engine)));
-        opening.catch_up(&Home::Memory, &applier, &journal, applier.journal.start(), &[]).unwrap();
+        opening
+            .catch_up(&empty(folder.path()), &Home::Memory, &applier, &journal, applier.journal.start(), &[])
+            .unwrap();
         assert_eq!((opening.mark.sequence, engine.writes.load(Ordering::Relaxed)), (70, 3), "32 MiB at a time");
     }
 }

@@ -50,15 +50,12 @@ impl CheckpointKeeper {
         while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(self.interval.min(Duration::from_secs(1))) {
             // A full queue has more urgent work: the next second asks again.
             let _ = self.jobs.try_send(Job::Forget { now: Timestamp::now().as_seconds() });
+            self.tell_doubt();
             let tail = *self.settled.lock();
             if Instant::now() < due || tail.sequence == self.saved.sequence {
                 continue;
             }
             due = Instant::now() + self.interval;
-            if self.doubted.load(Ordering::Acquire) {
-                // Another thread has seen it fail.
-                self.session = None;
-            }
             let done = self.engine.persist().map_err(OpenError::from);
             match done.and_then(|()| {
                 save(self.medium.as_ref(), &Checkpoint { tail, clean: false, session: self.session.clone() })
@@ -69,11 +66,17 @@ impl CheckpointKeeper {
                     // The kernel may have dropped what it could not write, and will not say so again: from now on the
                     // rows are believed after a check only, even if no power was cut.
                     self.doubted.store(true, Ordering::Release);
-                    self.session = None;
-                    let doubted = Checkpoint { tail: self.saved, clean: false, session: None };
-                    let _ = doubt(self.medium.as_ref(), &doubted);
+                    self.tell_doubt();
                 }
             }
+        }
+        self.tell_doubt();
+    }
+
+    /// Where the rows are in doubt, whoever saw it, the next opening must not take a kill for an excuse.
+    fn tell_doubt(&mut self) {
+        if self.doubted.load(Ordering::Acquire) && self.session.take().is_some() {
+            let _ = doubt(self.medium.as_ref(), &Checkpoint { tail: self.saved, clean: false, session: None });
         }
     }
 }

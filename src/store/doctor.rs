@@ -15,7 +15,7 @@ use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
 use super::medium::Disk;
 use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
-use super::snapshot::{self, SnapshotState};
+use super::snapshot::{self, Layered, SnapshotState};
 use crate::model::time::Timestamp;
 
 /// What a look at a store found.
@@ -45,8 +45,8 @@ pub struct SnapshotCheck {
 pub struct Rebuilt {
     pub frames: u64,
     pub records: u64,
-    /// Rows of the old record store that the new one has otherwise, or not; `None` where the old one did not open or was
-    /// not as far.
+    /// Rows of the old record store that the new one has otherwise, or not; `None` where the old one did not open, does not
+    /// read, or was not as far.
     pub differing_rows: Option<u64>,
     /// Where the old files are.
     pub aside: PathBuf,
@@ -58,7 +58,7 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let folders = folders(options)?;
     let medium = folders.medium.as_ref();
     let journal = journal::examine(medium)?;
-    let (engine, mark) = snapshot::reopen(home(options, "records").open()?, medium)?;
+    let (engine, mark) = Layered::reopen(home(options, "records").open()?, medium)?;
     let mark = mark.unwrap_or_default();
     let snapshot = snapshot::newest(medium).map(|rows| SnapshotCheck {
         damage: rows.verify().err().map(|error| error.to_string()),
@@ -82,7 +82,7 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let medium = Arc::clone(&folders.medium);
     let old = old_home
         .open()
-        .and_then(|engine| snapshot::reopen(engine, medium.as_ref()))
+        .and_then(|engine| Layered::reopen(engine, medium.as_ref()))
         .map(|(engine, mark)| (mark.unwrap_or_default(), engine))
         .ok();
     // As an opening does: what either has seen was durable, and is not cut.
@@ -95,7 +95,7 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let fresh_home = home(options, "records.fresh");
     fresh_home.remove()?;
     let mut fresh = Opening::empty(&fresh_home)?;
-    fresh.catch_up(&fresh_home, &applier, &journal, from, &erased)?;
+    fresh.catch_up(medium.as_ref(), &fresh_home, &applier, &journal, from, &erased)?;
     if fresh.opened.in_memory {
         // What is to take the old one's place stands in files, or not at all.
         let source = std::io::ErrorKind::StorageFull.into();
@@ -107,7 +107,8 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
         .as_ref()
         .filter(|(mark, _)| mark.sequence == fresh.mark.sequence)
         .map(|(mark, engine)| differing(engine, mark, &fresh))
-        .transpose()?;
+        .transpose()?
+        .flatten();
     let rebuilt = Rebuilt {
         frames: fresh.mark.sequence,
         records: fresh.mark.records,
@@ -141,15 +142,19 @@ pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result
     home(options, "records").set_aside()
 }
 
-fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<u64, OpenError> {
-    let mut count = fresh.mark.records.abs_diff(mark.records);
-    let mut failed = None;
-    fresh.engine.each(&mut |table, key, value| match old.read(table, key) {
-        Ok(Some(found)) if *found == *value => {}
-        Ok(_) => count += 1,
-        Err(error) => failed = Some(error),
+fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<Option<u64>, OpenError> {
+    let mut count = Some(fresh.mark.records.abs_diff(mark.records));
+    fresh.engine.each(&mut |table, key, value| {
+        count = count.and_then(|count| match old.read(table, key) {
+            Ok(Some(found)) if *found == *value => Some(count),
+            Ok(_) => Some(count + 1),
+            Err(error) => {
+                tracing::warn!(%error, "the old record store does not read");
+                None
+            }
+        });
     })?;
-    failed.map_or(Ok(count), |error| Err(error.into()))
+    Ok(count)
 }
 
 fn folders(options: &StoreOptions) -> Result<Folders, OpenError> {

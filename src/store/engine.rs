@@ -15,15 +15,29 @@ use std::sync::Arc;
 
 use super::journal::format::Reader;
 
-/// One tree holds all tables; the first byte of a key says which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Table {
+/// Writes the enum and the list of all its tables in one, so that none can be missing in the list.
+macro_rules! tables {
+    ($($(#[$inner:meta])* $name:ident = $tag:literal,)+) => {
+        /// One tree holds all tables; the first byte of a key says which.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Table {
+            $($(#[$inner])* $name = $tag,)+
+        }
+
+        impl Table {
+            /// In the order of their keys.
+            const ALL: [Table; [$($tag),+].len()] = [$(Table::$name),+];
+        }
+    };
+}
+
+tables! {
     /// An alias's canonical key -> the canonical key of the identifier that bears it.
     Alias = b'a',
     /// The sid of an erased identifier: never given out again.
     Erased = b'e',
-    /// A tagged key that was taken away, and is in the snapshot below the engine: never a row of its own.
+    /// A tagged key that was taken away, and may be in the snapshot below the engine: never a row of its own.
     Gone = b'g',
     /// Principal and idempotency key -> what became of the request; forgotten after a day.
     Request = b'i',
@@ -39,6 +53,13 @@ pub enum Table {
     Authority = b'u',
     /// An API key's id, once revoked.
     Revoked = b'v',
+}
+
+impl Table {
+    /// The tables whose rows follow from the journal, in the order of their keys.
+    pub fn of_rows() -> impl Iterator<Item = Table> {
+        Table::ALL.into_iter().filter(|table| !matches!(table, Table::Gone | Table::Mark))
+    }
 }
 
 /// A row's bytes, shared with the engine where it can.
@@ -85,11 +106,18 @@ pub struct Mark {
     pub rows: u128,
     /// The sum over the requests of each hour (epoch seconds / 3600).
     pub requests: BTreeMap<i64, u128>,
+    /// The number of the snapshot below the engine, without which the rows are not whole ([`super::snapshot::Layered`]).
+    pub base: Option<u64>,
 }
+
+/// Bytes of an hour's sum in a mark.
+const HOUR_BYTES: usize = 24;
+/// Bytes of a base's number.
+const BASE_BYTES: usize = 8;
 
 impl Mark {
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(48 + self.requests.len() * 24);
+        let mut out = Vec::with_capacity(48 + self.requests.len() * HOUR_BYTES + BASE_BYTES);
         out.extend_from_slice(&self.sequence.to_le_bytes());
         for count in [self.records, self.erased, self.untagged_aliases] {
             out.extend_from_slice(&count.to_le_bytes());
@@ -99,6 +127,9 @@ impl Mark {
             out.extend_from_slice(&hour.to_le_bytes());
             out.extend_from_slice(&sum.to_le_bytes());
         }
+        // Behind whole hours, and shorter than one: a program that knows of no base cannot read such a mark, so it makes the
+        // rows anew and never takes a part of them for the whole.
+        out.extend(self.base.into_iter().flat_map(u64::to_le_bytes));
         out
     }
 
@@ -111,11 +142,15 @@ impl Mark {
             untagged_aliases: read.u64()?,
             rows: read.u128()?,
             requests: BTreeMap::new(),
+            base: None,
         };
-        while !read.0.is_empty() {
+        while read.0.len() >= HOUR_BYTES {
             mark.requests.insert(read.u64()?.cast_signed(), read.u128()?);
         }
-        Some(mark)
+        if !read.0.is_empty() {
+            mark.base = Some(read.u64()?);
+        }
+        read.0.is_empty().then_some(mark)
     }
 }
 
@@ -160,18 +195,47 @@ pub fn tagged(table: Table, key: &[u8]) -> Vec<u8> {
 
 /// The table of an engine's key.
 pub fn table_of(tag: u8) -> Option<Table> {
-    [
-        Table::Alias,
-        Table::Erased,
-        Table::Gone,
-        Table::Request,
-        Table::Key,
-        Table::Mark,
-        Table::Origin,
-        Table::Record,
-        Table::Authority,
-        Table::Revoked,
-    ]
-    .into_iter()
-    .find(|table| *table as u8 == tag)
+    Table::ALL.into_iter().find(|table| *table as u8 == tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As this was before marks had a base: what an older program makes of a mark.
+    fn decode_without_base(bytes: &[u8]) -> Option<Mark> {
+        let mut read = Reader(bytes);
+        let mut mark = Mark {
+            sequence: read.u64()?,
+            records: read.u64()?,
+            erased: read.u64()?,
+            untagged_aliases: read.u64()?,
+            rows: read.u128()?,
+            ..Mark::default()
+        };
+        while !read.0.is_empty() {
+            mark.requests.insert(read.u64()?.cast_signed(), read.u128()?);
+        }
+        Some(mark)
+    }
+
+    #[test]
+    fn an_older_program_reads_every_mark_but_one_with_a_base() {
+        for hours in 0..40 {
+            let requests = (0..hours).map(|hour| (hour - 5, u128::MAX - hour as u128)).collect();
+            let mut mark = Mark { sequence: 7, records: 3, rows: u128::MAX / 3, requests, ..Mark::default() };
+            assert_eq!(Mark::decode(&mark.encode()), Some(mark.clone()));
+            assert_eq!(decode_without_base(&mark.encode()), Some(mark.clone()));
+            mark.base = Some(u64::MAX - 1);
+            assert_eq!(Mark::decode(&mark.encode()), Some(mark.clone()));
+            assert_eq!(decode_without_base(&mark.encode()), None, "a part would be taken for the whole");
+            assert_eq!(Mark::decode(&[&mark.encode()[..], &[0]].concat()), None);
+        }
+    }
+
+    #[test]
+    fn tables_are_listed_in_the_order_of_their_keys() {
+        assert!(Table::ALL.is_sorted_by(|one, other| (*one as u8) < (*other as u8)));
+        assert_eq!(Table::of_rows().count(), Table::ALL.len() - 2);
+    }
 }

@@ -3,12 +3,13 @@
 //! sled is trusted for nothing that the journal does not have too (docs/decisions.md has the figures):
 //! - `flush` does not survive a power cut by itself, so `persist` fsyncs sled's files after it;
 //! - `apply_batch` locks readers out, so rows go in by `insert`;
-//! - it may panic on damaged files, so opening, checking and writing run under `catch_unwind`.
+//! - it may panic on damaged files, so every call of it runs under `catch_unwind`.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
 use super::medium;
@@ -17,6 +18,9 @@ use super::medium;
 const SEGMENT_BYTES: usize = 512 * 1024;
 /// sled flushes by itself this often, so that a killed process replays little.
 const FLUSH_MILLISECONDS: u64 = 500;
+/// How long an opening waits for what an earlier one in this process still has under way.
+const FORMER_WAIT: Duration = Duration::from_secs(60);
+const FORMER_POLL: Duration = Duration::from_millis(2);
 
 /// One sled tree in one folder.
 pub struct SledEngine {
@@ -29,6 +33,7 @@ impl SledEngine {
     pub fn open(folder: &Path, budget_bytes: u64) -> Result<SledEngine, EngineError> {
         // Readers' hidden values are in here in clear. Where the folder cannot be made, sled says why.
         let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        wait_for_former(folder);
         remove_half_made_snapshots(folder);
         let open = || {
             sled::Config::new()
@@ -59,6 +64,20 @@ fn cache_capacity(budget_bytes: u64) -> u64 {
     (budget_bytes.saturating_sub(WHATEVER_THE_CACHE_BYTES) / 3).max(LEAST_BYTES)
 }
 
+/// Waits until sled has let go of the files.
+///
+/// Dropped, it may leave a task in its thread pool that holds them and their lock until it is done, and what opens them
+/// then is refused. Other processes are kept out by the store's own lock. Where the wait is for nothing, sled says so.
+fn wait_for_former(folder: &Path) {
+    let Ok(file) = File::open(folder.join("db")) else {
+        return; // a new folder, or sled says why
+    };
+    let since = Instant::now();
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && since.elapsed() < FORMER_WAIT {
+        std::thread::sleep(FORMER_POLL);
+    }
+}
+
 /// A snapshot that a stop cut short would be taken for the newest one, and refuse to open.
 fn remove_half_made_snapshots(folder: &Path) {
     let Ok(listing) = std::fs::read_dir(folder) else {
@@ -73,7 +92,7 @@ fn remove_half_made_snapshots(folder: &Path) {
 
 impl Engine for SledEngine {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
-        Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled))
+        guarded("read", || Ok(self.db.get(tagged(table, key)).map_err(failed("read"))?.map(RowBytes::Sled)))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {
@@ -82,12 +101,11 @@ impl Engine for SledEngine {
             None => std::ops::Bound::Included(vec![table as u8]),
         };
         let until = std::ops::Bound::Excluded(vec![table as u8 + 1]);
-        let mut rows = Vec::new();
-        for row in self.db.range::<Vec<u8>, _>((from, until)).take(limit) {
-            let (key, value) = row.map_err(failed("scan"))?;
-            rows.push((key[1..].to_vec(), RowBytes::Sled(value)));
-        }
-        Ok(rows)
+        guarded("scan", || {
+            let rows = self.db.range::<Vec<u8>, _>((from, until)).take(limit);
+            rows.map(|row| row.map(|(key, value)| (key[1..].to_vec(), RowBytes::Sled(value))).map_err(failed("scan")))
+                .collect()
+        })
     }
 
     fn each(&self, visit: &mut Visit<'_>) -> Result<(), EngineError> {
@@ -145,7 +163,7 @@ impl Engine for SledEngine {
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
+        guarded("measure", || self.db.size_on_disk().map_err(failed("measure"))).unwrap_or(0)
     }
 }
 

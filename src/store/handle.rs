@@ -53,7 +53,8 @@ pub struct Store {
 pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Rows of an import that are committed together while single changes come in: a single one waits for the group before it.
-const ROWS_BESIDE_SINGLES: usize = 128;
+/// Measured (docs/decisions.md, "Beside an import"): half of them cost an import a tenth, twice as many a registration a fifth.
+const ROWS_BESIDE_SINGLES: usize = 64;
 /// How long after a single change others are expected.
 const SINGLES_EXPECTED: Duration = Duration::from_millis(500);
 

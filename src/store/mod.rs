@@ -72,3 +72,12 @@ pub struct Commit {
     /// Until readers saw it.
     pub whole: Duration,
 }
+
+/// Has whoever answers a request go first where the cores are busy. Linux counts this by thread, and threads that are begun
+/// by this one take it over (setpriority(2)).
+pub fn step_back(who: &'static str) {
+    const NICE: i32 = 10;
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, who, "a thread in the background runs at the priority of requests");
+    }
+}

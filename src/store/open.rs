@@ -22,7 +22,7 @@ use super::journal::{self, Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer};
-use super::snapshot::Layered;
+use super::snapshot::{self, Layered};
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -168,12 +168,13 @@ impl Store {
         let restored = Restored::load(medium.as_ref())?;
         // Before the record store opens, which needs room too.
         journal::remove_half_made(medium.as_ref())?;
+        snapshot::remove_half_made(medium.as_ref());
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
         opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
             Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
-        opening.catch_up(&home, &applier, &journal, from, &erased)?;
+        opening.catch_up(medium.as_ref(), &home, &applier, &journal, from, &erased)?;
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
         // record store was last made durable.
         // What becomes of files that this run did not open it cannot know: it vouches for nothing of them.
@@ -212,8 +213,7 @@ impl Store {
         let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
-        let doubted = Arc::new(AtomicBool::new(false));
-        let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled, &room, &doubted));
+        let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
         let mover = mover(options, tiers, &reader, &snapshots, &room, &fatal, &poisoned);
         let sequencer = Sequencer {
             journal,
@@ -240,13 +240,14 @@ impl Store {
             saved: checkpoint.tail,
             session: checkpoint.session,
             interval: options.checkpoint_interval,
-            doubted: Arc::clone(&doubted),
+            doubted: opening.engine.doubted(),
         };
         let (stop, thread) = keep(options, "checkpoints", move |stop| keeper.run(stop))?;
         let keeper = Arc::clone(&snapshots);
         let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| keeper.run(stop))?;
         let moving = mover.clone().map(|mover| keep(options, "cold", move |stop| mover.run(stop))).transpose()?;
         Ok(Store {
+            doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
             engine: opening.engine,
             journal: reader,
@@ -260,7 +261,6 @@ impl Store {
             mover,
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, moving })),
             poisoned,
-            doubted,
             restored: opening.restored,
             locks: [None, None],
         })

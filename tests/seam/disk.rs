@@ -36,6 +36,8 @@ struct State {
     /// A sync has failed in this process.
     sync_failed: bool,
     full: bool,
+    /// Bytes by which files may still grow.
+    free: u64,
     names_full: bool,
     reads_fail: bool,
     operations: u64,
@@ -81,6 +83,7 @@ impl TestDisk {
             sync_fails_in: None,
             sync_failed: false,
             full: false,
+            free: u64::MAX,
             names_full: false,
             reads_fail: false,
             operations: 0,
@@ -113,6 +116,11 @@ impl TestDisk {
         self.0.lock().full = full;
     }
 
+    /// Files may grow by so many bytes more.
+    pub fn set_free(&self, bytes: u64) {
+        self.0.lock().free = bytes;
+    }
+
     /// The folder has no room for the names that are synced, which the disk says no sooner.
     pub fn set_names_full(&self, full: bool) {
         self.0.lock().names_full = full;
@@ -124,6 +132,7 @@ impl TestDisk {
         state.dies_in = None;
         state.sync_fails_in = None;
         state.full = false;
+        state.free = u64::MAX;
         state.names_full = false;
         state.reads_fail = false;
     }
@@ -150,6 +159,7 @@ impl TestDisk {
         state.sync_fails_in = None;
         state.sync_failed = false;
         state.full = false;
+        state.free = u64::MAX;
         state.names_full = false;
         state.reads_fail = false;
         if end == End::PowerCut {
@@ -444,7 +454,8 @@ impl Medium for Seen {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(if self.disk.0.lock().full { 0 } else { u64::MAX })
+        let state = self.disk.0.lock();
+        Ok(if state.full { 0 } else { state.free })
     }
 }
 
@@ -478,7 +489,10 @@ impl MediumFile for SeenFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         state.step(self.process)?;
-        if let Some(inode) = state.files.get_mut(&self.file) {
+        let State { files, free, .. } = &mut *state;
+        if let Some(inode) = files.get_mut(&self.file) {
+            let growth = (offset + bytes.len() as u64).saturating_sub(inode.seen.len() as u64);
+            *free = free.checked_sub(growth).ok_or_else(|| io::Error::from(io::ErrorKind::StorageFull))?;
             inode.write(bytes, offset as usize);
         }
         state.dies()

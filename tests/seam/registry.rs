@@ -26,7 +26,7 @@ pub const PRINCIPAL: &str = "key:test";
 
 /// Who signs, and under which prefixes.
 pub struct Registry {
-    key: SigningKey,
+    pub key: SigningKey,
     blinding: Blinding,
     pub prefixes: Arc<Prefixes>,
 }

@@ -28,7 +28,7 @@ use crate::store::rows::REQUEST_SECONDS;
 /// Uploads that may be open: each may have a file of `limits.import_bytes`.
 const MOST_OPEN: usize = 64;
 /// What a power cut may cost: after so many bytes they are made durable, and noted.
-const SYNC_BYTES: u64 = 32 << 20;
+pub(super) const SYNC_BYTES: u64 = 8 << 20;
 const READ_BYTES: usize = 1 << 18;
 
 /// Where an upload stands.
@@ -342,6 +342,7 @@ impl Whole {
             file: tokio::fs::File::from_std(self.file),
             seal: self.seal,
             bytes: self.bytes,
+            unsynced: 0,
             limit: self.upload.limit,
             start: self.upload.start.clone(),
             principal: self.upload.principal.clone(),

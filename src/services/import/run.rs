@@ -33,7 +33,8 @@ const LEFT_TO_THE_NEXT_START: [&str; 2] = ["draining", "storage_poisoned"];
 
 /// Runs a job to its end. Waits for its turn first.
 pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), job: &Arc<Job>) {
-    step_back();
+    // Those who read and sign for the job are begun by this thread.
+    crate::store::step_back("import");
     // It holds all its rows in memory: one at a time does, and waits for that before it takes a turn from others.
     let _alone = job.start.atomic.then(|| services.imports.atomic.lock());
     // A full channel is a full house: `send` waits until somebody leaves.
@@ -68,15 +69,6 @@ pub(super) fn run(services: &Arc<Services>, turns: &(Sender<()>, Receiver<()>), 
         }
     }
     let _ = turns.1.try_recv();
-}
-
-/// Has whoever answers a request go first where the cores are busy. Linux counts this by thread, and the threads that read
-/// and sign for a job are begun by this one and take it over (setpriority(2)).
-fn step_back() {
-    const NICE: i32 = 10;
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "an import runs at the priority of requests");
-    }
 }
 
 /// The job cannot go on.

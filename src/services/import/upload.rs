@@ -13,6 +13,7 @@ use super::claim::Claim;
 use super::course::Running;
 use super::held::{HeldKey, Hold, key_digest};
 use super::job::{Job, JobView, spool_failed};
+use super::parts::SYNC_BYTES;
 use super::repeat::{Repeat, Seal};
 use super::{Form, StartImport};
 use crate::model::permitted::Permitted;
@@ -36,6 +37,8 @@ pub struct Upload {
     pub(super) file: tokio::fs::File,
     pub(super) seal: Option<Seal>,
     pub(super) bytes: u64,
+    /// Of these, what may not have reached the disk.
+    pub(super) unsynced: u64,
     pub(super) limit: u64,
     pub(super) start: StartImport,
     pub(super) principal: String,
@@ -73,8 +76,20 @@ impl Services {
         let limit = self.upload_limit(&start);
         let (short_of, principal) = (self.store.room(), principal.id);
         let seal = start.idempotency_key.as_ref().map(|_| Seal::of(&start)).transpose()?;
-        let upload =
-            Upload { id, folder, claim: Some(claim), key, short_of, file, seal, bytes: 0, limit, start, principal };
+        let upload = Upload {
+            id,
+            folder,
+            claim: Some(claim),
+            key,
+            short_of,
+            file,
+            seal,
+            bytes: 0,
+            unsynced: 0,
+            limit,
+            start,
+            principal,
+        };
         Ok(Begun::Upload(Box::new(upload)))
     }
 
@@ -215,7 +230,13 @@ impl Upload {
         if let Some(seal) = &mut self.seal {
             seal.take(bytes);
         }
-        self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))
+        self.file.write_all(bytes).await.map_err(|error| spool_failed(&error))?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= SYNC_BYTES {
+            self.file.sync_data().await.map_err(|error| spool_failed(&error))?;
+            self.unsynced = 0;
+        }
+        Ok(())
     }
 
     /// Forgets an upload that did not come to its end.

@@ -74,7 +74,7 @@ pub enum MoveError {
 
 impl Mover {
     pub fn run(&self, stop: &Receiver<()>) {
-        step_back();
+        crate::store::step_back("cold");
         let mut not_before = Instant::now();
         while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(INTERVAL) {
             if !self.look() || Instant::now() < not_before {
@@ -239,13 +239,5 @@ impl Mover {
 
     fn cold<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         outcome.map_err(|error| ColdFault::of(&self.tiers.folder, error))
-    }
-}
-
-/// Whoever answers a request goes first where the cores are busy. Linux counts this by thread (setpriority(2)).
-fn step_back() {
-    const NICE: i32 = 10;
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "segments are moved at the priority of requests");
     }
 }

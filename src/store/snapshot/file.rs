@@ -6,6 +6,7 @@
 //! head    JSON ([`Head`])
 //! end     u64 index offset | u32 index crc32c | u32 head bytes | u32 head crc32c | 12 bytes "mingpai-rows"
 //! ```
+//! A block's checksum is seeded with the snapshot's number and the block's place, so that no other block passes for it.
 //! A file without a whole end is none: what a crash leaves of one is removed. Every block is checked whenever it is read.
 
 use std::io;
@@ -17,6 +18,7 @@ use super::super::engine::{Mark, RowBytes, Table, tagged};
 use super::super::journal::Tail;
 use super::super::journal::format::Reader;
 use super::super::medium::{Medium, MediumFile};
+use super::name_of;
 
 /// Rows of one block end where it has these bytes: one read and one checksum of about a microsecond each.
 const BLOCK_BYTES: usize = 8 * 1024;
@@ -54,6 +56,7 @@ impl Head {
 pub struct Writer {
     file: Arc<dyn MediumFile>,
     head: Head,
+    /// Bytes that are in the file.
     offset: u64,
     piece: Vec<u8>,
     block: Vec<u8>,
@@ -67,6 +70,11 @@ impl Writer {
         let file = medium.create(name, 0)?;
         let (piece, block) = (Vec::with_capacity(PIECE_BYTES + 2 * BLOCK_BYTES), Vec::with_capacity(2 * BLOCK_BYTES));
         Ok(Writer { file, head, offset: 0, piece, block, first_key: Vec::new(), index: Vec::new() })
+    }
+
+    /// Bytes that are in the file so far.
+    pub fn bytes(&self) -> u64 {
+        self.offset
     }
 
     /// The next row; keys come in ascending order.
@@ -90,7 +98,7 @@ impl Writer {
         self.index.extend_from_slice(&(self.first_key.len() as u32).to_le_bytes());
         self.index.extend_from_slice(&self.first_key);
         self.piece.extend_from_slice(&(self.block.len() as u32).to_le_bytes());
-        self.piece.extend_from_slice(&crc32c::crc32c(&self.block).to_le_bytes());
+        self.piece.extend_from_slice(&block_crc(self.head.tail.sequence, offset, &self.block).to_le_bytes());
         self.piece.append(&mut self.block);
         if self.piece.len() >= PIECE_BYTES { self.write_out() } else { Ok(()) }
     }
@@ -128,7 +136,6 @@ pub struct Rows {
     pub head: Head,
     /// Of the file.
     pub bytes: u64,
-    pub name: String,
     file: Arc<dyn MediumFile>,
     /// The first key of each block and its place, in order.
     blocks: Vec<(Box<[u8]>, u64)>,
@@ -137,11 +144,14 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Opens a file and reads its head and index; the blocks are not looked at.
-    pub fn open(medium: &dyn Medium, name: &str) -> io::Result<Rows> {
-        let file = medium.open(name)?;
+    /// Opens the snapshot with this number and reads its head and index; the blocks are not looked at.
+    pub fn open(medium: &dyn Medium, number: u64) -> io::Result<Rows> {
+        let file = medium.open(&name_of(number))?;
         let bytes = file.length()?;
         let (head, index_offset, index_end, index_crc) = head(file.as_ref(), bytes)?;
+        if head.tail.sequence != number {
+            return Err(damaged("it is another one under its name"));
+        }
         let index = read(file.as_ref(), index_offset, index_end)?;
         if crc32c::crc32c(&index) != index_crc {
             return Err(damaged("the checksum of its index is wrong"));
@@ -154,7 +164,12 @@ impl Rows {
             };
             blocks.push((key.into(), offset));
         }
-        Ok(Rows { head, bytes, name: name.to_owned(), file, blocks, end: index_offset })
+        Ok(Rows { head, bytes, file, blocks, end: index_offset })
+    }
+
+    /// The journal's sequence where it was begun, which its file is named by.
+    pub fn number(&self) -> u64 {
+        self.head.tail.sequence
     }
 
     /// Reads every block and its checksum.
@@ -215,7 +230,7 @@ impl Rows {
         let bytes = read(self.file.as_ref(), offset, end)?;
         let mut reader = Reader(&bytes);
         let (length, crc) = (reader.u32(), reader.u32());
-        if length != Some(reader.0.len() as u32) || crc != Some(crc32c::crc32c(reader.0)) {
+        if length != Some(reader.0.len() as u32) || crc != Some(block_crc(self.number(), offset, reader.0)) {
             return Err(damaged("the checksum of a block is wrong"));
         }
         Ok(Block(bytes))
@@ -269,6 +284,11 @@ fn read(file: &dyn MediumFile, from: u64, to: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length.ok_or_else(|| damaged("its places are out of order"))?];
     file.read_exact_at(&mut bytes, from)?;
     Ok(bytes)
+}
+
+fn block_crc(number: u64, offset: u64, block: &[u8]) -> u32 {
+    let place = crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), &offset.to_le_bytes());
+    crc32c::crc32c_append(place, block)
 }
 
 fn damaged(what: &'static str) -> io::Error {

@@ -5,7 +5,7 @@
 //! the journal where it was begun, and may hold rows that are newer. A replay from that place ends in the right rows all
 //! the same, because every row is a function of the last frame that touches it; the set hash proves it ([`super::rows`]).
 //! The rows are not copied into sled again: the snapshot becomes the lower layer of the record store, and sled holds what
-//! has changed since ([`layered`]).
+//! has changed since the start that began with one ([`layered`]).
 //!
 //! - `file`: the bytes. `layered`: an engine above one. `keeper`: when one is taken, and which are removed.
 //!
@@ -16,7 +16,6 @@ mod keeper;
 pub mod layered;
 
 use std::io;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -24,11 +23,13 @@ pub use self::file::{Head, Rows};
 pub use self::keeper::SnapshotError;
 pub(super) use self::keeper::SnapshotKeeper;
 pub use self::layered::Layered;
-use super::engine::{Engine, EngineError, Mark};
+use super::engine::Mark;
 use super::medium::Medium;
 
 const SUFFIX: &str = ".rows";
 const HALF_MADE: &str = ".rows.new";
+/// A frame takes as long to replay as so many rows to be scanned (docs/decisions.md, "A snapshot").
+const ROWS_SCANNED_A_FRAME: u64 = 20;
 
 /// The last snapshot, for whoever watches the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -57,59 +58,83 @@ pub fn is_snapshot(name: &str) -> bool {
     name.ends_with(SUFFIX)
 }
 
-/// The newest snapshot that opens; what does not is told, and passed over.
-pub fn newest(medium: &dyn Medium) -> Option<Rows> {
-    let mut names: Vec<String> = medium.list().ok()?.into_iter().filter(|name| is_snapshot(name)).collect();
-    names.sort_unstable();
-    names.into_iter().rev().find_map(|name| match Rows::open(medium, &name) {
-        Ok(rows) => Some(rows),
-        Err(error) => {
-            tracing::warn!(name, %error, "the snapshot does not open and is passed over");
-            None
-        }
+fn name_of(number: u64) -> String {
+    format!("{number:020}{SUFFIX}")
+}
+
+fn half_made_name_of(number: u64) -> String {
+    format!("{number:020}{HALF_MADE}")
+}
+
+/// The snapshots that open, newest first; what does not is told, and passed over.
+fn all(medium: &dyn Medium) -> impl Iterator<Item = Rows> {
+    let names = medium.list().unwrap_or_default();
+    let mut numbers: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_suffix(SUFFIX).and_then(|number| number.parse().ok())).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().rev().filter_map(move |number| {
+        Rows::open(medium, number)
+            .inspect_err(|error| tracing::warn!(number, %error, "the snapshot does not open and is passed over"))
+            .ok()
     })
 }
 
-/// The snapshot to begin with after a power cut, every block of it checked. None where it is so far behind that the
-/// journal is replayed nearly as soon.
+/// The newest snapshot that opens.
+pub fn newest(medium: &dyn Medium) -> Option<Rows> {
+    all(medium).next()
+}
+
+/// Whether a replay over the newest snapshot is sooner done than a scan of all rows, which proves them where they survived.
+pub fn is_sooner_than_a_scan(medium: &dyn Medium, durable_sequence: u64) -> bool {
+    newest(medium).is_some_and(|rows| {
+        let behind = durable_sequence.saturating_sub(rows.number());
+        behind.saturating_mul(ROWS_SCANNED_A_FRAME) <= rows.head.rows
+    })
+}
+
+/// The newest snapshot with every block of it checked; what is damaged is removed. None where it is so far behind that
+/// the journal is replayed nearly as soon.
 pub fn sound(medium: &dyn Medium, durable_sequence: u64) -> Option<(Rows, Mark)> {
-    let rows = newest(medium)?;
-    let sequence = rows.head.tail.sequence;
-    if durable_sequence.saturating_sub(sequence) > sequence {
-        return None;
-    }
-    let mark = rows.head.mark();
-    match rows.verify() {
-        Ok(()) => mark.map(|mark| (rows, mark)),
-        Err(error) => {
-            tracing::warn!(name = rows.name, %error, "the snapshot is damaged: it is not used");
-            if error.kind() == io::ErrorKind::InvalidData {
-                remove_others(medium, &[]);
+    for rows in all(medium) {
+        if durable_sequence.saturating_sub(rows.number()) > rows.number() {
+            return None;
+        }
+        match rows.verify() {
+            Ok(()) => match rows.head.mark() {
+                Some(mark) => return Some((rows, mark)),
+                None => tracing::warn!(number = rows.number(), "the snapshot is another version's: it is not used"),
+            },
+            Err(error) => {
+                tracing::warn!(number = rows.number(), %error, "the snapshot is damaged: it is not used");
+                if error.kind() == io::ErrorKind::InvalidData {
+                    remove(medium, &name_of(rows.number()));
+                }
             }
-            None
         }
     }
+    None
 }
 
 /// Removes every snapshot but those named, and what is half made. What cannot be removed is told.
-pub fn remove_others(medium: &dyn Medium, kept: &[&str]) {
-    let Ok(names) = medium.list() else {
-        return;
-    };
-    for name in names {
-        if (is_snapshot(&name) || name.ends_with(HALF_MADE))
-            && !kept.contains(&name.as_str())
-            && let Err(error) = medium.remove(&name)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(name, %error, "an old snapshot could not be removed");
+pub fn remove_others(medium: &dyn Medium, kept: &[u64]) {
+    let kept: Vec<String> = kept.iter().map(|number| name_of(*number)).collect();
+    for name in medium.list().unwrap_or_default() {
+        if (is_snapshot(&name) && !kept.contains(&name)) || name.ends_with(HALF_MADE) {
+            remove(medium, &name);
         }
     }
 }
 
-/// An engine as it was left, and its mark.
-pub(super) fn reopen(above: Arc<dyn Engine>, medium: &dyn Medium) -> Result<(Layered, Option<Mark>), EngineError> {
-    let engine = Layered::reopen(above, medium)?;
-    let mark = engine.mark()?;
-    Ok((engine, mark))
+/// Removes what a crash has left half made.
+pub fn remove_half_made(medium: &dyn Medium) {
+    let names = medium.list().unwrap_or_default();
+    names.iter().filter(|name| name.ends_with(HALF_MADE)).for_each(|name| remove(medium, name));
+}
+
+fn remove(medium: &dyn Medium, name: &str) {
+    if let Err(error) = medium.remove(name)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(name, %error, "an old snapshot could not be removed");
+    }
 }
