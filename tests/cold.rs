@@ -5,6 +5,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
 
+#[path = "cold/away.rs"]
+mod away;
+#[path = "cold/cut.rs"]
+mod cut;
+#[path = "cold/erased.rs"]
+mod erased;
 mod seam;
 
 use std::path::{Path, PathBuf};
@@ -402,8 +408,11 @@ fn a_copy_that_does_not_read_back_and_a_segment_that_has_rotted_are_not_moved() 
     let error = store.move_to_cold(1).unwrap_err();
     assert!(matches!(&error, MoveError::Damaged { segment, .. } if segment == "0000000001.journal"), "{error}");
     machine.hot.rot("0000000001.journal", 2_000, 1);
-    machine.set_trouble(Trouble::Full);
-    assert!(matches!(store.move_to_cold(1), Err(MoveError::Full { .. })));
+    // Another segment's bytes stay free: where a file system copies on writing, a blanking needs room as well.
+    for free in [0, 16 * 1024, 32 * 1024 - 1] {
+        machine.set_trouble(Trouble::Room(free));
+        assert!(matches!(store.move_to_cold(1), Err(MoveError::Full { needed: 32_768, .. })), "{free}");
+    }
     machine.set_trouble(Trouble::None);
     assert_eq!(machine.cold_names(), ["mingpai-cold"]);
     assert!(store.move_to_cold(1).unwrap() > 2);
@@ -445,8 +454,8 @@ fn a_cold_folder_that_is_away_costs_what_lies_there_and_nothing_else() {
     // The thread sees it without being asked.
     wait(&|| store.cold().unwrap().is_away);
     machine.set_trouble(Trouble::None);
-    compare_record(&store, old.key(), std::slice::from_ref(old));
     wait(&|| !store.cold().unwrap().is_away);
+    compare_record(&store, old.key(), std::slice::from_ref(old));
     assert!(!store.is_poisoned());
 }
 
@@ -668,8 +677,12 @@ fn without_the_setting_it_says_where_the_segments_are_and_copied_back_they_are_e
     compare(&store, &versions);
     assert!(store.places().hot_segments > moved && store.cold().is_none());
     drop(store);
-    // The old folder is of no journal any more; an empty one is begun anew.
+    // The old folder is of no journal any more, full or emptied; one that never was of any is begun anew.
     assert!(matches!(on_disk.refusal(&on_disk.options), ColdError::Anothers(_)));
+    on_disk.segments("cold").iter().for_each(|name| std::fs::remove_file(on_disk.path("cold").join(name)).unwrap());
+    let error = on_disk.refusal(&on_disk.options);
+    assert!(matches!(error, ColdError::Claimed(_)), "{error}");
+    assert!(error.to_string().contains("cold/mingpai-cold") && error.text().zh.contains("cold/mingpai-cold"), "{error}");
     std::fs::remove_dir_all(on_disk.path("cold")).unwrap();
     std::fs::create_dir(on_disk.path("cold")).unwrap();
     let store = on_disk.open();
@@ -706,6 +719,39 @@ fn a_cold_folder_is_of_one_journal_and_one_process() {
     assert_eq!(mingpai::store::cold::noted(&on_disk.path("data")), Some(on_disk.path("colder")));
     assert!(mingpai::store::cold::judge(&on_disk.path("data"), &on_disk.path("colder")).is_ok());
     assert!(mingpai::store::cold::judge(&other.path("data"), &on_disk.path("colder")).is_err());
+}
+
+/// What is moved from a folder into itself would be removed.
+#[test]
+fn the_nodes_own_folders_are_not_the_cold_one_by_any_path() {
+    let (on_disk, versions) = OnDisk::filled(NEVER, 40);
+    let records = on_disk.path("data/records.fresh/below");
+    std::fs::create_dir_all(&records).unwrap();
+    let link = on_disk.path("link");
+    for own in ["data", "data/journal", "data/records.fresh/below"] {
+        let dotted = on_disk.path("cold/..").join(own);
+        std::os::unix::fs::symlink(on_disk.path(own), &link).unwrap();
+        for path in [&link, &dotted, &on_disk.path(own)] {
+            let cold = Some(ColdOptions { folder: path.clone(), after_segments: NEVER });
+            let error = on_disk.refusal(&StoreOptions { cold, ..on_disk.options.clone() });
+            assert!(matches!(error, ColdError::Taken(_)), "{}: {error}", path.display());
+            let judged = mingpai::store::cold::judge(&on_disk.path("data"), path);
+            assert!(matches!(judged, Err(ColdError::Taken(_))), "{}", path.display());
+        }
+        std::fs::remove_file(&link).unwrap();
+    }
+    compare(&on_disk.open(), &versions);
+    // Nor where no path tells: both media are of one disk.
+    let (registry, machine, ear) = (Registry::new(), Machine::new(71), Arc::new(Ear::default()));
+    let options = StoreOptions { cold: None, ..options(Path::new(""), NEVER) };
+    let [hot, _] = machine.media();
+    for _ in 0..2 {
+        let both = [Arc::clone(&hot), Arc::clone(&hot)];
+        let refused = Store::open_in_memory_on_both(&options, both, registry.reader(), ear.clone(), ear.clone());
+        assert!(matches!(refused.map(drop), Err(OpenError::Cold(ColdError::Taken(_)))));
+        assert_eq!(machine.hot.names(), Vec::<String>::new(), "nothing was changed");
+    }
+    Store::open_in_memory_on(&options, hot, registry.reader(), ear.clone(), ear).unwrap();
 }
 
 /// The claim is two files on two disks.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fault::{ConfigError, Fault};
 use super::layers::{Origins, leaves};
-use super::spec::Spec;
+use super::spec::{OWN_FOLDERS, Spec};
 use crate::model::prefix::{MintPattern, PrefixError, Prefixes};
 use crate::model::text::Text;
 
@@ -262,11 +262,10 @@ fn check_sizes(spec: &Spec, found: &mut Found<'_>) {
     }
 }
 
-/// Whether the folder is there and this node's is judged by the store.
+/// Whether the folder is there, this node's, and by no other path one of these, is judged by the store.
 fn check_cold(spec: &Spec, found: &mut Found<'_>) {
-    const TAKEN: [&str; 6] = ["journal", "records", "records.aside", "keys", "imports", "tls"];
     let (cold, data) = (&spec.store.cold, &spec.node.data);
-    let is_taken = cold == data || TAKEN.iter().any(|name| cold.starts_with(data.join(name)));
+    let is_taken = cold == data || OWN_FOLDERS.iter().any(|name| cold.starts_with(data.join(name)));
     if !cold.as_os_str().is_empty() && is_taken {
         found.fault(
             "store.cold",

@@ -16,6 +16,9 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
+/// The node's own folders in its data folder: no other folder that the configuration names is one of them, or in one.
+pub const OWN_FOLDERS: [&str; 7] = ["journal", "records", "records.aside", "records.fresh", "keys", "imports", "tls"];
+
 /// What a file may say; `config/mingpai.toml` shows all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::Fatal;
 use super::catch_up::Opening;
 use super::cold::{Mover, Tiers};
-use super::handle::Room;
+use super::handle::{Locks, Room};
 use super::journal::{Reader, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, StoreOptions};
@@ -72,9 +72,46 @@ pub(super) fn mover(
         fatal: Arc::clone(fatal),
         poisoned: Arc::clone(poisoned),
         failures: AtomicU64::new(0),
-        is_away: AtomicBool::new(false),
     };
     Some(Arc::new(mover))
+}
+
+/// The thread that moves segments, and what ends it.
+pub(super) struct Moving {
+    stop: Sender<()>,
+    /// Hears of its end: it may be left waiting for the cold disk for ever, and is not joined before.
+    ended: Receiver<()>,
+    mover: Arc<Mover>,
+    thread: JoinHandle<()>,
+}
+
+impl Moving {
+    /// The thread holds the locks too: where a stop leaves it behind, nobody else opens the folders before it is gone.
+    pub fn start(options: &StoreOptions, mover: Arc<Mover>, locks: &Arc<Locks>) -> Result<Moving, OpenError> {
+        let (end, ended) = bounded::<()>(0);
+        let (worker, locks) = (Arc::clone(&mover), Arc::clone(locks));
+        let (stop, thread) = keep(options, "cold", move |stop| {
+            worker.run(stop);
+            drop((worker, locks, end));
+        })?;
+        Ok(Moving { stop, ended, mover, thread })
+    }
+
+    pub fn tell(&self) {
+        let _ = self.stop.send(());
+    }
+
+    /// Waits until it has ended, or is seen to wait itself for what may never come.
+    pub fn end(self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(100);
+        while self.ended.recv_timeout(LOOK_AGAIN) == Err(RecvTimeoutError::Timeout) {
+            if self.mover.is_stuck() {
+                tracing::error!("cold storage does not answer: its thread is left behind, and ends with the process");
+                return;
+            }
+        }
+        let _ = self.thread.join();
+    }
 }
 
 /// Who takes the snapshots of this store.

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use super::apply::{self, ApplyError, ReadStatement};
+use super::beside::Moving;
 use super::checkpoint::{self, Checkpoint};
 use super::cold::{ColdState, MoveError, Mover};
 use super::engine::{Engine, EngineError, RowBytes, Table};
@@ -46,8 +47,11 @@ pub struct Store {
     /// Who moves segments to the cold folder, where there is one.
     pub(super) mover: Option<Arc<Mover>>,
     /// Held as long as the store is open: no second process may write here, nor in the cold folder.
-    pub(super) locks: [Option<std::fs::File>; 2],
+    pub(super) _locks: Arc<Locks>,
 }
+
+/// Of the data folder and of the cold one.
+pub(super) type Locks = [Option<std::fs::File>; 2];
 
 /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
 pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -92,7 +96,7 @@ pub(super) struct Keeper {
     pub sequencer: std::thread::JoinHandle<()>,
     pub stop_snapshots: Sender<()>,
     pub snapshots_thread: std::thread::JoinHandle<()>,
-    pub moving: Option<(Sender<()>, std::thread::JoinHandle<()>)>,
+    pub moving: Option<Moving>,
 }
 
 impl Store {
@@ -313,13 +317,13 @@ impl Store {
             return;
         };
         let moving = keeper.moving.take();
-        if let Some((stop, _)) = &moving {
-            let _ = stop.send(());
+        if let Some(moving) = &moving {
+            moving.tell();
         }
         self.close(keeper);
         // Last: a file system that does not answer holds up nothing else.
-        if let Some((_, thread)) = moving {
-            let _ = thread.join();
+        if let Some(moving) = moving {
+            moving.end();
         }
     }
 

@@ -54,6 +54,10 @@ pub trait MediumFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Has the next reads ask the disk and not the memory, where the system can.
     fn forget_cached(&self) {}
+    /// Whether a read is to be tried: where the disk is known not to answer, who would read need not wait for that.
+    fn check_answers(&self) -> io::Result<()> {
+        Ok(())
+    }
     /// Whether it can be written to, found out without writing.
     fn check_writable(&self) -> io::Result<()> {
         Ok(())
@@ -76,6 +80,11 @@ impl Disk {
     pub fn open(folder: &Path) -> io::Result<Disk> {
         make_folder(folder)?;
         Ok(Disk { folder: folder.to_owned(), spare: Spare::in_folder(folder) })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A folder that is there already, perhaps where nothing can be written.

@@ -1,6 +1,7 @@
 //! Opening: from a folder to a running store. The order is the argument: prove and mend the journal, catch the record store
 //! up, finish what a crash cut short, and only then take the first commit.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +12,10 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
-use super::beside::{Poison, keep, mover, room, run_to_the_end, snapshots, spawn};
+use super::beside::{Moving, Poison, keep, mover, room, run_to_the_end, snapshots, spawn};
 use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
-use super::cold::{self, ColdError, ColdOptions, Folders, Tiers};
+use super::cold::{self, ColdError, ColdOptions, Folders};
 use super::engine::EngineError;
 use super::handle::{Keeper, Room, Singles, Store};
 use super::home::Home;
@@ -121,8 +122,7 @@ impl Store {
         let lock = lock_folder(&options.folder)?;
         let folder = options.folder.join("journal");
         let disk = Disk::open(&folder).map_err(io("open", &folder))?;
-        let folders = cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?;
-        let Folders { medium, tiers, lock: cold_lock } = folders;
+        let folders = cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?.whole()?;
         let records = options.folder.join("records");
         let home = match options.engine {
             EngineChoice::Memory => Home::Memory,
@@ -130,9 +130,7 @@ impl Store {
         };
         let session = checkpoint::session(&options.folder);
         let hooks = Hooks { statements, observer, fatal };
-        let (mut store, opened) = Store::open_on(options, Ground { medium, tiers, session, home }, hooks)?;
-        store.locks = [Some(lock), cold_lock];
-        Ok((store, opened))
+        Store::open_on(options, Ground { folders, lock: Some(lock), session, home }, hooks)
     }
 
     /// Opens on a medium that a test stands behind; rows live in memory.
@@ -143,7 +141,7 @@ impl Store {
         observer: Arc<dyn Observer>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
-        let ground = Ground { medium, tiers: None, session: None, home: Home::Memory };
+        let ground = Ground { folders: Folders::alone(medium), lock: None, session: None, home: Home::Memory };
         Store::open_on(options, ground, Hooks { statements, observer, fatal })
     }
 
@@ -156,15 +154,15 @@ impl Store {
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
         let folder = options.cold.as_ref().map_or(Path::new("cold"), |cold| cold.folder.as_path());
-        let tiers = Arc::new(cold::join(hot, cold, folder)?);
-        let medium: Arc<dyn Medium> = Arc::<Tiers>::clone(&tiers);
-        let ground = Ground { medium, tiers: Some(tiers), session: None, home: Home::Memory };
+        let folders = cold::join(hot, cold, folder)?.whole()?;
+        let ground = Ground { folders, lock: None, session: None, home: Home::Memory };
         Store::open_on(options, ground, Hooks { statements, observer, fatal })
     }
 
     fn open_on(options: &StoreOptions, ground: Ground, hooks: Hooks) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
-        let Ground { medium, tiers, session, home } = ground;
+        let Ground { folders, lock, session, home } = ground;
+        let medium = Arc::clone(&folders.hot);
         let restored = Restored::load(medium.as_ref())?;
         // Before the record store opens, which needs room too.
         journal::remove_half_made(medium.as_ref())?;
@@ -172,7 +170,7 @@ impl Store {
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
         opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
-            Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
+            Journal::open(folders.segments(), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
         opening.catch_up(medium.as_ref(), &home, &applier, &journal, from, &erased)?;
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
@@ -181,7 +179,7 @@ impl Store {
         let in_memory = opening.opened.in_memory;
         let checkpoint = Checkpoint { tail: from, clean: false, session: session.filter(|_| !in_memory) };
         checkpoint::doubt(medium.as_ref(), &checkpoint)?;
-        if tiers.is_none() {
+        if folders.tiers.is_none() {
             cold::forget(medium.as_ref());
         }
         let opened = Opened {
@@ -190,7 +188,7 @@ impl Store {
             seconds: started.elapsed().as_secs_f64(),
             ..opening.opened.clone()
         };
-        let store = Store::start(options, journal, applier, opening, (medium, tiers), checkpoint, hooks)?;
+        let store = Store::start(options, journal, applier, opening, (folders, lock), checkpoint, hooks)?;
         if in_memory {
             store.doubted.store(true, Ordering::Release);
         }
@@ -203,10 +201,12 @@ impl Store {
         journal: Journal,
         applier: Applier,
         opening: Opening,
-        (medium, tiers): (Arc<dyn Medium>, Option<Arc<Tiers>>),
+        (folders, lock): (Folders, Option<File>),
         checkpoint: Checkpoint,
         hooks: Hooks,
     ) -> Result<Store, OpenError> {
+        let Folders { hot: medium, tiers, lock: cold_lock } = folders;
+        let locks = Arc::new([lock, cold_lock]);
         let (reader, group_limit) = (journal.reader(), journal.group_limit());
         let settled = Arc::new(Mutex::new(journal.tail()));
         let poisoned = Arc::new(AtomicBool::new(false));
@@ -245,7 +245,7 @@ impl Store {
         let (stop, thread) = keep(options, "checkpoints", move |stop| keeper.run(stop))?;
         let keeper = Arc::clone(&snapshots);
         let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| keeper.run(stop))?;
-        let moving = mover.clone().map(|mover| keep(options, "cold", move |stop| mover.run(stop))).transpose()?;
+        let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
         Ok(Store {
             doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
@@ -262,16 +262,16 @@ impl Store {
             keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, moving })),
             poisoned,
             restored: opening.restored,
-            locks: [None, None],
+            _locks: locks,
         })
     }
 }
 
 /// What a store stands on.
 struct Ground {
-    medium: Arc<dyn Medium>,
-    /// The same, where it is two folders.
-    tiers: Option<Arc<Tiers>>,
+    folders: Folders,
+    /// Of the data folder.
+    lock: Option<File>,
     session: Option<String>,
     home: Home,
 }
@@ -283,7 +283,7 @@ struct Hooks {
     fatal: Arc<dyn Fatal>,
 }
 
-pub(super) fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {
+pub(super) fn lock_folder(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
     let file = std::fs::OpenOptions::new()
         .create(true)

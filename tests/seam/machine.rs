@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use mingpai::store::medium::{Medium, MediumFile};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::disk::{End, TestDisk};
 
@@ -13,23 +13,34 @@ use super::disk::{End, TestDisk};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     None,
-    /// Not mounted: no file is there.
+    /// Not mounted, nor is there a folder: no file is there.
     Away,
+    /// Not mounted: what is there is the mount point, an empty folder of another disk.
+    Unmounted,
     ReadOnly,
-    Full,
+    /// So many bytes are free.
+    Room(u64),
+    /// Whoever asks it for something waits.
+    Hangs,
 }
 
 pub struct Machine {
     pub hot: TestDisk,
     pub cold: TestDisk,
+    /// What is to be seen while the cold one is not mounted.
+    pub bare: TestDisk,
     fate: Arc<Fate>,
 }
 
-type Hook = Box<dyn Fn() + Send + Sync>;
+pub type Hook = Box<dyn Fn() + Send + Sync>;
 
 struct Fate {
     state: Mutex<State>,
     at_cold_sync: Mutex<Option<Arc<Hook>>>,
+    /// Called after a cold file got its name.
+    at_cold_name: Mutex<Option<Arc<Hook>>>,
+    /// Tells those who wait that it answers again.
+    answers: Condvar,
 }
 
 struct State {
@@ -39,19 +50,33 @@ struct State {
     operations: u64,
     trouble: Trouble,
     rot_at: Option<usize>,
+    /// How many wait for the cold disk.
+    waiting: usize,
+    hot_removals_fail: bool,
 }
 
 impl Machine {
     pub fn new(seed: u64) -> Machine {
-        let state = State { dies_in: None, is_dead: false, operations: 0, trouble: Trouble::None, rot_at: None };
-        let fate = Arc::new(Fate { state: Mutex::new(state), at_cold_sync: Mutex::new(None) });
-        Machine { hot: TestDisk::new(seed), cold: TestDisk::new(seed.wrapping_add(1 << 32)), fate }
+        let state = State {
+            dies_in: None,
+            is_dead: false,
+            operations: 0,
+            trouble: Trouble::None,
+            rot_at: None,
+            waiting: 0,
+            hot_removals_fail: false,
+        };
+        let (at_cold_sync, at_cold_name) = (Mutex::new(None), Mutex::new(None));
+        let fate = Arc::new(Fate { state: Mutex::new(state), at_cold_sync, at_cold_name, answers: Condvar::new() });
+        let disk = |at: u64| TestDisk::new(seed.wrapping_add(at << 32));
+        Machine { hot: disk(0), cold: disk(1), bare: disk(2), fate }
     }
 
     /// The folders as the process that runs now sees them: hot, cold.
     pub fn media(&self) -> [Arc<dyn Medium>; 2] {
         let half = |disk: &TestDisk, is_cold| -> Arc<dyn Medium> {
-            Arc::new(Half { inner: disk.medium(), fate: Arc::clone(&self.fate), is_cold })
+            let (mounted, bare) = (disk.medium(), self.bare.medium());
+            Arc::new(Half { mounted, bare, fate: Arc::clone(&self.fate), is_cold })
         };
         [half(&self.hot, false), half(&self.cold, true)]
     }
@@ -76,6 +101,32 @@ impl Machine {
 
     pub fn set_trouble(&self, trouble: Trouble) {
         self.fate.state.lock().trouble = trouble;
+        self.fate.answers.notify_all();
+    }
+
+    /// How many wait for the cold disk.
+    pub fn waiting(&self) -> usize {
+        self.fate.state.lock().waiting
+    }
+
+    /// Nothing can be removed from the hot disk.
+    pub fn set_hot_removals_fail(&self, fail: bool) {
+        self.fate.state.lock().hot_removals_fail = fail;
+    }
+
+    /// Called after a cold file got another name.
+    pub fn at_cold_name(&self, hook: Option<Hook>) {
+        *self.fate.at_cold_name.lock() = hook.map(Arc::new);
+    }
+
+    /// What has the cold disk be in trouble from then on.
+    pub fn becomes(&self, trouble: Trouble) -> Hook {
+        let fate = Arc::downgrade(&self.fate);
+        Box::new(move || {
+            if let Some(fate) = fate.upgrade() {
+                fate.state.lock().trouble = trouble;
+            }
+        })
     }
 
     /// One bit of what is written to the cold disk at this place is another.
@@ -114,7 +165,12 @@ impl Machine {
 impl Fate {
     /// A look: refused when the machine is off, or the disk is away.
     fn look(&self, is_cold: bool) -> io::Result<()> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        while is_cold && state.trouble == Trouble::Hangs {
+            state.waiting += 1;
+            self.answers.wait(&mut state);
+            state.waiting -= 1;
+        }
         if state.is_dead {
             return Err(io::Error::other("the machine is off"));
         }
@@ -145,12 +201,18 @@ impl Fate {
 }
 
 struct Half {
-    inner: Arc<dyn Medium>,
+    mounted: Arc<dyn Medium>,
+    bare: Arc<dyn Medium>,
     fate: Arc<Fate>,
     is_cold: bool,
 }
 
 impl Half {
+    fn inner(&self) -> &dyn Medium {
+        let is_bare = self.is_cold && self.fate.state.lock().trouble == Trouble::Unmounted;
+        if is_bare { self.bare.as_ref() } else { self.mounted.as_ref() }
+    }
+
     fn file(&self, inner: Arc<dyn MediumFile>) -> Arc<dyn MediumFile> {
         Arc::new(HalfFile { inner, fate: Arc::clone(&self.fate), is_cold: self.is_cold })
     }
@@ -159,12 +221,12 @@ impl Half {
 impl Medium for Half {
     fn list(&self) -> io::Result<Vec<String>> {
         self.fate.look(self.is_cold)?;
-        self.inner.list()
+        self.inner().list()
     }
 
     fn create(&self, name: &str, length: u64) -> io::Result<Arc<dyn MediumFile>> {
         self.fate.change(self.is_cold)?;
-        Ok(self.file(self.inner.create(name, length)?))
+        Ok(self.file(self.inner().create(name, length)?))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
@@ -172,33 +234,44 @@ impl Medium for Half {
         if self.is_cold && self.fate.state.lock().trouble == Trouble::ReadOnly {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
-        Ok(self.file(self.inner.open(name)?))
+        Ok(self.file(self.inner().open(name)?))
     }
 
     fn look(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
         self.fate.look(self.is_cold)?;
-        Ok(self.file(self.inner.look(name)?))
+        Ok(self.file(self.inner().look(name)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.fate.change(self.is_cold)?;
-        self.inner.rename(from, to)
+        self.inner().rename(from, to)?;
+        let hook = self.fate.at_cold_name.lock().clone().filter(|_| self.is_cold);
+        if let Some(hook) = hook {
+            hook();
+        }
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.fate.change(self.is_cold)?;
-        self.inner.remove(name)
+        if !self.is_cold && self.fate.state.lock().hot_removals_fail {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.inner().remove(name)
     }
 
     fn sync_directory(&self) -> io::Result<()> {
         self.fate.change(self.is_cold)?;
-        self.inner.sync_directory()
+        self.inner().sync_directory()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
         self.fate.look(self.is_cold)?;
-        let is_full = self.is_cold && self.fate.state.lock().trouble == Trouble::Full;
-        if is_full { Ok(0) } else { self.inner.free_bytes() }
+        let trouble = self.fate.state.lock().trouble;
+        match trouble {
+            Trouble::Room(bytes) if self.is_cold => Ok(bytes),
+            _ => self.inner().free_bytes(),
+        }
     }
 }
 

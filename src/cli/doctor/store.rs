@@ -33,7 +33,7 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
     }
     match doctor::examine(&options(patient)) {
         Ok(found) => {
-            let mut checks = vec![free_lock(), journal(&found), records(patient, &found), snapshot(patient, &found)];
+            let mut checks = vec![free_lock(), journal(patient, &found), records(patient, &found), snapshot(patient, &found)];
             checks.extend(restored(patient));
             (false, checks)
         }
@@ -64,12 +64,24 @@ fn free_lock() -> Check {
     Check::ok("lock", "没有节点在使用", "no node uses it")
 }
 
-fn journal(found: &Examination) -> Check {
+fn journal(patient: &Patient, found: &Examination) -> Check {
     let journal = &found.journal;
     let (cold_zh, cold_en) = match journal.cold_segments {
         0 => (String::new(), String::new()),
         cold => (format!("（其中 {cold} 段在冷存储）"), format!(" ({cold} of them cold)")),
     };
+    if journal.disclosing > 0 {
+        return Check::new(
+            "journal",
+            Finding::Failed,
+            format!("{} 帧已被删除（擦除），内容却仍在日志中（放回了旧的日志段？）：请重建，重建会再次擦除", journal.disclosing),
+            format!(
+                "{} erased frames still say what was erased (an older copy of a segment?): make all anew, which blanks them",
+                journal.disclosing
+            ),
+            patient.command("--rebuild"),
+        );
+    }
     Check::ok(
         "journal",
         format!("{} 段{cold_zh}，{} 帧，校验全部通过", journal.segments, journal.frames),
@@ -159,7 +171,10 @@ fn damage(patient: &Patient, error: &OpenError) -> Check {
 fn cold_repair(error: &ColdError) -> String {
     match error {
         ColdError::Io { path, .. } => format!("ls -l {}; dmesg | tail", path.display()),
-        ColdError::NoFolder(folder) | ColdError::Anothers(folder) => {
+        ColdError::NoFolder(folder)
+        | ColdError::Anothers(folder)
+        | ColdError::Claimed(folder)
+        | ColdError::Taken(folder) => {
             format!("findmnt -T {0}; ls -l {0}", folder.display())
         }
         ColdError::InUse(folder) => format!("lsof {}", folder.join("lock").display()),

@@ -17,7 +17,7 @@ use super::{BackupKey, KeyFile, Naming, ReadLog, Watch};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::store::checkpoint;
-use crate::store::cold::{self, Folders};
+use crate::store::cold;
 use crate::store::journal::format::SEGMENT_HEADER_BYTES;
 use crate::store::journal::walk::{Seen, Walk, WalkFault, blank};
 use crate::store::journal::{self, FrameKind, Location, Reader, Tail, segment_name};
@@ -289,12 +289,11 @@ impl OfflineSource {
     pub fn open(data: &Path) -> Result<OfflineSource, OpenError> {
         let lock = lock_folder(data)?;
         // Without a configuration the folder's own word says where its cold segments are.
-        let Folders { medium, lock: cold_lock, .. } =
-            cold::open(Disk::existing(&data.join("journal")), cold::noted(data).as_deref())?;
-        crate::store::restored::Restored::load(medium.as_ref())?;
-        let durable = checkpoint::load(medium.as_ref()).map_or(0, |checkpoint| checkpoint.tail.sequence);
-        let (journal, tail) = journal::settled(medium.as_ref(), durable)?;
-        Ok(OfflineSource { journal, tail, _locks: [Some(lock), cold_lock] })
+        let folders = cold::open(Disk::existing(&data.join("journal")), cold::noted(data).as_deref())?.whole()?;
+        crate::store::restored::Restored::load(folders.hot.as_ref())?;
+        let durable = checkpoint::load(folders.hot.as_ref()).map_or(0, |checkpoint| checkpoint.tail.sequence);
+        let (journal, tail) = journal::settled(folders.segments().as_ref(), durable)?;
+        Ok(OfflineSource { journal, tail, _locks: [Some(lock), folders.lock] })
     }
 }
 

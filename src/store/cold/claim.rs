@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ColdError;
 use super::tiers::Tiers;
+use crate::config::OWN_FOLDERS;
 use crate::store::journal::{segment_name, segment_number};
 use crate::store::medium::{self, Disk, Medium};
 
@@ -42,51 +44,64 @@ struct Owner {
 
 /// A journal's folders, and what keeps others out of them.
 pub(in crate::store) struct Folders {
-    pub medium: Arc<dyn Medium>,
-    /// Where there is a cold one.
+    /// The journal's own. All but cold segments is here, and who has no business with those asks for nothing elsewhere: a
+    /// file system that does not answer must hold up nobody else.
+    pub hot: Arc<dyn Medium>,
+    /// Both, where there is a cold one.
     pub tiers: Option<Arc<Tiers>>,
     pub lock: Option<File>,
 }
 
-/// The folders of a journal on the disk. Its data folder must be locked.
-pub(in crate::store) fn open(hot: Disk, cold: Option<&Path>) -> Result<Folders, ColdError> {
-    let hot: Arc<dyn Medium> = Arc::new(hot);
-    let Some(folder) = cold else {
-        stands_alone(hot.as_ref())?;
-        return Ok(Folders { medium: hot, tiers: None, lock: None });
-    };
-    if !folder.is_dir() {
-        return Err(ColdError::NoFolder(folder.to_owned()));
+impl Folders {
+    pub fn alone(hot: Arc<dyn Medium>) -> Folders {
+        Folders { hot, tiers: None, lock: None }
     }
-    let lock = lock(folder)?;
-    let tiers = Arc::new(join(hot, Arc::new(Disk::existing(folder)), folder)?);
-    Ok(Folders { medium: Arc::<Tiers>::clone(&tiers), tiers: Some(tiers), lock: Some(lock) })
+
+    /// Where the segments are, wherever they are.
+    pub fn segments(&self) -> Arc<dyn Medium> {
+        match &self.tiers {
+            Some(tiers) => Arc::<Tiers>::clone(tiers),
+            None => Arc::clone(&self.hot),
+        }
+    }
+
+    /// The same folders, once it is clear that no segment is missing.
+    pub fn whole(self) -> Result<Folders, ColdError> {
+        self.tiers.as_deref().map_or(Ok(()), no_gap)?;
+        Ok(self)
+    }
 }
 
-/// Both folders as one, once it is clear that they belong together and that no segment is missing.
-pub(in crate::store) fn join(hot: Arc<dyn Medium>, cold: Arc<dyn Medium>, folder: &Path) -> Result<Tiers, ColdError> {
+/// The folders of a journal on the disk. Its data folder must be locked. Segments may be missing: see [`Folders::whole`].
+pub(in crate::store) fn open(hot: Disk, cold: Option<&Path>) -> Result<Folders, ColdError> {
+    let Some(folder) = cold else {
+        stands_alone(&hot)?;
+        return Ok(Folders::alone(Arc::new(hot)));
+    };
+    stands_apart(hot.folder(), folder)?;
+    let lock = lock(folder)?;
+    let folders = join(Arc::new(hot), Arc::new(Disk::existing(folder)), folder)?;
+    Ok(Folders { lock: Some(lock), ..folders })
+}
+
+/// Both folders as one, once it is clear that they belong together.
+pub(in crate::store) fn join(hot: Arc<dyn Medium>, cold: Arc<dyn Medium>, folder: &Path) -> Result<Folders, ColdError> {
     claim(hot.as_ref(), cold.as_ref(), folder)?;
-    let (here, there) = (segments(hot.as_ref(), Path::new(""))?, segments(cold.as_ref(), folder)?);
-    let last = here.last().copied().unwrap_or(0).max(there.last().map_or(0, |last| last + 1));
-    let is_nowhere = |number: &u32| !here.contains(number) && !there.contains(number);
-    if let Some(missing) = (1..=last).find(is_nowhere) {
-        return Err(ColdError::Missing { segment: segment_name(missing), folder: folder.to_owned() });
-    }
     remove_half_made(cold.as_ref(), folder);
+    let (here, there) = (segments(hot.as_ref(), Path::new("journal"))?, segments(cold.as_ref(), folder)?);
     let leftovers: BTreeSet<u32> = here.intersection(&there).copied().collect();
     if !leftovers.is_empty() {
         tracing::info!(segments = leftovers.len(), "in both folders: the hot ones count, and are moved again");
     }
-    Ok(Tiers::new(hot, cold, folder.to_owned(), leftovers))
+    let tiers = Tiers::new(Arc::clone(&hot), cold, folder.to_owned(), leftovers);
+    Ok(Folders { hot, tiers: Some(Arc::new(tiers)), lock: None })
 }
 
 /// Whether a folder could be the cold one of a journal: as an opening judges it, without a lock and without a change.
 pub fn judge(data: &Path, folder: &Path) -> Result<(), ColdError> {
-    if !folder.is_dir() {
-        return Err(ColdError::NoFolder(folder.to_owned()));
-    }
-    let (hot, cold) = (Disk::existing(&data.join("journal")), Disk::existing(folder));
-    fit(&hot, &cold, folder).map(drop)
+    let journal = data.join("journal");
+    stands_apart(&journal, folder)?;
+    fit(&Disk::existing(&journal), &Disk::existing(folder), folder).map(drop)
 }
 
 /// The cold folder that a journal has, by its own word.
@@ -122,6 +137,7 @@ pub(in crate::store) fn forget(hot: &dyn Medium) {
 fn claim(hot: &dyn Medium, cold: &dyn Medium, folder: &Path) -> Result<(), ColdError> {
     let folder_now = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let (note, owner) = fit(hot, cold, folder)?;
+    let is_first = note.is_none();
     let is_settled = note.as_ref().is_some_and(|note| note.is_claimed && note.folder == folder_now);
     if is_settled && owner.is_some() {
         return Ok(());
@@ -131,6 +147,13 @@ fn claim(hot: &dyn Medium, cold: &dyn Medium, folder: &Path) -> Result<(), ColdE
     // A crash before the last line leaves a note that is not settled: the next opening goes on here.
     write(hot, NOTE_FILE, &note, Path::new("journal"))?;
     if owner.is_none() {
+        if read::<Note>(cold, NOTE_FILE, folder)?.is_some() {
+            // It has just come to be there: one folder, by two names that no path tells to be one.
+            if is_first && let Err(error) = hot.remove(NOTE_FILE).and_then(|()| hot.sync_directory()) {
+                tracing::warn!(%error, "the note of a cold folder could not be removed");
+            }
+            return Err(ColdError::Taken(folder.to_owned()));
+        }
         write(cold, OWNER_FILE, &Owner { id }, folder)?;
         note.is_claimed = true;
         write(hot, NOTE_FILE, &note, Path::new("journal"))?;
@@ -144,7 +167,12 @@ fn fit(hot: &dyn Medium, cold: &dyn Medium, folder: &Path) -> Result<(Option<Not
     let note: Option<Note> = read(hot, NOTE_FILE, Path::new("journal"))?;
     let owner: Option<Owner> = read(cold, OWNER_FILE, folder)?;
     let is_new = !note.as_ref().is_some_and(|note| note.is_claimed);
+    // A journal's own note is in no cold folder, whoever's that is.
+    if read::<Note>(cold, NOTE_FILE, folder)?.is_some() {
+        return Err(ColdError::Taken(folder.to_owned()));
+    }
     match (&note, &owner) {
+        (None, Some(_)) if segments(cold, folder)?.is_empty() => Err(ColdError::Claimed(folder.to_owned())),
         (None, Some(_)) => Err(ColdError::Anothers(folder.to_owned())),
         (Some(note), Some(owner)) if note.id != owner.id => Err(ColdError::Anothers(folder.to_owned())),
         (_, None) if is_new && !segments(cold, folder)?.is_empty() => Err(ColdError::Anothers(folder.to_owned())),
@@ -168,6 +196,36 @@ fn stands_alone(hot: &dyn Medium) -> Result<(), ColdError> {
         }
         _ => Ok(()),
     }
+}
+
+/// The cold folder is none of those that the node has for something else, by whatever path: a symbolic link, a mount of the
+/// same folder elsewhere. What is moved from a folder into itself is removed.
+fn stands_apart(journal: &Path, folder: &Path) -> Result<(), ColdError> {
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let Some(real) = folder.canonicalize().ok().filter(|real| real.is_dir()) else {
+        return Err(ColdError::NoFolder(folder.to_owned()));
+    };
+    let data = journal.parent().unwrap_or(Path::new("."));
+    let own: Vec<_> = OWN_FOLDERS.iter().filter_map(|name| identity(&data.join(name))).collect();
+    let is_within = real.ancestors().filter_map(identity).any(|above| own.contains(&above));
+    let is_taken = is_within || identity(&real) == identity(data) || identity(&real) == identity(journal);
+    if is_taken { Err(ColdError::Taken(folder.to_owned())) } else { Ok(()) }
+}
+
+/// Every segment is in one of the folders, up to the last.
+fn no_gap(tiers: &Tiers) -> Result<(), ColdError> {
+    let Tiers { hot, cold, folder, .. } = tiers;
+    let (here, there) = (segments(hot.as_ref(), Path::new("journal"))?, segments(cold.as_ref(), folder)?);
+    // What is written to is hot: above the last cold one there is another.
+    let last = here.last().copied().unwrap_or(0).max(there.last().map_or(0, |last| last + 1));
+    let is_nowhere = |number: &u32| !here.contains(number) && !there.contains(number);
+    let Some(missing) = (1..=last).find(is_nowhere) else {
+        return Ok(());
+    };
+    let before = (missing > 1).then(|| segment_name(missing - 1));
+    let length = |name: &String| tiers.open(name).and_then(|file| file.length()).ok();
+    let end = before.and_then(|name| length(&name).map(|length| format!("{name}:{length}")));
+    Err(ColdError::Missing { segment: segment_name(missing), folder: folder.clone(), end })
 }
 
 fn segments(medium: &dyn Medium, folder: &Path) -> Result<BTreeSet<u32>, ColdError> {

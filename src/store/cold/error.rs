@@ -28,15 +28,30 @@ pub enum ColdError {
     )]
     Anothers(PathBuf),
     #[error(
+        "{folder} was claimed by another journal and holds no segment: where that journal is gone, or had its segments copied back, remove \
+         {}; else set store.cold to a folder of this node alone", .0.join("mingpai-cold").display(), folder = .0.display()
+    )]
+    Claimed(PathBuf),
+    #[error(
+        "{0} is a folder that the node uses for something else, perhaps by another path: set store.cold to a folder of its own, on another \
+         file system"
+    )]
+    Taken(PathBuf),
+    #[error(
         "{segment} is in the cold folder {folder}, and store.cold is not set: set it to that folder, or copy the segments from there back into \
          the journal's folder"
     )]
     NotSet { segment: String, folder: PathBuf },
     #[error(
         "{segment} is missing: it is neither in the journal's folder nor in the cold folder {folder}. Repair: put {segment} back from a backup, \
-         into either of them"
+         into either of them{}", cut_en(end.as_deref())
     )]
-    Missing { segment: String, folder: PathBuf },
+    Missing {
+        segment: String,
+        folder: PathBuf,
+        /// Where the journal ends before it, for a cut.
+        end: Option<String>,
+    },
 }
 
 /// What went wrong with a file in the cold folder of an open journal, inside an error of its kind.
@@ -93,15 +108,37 @@ impl ColdError {
                 "{} 是另一个日志的冷存储目录，或存有其日志段：请把 store.cold 设为本节点专用的目录；由备份恢复的节点请用空目录",
                 folder.display()
             ),
+            Self::Claimed(folder) => format!(
+                "{} 已被另一个日志认领，其中没有日志段：若该日志已不存在或已复制回原处，请删除 {}；否则请把 store.cold 设为本节点专用的目录",
+                folder.display(),
+                folder.join("mingpai-cold").display()
+            ),
+            Self::Taken(folder) => format!(
+                "{} 是节点已作他用的目录（也可能经由另一路径）：请把 store.cold 设为另一文件系统上的专用目录",
+                folder.display()
+            ),
             Self::NotSet { segment, folder } => format!(
                 "{segment} 在冷存储目录 {} 中，而 store.cold 未设置：请设为该目录，或把其中的日志段复制回 journal 目录",
                 folder.display()
             ),
-            Self::Missing { segment, folder } => format!(
-                "缺少 {segment}：journal 目录与冷存储目录 {} 中都没有。修复：由备份放回 {segment}，放入其中任一目录",
-                folder.display()
+            Self::Missing { segment, folder, end } => format!(
+                "缺少 {segment}：journal 目录与冷存储目录 {} 中都没有。修复：由备份放回 {segment}，放入其中任一目录{}",
+                folder.display(),
+                cut_zh(end.as_deref())
             ),
         };
         Text::new(zh, self.to_string())
     }
+}
+
+fn cut_en(end: Option<&str>) -> String {
+    end.map_or_else(String::new, |end| {
+        format!("; or, where there is none, `mingpai doctor --cut-journal {end}` keeps all before it and moves the rest aside")
+    })
+}
+
+fn cut_zh(end: Option<&str>) -> String {
+    end.map_or_else(String::new, |end| {
+        format!("；若没有备份，mingpai doctor --cut-journal {end} 保留其前的内容，其余移到一旁")
+    })
 }

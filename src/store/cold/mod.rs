@@ -8,13 +8,14 @@
 //! one place that counts, or in that and another; never in none.
 //!
 //! - `claim`: a cold folder belongs to one journal. `tiers`: both folders as one, so that no reader asks which.
-//! - `mover`: the thread that moves. `error`: what can be wrong.
+//! - `mover`: the thread that moves. `pulse`: whether the folder answers. `error`: what can be wrong.
 //!
 //! A cold file is opened for each read and closed again: the file system may go away and come back, and costs no open files.
 
 mod claim;
 mod error;
 mod mover;
+mod pulse;
 mod tiers;
 
 use std::path::PathBuf;

@@ -4,6 +4,8 @@
 //! an erasure in the very segment that is being put into its place. What fails costs the move and nothing else.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use super::tiers::Tiers;
 use crate::store::Fatal;
 use crate::store::handle::Room;
 use crate::store::journal::{Reader, Sealed, segment_name};
-use crate::store::medium::MediumFile;
+use crate::store::medium::Medium;
 use crate::store::snapshot::SnapshotKeeper;
 
 /// What is read, written and made durable between two rests.
@@ -41,7 +43,6 @@ pub(in crate::store) struct Mover {
     pub fatal: Arc<dyn Fatal>,
     pub poisoned: Arc<AtomicBool>,
     pub failures: AtomicU64,
-    pub is_away: AtomicBool,
 }
 
 /// How cold storage does, for whoever watches the node.
@@ -64,12 +65,16 @@ pub enum MoveError {
     CopyDiffers { segment: String },
     #[error("{segment}: something was erased in it again and again while it was copied")]
     Erased { segment: String },
+    #[error("the cold folder {0} is not there any more: mount its file system again")]
+    Away(PathBuf),
     #[error("no room: {needed} bytes are needed in the cold folder, {free} are free")]
     Full { needed: u64, free: u64 },
     #[error("the store has failed")]
     Poisoned,
     #[error("the node stops")]
     Stopped,
+    #[error("a panic: this is a bug")]
+    Panicked,
 }
 
 impl Mover {
@@ -80,7 +85,8 @@ impl Mover {
             if !self.look() || Instant::now() < not_before {
                 continue;
             }
-            match self.move_due(self.after_segments, stop) {
+            let moved = catch_unwind(AssertUnwindSafe(|| self.move_due(self.after_segments, stop)));
+            match moved.unwrap_or(Err(MoveError::Panicked)) {
                 Ok(_) => {}
                 Err(MoveError::Stopped | MoveError::Poisoned) => return,
                 Err(error) => {
@@ -93,7 +99,12 @@ impl Mover {
     }
 
     pub fn state(&self) -> ColdState {
-        ColdState { failures: self.failures.load(Ordering::Relaxed), is_away: self.is_away.load(Ordering::Relaxed) }
+        ColdState { failures: self.failures.load(Ordering::Relaxed), is_away: self.tiers.pulse.is_away() }
+    }
+
+    /// Whether the cold file system has kept somebody waiting for too long, perhaps for ever.
+    pub fn is_stuck(&self) -> bool {
+        self.tiers.pulse.is_stuck()
     }
 
     /// Moves all that is due, on the caller's thread; says how many. Without leave to stop where `stop` never speaks.
@@ -113,7 +124,7 @@ impl Mover {
     /// Whether the cold folder is there. Told once when that changes.
     pub fn look(&self) -> bool {
         let is_away = !self.tiers.is_there();
-        if self.is_away.swap(is_away, Ordering::Relaxed) != is_away {
+        if self.tiers.pulse.note(is_away) != is_away {
             let folder = self.tiers.folder.display();
             if is_away {
                 tracing::error!(%folder, "the cold folder is away: what lies there is answered 503 until it is mounted again");
@@ -136,7 +147,7 @@ impl Mover {
         };
         let is_due = |(at, segment): &(usize, Sealed)| {
             let is_replayed = replayed_from.is_some_and(|from| segment.end() > from);
-            self.tiers.leftovers.contains(&segment.number()) || (*at < old && !is_replayed)
+            self.is_leftover(segment) || (*at < old && !is_replayed)
         };
         let mut due = sealed.into_iter().enumerate().filter(is_due).map(|(_, segment)| segment);
         let first = due.next()?;
@@ -146,14 +157,15 @@ impl Mover {
     fn move_one(&self, sealed: &Sealed, stop: &Receiver<()>) -> Result<(), MoveError> {
         let name = segment_name(sealed.number());
         let temporary = format!("{name}.new");
+        self.drop_twin(sealed, &name, stop)?;
         for _ in 0..ROUNDS {
             // Asked before the first byte is read.
             let blankings = sealed.blankings();
-            let done =
-                self.copy(sealed, &temporary, stop).and_then(|()| self.settle(sealed, blankings, &temporary, &name));
+            let copied = self.copy(sealed, &temporary, stop);
+            let done = copied.and_then(|()| self.settle(sealed, blankings, [&temporary, &name], stop));
             if !matches!(done, Ok(true)) {
                 // What is half made helps nobody, and may say what was erased.
-                let _ = self.tiers.cold.remove(&temporary);
+                let _ = self.cold(|cold| cold.remove(&temporary));
             }
             if done? {
                 return Ok(());
@@ -162,33 +174,61 @@ impl Mover {
         Err(MoveError::Erased { segment: name })
     }
 
+    /// Removes the copy that an earlier move left beside the segment: it may say what was erased since, also when there is no
+    /// room for another. Not before the hot one is proven and its name durable: until then that copy may be the better one.
+    fn drop_twin(&self, sealed: &Sealed, name: &str, stop: &Receiver<()>) -> Result<(), MoveError> {
+        if !self.is_leftover(sealed) {
+            return Ok(());
+        }
+        self.tiers.hot.look(name)?;
+        self.tiers.hot.sync_directory()?;
+        prove(sealed, &self.whole(sealed.length(), stop, |piece, offset| sealed.read(piece, offset))?)?;
+        self.is_there()?;
+        self.cold(|cold| match cold.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => cold.sync_directory(),
+        })?;
+        Ok(())
+    }
+
+    fn is_leftover(&self, segment: &Sealed) -> bool {
+        self.tiers.leftovers.lock().contains(&segment.number())
+    }
+
     /// A copy under a name that counts for nothing: durable, read back from the disk, proven.
     fn copy(&self, sealed: &Sealed, temporary: &str, stop: &Receiver<()>) -> Result<(), MoveError> {
-        let needed = sealed.length();
-        let free = self.cold(self.tiers.cold.free_bytes())?;
+        let length = sealed.length();
+        // Another one stays free: where a file system copies on writing, a blanking needs room as well.
+        let (needed, free) = (2 * length, self.cold(Medium::free_bytes)?);
         if free < needed {
             return Err(MoveError::Full { needed, free });
         }
-        let file = self.cold(self.tiers.cold.create(temporary, needed))?;
-        let written = self.pieces(needed, stop, |piece, offset| {
+        // What is mounted may have changed since the last segment: an empty mount point is a folder too.
+        self.is_there()?;
+        let file = self.cold(|cold| cold.create(temporary, length))?;
+        let written = self.pieces(length, stop, |piece, offset| {
             sealed.read(piece, offset)?;
-            self.cold(file.write_all_at(piece, offset))?;
-            self.cold(file.sync_data())
+            self.cold(|_| file.write_all_at(piece, offset))?;
+            self.cold(|_| file.sync_data())
         })?;
-        self.cold(file.sync_data())?;
+        self.cold(|_| file.sync_data())?;
         file.forget_cached();
-        let whole = self.read_back(file.as_ref(), needed, stop)?;
-        let segment = segment_name(sealed.number());
+        let whole = self.whole(length, stop, |piece, offset| self.cold(|_| file.read_exact_at(piece, offset)))?;
         if crc32c::crc32c(&whole) != written {
-            return Err(MoveError::CopyDiffers { segment });
+            return Err(MoveError::CopyDiffers { segment: segment_name(sealed.number()) });
         }
-        sealed.check(&whole).map_err(|(offset, what)| MoveError::Damaged { segment, offset, what })
+        prove(sealed, &whole)
     }
 
-    fn read_back(&self, file: &dyn MediumFile, length: u64, stop: &Receiver<()>) -> Result<Vec<u8>, MoveError> {
+    fn whole(
+        &self,
+        length: u64,
+        stop: &Receiver<()>,
+        mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+    ) -> Result<Vec<u8>, MoveError> {
         let mut whole = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         self.pieces(length, stop, |piece, offset| {
-            self.cold(file.read_exact_at(piece, offset))?;
+            read(piece, offset)?;
             whole.extend_from_slice(piece);
             Ok(())
         })?;
@@ -219,25 +259,54 @@ impl Mover {
     }
 
     /// The copy gets its name, then the hot segment goes; false where something was blanked since the copy was begun.
-    fn settle(&self, sealed: &Sealed, blankings: u64, temporary: &str, name: &str) -> Result<bool, MoveError> {
-        let (hot, cold) = (&self.tiers.hot, &self.tiers.cold);
+    fn settle(
+        &self,
+        sealed: &Sealed,
+        blankings: u64,
+        [temporary, name]: [&str; 2],
+        stop: &Receiver<()>,
+    ) -> Result<bool, MoveError> {
+        let (hot, leftovers) = (&self.tiers.hot, &self.tiers.leftovers);
         sealed.settle(blankings, || {
             if self.poisoned.load(Ordering::Acquire) {
                 return Err(MoveError::Poisoned);
             }
-            self.cold(cold.rename(temporary, name))?;
-            self.cold(cold.sync_directory())?;
+            if stop.try_recv().is_ok() {
+                return Err(MoveError::Stopped);
+            }
             // In both from here on: the hot one counts.
-            hot.remove(name)?;
+            leftovers.lock().insert(sealed.number());
+            self.cold(|cold| cold.rename(temporary, name))?;
+            self.cold(Medium::sync_directory)?;
+            // The copy is where it will be looked for, and not below what was mounted over it meanwhile.
+            self.is_there()?;
+            self.cold(|cold| cold.look(name))?;
+            if let Err(error) = hot.remove(name) {
+                // It may be gone all the same.
+                let is_gone = hot.look(name).is_err_and(|looked| looked.kind() == io::ErrorKind::NotFound);
+                is_gone.then_some(()).ok_or(error)?;
+            }
             // Before anything can be blanked in the cold one, the hot one must not come back.
             hot.sync_directory().inspect_err(|error| {
                 self.fatal.failed(&format!("the journal's folder, after {name} was moved to the cold one: {error}"));
             })?;
+            leftovers.lock().remove(&sealed.number());
             Ok(self.tiers.cold_file(name))
         })
     }
 
-    fn cold<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
-        outcome.map_err(|error| ColdFault::of(&self.tiers.folder, error))
+    fn is_there(&self) -> Result<(), MoveError> {
+        if self.look() { Ok(()) } else { Err(MoveError::Away(self.tiers.folder.clone())) }
     }
+
+    /// Does something with the cold folder or a file in it; who waits for that is seen to wait.
+    fn cold<T>(&self, act: impl FnOnce(&dyn Medium) -> io::Result<T>) -> io::Result<T> {
+        let done = self.tiers.pulse.asking(|| act(self.tiers.cold.as_ref()));
+        done.map_err(|error| ColdFault::of(&self.tiers.folder, error))
+    }
+}
+
+fn prove(sealed: &Sealed, bytes: &[u8]) -> Result<(), MoveError> {
+    let segment = || segment_name(sealed.number());
+    sealed.check(bytes).map_err(|(offset, what)| MoveError::Damaged { segment: segment(), offset, what })
 }

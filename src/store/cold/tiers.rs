@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::claim;
 use super::error::ColdFault;
+use super::pulse::Pulse;
 use crate::store::journal::is_segment;
 use crate::store::medium::{Medium, MediumFile};
 
@@ -18,8 +19,9 @@ pub struct Tiers {
     pub(super) hot: Arc<dyn Medium>,
     pub(super) cold: Arc<dyn Medium>,
     pub(super) folder: PathBuf,
-    /// Segments that an opening found in both: the hot ones count.
-    pub(super) leftovers: BTreeSet<u32>,
+    /// Segments that are in both, as an opening found them or a move left them: the hot ones count.
+    pub(super) leftovers: Mutex<BTreeSet<u32>>,
+    pub(super) pulse: Arc<Pulse>,
     id: String,
     /// Names in the cold folder were changed and not synced.
     is_renamed: AtomicBool,
@@ -28,12 +30,13 @@ pub struct Tiers {
 impl Tiers {
     pub(super) fn new(hot: Arc<dyn Medium>, cold: Arc<dyn Medium>, folder: PathBuf, leftovers: BTreeSet<u32>) -> Tiers {
         let id = claim::id(hot.as_ref()).unwrap_or_default();
-        Tiers { hot, cold, folder, leftovers, id, is_renamed: AtomicBool::new(false) }
+        let (leftovers, pulse) = (Mutex::new(leftovers), Arc::default());
+        Tiers { hot, cold, folder, leftovers, pulse, id, is_renamed: AtomicBool::new(false) }
     }
 
-    /// Whether the cold folder answers.
+    /// Whether the cold folder answers, and is still the one that was joined.
     pub(super) fn is_there(&self) -> bool {
-        claim::is_there(self.cold.as_ref(), &self.folder, &self.id)
+        self.pulse.asking(|| claim::is_there(self.cold.as_ref(), &self.folder, &self.id))
     }
 
     /// A segment in the cold folder.
@@ -42,6 +45,7 @@ impl Tiers {
             medium: Arc::clone(&self.cold),
             path: self.folder.join(name),
             name: name.to_owned(),
+            pulse: Arc::clone(&self.pulse),
             written: Mutex::new(None),
         })
     }
@@ -121,10 +125,12 @@ impl Medium for Tiers {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
+        // The hot ones are the later ones: what a crash in between brings back leaves no hole.
+        self.hot.sync_directory()?;
         if self.is_renamed.swap(false, Ordering::AcqRel) {
             self.cold.sync_directory()?;
         }
-        self.hot.sync_directory()
+        Ok(())
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -137,6 +143,7 @@ struct ColdFile {
     medium: Arc<dyn Medium>,
     name: String,
     path: PathBuf,
+    pulse: Arc<Pulse>,
     /// From the first write to the sync, which must be of the same opening to hear of its failures.
     written: Mutex<Option<Arc<dyn MediumFile>>>,
 }
@@ -169,7 +176,19 @@ impl MediumFile for ColdFile {
         self.told(file.and_then(|file| file.sync_data()))
     }
 
+    fn forget_cached(&self) {
+        if let Ok(file) = self.medium.look(&self.name) {
+            file.forget_cached();
+        }
+    }
+
+    fn check_answers(&self) -> io::Result<()> {
+        let away = || io::Error::new(io::ErrorKind::TimedOut, "the cold folder is away, or does not answer");
+        if self.pulse.is_away() { self.told(Err(away())) } else { Ok(()) }
+    }
+
     fn check_writable(&self) -> io::Result<()> {
+        self.check_answers()?;
         self.told(self.medium.open(&self.name).map(drop))
     }
 

@@ -28,7 +28,7 @@ pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
 pub use self::places::{Places, Sealed};
-pub use self::recover::{Examined, Recovered, Start, cut, examine, remove_half_made, settled};
+pub use self::recover::{Examined, Recovered, Start, copy_rest, cut, examine, remove_half_made, settled};
 use super::medium::{self, Medium, MediumFile};
 
 /// Where a frame stands.
@@ -265,6 +265,7 @@ impl Reader {
     /// Reads one frame. `sequence` and `index` are the caller's knowledge and are not in the frame: both come back 0.
     pub fn frame(&self, location: Location) -> Result<Frame, JournalError> {
         let segment = self.segment(location.segment)?;
+        segment.answering()?;
         let bytes = segment.read(location)?;
         let view = segment.view(&bytes, location)?;
         if !view.disclosures_whole && view.disclosures.iter().any(|byte| *byte != 0) {
@@ -285,7 +286,8 @@ impl Reader {
         let segment = self.segment(number)?;
         let until = until.min(segment.header.length);
         let mut bytes = vec![0; usize::try_from(until.saturating_sub(from)).unwrap_or(0)];
-        segment.file().read_exact_at(&mut bytes, from).map_err(|e| io_error("read", number, e))?;
+        let file = segment.answering()?;
+        file.read_exact_at(&mut bytes, from).map_err(|e| io_error("read", number, e))?;
         Ok(bytes)
     }
 
@@ -315,6 +317,13 @@ impl Segment {
 
     fn file(&self) -> Arc<dyn MediumFile> {
         Arc::clone(&self.file.read())
+    }
+
+    /// The file, unless its disk is known not to answer.
+    fn answering(&self) -> Result<Arc<dyn MediumFile>, JournalError> {
+        let file = self.file();
+        file.check_answers().map_err(|e| io_error("read", self.header.number, e))?;
+        Ok(file)
     }
 
     fn read(&self, location: Location) -> Result<Vec<u8>, JournalError> {

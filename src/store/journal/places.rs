@@ -49,14 +49,30 @@ impl Segment {
     fn blank(&self, locations: &[Location]) -> Result<(), JournalError> {
         let mut blankings = self.blankings.lock();
         *blankings += 1;
-        let (file, number) = (self.file(), self.header.number);
+        let (file, number, mut is_written) = (self.file(), self.header.number, false);
         for location in locations {
             let bytes = self.read(*location)?;
             let view = self.view(&bytes, *location)?;
             let offset = u64::from(location.offset) + view.disclosures_offset() as u64;
             // Also what looks blank is written again: a failed fsync may have left it so in memory alone.
-            let zeros = vec![0; view.disclosures.len()];
-            file.write_all_at(&zeros, offset).map_err(|e| io_error("blank", number, e))?;
+            let mut zeros = vec![0; view.disclosures.len()];
+            match file.write_all_at(&zeros, offset) {
+                Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                    // Blanked while it could be, it is so on the disk, past what the system remembers of it.
+                    file.forget_cached();
+                    file.read_exact_at(&mut zeros, offset).map_err(|e| io_error("read", number, e))?;
+                    if zeros.iter().any(|byte| *byte != 0) {
+                        return Err(io_error("blank", number, error));
+                    }
+                }
+                done => {
+                    done.map_err(|e| io_error("blank", number, e))?;
+                    is_written = true;
+                }
+            }
+        }
+        if !is_written {
+            return Ok(());
         }
         file.sync_data().map_err(|e| io_error("fdatasync", number, e))
     }
@@ -70,10 +86,22 @@ impl Reader {
         segment.file().check_writable().map_err(|e| io_error("open for blanking", location.segment, e))
     }
 
+    /// Whether nothing is left of the disclosures of a frame.
+    pub fn is_blank(&self, location: Location) -> Result<bool, JournalError> {
+        let segment = self.segment(location.segment)?;
+        let bytes = segment.read(location)?;
+        Ok(segment.view(&bytes, location)?.disclosures.iter().all(|byte| *byte == 0))
+    }
+
+    /// The segments as they are now. Who adds another does not wait for what is done with them.
+    fn all(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().clone()
+    }
+
     /// How many segments are where.
     pub fn places(&self) -> Places {
         let mut places = Places::default();
-        for segment in self.segments.read().iter() {
+        for segment in self.all() {
             let (segments, bytes) = match segment.file.read().is_cold() {
                 true => (&mut places.cold_segments, &mut places.cold_bytes),
                 false => (&mut places.hot_segments, &mut places.hot_bytes),
@@ -86,7 +114,7 @@ impl Reader {
 
     /// The segments that are full and hot, the oldest first. Never the one that is appended to.
     pub fn sealed(&self) -> Vec<Sealed> {
-        let segments = self.segments.read();
+        let segments = self.all();
         let pairs = segments.iter().zip(segments.iter().skip(1));
         let sealed = pairs.filter(|(segment, _)| !segment.file.read().is_cold());
         sealed.map(|(segment, next)| Sealed { segment: Arc::clone(segment), next: next.header.clone() }).collect()
