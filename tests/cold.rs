@@ -682,7 +682,10 @@ fn without_the_setting_it_says_where_the_segments_are_and_copied_back_they_are_e
     on_disk.segments("cold").iter().for_each(|name| std::fs::remove_file(on_disk.path("cold").join(name)).unwrap());
     let error = on_disk.refusal(&on_disk.options);
     assert!(matches!(error, ColdError::Claimed(_)), "{error}");
-    assert!(error.to_string().contains("cold/mingpai-cold") && error.text().zh.contains("cold/mingpai-cold"), "{error}");
+    assert!(
+        error.to_string().contains("cold/mingpai-cold") && error.text().zh.contains("cold/mingpai-cold"),
+        "{error}"
+    );
     std::fs::remove_dir_all(on_disk.path("cold")).unwrap();
     std::fs::create_dir(on_disk.path("cold")).unwrap();
     let store = on_disk.open();

@@ -30,13 +30,11 @@ fn an_old_snapshot_goes_while_the_cold_folder_is_away() {
     let (registry, machine) = (Registry::new(), Machine::new(300));
     let (store, versions) = half_cold(&machine, &registry);
     store.take_snapshot().unwrap();
-    let old = snapshots(&machine);
-    assert_eq!(old.len(), 1);
+    assert_eq!(snapshots(&machine).len(), 1);
     machine.set_trouble(Trouble::Away);
     commit(&store, vec![registry.erasure(&versions[39..], Timestamp::now())]);
-    // It says what was erased: another takes its place, and it is removed.
-    wait(&|| snapshots(&machine).len() == 1 && snapshots(&machine) != old);
-    assert!(store.snapshot().unwrap().sequence > 40);
+    // It may say what was erased.
+    wait(&|| snapshots(&machine).is_empty());
 }
 
 #[test]
@@ -44,12 +42,11 @@ fn a_cold_disk_that_hangs_holds_up_neither_snapshots_nor_reads_nor_the_stop() {
     let (registry, machine) = (Registry::new(), Machine::new(301));
     let (store, versions) = half_cold(&machine, &registry);
     store.take_snapshot().unwrap();
-    let old = snapshots(&machine);
     let row = store.row(versions[0].key()).unwrap().unwrap();
     assert_eq!(row.location.segment, 1);
     machine.set_trouble(Trouble::Hangs);
     commit(&store, vec![registry.erasure(&versions[39..], Timestamp::now())]);
-    wait(&|| snapshots(&machine).len() == 1 && snapshots(&machine) != old);
+    wait(&|| snapshots(&machine).is_empty());
     // The thread that asks it waits; others see that, and do not.
     wait(&|| store.cold().unwrap().is_away);
     assert_eq!(machine.waiting(), 1);
@@ -112,6 +109,7 @@ fn a_segment_is_not_taken_for_moved_where_its_copy_is_below_a_mount_that_has_gon
         assert_eq!(store.places().cold_segments, 1);
         machine.at_cold_name(None);
         machine.set_trouble(Trouble::None);
+        wait(&|| !store.cold().unwrap().is_away);
         compare(&store, &versions);
         drop(store);
         machine.restart(End::PowerCut);

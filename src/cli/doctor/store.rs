@@ -33,7 +33,8 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
     }
     match doctor::examine(&options(patient)) {
         Ok(found) => {
-            let mut checks = vec![free_lock(), journal(patient, &found), records(patient, &found), snapshot(patient, &found)];
+            let mut checks =
+                vec![free_lock(), journal(patient, &found), records(patient, &found), snapshot(patient, &found)];
             checks.extend(restored(patient));
             (false, checks)
         }
@@ -74,7 +75,10 @@ fn journal(patient: &Patient, found: &Examination) -> Check {
         return Check::new(
             "journal",
             Finding::Failed,
-            format!("{} 帧已被删除（擦除），内容却仍在日志中（放回了旧的日志段？）：请重建，重建会再次擦除", journal.disclosing),
+            format!(
+                "{} 帧已被删除（擦除），内容却仍在日志中（放回了旧的日志段？）：请重建，重建会再次擦除",
+                journal.disclosing
+            ),
             format!(
                 "{} erased frames still say what was erased (an older copy of a segment?): make all anew, which blanks them",
                 journal.disclosing

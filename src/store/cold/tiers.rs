@@ -52,6 +52,8 @@ impl Tiers {
 
     /// Makes a cold segment a hot one again, since it will be written to; what was cold stays aside as `*.cut`.
     pub fn bring_back(&self, name: &str) -> io::Result<()> {
+        // Before a kill others may have been renamed, and are not seen to be any more: the next sync makes that durable too.
+        self.is_renamed.store(true, Ordering::Release);
         let cold = match self.cold.look(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
@@ -67,8 +69,9 @@ impl Tiers {
             file.write_all_at(&bytes, 0)?;
             file.sync_data()?;
             self.hot.rename(&temporary, name)?;
-            self.hot.sync_directory()?;
         }
+        // Also where it is there already: a kill may have come before this.
+        self.hot.sync_directory()?;
         self.cold.rename(name, &format!("{name}.cut"))?;
         self.cold.sync_directory()
     }

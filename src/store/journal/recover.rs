@@ -292,11 +292,7 @@ pub fn cut(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(), Journa
 }
 
 /// A segment by its name, and its bytes from a place on.
-fn rest(
-    medium: &dyn Medium,
-    segment: &str,
-    offset: u64,
-) -> Result<(u32, Arc<dyn MediumFile>, Vec<u8>), JournalError> {
+fn rest(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(u32, Arc<dyn MediumFile>, Vec<u8>), JournalError> {
     let number = segment_number(segment)
         .ok_or_else(|| io_error("find", 0, io::Error::other(format!("{segment} is no segment's name"))))?;
     let file = medium.open(segment).map_err(|e| io_error("open", number, e))?;
