@@ -80,10 +80,11 @@ async fn what_is_cold_is_served_and_while_it_is_away_all_else_is() {
     }
 
     std::fs::rename(&away, &cold).unwrap();
+    // Until then nobody else asks for it.
+    wait(&world, false);
     for target in old {
         assert_eq!(world.get(target).signed().send().await.status, 200, "{target}");
     }
-    wait(&world, false);
     assert_eq!(world.get("/readyz").send().await.json(), json!({"status": "ready"}));
     let deleted = world.ask(Method::DELETE, old[0]).signed().header("if-match", "*").send().await;
     assert!(deleted.status.is_success(), "{}", deleted.text());
