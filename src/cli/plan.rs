@@ -199,6 +199,8 @@ impl Plan {
         let segment = spec.segment_bytes as f64;
         let moved = |stay: u64| ((journal / segment).floor() - stay as f64).max(0.0) * segment;
         let cold = self.cold_after_segments.map_or(0.0, moved);
+        // A copy is proven as a whole.
+        let moving = if cold > 0.0 { segment } else { 0.0 };
         Answer {
             records: self.records,
             record_bytes: self.record_bytes,
@@ -217,7 +219,10 @@ impl Plan {
                 ),
             },
             memory_bytes: whole(
-                PROCESS.value * MIB + records * INDEX.value + (spec.sled_budget_bytes + cache.budget_bytes) as f64,
+                PROCESS.value * MIB
+                    + moving
+                    + records * INDEX.value
+                    + (spec.sled_budget_bytes + cache.budget_bytes) as f64,
             ),
             import_seconds: changes / IMPORT.value,
             start: Start {
@@ -330,6 +335,9 @@ mod tests {
         assert_eq!(disk.cold_bytes, (353 - 64) * (64 << 20));
         assert_eq!(disk.total_bytes + disk.cold_bytes, all_hot.total_bytes);
         assert_eq!((all_hot.cold_bytes, stay(1_000).cold_bytes), (0, 0));
+        let memory =
+            |segments| Plan { cold_after_segments: Some(segments), ..asked(10_100_000, 500, 1) }.answer().memory_bytes;
+        assert_eq!(memory(64) - memory(1_000), 64 << 20, "one segment, while it is moved");
     }
 
     #[test]
