@@ -38,7 +38,9 @@ use crate::store::cache::AnswerCache;
 use crate::store::doctor::is_store;
 use crate::store::journal::Tail;
 use crate::store::restored::Restored;
-use crate::store::{Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions};
+use crate::store::{
+    ColdOptions, Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions,
+};
 
 /// What a cached answer is assumed to have when the cache's table is laid out.
 const EXPECTED_ANSWER_BYTES: u64 = 700;
@@ -191,6 +193,10 @@ pub fn store_options(config: &Config) -> StoreOptions {
         checkpoint_interval: Duration::from_secs(config.store.checkpoint_seconds),
         snapshot_frames: config.store.snapshot_changes,
         reserve_bytes: config.store.reserve_bytes,
+        cold: (!config.store.cold.as_os_str().is_empty()).then(|| ColdOptions {
+            folder: config.store.cold.clone(),
+            after_segments: config.store.cold_after_segments,
+        }),
     }
 }
 

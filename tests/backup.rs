@@ -39,6 +39,7 @@ fn open_result(folder: &Path, registry: &Registry, segment_kib: u64) -> Result<(
         checkpoint_interval: Duration::from_secs(3600),
         snapshot_frames: 0,
         reserve_bytes: 0,
+        cold: None,
     };
     Store::open(&options, registry.reader(), ear.clone(), ear)
 }

@@ -77,6 +77,7 @@ impl SmallDisk {
             checkpoint_interval: Duration::from_millis(300),
             snapshot_frames: 0,
             reserve_bytes: 1 << 20,
+            cold: None,
         };
         let ear = Arc::new(Ear::default());
         Store::open(&options, registry.reader(), ear.clone(), ear).expect("the store opens")

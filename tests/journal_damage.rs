@@ -36,6 +36,7 @@ fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
         checkpoint_interval: Duration::from_secs(3600),
         snapshot_frames: 0,
         reserve_bytes: 0,
+        cold: None,
     }
 }
 

@@ -30,6 +30,7 @@ fn options(dice: &mut Dice) -> StoreOptions {
         checkpoint_interval: if dice.once_in(8) { Duration::from_millis(1) } else { Duration::from_secs(3600) },
         snapshot_frames: 0,
         reserve_bytes: 0,
+        cold: None,
     }
 }
 

@@ -75,6 +75,7 @@ fn options(folder: &Path) -> StoreOptions {
         // Often enough that some rounds begin with one, and some are cut while one is written.
         snapshot_frames: 150,
         reserve_bytes: 0,
+        cold: None,
     }
 }
 

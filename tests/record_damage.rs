@@ -33,6 +33,7 @@ fn open(disk: &TestDisk, registry: &Registry) -> (Store, Arc<Ear>) {
         checkpoint_interval: Duration::from_secs(3600),
         snapshot_frames: 0,
         reserve_bytes: 0,
+        cold: None,
     };
     let ear = Arc::new(Ear::default());
     let opened = Store::open_in_memory_on(&options, disk.medium(), registry.reader(), ear.clone(), ear.clone());

@@ -32,6 +32,7 @@ fn options(segment_bytes: u64) -> StoreOptions {
         checkpoint_interval: Duration::from_secs(3600),
         snapshot_frames: 0,
         reserve_bytes: 0,
+        cold: None,
     }
 }
 

@@ -8,6 +8,7 @@ use super::node_arguments::NodeArguments;
 use super::screen::Screen;
 use crate::accept::{Certificates, PairFiles};
 use crate::config::{Config, ConfigError};
+use crate::store::cold;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
@@ -25,7 +26,7 @@ pub struct CheckConfig {
 impl CheckConfig {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let loaded = Config::load(&self.node.layers()?);
-        match loaded.and_then(|config| Ok((open_certificates(&config)?, config))) {
+        match loaded.and_then(|config| Ok((open_certificates(&config)?, judge_cold(config)?))) {
             Ok((certificates, config)) => {
                 let settings = config.explain();
                 if screen.json {
@@ -55,6 +56,15 @@ impl CheckConfig {
 fn open_certificates(config: &Config) -> Result<Option<Certificates>, ConfigError> {
     let opened = PairFiles::of(config).map(Certificates::open).transpose();
     opened.map_err(|error| config.fault(error.key(), error.text()).into())
+}
+
+/// The folder of `store.cold`, judged as a start judges it.
+fn judge_cold(config: Config) -> Result<Config, ConfigError> {
+    let folder = &config.store.cold;
+    if !folder.as_os_str().is_empty() {
+        cold::judge(&config.node.data, folder).map_err(|error| config.fault("store.cold", error.text()))?;
+    }
+    Ok(config)
 }
 
 fn print_faults(error: &ConfigError, screen: Screen) -> Result<(), CliError> {

@@ -99,6 +99,7 @@ const COEFFICIENTS: [Coefficient; 13] = [
 #[command(after_help = "例 Examples:
   mingpai plan --records 10000000
   mingpai plan --records 50000000 --record-bytes 1200 --versions 3
+  mingpai plan --records 50000000 --cold-after-segments 64
   mingpai plan --records 10000000 --json | jq .disk.total_bytes")]
 pub struct Plan {
     /// 记录数 / Records
@@ -113,6 +114,9 @@ pub struct Plan {
     /// 每多少次变更保存一次快照, 0 为不保存（store.snapshot_changes） / Changes from one snapshot to the next, 0: never (store.snapshot_changes)
     #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(0..=100_000_000))]
     snapshot_changes: u64,
+    /// 留在数据目录的日志段数（设有 store.cold 时的 store.cold_after_segments） / Full segments that stay in the data folder (store.cold_after_segments, with store.cold)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    cold_after_segments: Option<u64>,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -138,9 +142,11 @@ struct Answer {
 #[derive(Debug, Serialize)]
 struct Disk {
     journal_bytes: u64,
+    /// What of the journal goes to the folder of `store.cold`; 0 without.
+    cold_bytes: u64,
     record_store_bytes: u64,
     snapshot_bytes: u64,
-    /// With a second snapshot while one is written, and the reserve.
+    /// Without what is cold; with a second snapshot while one is written, and the reserve.
     total_bytes: u64,
 }
 
@@ -189,6 +195,12 @@ impl Plan {
         let meanwhile = millions * SNAPSHOT_WRITING.value * IMPORT.value;
         let after_snapshot =
             |since: f64| is_taken.then(|| millions * SNAPSHOT_START.value + since.min(changes) / 1e6 * REPLAY.value);
+        // Whole segments, all but those that stay and the one that is written to.
+        let segment = spec.segment_bytes as f64;
+        let moved = |stay: u64| ((journal / segment).floor() - stay as f64).max(0.0) * segment;
+        let cold = self.cold_after_segments.map_or(0.0, moved);
+        // A copy is proven as a whole.
+        let moving = if cold > 0.0 { segment } else { 0.0 };
         Answer {
             records: self.records,
             record_bytes: self.record_bytes,
@@ -199,14 +211,18 @@ impl Plan {
             extrapolated: self.records > MEASURED_RECORDS,
             disk: Disk {
                 journal_bytes: whole(journal),
+                cold_bytes: whole(cold),
                 record_store_bytes: whole(record_store),
                 snapshot_bytes: whole(snapshot),
                 total_bytes: whole(
-                    journal + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64,
+                    journal - cold + record_store + 2.0 * snapshot + (spec.reserve_bytes + spec.segment_bytes) as f64,
                 ),
             },
             memory_bytes: whole(
-                PROCESS.value * MIB + records * INDEX.value + (spec.sled_budget_bytes + cache.budget_bytes) as f64,
+                PROCESS.value * MIB
+                    + moving
+                    + records * INDEX.value
+                    + (spec.sled_budget_bytes + cache.budget_bytes) as f64,
             ),
             import_seconds: changes / IMPORT.value,
             start: Start {
@@ -229,11 +245,16 @@ fn whole(bytes: f64) -> u64 {
 fn print(answer: &Answer, screen: Screen) -> Result<(), CliError> {
     let (disk, start) = (&answer.disk, &answer.start);
     let with_snapshot = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), time);
-    let lines: [(&str, &str, String); 11] = [
+    let lines: [(&str, &str, String); 12] = [
         ("日志", "journal", size(disk.journal_bytes)),
+        ("其中在冷存储", "of it in cold storage", size(disk.cold_bytes)),
         ("记录库", "record store", size(disk.record_store_bytes)),
         ("快照（写入时再加一份）", "snapshot (twice while one is written)", size(disk.snapshot_bytes)),
-        ("磁盘合计（含预留）", "disk in all, with the reserve", size(disk.total_bytes)),
+        (
+            "磁盘合计（含预留，不含冷存储）",
+            "disk in all, with the reserve, without cold storage",
+            size(disk.total_bytes),
+        ),
         ("内存（默认配置）", "memory, by the default settings", size(answer.memory_bytes)),
         ("全部导入", "importing it all", time(answer.import_seconds)),
         ("正常停止后启动", "start after a clean stop", time(start.clean_seconds)),
@@ -296,8 +317,27 @@ fn time(seconds: f64) -> String {
 mod tests {
     use super::*;
 
+    fn asked(records: u64, record_bytes: u64, versions: u64) -> Plan {
+        let (snapshot_changes, cold_after_segments) = (500_000, None);
+        Plan { records, record_bytes, versions, snapshot_changes, cold_after_segments, json: false }
+    }
+
     fn plan(records: u64, record_bytes: u64, versions: u64) -> Answer {
-        Plan { records, record_bytes, versions, snapshot_changes: 500_000, json: false }.answer()
+        asked(records, record_bytes, versions).answer()
+    }
+
+    #[test]
+    fn what_is_cold_is_taken_off_the_disk_and_nothing_else() {
+        let all_hot = plan(10_100_000, 500, 1).disk;
+        let stay = |segments| Plan { cold_after_segments: Some(segments), ..asked(10_100_000, 500, 1) }.answer().disk;
+        let disk = stay(64);
+        // 22,624 MiB of journal: 353 full segments of 64 MiB.
+        assert_eq!(disk.cold_bytes, (353 - 64) * (64 << 20));
+        assert_eq!(disk.total_bytes + disk.cold_bytes, all_hot.total_bytes);
+        assert_eq!((all_hot.cold_bytes, stay(1_000).cold_bytes), (0, 0));
+        let memory =
+            |segments| Plan { cold_after_segments: Some(segments), ..asked(10_100_000, 500, 1) }.answer().memory_bytes;
+        assert_eq!(memory(64) - memory(1_000), 64 << 20, "one segment, while it is moved");
     }
 
     #[test]
@@ -322,8 +362,7 @@ mod tests {
         let after_cut = large.start.snapshot_seconds.unwrap();
         assert!(after_cut <= 30.0, "the bar at 10 M: {after_cut}");
         assert!(large.start.snapshot_import_seconds.unwrap() > after_cut + 10.0, "what came meanwhile is replayed");
-        let never =
-            Plan { snapshot_changes: 0, records: 1_000_000, record_bytes: 500, versions: 1, json: false }.answer();
+        let never = Plan { snapshot_changes: 0, ..asked(1_000_000, 500, 1) }.answer();
         assert!(never.start.snapshot_seconds.is_none() && never.disk.snapshot_bytes == 0);
         // The largest that the arguments admit stays a number.
         assert!(plan(1_000_000_000_000, 1_048_576, 10_000).disk.total_bytes > 1 << 60);

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::fault::{ConfigError, Fault};
 use super::layers::{Origins, leaves};
-use super::spec::Spec;
+use super::spec::{OWN_FOLDERS, Spec};
 use crate::model::prefix::{MintPattern, PrefixError, Prefixes};
 use crate::model::text::Text;
 
@@ -56,6 +56,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("store.checkpoint_seconds", 1, 86_400),
     ("store.snapshot_changes", 0, 100_000_000),
     ("store.reserve_bytes", MIB, TIB),
+    ("store.cold_after_segments", 1, 1_000_000),
     ("import.jobs", 1, 64),
     // A day at least: so long a repeated upload finds its first job.
     ("import.keep_days", 1, 36_500),
@@ -72,6 +73,7 @@ pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
     check_listen(spec, &mut found);
     check_tls(spec, &mut found);
     check_sizes(spec, &mut found);
+    check_cold(spec, &mut found);
     check_prefixes(spec, &mut found);
     check_traces(spec, &mut found);
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&spec.log.filter) {
@@ -256,6 +258,19 @@ fn check_sizes(spec: &Spec, found: &mut Found<'_>) {
             "cache.negative_seconds",
             "长于 cache.max_age_seconds, 新注册的标识会迟迟查不到; 请调小",
             "is longer than cache.max_age_seconds, so a new registration would stay unseen: lower it",
+        );
+    }
+}
+
+/// Whether the folder is there, this node's, and by no other path one of these, is judged by the store.
+fn check_cold(spec: &Spec, found: &mut Found<'_>) {
+    let (cold, data) = (&spec.store.cold, &spec.node.data);
+    let is_taken = cold == data || OWN_FOLDERS.iter().any(|name| cold.starts_with(data.join(name)));
+    if !cold.as_os_str().is_empty() && is_taken {
+        found.fault(
+            "store.cold",
+            "这是数据目录中已有用途的目录: 请改用另一文件系统上的目录",
+            "is a folder that the node uses for something else: name one on another file system",
         );
     }
 }

@@ -16,6 +16,9 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
+/// The node's own folders in its data folder: no other folder that the configuration names is one of them, or in one.
+pub const OWN_FOLDERS: [&str; 7] = ["journal", "records", "records.aside", "records.fresh", "keys", "imports", "tls"];
+
 /// What a file may say; `config/mingpai.toml` shows all of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -225,6 +228,10 @@ pub struct StoreSpec {
     pub snapshot_changes: u64,
     /// Free bytes on the disk below which writes are refused.
     pub reserve_bytes: u64,
+    /// A folder on another file system for full journal segments; empty: they stay in the data folder.
+    pub cold: PathBuf,
+    /// So many of the newest full segments stay.
+    pub cold_after_segments: u64,
 }
 
 impl Default for StoreSpec {
@@ -239,6 +246,8 @@ impl Default for StoreSpec {
             checkpoint_seconds: 60,
             snapshot_changes: 500_000,
             reserve_bytes: 256 * MIB,
+            cold: PathBuf::new(),
+            cold_after_segments: 64,
         }
     }
 }

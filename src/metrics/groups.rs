@@ -130,6 +130,24 @@ pub struct JournalMetrics {
     pub sync_seconds: Histogram,
     /// 1 after a failure that needs a restart.
     pub poisoned: Level,
+    segments: Family<PlaceLabels, Level>,
+    disk_bytes: Family<PlaceLabels, Level>,
+    /// 1 while the cold folder does not answer.
+    pub cold_away: Level,
+    pub cold_moves_failed: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlaceLabels {
+    place: &'static str,
+}
+
+impl JournalMetrics {
+    /// How many segments are where, and their bytes; `place` is a word of the code.
+    pub fn set_place(&self, place: &'static str, segments: u64, bytes: u64) {
+        self.segments.get_or_create(&PlaceLabels { place }).set(segments);
+        self.disk_bytes.get_or_create(&PlaceLabels { place }).set(bytes);
+    }
 }
 
 impl Default for JournalMetrics {
@@ -141,6 +159,10 @@ impl Default for JournalMetrics {
             group_bytes: Histogram::new(exponential_buckets(1024.0, 4.0, 9)),
             sync_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 15)),
             poisoned: Level::default(),
+            segments: Family::default(),
+            disk_bytes: Family::default(),
+            cold_away: Level::default(),
+            cold_moves_failed: Counter::default(),
         }
     }
 }
@@ -258,6 +280,18 @@ impl JournalMetrics {
         registry.register("journal_group_bytes", "Bytes made durable by one sync", self.group_bytes.clone());
         registry.register("journal_sync_seconds", "Duration of a sync", self.sync_seconds.clone());
         registry.register("journal_poisoned", "1 when writes have stopped after a failure", self.poisoned.clone());
+        registry.register("journal_segments", "Segments of the journal; place: hot, cold", self.segments.clone());
+        registry.register("journal_disk_bytes", "Bytes of these segments; place: hot, cold", self.disk_bytes.clone());
+        registry.register(
+            "cold_away",
+            "1 while the folder of store.cold does not answer: what lies there cannot be read",
+            self.cold_away.clone(),
+        );
+        registry.register(
+            "cold_moves_failed",
+            "Segments that could not be moved to the cold folder; each is tried again",
+            self.cold_moves_failed.clone(),
+        );
     }
 }
 

@@ -238,8 +238,8 @@ fn refused(refusal: &Refusal) -> Text {
             format!("{bytes} bytes, one commit takes {limit}: split it"),
         ),
         Refusal::ReadFailed(_) => Text::new(
-            "读取存储时出错，未作任何改动，可以重试；若一直如此，请管理员检查磁盘",
-            "a read of the storage failed and nothing was changed: try again; if it stays so, the operator should look at the disk",
+            "读写存储时出错，未作任何改动，可以重试；若一直如此，请管理员检查磁盘与冷存储",
+            "the storage did not answer and nothing was changed: try again; if it stays so, the operator should look at the disk and at cold storage",
         ),
         Refusal::Poisoned(_) => Text::new(
             "存储失效，须重启节点；重启后凭 Idempotency-Key 查询结果",
@@ -255,7 +255,8 @@ fn refused(refusal: &Refusal) -> Text {
 
 impl ServiceError {
     /// A read of one record failed: whether its bytes are wrong, or the node is. A statement that does not read, or is blank
-    /// though nobody erased it, concerns that record alone too.
+    /// though nobody erased it, concerns that record alone too. A disk that does not answer, such as a cold folder that is not
+    /// mounted, says nothing against the record.
     pub(super) fn of_reading(identifier: &str, error: ApplyError) -> ServiceError {
         match error {
             ApplyError::Journal(JournalError::Unreadable { .. }) | ApplyError::Statement { .. } => {
@@ -274,7 +275,10 @@ impl From<EngineError> for ServiceError {
 
 impl From<JournalError> for ServiceError {
     fn from(error: JournalError) -> ServiceError {
-        ServiceError::Internal(error.to_string())
+        match &error {
+            JournalError::Io { .. } => ServiceError::Refused(Refusal::ReadFailed(error.to_string())),
+            _ => ServiceError::Internal(error.to_string()),
+        }
     }
 }
 
@@ -283,6 +287,9 @@ impl From<ApplyError> for ServiceError {
         match &error {
             ApplyError::Row(key) => {
                 ServiceError::RecordDamaged { identifier: key.to_string(), cause: error.to_string() }
+            }
+            ApplyError::Journal(JournalError::Io { .. }) => {
+                ServiceError::Refused(Refusal::ReadFailed(error.to_string()))
             }
             _ => ServiceError::Internal(error.to_string()),
         }
@@ -309,5 +316,16 @@ mod tests {
     fn a_row_that_does_not_read_is_a_damaged_record() {
         let error = ServiceError::from(ApplyError::Row(CanonicalKey::from_stored("88.999.1/a")));
         assert_eq!(error.code(), "record_damaged");
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_damages_no_record() {
+        let away = || JournalError::Io {
+            action: "read",
+            segment: "0000000001.journal".to_owned(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        assert_eq!(ServiceError::from(away()).code(), "storage_read_failed");
+        assert_eq!(ServiceError::of_reading("88.999.1/a", away().into()).code(), "storage_read_failed");
     }
 }

@@ -11,6 +11,7 @@ use crate::model::principal::Principal;
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
+use crate::store::Refusal;
 use crate::store::engine::Table;
 use crate::store::rows::RecordRow;
 
@@ -44,7 +45,7 @@ impl Asks for ReadRecord {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// At most as many as asked for; fewer where tombstones or what is not meant stand between. One that cannot be read has its place, with
-    /// [`ServiceError::RecordDamaged`]: it ends no list, and is missing from none unseen.
+    /// [`ServiceError::RecordDamaged`], or [`Refusal::ReadFailed`] where its disk does not answer: it ends no list, and is missing from none unseen.
     pub records: Vec<(CanonicalKey, Result<Record, ServiceError>)>,
     /// Ask on after this key; `None`: this was the last page.
     pub next: Option<CanonicalKey>,
@@ -89,7 +90,10 @@ impl Services {
                         page.records.push((key, Ok(record)));
                     }
                 }
-                Err(damaged @ ServiceError::RecordDamaged { .. }) => page.records.push((key, Err(damaged))),
+                // Others may lie in a segment that does answer.
+                Err(unread @ (ServiceError::RecordDamaged { .. } | ServiceError::Refused(Refusal::ReadFailed(_)))) => {
+                    page.records.push((key, Err(unread)))
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::apply::{Applier, ReadStatement};
 use super::catch_up::{Opening, compare};
 use super::checkpoint::{self, Checkpoint};
+use super::cold::{self, Folders};
 use super::engine::{Engine, Mark};
 use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
@@ -54,11 +55,12 @@ pub struct Rebuilt {
 /// Looks at journal and record store without changing the journal. Fails while a node runs on the folder.
 pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let _lock = lock_folder(&options.folder)?;
-    let journal = journal::examine(&disk(options)?)?;
-    let medium = disk(options)?;
-    let (engine, mark) = Layered::reopen(home(options, "records").open()?, &medium)?;
+    let folders = folders(options)?.whole()?;
+    let medium = folders.hot.as_ref();
+    let journal = journal::examine(folders.segments().as_ref())?;
+    let (engine, mark) = Layered::reopen(home(options, "records").open()?, medium)?;
     let mark = mark.unwrap_or_default();
-    let snapshot = snapshot::newest(&medium).map(|rows| SnapshotCheck {
+    let snapshot = snapshot::newest(medium).map(|rows| SnapshotCheck {
         damage: rows.verify().err().map(|error| error.to_string()),
         state: SnapshotState::of(&rows),
     });
@@ -76,7 +78,8 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
 pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Result<Rebuilt, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let old_home = home(options, "records");
-    let medium: Arc<dyn Medium> = Arc::new(disk(options)?);
+    let folders = folders(options)?.whole()?;
+    let medium = Arc::clone(&folders.hot);
     let old = old_home
         .open()
         .and_then(|engine| Layered::reopen(engine, medium.as_ref()))
@@ -86,7 +89,7 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     let checkpoint = checkpoint::load(medium.as_ref()).map_or(0, |checkpoint| checkpoint.tail.sequence);
     let durable_sequence = old.as_ref().map_or(0, |(mark, _)| mark.sequence).max(checkpoint);
     let start = Start { tail: None, durable_sequence };
-    let Recovered { journal, from, erased, .. } = Journal::open(Arc::clone(&medium), options.segment_bytes, start)?;
+    let Recovered { journal, from, erased, .. } = Journal::open(folders.segments(), options.segment_bytes, start)?;
     let applier = Applier { statements, journal: journal.reader() };
 
     let fresh_home = home(options, "records.fresh");
@@ -123,14 +126,32 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     Ok(rebuilt)
 }
 
-/// Cuts a damaged journal at a place that an opening named. The record store goes aside: it knows what is cut.
+/// Cuts a damaged journal at a place that an opening named, or where segments are missing behind it.
 pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result<(), OpenError> {
     let _lock = lock_folder(&options.folder)?;
-    let medium = disk(options)?;
-    journal::cut(&medium, segment, offset)?;
-    checkpoint::forget(&medium)?;
-    snapshot::remove_others(&medium, &[]);
-    home(options, "records").set_aside()
+    cut(&folders(options)?, &home(options, "records"), segment, offset)
+}
+
+/// The same on media that a test stands behind, without a record store in files.
+pub fn cut_journal_on_both(media: [Arc<dyn Medium>; 2], segment: &str, offset: u64) -> Result<(), OpenError> {
+    let [hot, cold] = media;
+    cut(&cold::join(hot, cold, Path::new("cold"))?, &Home::Memory, segment, offset)
+}
+
+/// What was made from the journal goes before, for it knows what is cut and would speak for it: a crash at any step leaves a
+/// journal that opens, or one that is cut by doing this again.
+fn cut(folders: &Folders, records: &Home, segment: &str, offset: u64) -> Result<(), OpenError> {
+    let (hot, segments) = (folders.hot.as_ref(), folders.segments());
+    journal::copy_rest(segments.as_ref(), segment, offset)?;
+    checkpoint::forget(hot)?;
+    snapshot::remove_others(hot, &[]);
+    records.set_aside()?;
+    if let Some(tiers) = &folders.tiers {
+        // It will be the last one, which is written to.
+        let failed = |source| OpenError::Io { action: "bring back", path: PathBuf::from(segment), source };
+        tiers.bring_back(segment).map_err(failed)?;
+    }
+    Ok(journal::cut(segments.as_ref(), segment, offset)?)
 }
 
 fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<Option<u64>, OpenError> {
@@ -148,9 +169,11 @@ fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<Option<u6
     Ok(count)
 }
 
-fn disk(options: &StoreOptions) -> Result<Disk, OpenError> {
+/// Segments may be missing.
+fn folders(options: &StoreOptions) -> Result<Folders, OpenError> {
     let folder = options.folder.join("journal");
-    Disk::open(&folder).map_err(|source| OpenError::Io { action: "open", path: folder, source })
+    let disk = Disk::open(&folder).map_err(|source| OpenError::Io { action: "open", path: folder, source })?;
+    Ok(cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?)
 }
 
 fn home(options: &StoreOptions, name: &str) -> Home {
@@ -160,7 +183,7 @@ fn home(options: &StoreOptions, name: &str) -> Home {
     }
 }
 
-/// How many journal segments a store has: an open store has as many files open.
+/// How many journal segments are in a store's own folder: an open store has as many files open.
 #[must_use]
 pub fn segments(folder: &Path) -> usize {
     let Ok(listing) = std::fs::read_dir(folder.join("journal")) else {

@@ -1,6 +1,7 @@
 //! What keeps a store from opening, as whoever starts the node reads it. Not for clients of a running node: they are told less.
 
 use super::apply::ApplyError;
+use super::cold::ColdFault;
 use super::engine::EngineError;
 use super::journal::JournalError;
 use super::open::OpenError;
@@ -23,6 +24,7 @@ impl OpenError {
                 Text::new(format!("{folder} 正被另一个进程使用：请先停止它，或换一个数据目录"), self.to_string())
             }
             Self::Journal(error) => error.text(),
+            Self::Cold(error) => error.text(),
             Self::Engine(error) => error.text(),
             Self::Apply(error) => error.text(),
             Self::RestoreCutShort => {
@@ -42,7 +44,7 @@ impl JournalError {
     pub fn text(&self) -> Text {
         match self {
             Self::Io { segment, source, .. } => Text::new(
-                format!("日志 {segment} 读写失败：{}。请检查磁盘、属主与权限", Text::of_io(source).zh),
+                format!("日志 {segment} 读写失败：{}。请检查磁盘、属主与权限", ColdFault::text(source).zh),
                 format!("{self}; check the disk, owner and permissions"),
             ),
             Self::Full { needed } => Text::new(

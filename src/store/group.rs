@@ -326,6 +326,7 @@ impl Committed<'_> {
         let mut next = Some((newest.location, newest.index));
         while let Some((location, index)) = next {
             let frame = self.journal.frame(location).map_err(|error| unread(newest, error.into()))?;
+            self.journal.may_blank(location).map_err(|error| unread(newest, error.into()))?;
             if frame.meta.version + places.len() as u64 != newest.version {
                 return Err(damaged(newest, &"its versions do not follow one another"));
             }

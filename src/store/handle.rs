@@ -10,9 +10,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use super::apply::{self, ApplyError, ReadStatement};
+use super::beside::Moving;
 use super::checkpoint::{self, Checkpoint};
+use super::cold::{ColdState, MoveError, Mover};
 use super::engine::{Engine, EngineError, RowBytes, Table};
-use super::journal::{Frame, JournalError, Location, Reader, Tail};
+use super::journal::{Frame, JournalError, Location, Places, Reader, Tail};
 use super::medium::Medium;
 use super::open::OpenError;
 use super::proposal::{Outcome, Proposal, Refusal};
@@ -42,9 +44,14 @@ pub struct Store {
     pub(super) doubted: Arc<AtomicBool>,
     /// What a restore has left beside the journal when this was opened.
     pub(super) restored: Option<Restored>,
-    /// Held as long as the store is open: no second process may write here.
-    pub(super) lock: Option<std::fs::File>,
+    /// Who moves segments to the cold folder, where there is one.
+    pub(super) mover: Option<Arc<Mover>>,
+    /// Held as long as the store is open: no second process may write here, nor in the cold folder.
+    pub(super) _locks: Arc<Locks>,
 }
+
+/// Of the data folder and of the cold one.
+pub(super) type Locks = [Option<std::fs::File>; 2];
 
 /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
 pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -89,6 +96,7 @@ pub(super) struct Keeper {
     pub sequencer: std::thread::JoinHandle<()>,
     pub stop_snapshots: Sender<()>,
     pub snapshots_thread: std::thread::JoinHandle<()>,
+    pub moving: Option<Moving>,
 }
 
 impl Store {
@@ -281,6 +289,23 @@ impl Store {
         self.snapshots.take_now()
     }
 
+    /// How many segments are where.
+    pub fn places(&self) -> Places {
+        self.journal.places()
+    }
+
+    /// How cold storage does; `None` without.
+    pub fn cold(&self) -> Option<ColdState> {
+        self.mover.as_ref().map(|mover| mover.state())
+    }
+
+    /// Moves all but so many of the newest full segments to the cold folder now and waits for it: before a measurement or a
+    /// test. Says how many.
+    pub fn move_to_cold(&self, after_segments: u64) -> Result<u64, MoveError> {
+        let moved = self.mover.as_ref().map(|mover| mover.move_due(after_segments, &crossbeam_channel::never()));
+        moved.unwrap_or(Ok(0))
+    }
+
     /// Bytes of the record store on disk.
     pub fn engine_bytes(&self) -> u64 {
         self.engine.disk_bytes()
@@ -288,9 +313,21 @@ impl Store {
 
     /// Finishes what waits, seals the journal, makes the record store durable and calls it clean. Blocks.
     pub fn stop(&self) {
-        let Some(keeper) = self.keeper.lock().take() else {
+        let Some(mut keeper) = self.keeper.lock().take() else {
             return;
         };
+        let moving = keeper.moving.take();
+        if let Some(moving) = &moving {
+            moving.tell();
+        }
+        self.close(keeper);
+        // Last: a file system that does not answer holds up nothing else.
+        if let Some(moving) = moving {
+            moving.end();
+        }
+    }
+
+    fn close(&self, keeper: Keeper) {
         let _ = keeper.stop_snapshots.send(());
         // Not tokio's channel: a store may be dropped inside a runtime, where that one refuses to block.
         let (done, sealed) = bounded(1);

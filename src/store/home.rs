@@ -27,14 +27,15 @@ impl Home {
         let Home::Sled { folder, .. } = self else {
             return Ok(());
         };
+        // Done before a crash: what is aside is the latest.
+        if !folder.exists() {
+            return Ok(());
+        }
         let aside = folder.with_extension("aside");
         if aside.exists() {
             std::fs::remove_dir_all(&aside).map_err(io("remove", &aside))?;
         }
-        if folder.exists() {
-            std::fs::rename(folder, &aside).map_err(io("move aside", folder))?;
-        }
-        Ok(())
+        std::fs::rename(folder, &aside).map_err(io("move aside", folder))
     }
 
     /// Takes away what an earlier attempt has left here.

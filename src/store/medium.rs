@@ -28,6 +28,10 @@ pub trait Medium: Send + Sync + 'static {
     fn allocate_ahead(&self, _length: u64) {}
     /// Opens an existing file for reading and writing.
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
+    /// Opens an existing file for reading alone, as one on a file system that is mounted so can be.
+    fn look(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        self.open(name)
+    }
     /// Renames over whatever has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
@@ -48,6 +52,20 @@ pub trait MediumFile: Send + Sync {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the bytes durable.
     fn sync_data(&self) -> io::Result<()>;
+    /// Has the next reads ask the disk and not the memory, where the system can.
+    fn forget_cached(&self) {}
+    /// Whether a read is to be tried: where the disk is known not to answer, who would read need not wait for that.
+    fn check_answers(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Whether it can be written to, found out without writing.
+    fn check_writable(&self) -> io::Result<()> {
+        Ok(())
+    }
+    /// Whether it lies in a cold folder ([`super::cold`]).
+    fn is_cold(&self) -> bool {
+        false
+    }
 }
 
 /// A folder on the real disk.
@@ -62,6 +80,11 @@ impl Disk {
     pub fn open(folder: &Path) -> io::Result<Disk> {
         make_folder(folder)?;
         Ok(Disk { folder: folder.to_owned(), spare: Spare::in_folder(folder) })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A folder that is there already, perhaps where nothing can be written.
@@ -123,6 +146,10 @@ impl Medium for Disk {
         Ok(Arc::new(DiskFile(OpenOptions::new().read(true).write(true).open(self.folder.join(name))?)))
     }
 
+    fn look(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(DiskFile(File::open(self.folder.join(name))?)))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.folder.join(from), self.folder.join(to))
     }
@@ -171,6 +198,10 @@ impl MediumFile for DiskFile {
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+    fn forget_cached(&self) {
+        // Where the system keeps its copy all the same, that is what is read.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+    }
 }
 
 /// Whether an error says that there is no room, and so that a disk is full and not broken.
@@ -190,7 +221,7 @@ pub fn replace(medium: &dyn Medium, name: &str, bytes: &[u8]) -> io::Result<()> 
 
 /// Reads a small file whole; `None` where there is none.
 pub fn read_whole(medium: &dyn Medium, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match medium.open(name) {
+    let file = match medium.look(name) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -6,18 +6,21 @@
 //! ```
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
-//! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store.
+//! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store. `beside`: its threads.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
+//! - `cold`: the journal's old segments in a second, slower folder.
 //! - `doctor`: what an operator does while no node has the store open.
 //! - `backup`: the journal in another folder, and a data folder made of it. `restored`: what such a one may not do yet.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
 mod apply;
 pub mod backup;
+mod beside;
 pub mod cache;
 mod catch_up;
 mod checkpoint;
+pub mod cold;
 pub mod doctor;
 pub mod engine;
 pub mod engine_memory;
@@ -38,6 +41,7 @@ pub mod snapshot;
 use std::time::Duration;
 
 pub use self::apply::{ApplyError, ReadStatement};
+pub use self::cold::{ColdError, ColdOptions};
 pub use self::handle::Store;
 use self::journal::Tail;
 pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};

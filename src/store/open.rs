@@ -1,27 +1,29 @@
 //! Opening: from a folder to a running store. The order is the argument: prove and mend the journal, catch the record store
 //! up, finish what a crash cut short, and only then take the first commit.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
+use super::beside::{Moving, Poison, keep, mover, room, run_to_the_end, snapshots, spawn};
 use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
+use super::cold::{self, ColdError, ColdOptions, Folders};
 use super::engine::EngineError;
 use super::handle::{Keeper, Room, Singles, Store};
 use super::home::Home;
-use super::journal::{self, Journal, JournalError, Recovered, Tail};
+use super::journal::{self, Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
-use super::sequencer::{GroupLimits, Sequencer, refuse_until_stopped};
-use super::snapshot::{self, Layered, Rows, SnapshotKeeper, SnapshotState};
+use super::sequencer::{GroupLimits, Sequencer};
+use super::snapshot::{self, Layered};
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -46,6 +48,8 @@ pub struct StoreOptions {
     pub snapshot_frames: u64,
     /// Free bytes on the disk below which writes are refused, so that the record store's own files never hit the end.
     pub reserve_bytes: u64,
+    /// Where old segments go; `None`: they stay.
+    pub cold: Option<ColdOptions>,
 }
 
 /// Why a store does not open.
@@ -57,6 +61,8 @@ pub enum OpenError {
     InUse(PathBuf),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Cold(#[from] ColdError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -115,7 +121,8 @@ impl Store {
         Disk::open(&options.folder).map_err(io("make", &options.folder))?;
         let lock = lock_folder(&options.folder)?;
         let folder = options.folder.join("journal");
-        let medium: Arc<dyn Medium> = Arc::new(Disk::open(&folder).map_err(io("open", &folder))?);
+        let disk = Disk::open(&folder).map_err(io("open", &folder))?;
+        let folders = cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?.whole()?;
         let records = options.folder.join("records");
         let home = match options.engine {
             EngineChoice::Memory => Home::Memory,
@@ -123,9 +130,7 @@ impl Store {
         };
         let session = checkpoint::session(&options.folder);
         let hooks = Hooks { statements, observer, fatal };
-        let (mut store, opened) = Store::open_on(options, Ground { medium, session, home }, hooks)?;
-        store.lock = Some(lock);
-        Ok((store, opened))
+        Store::open_on(options, Ground { folders, lock: Some(lock), session, home }, hooks)
     }
 
     /// Opens on a medium that a test stands behind; rows live in memory.
@@ -136,13 +141,28 @@ impl Store {
         observer: Arc<dyn Observer>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
-        let ground = Ground { medium, session: None, home: Home::Memory };
+        let ground = Ground { folders: Folders::alone(medium), lock: None, session: None, home: Home::Memory };
+        Store::open_on(options, ground, Hooks { statements, observer, fatal })
+    }
+
+    /// The same with the medium of a cold folder besides.
+    pub fn open_in_memory_on_both(
+        options: &StoreOptions,
+        [hot, cold]: [Arc<dyn Medium>; 2],
+        statements: Arc<dyn ReadStatement>,
+        observer: Arc<dyn Observer>,
+        fatal: Arc<dyn Fatal>,
+    ) -> Result<(Store, Opened), OpenError> {
+        let folder = options.cold.as_ref().map_or(Path::new("cold"), |cold| cold.folder.as_path());
+        let folders = cold::join(hot, cold, folder)?.whole()?;
+        let ground = Ground { folders, lock: None, session: None, home: Home::Memory };
         Store::open_on(options, ground, Hooks { statements, observer, fatal })
     }
 
     fn open_on(options: &StoreOptions, ground: Ground, hooks: Hooks) -> Result<(Store, Opened), OpenError> {
         let started = Instant::now();
-        let Ground { medium, session, home } = ground;
+        let Ground { folders, lock, session, home } = ground;
+        let medium = Arc::clone(&folders.hot);
         let restored = Restored::load(medium.as_ref())?;
         // Before the record store opens, which needs room too.
         journal::remove_half_made(medium.as_ref())?;
@@ -150,7 +170,7 @@ impl Store {
         let mut opening = Opening::begin(medium.as_ref(), &home, session.clone())?;
         opening.restored = restored;
         let Recovered { journal, from, cut, erased } =
-            Journal::open(Arc::clone(&medium), options.segment_bytes, opening.start())?;
+            Journal::open(folders.segments(), options.segment_bytes, opening.start())?;
         let applier = Applier { statements: Arc::clone(&hooks.statements), journal: journal.reader() };
         opening.catch_up(medium.as_ref(), &home, &applier, &journal, from, &erased)?;
         // From the first write on, the checkpoint must not call the record store clean. Its place stays where the
@@ -159,13 +179,16 @@ impl Store {
         let in_memory = opening.opened.in_memory;
         let checkpoint = Checkpoint { tail: from, clean: false, session: session.filter(|_| !in_memory) };
         checkpoint::doubt(medium.as_ref(), &checkpoint)?;
+        if folders.tiers.is_none() {
+            cold::forget(medium.as_ref());
+        }
         let opened = Opened {
             cut,
             records: opening.mark.records,
             seconds: started.elapsed().as_secs_f64(),
             ..opening.opened.clone()
         };
-        let store = Store::start(options, journal, applier, opening, medium, checkpoint, hooks)?;
+        let store = Store::start(options, journal, applier, opening, (folders, lock), checkpoint, hooks)?;
         if in_memory {
             store.doubted.store(true, Ordering::Release);
         }
@@ -178,10 +201,12 @@ impl Store {
         journal: Journal,
         applier: Applier,
         opening: Opening,
-        medium: Arc<dyn Medium>,
+        (folders, lock): (Folders, Option<File>),
         checkpoint: Checkpoint,
         hooks: Hooks,
     ) -> Result<Store, OpenError> {
+        let Folders { hot: medium, tiers, lock: cold_lock } = folders;
+        let locks = Arc::new([lock, cold_lock]);
         let (reader, group_limit) = (journal.reader(), journal.group_limit());
         let settled = Arc::new(Mutex::new(journal.tail()));
         let poisoned = Arc::new(AtomicBool::new(false));
@@ -189,6 +214,7 @@ impl Store {
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
+        let mover = mover(options, tiers, &reader, &snapshots, &room, &fatal, &poisoned);
         let sequencer = Sequencer {
             journal,
             engine: Arc::<Layered>::clone(&opening.engine),
@@ -205,14 +231,7 @@ impl Store {
             erasures: Arc::clone(&snapshots.erasures),
             is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
         };
-        let sequencer = spawn(options, "sequencer", move || {
-            // A group may be durable and not visible then, and nobody would take another: as bad as a failed disk.
-            if catch_unwind(AssertUnwindSafe(|| sequencer.run(&queue))).is_err() {
-                fatal.failed("the sequencer panicked");
-                refuse_until_stopped(&queue);
-            }
-        })?;
-        let (stop, stopped) = bounded(1);
+        let sequencer = spawn(options, "sequencer", move || run_to_the_end(sequencer, &queue, fatal.as_ref()))?;
         let keeper = CheckpointKeeper {
             engine: Arc::<Layered>::clone(&opening.engine),
             medium: Arc::clone(&medium),
@@ -223,8 +242,10 @@ impl Store {
             interval: options.checkpoint_interval,
             doubted: opening.engine.doubted(),
         };
-        let thread = spawn(options, "checkpoints", move || keeper.run(&stopped))?;
-        let (stop_snapshots, snapshots_thread) = keep_snapshots(options, &snapshots)?;
+        let (stop, thread) = keep(options, "checkpoints", move |stop| keeper.run(stop))?;
+        let keeper = Arc::clone(&snapshots);
+        let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| keeper.run(stop))?;
+        let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
         Ok(Store {
             doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
@@ -237,64 +258,20 @@ impl Store {
             group_limit,
             singles: Singles::default(),
             snapshots,
-            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread })),
+            mover,
+            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, moving })),
             poisoned,
             restored: opening.restored,
-            lock: None,
+            _locks: locks,
         })
     }
 }
 
-/// The thread that takes snapshots when they are due, and what stops it.
-fn keep_snapshots(
-    options: &StoreOptions,
-    keeper: &Arc<SnapshotKeeper>,
-) -> Result<(Sender<()>, std::thread::JoinHandle<()>), OpenError> {
-    let ((stop, stopped), keeper) = (bounded(1), Arc::clone(keeper));
-    Ok((stop, spawn(options, "snapshots", move || keeper.run(&stopped))?))
-}
-
-/// Who takes the snapshots of this store.
-fn snapshots(
-    options: &StoreOptions,
-    opening: &Opening,
-    medium: &Arc<dyn Medium>,
-    settled: &Arc<Mutex<Tail>>,
-) -> SnapshotKeeper {
-    let (last, is_stale) = snapshots_left(medium.as_ref(), opening);
-    SnapshotKeeper {
-        taking: Mutex::new(()),
-        engine: Arc::clone(&opening.engine),
-        medium: Arc::clone(medium),
-        settled: Arc::clone(settled),
-        // The journal stops at the reserve, and makes its next segment before it is needed.
-        floor_bytes: options.reserve_bytes.saturating_add(2 * options.segment_bytes),
-        // Rows in memory mean that the disk is full.
-        every_frames: if opening.opened.in_memory { 0 } else { options.snapshot_frames },
-        erasures: Arc::new(AtomicU64::new(0)),
-        is_stale,
-        last: Mutex::new(last),
-    }
-}
-
-/// The snapshot that may be replayed over, and whether the one below the record store is to be replaced. Removes the others.
-///
-/// A crash may have left a newer one than the one below. It cannot take that one's place now, for what was removed since it
-/// was begun may be noted nowhere; and the one below may hold what an erasure before it has taken away.
-fn snapshots_left(medium: &dyn Medium, opening: &Opening) -> (Option<SnapshotState>, bool) {
-    let base = opening.engine.base_number();
-    let newest = snapshot::newest(medium);
-    let is_fit = |rows: &Rows| rows.head.mark().is_some_and(|mark| mark.erased == opening.mark.erased);
-    let fit = newest.as_ref().filter(|rows| is_fit(rows) && rows.number() <= opening.mark.sequence);
-    let kept: Vec<u64> = fit.map(Rows::number).into_iter().chain(base).collect();
-    snapshot::remove_others(medium, &kept);
-    let is_stale = base.is_some() && base != fit.map(Rows::number);
-    (fit.filter(|_| !is_stale).map(SnapshotState::of), is_stale)
-}
-
 /// What a store stands on.
 struct Ground {
-    medium: Arc<dyn Medium>,
+    folders: Folders,
+    /// Of the data folder.
+    lock: Option<File>,
     session: Option<String>,
     home: Home,
 }
@@ -306,48 +283,7 @@ struct Hooks {
     fatal: Arc<dyn Fatal>,
 }
 
-fn spawn(
-    options: &StoreOptions,
-    name: &str,
-    work: impl FnOnce() + Send + 'static,
-) -> Result<std::thread::JoinHandle<()>, OpenError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|source| OpenError::Io {
-        action: "start a thread for",
-        path: options.folder.clone(),
-        source,
-    })
-}
-
-/// Marks the store before it tells the node.
-struct Poison {
-    told: Arc<dyn Fatal>,
-    poisoned: Arc<AtomicBool>,
-}
-
-impl Fatal for Poison {
-    fn failed(&self, cause: &str) {
-        self.poisoned.store(true, Ordering::Release);
-        self.told.failed(cause);
-    }
-}
-
-/// Says how many bytes are missing to the reserve; asks the disk a few times a second at most.
-fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64> + Send + Sync {
-    const ASK_AGAIN: Duration = Duration::from_millis(200);
-    let last: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
-    move || {
-        let mut last = last.lock();
-        if let Some((_, known)) = last.filter(|(asked, _)| asked.elapsed() < ASK_AGAIN) {
-            return known;
-        }
-        let short =
-            medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
-        *last = Some((Instant::now(), short));
-        short
-    }
-}
-
-pub(super) fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {
+pub(super) fn lock_folder(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
     let file = std::fs::OpenOptions::new()
         .create(true)
@@ -359,43 +295,5 @@ pub(super) fn lock_folder(folder: &Path) -> Result<std::fs::File, OpenError> {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse(folder.to_owned())),
         Err(error) => Err(OpenError::Io { action: "lock", path, source: error.into() }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::engine::{Engine, Mark};
-    use super::super::engine_memory::MemoryEngine;
-    use super::super::snapshot::Head;
-    use super::super::snapshot::file::Writer;
-    use super::*;
-
-    #[test]
-    fn a_snapshot_that_a_crash_left_beside_the_one_below_does_not_hide_that_this_one_is_old() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::open(folder.path()).unwrap();
-        let tail =
-            |sequence| Tail { segment: 1, offset: 0, sequence, registry_size: 0, audit_size: 0, previous: [0; 32] };
-        let snapshot = |sequence, erased| {
-            let mark = Mark { sequence, erased, ..Mark::default() };
-            let name = format!("{sequence:020}.rows");
-            Writer::create(&disk, &name, Head::new(tail(sequence), &mark, 0)).unwrap().finish().unwrap();
-            Rows::open(&disk, sequence).unwrap()
-        };
-        // An erasure came, another snapshot was written, and the process ended before anything rested on it.
-        let below = snapshot(5, 0);
-        let mut opening = Opening::empty(&Home::Memory).unwrap();
-        opening.mark = Mark { sequence: 9, erased: 1, ..Mark::default() };
-        let above: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-        opening.engine = Arc::new(Layered::begin(above, below, &opening.mark).unwrap());
-        snapshot(8, 1);
-        let (last, is_stale) = snapshots_left(&disk, &opening);
-        assert!(is_stale && last.is_none(), "what is erased would stay in the one below");
-        assert_eq!(disk.list().unwrap().len(), 2);
-        // Where nothing rests on any, the newest is as good as ever.
-        opening.engine = Arc::new(Layered::alone(Arc::new(MemoryEngine::default())));
-        let (last, is_stale) = snapshots_left(&disk, &opening);
-        assert!(!is_stale && last.is_some_and(|state| state.sequence == 8));
-        assert_eq!(disk.list().unwrap().len(), 1);
     }
 }

@@ -154,6 +154,35 @@ fn a_missing_file_is_said_in_one_language_with_what_to_do() {
 }
 
 #[test]
+fn a_cold_folder_is_judged_before_a_start_and_by_the_doctor() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |cold: &str, code| {
+        let set = format!("store.cold={cold}");
+        mingpai(folder.path(), ["check-config", "--dev", "--data", "data", "--json", "--set", &set]).expect(code).json()
+    };
+    for cold in ["cold", "data", "data/journal", "data/keys/below"] {
+        let faults = check(cold, 1)["faults"].clone();
+        assert_eq!((faults[0]["key"].as_str(), faults[1].is_null()), (Some("store.cold"), true), "{cold}: {faults}");
+    }
+    std::fs::create_dir_all(folder.path().join("data/journal")).unwrap();
+    std::fs::create_dir(folder.path().join("cold")).unwrap();
+    check("cold", 0);
+    std::fs::write(folder.path().join("cold/mingpai-cold"), r#"{"id": "another's"}"#).unwrap();
+    let told = check("cold", 1)["faults"][0]["detail"].to_string();
+    assert!(told.contains("another journal") && told.contains("另一个日志"), "{told}");
+
+    // Without a configuration the journal says itself where its cold segments are.
+    let note = r#"{"id": "1", "folder": "/absent/cold", "is_claimed": true}"#;
+    std::fs::write(folder.path().join("data/journal/cold"), note).unwrap();
+    let report = mingpai(folder.path(), ["doctor", "--data", "data", "--json"]).expect(1).json();
+    assert_eq!(finding(&report, "store").1.unwrap(), "findmnt -T /absent/cold; ls -l /absent/cold");
+    // With one that leaves it out, that is what is wrong.
+    std::fs::write(folder.path().join("data/journal/0000000002.journal"), "").unwrap();
+    let report = mingpai(folder.path(), ["doctor", "--dev", "--data", "data", "--json"]).expect(1).json();
+    assert_eq!(finding(&report, "store").1.unwrap(), "store.cold = \"/absent/cold\"");
+}
+
+#[test]
 fn a_plan_names_its_figures_their_sources_and_what_one_node_does_not_hold() {
     let folder = tempfile::tempdir().unwrap();
     let plan = mingpai(folder.path(), ["plan", "--records", "10000000", "--json"]).expect(0).json();

@@ -8,6 +8,7 @@
 
 mod administering;
 mod aliases;
+mod cold;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod differing;

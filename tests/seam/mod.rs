@@ -1,4 +1,4 @@
-//! What the store's tests stand on: a disk that can lose its power (`disk`), and signed proposals for it (`registry`).
+//! What the store's tests stand on: a disk that can lose its power (`disk`), a machine with two (`machine`), and signed proposals for it (`registry`).
 //!
 //! Not a test itself. Each test binary takes in the parts that it needs.
 
@@ -6,6 +6,7 @@
 
 pub mod disk;
 pub mod history;
+pub mod machine;
 pub mod registry;
 
 use std::num::ParseIntError;

@@ -11,10 +11,11 @@ use crate::model::prefix::Prefixes;
 use crate::model::text::Text;
 use crate::node::store_options;
 use crate::sign::StatementReader;
-use crate::store::OpenError;
+use crate::store::cold;
 use crate::store::doctor::{self, Examination};
 use crate::store::journal::JournalError;
 use crate::store::restored::{self, Restored};
+use crate::store::{ColdError, ColdOptions, OpenError, StoreOptions};
 
 /// Whether a node runs on the folder, and what was found.
 pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
@@ -30,9 +31,10 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
         );
         return (false, vec![check]);
     }
-    match doctor::examine(&store_options(config)) {
+    match doctor::examine(&options(patient)) {
         Ok(found) => {
-            let mut checks = vec![free_lock(), journal(&found), records(patient, &found), snapshot(patient, &found)];
+            let mut checks =
+                vec![free_lock(), journal(patient, &found), records(patient, &found), snapshot(patient, &found)];
             checks.extend(restored(patient));
             (false, checks)
         }
@@ -50,16 +52,44 @@ pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
     }
 }
 
+/// The store's options. Without a configuration the journal's own word says where its cold segments are.
+fn options(patient: &Patient) -> StoreOptions {
+    let mut options = store_options(&patient.config);
+    if !matches!(patient.known, Known::Given) {
+        options.cold = cold::noted(&options.folder).map(|folder| ColdOptions { folder, after_segments: u64::MAX });
+    }
+    options
+}
+
 fn free_lock() -> Check {
     Check::ok("lock", "没有节点在使用", "no node uses it")
 }
 
-fn journal(found: &Examination) -> Check {
+fn journal(patient: &Patient, found: &Examination) -> Check {
     let journal = &found.journal;
+    let (cold_zh, cold_en) = match journal.cold_segments {
+        0 => (String::new(), String::new()),
+        cold => (format!("（其中 {cold} 段在冷存储）"), format!(" ({cold} of them cold)")),
+    };
+    if journal.disclosing > 0 {
+        return Check::new(
+            "journal",
+            Finding::Failed,
+            format!(
+                "{} 帧已被删除（擦除），内容却仍在日志中（放回了旧的日志段？）：请重建，重建会再次擦除",
+                journal.disclosing
+            ),
+            format!(
+                "{} erased frames still say what was erased (an older copy of a segment?): make all anew, which blanks them",
+                journal.disclosing
+            ),
+            patient.command("--rebuild"),
+        );
+    }
     Check::ok(
         "journal",
-        format!("{} 段，{} 帧，校验全部通过", journal.segments, journal.frames),
-        format!("{} segments, {} frames, every checksum holds", journal.segments, journal.frames),
+        format!("{} 段{cold_zh}，{} 帧，校验全部通过", journal.segments, journal.frames),
+        format!("{} segments{cold_en}, {} frames, every checksum holds", journal.segments, journal.frames),
     )
 }
 
@@ -129,6 +159,7 @@ fn damage(patient: &Patient, error: &OpenError) -> Check {
         OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
             (Finding::Failed, patient.command(&format!("--cut-journal {segment}:{offset}")))
         }
+        OpenError::Cold(error) => (Finding::Failed, cold_repair(error)),
         // Room is what it needs: nothing is wrong with the files.
         OpenError::Engine(error) if error.is_full => {
             (Finding::Unknown, format!("df -h {}", patient.config.node.data.display()))
@@ -138,6 +169,25 @@ fn damage(patient: &Patient, error: &OpenError) -> Check {
         _ => (Finding::Failed, format!("ls -lR {}; dmesg | tail", patient.config.node.data.display())),
     };
     Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"), repair)
+}
+
+/// What to look at, or what to do, where cold segments cannot be had.
+fn cold_repair(error: &ColdError) -> String {
+    match error {
+        ColdError::Io { path, .. } => format!("ls -l {}; dmesg | tail", path.display()),
+        ColdError::NoFolder(folder)
+        | ColdError::Anothers(folder)
+        | ColdError::Claimed(folder)
+        | ColdError::Taken(folder) => {
+            format!("findmnt -T {0}; ls -l {0}", folder.display())
+        }
+        ColdError::InUse(folder) => format!("lsof {}", folder.join("lock").display()),
+        ColdError::Away { noted, .. } => format!("findmnt -T {0}; ls -l {0}", noted.display()),
+        ColdError::NotSet { folder, .. } => format!("store.cold = \"{}\"", folder.display()),
+        ColdError::Missing { segment, .. } => {
+            format!("mingpai restore BACKUP --data NEW; cp NEW/journal/{segment} JOURNAL")
+        }
+    }
 }
 
 /// Makes the record store anew. Yes: it is equal to the old one, or there was none to compare with.
@@ -155,7 +205,7 @@ pub fn rebuild(patient: &Patient, screen: Screen) -> Result<Verdict, CliError> {
     let prefixes = Prefixes::new(config.prefixes.clone())
         .map_err(|error| CliError::wrong(error.to_string(), error.to_string()))?;
     let statements = Arc::new(StatementReader { prefixes: Arc::new(prefixes) });
-    let rebuilt = doctor::rebuild(&store_options(config), statements).map_err(|e| failed(&e))?;
+    let rebuilt = doctor::rebuild(&options(patient), statements).map_err(|e| failed(&e))?;
     let differing = rebuilt.differing_rows;
     if screen.json {
         screen.print_json(&json!({"rebuilt": rebuilt, "equal": differing.map(|rows| rows == 0)}))?;
@@ -191,7 +241,7 @@ pub fn rebuild(patient: &Patient, screen: Screen) -> Result<Verdict, CliError> {
 /// Cuts a damaged journal. What is cut stays aside as a file.
 pub fn cut(patient: &Patient, segment: &str, offset: u64, screen: Screen) -> Result<Verdict, CliError> {
     stored(patient)?;
-    doctor::cut_journal(&store_options(&patient.config), segment, offset).map_err(|e| failed(&e))?;
+    doctor::cut_journal(&options(patient), segment, offset).map_err(|e| failed(&e))?;
     if screen.json {
         screen.print_json(&json!({"cut": {"segment": segment, "offset": offset}}))?;
     } else {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use http::StatusCode;
@@ -37,8 +38,11 @@ pub(super) async fn readyz(desk: Arc<Desk>, _call: Call) -> Reply {
         Readiness::Stopping => Err(Code::Draining.into()),
         Readiness::Ready if desk.services.store.is_poisoned() => Err(Code::StoragePoisoned.into()),
         Readiness::Ready => {
-            let body = b"{\"status\":\"ready\"}".to_vec();
-            Ok(reply::json(StatusCode::OK, Keep::Never, body))
+            // Part of the past cannot be read; everything else can, and another node would not do better.
+            let is_away = desk.services.store.cold().is_some_and(|cold| cold.is_away);
+            let body: &[u8] =
+                if is_away { b"{\"status\":\"ready\",\"cold\":\"away\"}" } else { b"{\"status\":\"ready\"}" };
+            Ok(reply::json(StatusCode::OK, Keep::Never, body.to_vec()))
         }
     }
 }
@@ -56,6 +60,12 @@ fn gauge(desk: &Desk) {
     metrics.cache.entries.set(services.cache.len() as u64);
     metrics.journal.queue_entries.set(services.store.queue_entries() as u64);
     metrics.journal.poisoned.set(u64::from(services.store.is_poisoned()));
+    let places = services.store.places();
+    metrics.journal.set_place("hot", places.hot_segments, places.hot_bytes);
+    metrics.journal.set_place("cold", places.cold_segments, places.cold_bytes);
+    let cold = services.store.cold().unwrap_or_default();
+    metrics.journal.cold_away.set(u64::from(cold.is_away));
+    metrics.journal.cold_moves_failed.inner().store(cold.failures, Ordering::Relaxed);
     metrics.records.disk_bytes.set(services.store.engine_bytes());
     let snapshot = services.store.snapshot().unwrap_or_default();
     metrics.records.snapshot_timestamp_seconds.set(snapshot.time.unsigned_abs());

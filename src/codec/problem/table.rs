@@ -298,7 +298,7 @@ problems! {
     }
     StorageReadFailed "storage_read_failed" 503 retry 1 {
         "读取存储时出错", "A read of the storage failed";
-        "未作改动, 可以重发; 若一直如此, 请管理员检查磁盘并运行 mingpai doctor", "Nothing was changed: repeat it; if it stays so, the operator should look at the disk and run mingpai doctor"
+        "未作改动, 可以重发; 若一直如此, 请管理员检查磁盘与 store.cold 是否已挂载, 并运行 mingpai doctor", "Nothing was changed: repeat it; if it stays so, the operator should look at the disk, see that store.cold is mounted, and run mingpai doctor"
     }
     StoragePoisoned "storage_poisoned" 503 {
         "存储出错, 已停止写入", "Storage failed; writes have stopped";

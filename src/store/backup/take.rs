@@ -17,6 +17,7 @@ use super::{BackupKey, KeyFile, Naming, ReadLog, Watch};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::store::checkpoint;
+use crate::store::cold;
 use crate::store::journal::format::SEGMENT_HEADER_BYTES;
 use crate::store::journal::walk::{Seen, Walk, WalkFault, blank};
 use crate::store::journal::{self, FrameKind, Location, Reader, Tail, segment_name};
@@ -280,18 +281,19 @@ pub(super) fn name(origin: &mut String, naming: Option<Naming>) {
 pub struct OfflineSource {
     journal: Arc<Reader>,
     tail: Tail,
-    _lock: File,
+    _locks: [Option<File>; 2],
 }
 
 impl OfflineSource {
     /// Finds the log's end as an opening does, and makes it durable.
     pub fn open(data: &Path) -> Result<OfflineSource, OpenError> {
         let lock = lock_folder(data)?;
-        let medium = Disk::existing(&data.join("journal"));
-        crate::store::restored::Restored::load(&medium)?;
-        let durable = checkpoint::load(&medium).map_or(0, |checkpoint| checkpoint.tail.sequence);
-        let (journal, tail) = journal::settled(&medium, durable)?;
-        Ok(OfflineSource { journal, tail, _lock: lock })
+        // Without a configuration the folder's own word says where its cold segments are.
+        let folders = cold::open(Disk::existing(&data.join("journal")), cold::noted(data).as_deref())?.whole()?;
+        crate::store::restored::Restored::load(folders.hot.as_ref())?;
+        let durable = checkpoint::load(folders.hot.as_ref()).map_or(0, |checkpoint| checkpoint.tail.sequence);
+        let (journal, tail) = journal::settled(folders.segments().as_ref(), durable)?;
+        Ok(OfflineSource { journal, tail, _locks: [Some(lock), folders.lock] })
     }
 }
 

@@ -15,6 +15,7 @@ impl Reader {
         let Ok(segment) = self.segment(number) else {
             return Ok(None);
         };
+        segment.answering()?;
         let read = |length: u32| match segment.read(Location { segment: number, offset, length }) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(JournalError::Unreadable { .. }) => Ok(None),

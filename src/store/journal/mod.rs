@@ -2,6 +2,7 @@
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
 //! - `claim`: a look at a place that a client names. `walk`: over a copy of a segment.
+//! - `places`: what happens to a segment that is full: blanking, and moving to another folder.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
 //! group or none of it: the next opening keeps a whole group and cuts a torn one. After an error from `append` the
@@ -11,22 +12,23 @@
 mod claim;
 pub mod format;
 pub mod meta;
+mod places;
 mod recover;
 mod scan;
 pub mod walk;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use ring::rand::SecureRandom;
 
 pub use self::format::{FrameContent, FrameKind, GroupHash};
 use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
-pub use self::recover::{Examined, Recovered, Start, cut, examine, remove_half_made, settled};
+pub use self::places::{Places, Sealed};
+pub use self::recover::{Examined, Recovered, Start, copy_rest, cut, examine, remove_half_made, settled};
 use super::medium::{self, Medium, MediumFile};
 
 /// Where a frame stands.
@@ -96,7 +98,11 @@ pub struct Tail {
 
 struct Segment {
     header: SegmentHeader,
-    file: Arc<dyn MediumFile>,
+    /// Another one once the segment has moved (`places`).
+    file: RwLock<Arc<dyn MediumFile>>,
+    /// Counts blankings. Held while one is written and while the segment changes its place, so that no copy is published that
+    /// still says what was blanked.
+    blankings: Mutex<u64>,
 }
 
 /// The segments, readable by anyone at any time.
@@ -169,8 +175,8 @@ impl Journal {
         let (appended, next) = self.lay_out(&header, frames, segment.header.seed);
         // A crash from here on leaves the group whole or torn: it was not acknowledged either way.
         let offset = u64::from(self.tail.offset);
-        segment.file.write_all_at(&self.buffer, offset).map_err(|e| io_error("write", segment.header.number, e))?;
-        segment.file.sync_data().map_err(|e| io_error("fdatasync", segment.header.number, e))?;
+        segment.file().write_all_at(&self.buffer, offset).map_err(|e| io_error("write", segment.header.number, e))?;
+        segment.file().sync_data().map_err(|e| io_error("fdatasync", segment.header.number, e))?;
         self.tail = next;
         Ok(appended)
     }
@@ -240,30 +246,9 @@ impl Journal {
         self.medium.rename(&temporary, &name).map_err(fail)?;
         // From here on the segment is there, for sure or not: going on in the one before would leave it in the way.
         self.medium.sync_directory().map_err(|e| io_error("sync the folder of", number, e))?;
-        self.reader.segments.write().push(Arc::new(Segment { header, file }));
+        self.reader.segments.write().push(Arc::new(Segment::new(header, file)));
         self.tail.segment = number;
         self.tail.offset = SEGMENT_HEADER_BYTES as u32;
-        Ok(())
-    }
-
-    /// Blanks the disclosures of frames in place and makes that durable. Doing it twice does no harm.
-    ///
-    /// The statements that order it must be durable first.
-    pub fn blank(&self, locations: impl IntoIterator<Item = Location>) -> Result<(), JournalError> {
-        let mut touched = BTreeMap::new();
-        for location in locations {
-            let segment = self.reader.segment(location.segment)?;
-            let bytes = segment.read(location)?;
-            let view = segment.view(&bytes, location)?;
-            let offset = u64::from(location.offset) + view.disclosures_offset() as u64;
-            // Also what looks blank is written again: a failed fsync may have left it so in memory alone.
-            let zeros = vec![0; view.disclosures.len()];
-            segment.file.write_all_at(&zeros, offset).map_err(|e| io_error("blank", location.segment, e))?;
-            touched.insert(location.segment, segment);
-        }
-        for (number, segment) in touched {
-            segment.file.sync_data().map_err(|e| io_error("fdatasync", number, e))?;
-        }
         Ok(())
     }
 }
@@ -280,6 +265,7 @@ impl Reader {
     /// Reads one frame. `sequence` and `index` are the caller's knowledge and are not in the frame: both come back 0.
     pub fn frame(&self, location: Location) -> Result<Frame, JournalError> {
         let segment = self.segment(location.segment)?;
+        segment.answering()?;
         let bytes = segment.read(location)?;
         let view = segment.view(&bytes, location)?;
         if !view.disclosures_whole && view.disclosures.iter().any(|byte| *byte != 0) {
@@ -300,7 +286,8 @@ impl Reader {
         let segment = self.segment(number)?;
         let until = until.min(segment.header.length);
         let mut bytes = vec![0; usize::try_from(until.saturating_sub(from)).unwrap_or(0)];
-        segment.file.read_exact_at(&mut bytes, from).map_err(|e| io_error("read", number, e))?;
+        let file = segment.answering()?;
+        file.read_exact_at(&mut bytes, from).map_err(|e| io_error("read", number, e))?;
         Ok(bytes)
     }
 
@@ -324,12 +311,27 @@ impl Reader {
 }
 
 impl Segment {
+    fn new(header: SegmentHeader, file: Arc<dyn MediumFile>) -> Segment {
+        Segment { header, file: RwLock::new(file), blankings: Mutex::new(0) }
+    }
+
+    fn file(&self) -> Arc<dyn MediumFile> {
+        Arc::clone(&self.file.read())
+    }
+
+    /// The file, unless its disk is known not to answer.
+    fn answering(&self) -> Result<Arc<dyn MediumFile>, JournalError> {
+        let file = self.file();
+        file.check_answers().map_err(|e| io_error("read", self.header.number, e))?;
+        Ok(file)
+    }
+
     fn read(&self, location: Location) -> Result<Vec<u8>, JournalError> {
         if u64::from(location.offset) + u64::from(location.length) > self.header.length {
             return Err(self.unreadable(location, "the frame would end after its segment"));
         }
         let mut bytes = vec![0; location.length as usize];
-        self.file
+        self.file()
             .read_exact_at(&mut bytes, u64::from(location.offset))
             .map_err(|e| io_error("read", location.segment, e))?;
         Ok(bytes)
@@ -376,7 +378,7 @@ pub fn is_segment(name: &str) -> bool {
     segment_number(name).is_some()
 }
 
-fn segment_number(name: &str) -> Option<u32> {
+pub(in crate::store) fn segment_number(name: &str) -> Option<u32> {
     name.strip_suffix(".journal").filter(|digits| digits.len() == 10).and_then(|digits| digits.parse().ok())
 }
 

@@ -19,7 +19,7 @@ use super::scan::{Scan, after, frames, group_at};
 use super::{
     Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name, segment_number,
 };
-use crate::store::medium::Medium;
+use crate::store::medium::{Medium, MediumFile};
 
 /// From where to scan, and what is known to have been durable.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,8 +81,8 @@ impl Journal {
         let from = u64::from(scan.tail.offset);
         let rest = last.rest(from)?;
         let cut_bytes = rest.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        last.file.write_all_at(&vec![0; cut_bytes], from).map_err(|e| io_error("cut", number, e))?;
-        last.file.sync_data().map_err(|e| io_error("fdatasync", number, e))?;
+        last.file().write_all_at(&vec![0; cut_bytes], from).map_err(|e| io_error("cut", number, e))?;
+        last.file().sync_data().map_err(|e| io_error("fdatasync", number, e))?;
         Ok((cut_bytes > 0).then(|| (segment_name(number), from, cut_bytes as u64)))
     }
 }
@@ -146,7 +146,7 @@ impl Segment {
     /// The segment's bytes from an offset to its end.
     pub(super) fn rest(&self, offset: u64) -> Result<Vec<u8>, JournalError> {
         let mut bytes = vec![0; usize::try_from(self.header.length.saturating_sub(offset)).unwrap_or(0)];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", self.header.number, e))?;
+        self.answering()?.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", self.header.number, e))?;
         Ok(bytes)
     }
 }
@@ -192,7 +192,7 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
         if header.length != length {
             return Err(damaged("the file is shorter or longer than its head says"));
         }
-        segments.push(Arc::new(Segment { header, file }));
+        segments.push(Arc::new(Segment::new(header, file)));
     }
     Ok(segments)
 }
@@ -201,7 +201,7 @@ fn open_segments(medium: &dyn Medium) -> Result<Vec<Arc<Segment>>, JournalError>
 fn rewrite_end(last: &Segment, scan: &Scan) -> Result<(), JournalError> {
     match &scan.last_group {
         Some((segment, offset, bytes)) if *segment == last.header.number => {
-            last.file.write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", *segment, e))
+            last.file().write_all_at(bytes, *offset).map_err(|e| io_error("rewrite", *segment, e))
         }
         _ => Ok(()),
     }
@@ -214,7 +214,7 @@ pub fn settled(medium: &dyn Medium, durable_sequence: u64) -> Result<(Arc<Reader
     let scan = Scan::new(reader.start()).run(&segments, durable_sequence)?;
     if let Some(last) = segments.last() {
         rewrite_end(last, &scan)?;
-        last.file.sync_data().map_err(|e| io_error("fdatasync", last.header.number, e))?;
+        last.file().sync_data().map_err(|e| io_error("fdatasync", last.header.number, e))?;
     }
     medium.sync_directory().map_err(|e| io_error("sync the folder of", scan.tail.segment, e))?;
     Ok((reader, scan.tail))
@@ -224,6 +224,10 @@ pub fn settled(medium: &dyn Medium, durable_sequence: u64) -> Result<(Arc<Reader
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct Examined {
     pub segments: usize,
+    /// Those of them that are in the cold folder.
+    pub cold_segments: u64,
+    /// Frames that were erased and still disclose something: of a segment whose older copy was put back, or after a crash in an erasure.
+    pub disclosing: u64,
     pub frames: u64,
     pub registry_size: u64,
     pub audit_size: u64,
@@ -233,40 +237,67 @@ pub struct Examined {
 pub fn examine(medium: &dyn Medium) -> Result<Examined, JournalError> {
     let segments = open_segments(medium)?;
     let reader = Reader { segments: RwLock::new(segments.clone()) };
-    let tail = Scan::new(reader.start()).run(&segments, 0)?.tail;
+    let Scan { tail, erased, .. } = Scan::new(reader.start()).run(&segments, 0)?;
+    let mut disclosing = 0;
+    for location in erased.keys() {
+        disclosing += u64::from(!reader.is_blank(*location)?);
+    }
     Ok(Examined {
         segments: segments.len(),
+        disclosing,
+        cold_segments: reader.places().cold_segments,
         frames: tail.sequence,
         registry_size: tail.registry_size,
         audit_size: tail.audit_size,
     })
 }
 
-/// Cuts a damaged journal at a group: an operator's decision, never the program's. What is behind that place is copied to
-/// files named `*.cut` first, and the frames that are lost are counted by what stood in their groups' heads.
+/// Copies what a cut at this place would take from its segment to a file named `*.cut`.
+pub fn copy_rest(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(), JournalError> {
+    let (number, _, bytes) = rest(medium, segment, offset)?;
+    let names = medium.list().map_err(|e| io_error("list the folder of", number, e))?;
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    // Never over an earlier copy: after a cut that a crash cut short that one is of more than is left now.
+    let (mut name, mut again) = (format!("{segment}.{offset}.cut"), 1);
+    while names.contains(&name) {
+        again += 1;
+        name = format!("{segment}.{offset}.{again}.cut");
+    }
+    let copied = medium.create(&name, bytes.len() as u64).and_then(|file| {
+        file.write_all_at(&bytes, 0)?;
+        file.sync_data()?;
+        medium.sync_directory()
+    });
+    copied.map_err(|e| io_error("copy", number, e))
+}
+
+/// Cuts a damaged journal at a group: an operator's decision, never the program's. The segments behind that place are moved
+/// aside as `*.cut`; what is behind it in its own must have been copied ([`copy_rest`]).
 pub fn cut(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(), JournalError> {
-    let number = segment_number(segment)
-        .ok_or_else(|| io_error("find", 0, io::Error::other(format!("{segment} is no segment's name"))))?;
+    let (number, file, rest) = rest(medium, segment, offset)?;
     let names = medium.list().map_err(|e| io_error("list the folder of", number, e))?;
     let mut later: Vec<u32> =
         names.iter().filter_map(|name| segment_number(name)).filter(|found| *found > number).collect();
     later.sort_unstable();
-    let file = medium.open(segment).map_err(|e| io_error("open", number, e))?;
-    let length = file.length().map_err(|e| io_error("measure", number, e))?;
-    let rest = usize::try_from(length.saturating_sub(offset)).unwrap_or(0);
-    let mut bytes = vec![0; rest];
-    file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", number, e))?;
-    let kept = medium
-        .create(&format!("{segment}.{offset}.cut"), bytes.len() as u64)
-        .map_err(|e| io_error("copy", number, e))?;
-    kept.write_all_at(&bytes, 0).map_err(|e| io_error("copy", number, e))?;
-    kept.sync_data().map_err(|e| io_error("copy", number, e))?;
     // The last first: a crash in between leaves a journal that ends earlier, never one with a hole.
     for number in later.into_iter().rev() {
         let name = segment_name(number);
         medium.rename(&name, &format!("{name}.cut")).map_err(|e| io_error("move aside", number, e))?;
     }
     medium.sync_directory().map_err(|e| io_error("sync the folder of", number, e))?;
-    file.write_all_at(&vec![0; rest], offset).map_err(|e| io_error("cut", number, e))?;
+    file.write_all_at(&vec![0; rest.len()], offset).map_err(|e| io_error("cut", number, e))?;
     file.sync_data().map_err(|e| io_error("fdatasync", number, e))
+}
+
+/// A segment by its name, and its bytes from a place on.
+fn rest(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(u32, Arc<dyn MediumFile>, Vec<u8>), JournalError> {
+    let number = segment_number(segment)
+        .ok_or_else(|| io_error("find", 0, io::Error::other(format!("{segment} is no segment's name"))))?;
+    let file = medium.open(segment).map_err(|e| io_error("open", number, e))?;
+    let length = file.length().map_err(|e| io_error("measure", number, e))?;
+    let mut bytes = vec![0; usize::try_from(length.saturating_sub(offset)).unwrap_or(0)];
+    file.read_exact_at(&mut bytes, offset).map_err(|e| io_error("read", number, e))?;
+    Ok((number, file, bytes))
 }

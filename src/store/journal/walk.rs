@@ -35,6 +35,8 @@ pub struct SeenFrame<'a> {
     pub statement: &'a [u8],
     /// False after an erasure, or by damage.
     pub disclosures_whole: bool,
+    /// Whether they are zeros, as an erasure leaves them.
+    pub is_blank: bool,
 }
 
 /// What is wrong with a copied segment, and at which byte.
@@ -84,6 +86,7 @@ impl Walk {
                 meta: Meta::decode(view.meta)?,
                 statement: view.statement,
                 disclosures_whole: view.disclosures_whole,
+                is_blank: !view.disclosures_whole && view.disclosures.iter().all(|byte| *byte == 0),
             })
         });
         Some(Seen { frames: found.collect::<Option<_>>()?, next: after(bytes, &self.tail, &group, self.seed) })

@@ -68,7 +68,7 @@ fn half_made_name_of(number: u64) -> String {
 
 /// The snapshots that open, newest first; what does not is told, and passed over.
 fn all(medium: &dyn Medium) -> impl Iterator<Item = Rows> {
-    let names = medium.list().unwrap_or_default();
+    let names = names(medium);
     let mut numbers: Vec<u64> =
         names.iter().filter_map(|name| name.strip_suffix(SUFFIX).and_then(|number| number.parse().ok())).collect();
     numbers.sort_unstable();
@@ -115,10 +115,10 @@ pub fn sound(medium: &dyn Medium, durable_sequence: u64) -> Option<(Rows, Mark)>
     None
 }
 
-/// Removes every snapshot but those named, and what is half made. What cannot be removed is told.
+/// Removes every snapshot but those named, and what is half made. What cannot be removed, or not even found, is told.
 pub fn remove_others(medium: &dyn Medium, kept: &[u64]) {
     let kept: Vec<String> = kept.iter().map(|number| name_of(*number)).collect();
-    for name in medium.list().unwrap_or_default() {
+    for name in names(medium) {
         if (is_snapshot(&name) && !kept.contains(&name)) || name.ends_with(HALF_MADE) {
             remove(medium, &name);
         }
@@ -127,8 +127,14 @@ pub fn remove_others(medium: &dyn Medium, kept: &[u64]) {
 
 /// Removes what a crash has left half made.
 pub fn remove_half_made(medium: &dyn Medium) {
-    let names = medium.list().unwrap_or_default();
-    names.iter().filter(|name| name.ends_with(HALF_MADE)).for_each(|name| remove(medium, name));
+    names(medium).iter().filter(|name| name.ends_with(HALF_MADE)).for_each(|name| remove(medium, name));
+}
+
+fn names(medium: &dyn Medium) -> Vec<String> {
+    let listed = medium.list();
+    listed
+        .inspect_err(|error| tracing::error!(%error, "the snapshots cannot be listed: old ones stay, which may say what was erased since"))
+        .unwrap_or_default()
 }
 
 fn remove(medium: &dyn Medium, name: &str) {

@@ -40,6 +40,12 @@ fn status(word: &str) -> Json {
     json!({"type": "object", "properties": {"status": {"const": word}}, "required": ["status"]})
 }
 
+fn ready() -> Json {
+    let mut schema = status("ready");
+    schema["properties"]["cold"] = json!({"const": "away"});
+    schema
+}
+
 fn livez() -> Operation {
     Operation::get("/livez", "readLiveness", Tag::Node, "进程是否在运行", "Whether the process answers")
         .unasked()
@@ -50,9 +56,12 @@ fn livez() -> Operation {
 
 fn readyz() -> Operation {
     Operation::get("/readyz", "readReadiness", Tag::Node, "是否接受请求", "Whether requests should be sent here")
-        .about("启动中、停止中或存储出错时为 503。", "503 while starting, stopping, or when the storage failed.")
+        .about(
+            "启动中、停止中或存储出错时为 503。cold 为 away 时冷存储不可读，其余照常。",
+            "503 while starting, stopping, or when the storage failed. With `cold` = `away` what is in cold storage cannot be read; all else goes on.",
+        )
         .unasked()
-        .answer(200, "就绪", "they should", vec![(JSON, Shape::Json(status("ready")))])
+        .answer(200, "就绪", "they should", vec![(JSON, Shape::Json(ready()))])
         .with_headers(&["Cache-Control", "Vary"])
         .fails(&[Code::NotReady, Code::Draining, Code::StoragePoisoned])
         .example(Example::new("ready", "就绪", "they should"))
