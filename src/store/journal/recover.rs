@@ -291,8 +291,10 @@ pub fn cut(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(), Journa
     file.sync_data().map_err(|e| io_error("fdatasync", number, e))
 }
 
-/// A segment by its name, and its bytes from a place on.
-fn rest(medium: &dyn Medium, segment: &str, offset: u64) -> Result<(u32, Arc<dyn MediumFile>, Vec<u8>), JournalError> {
+/// A segment's number and file, and its bytes from a place on.
+type Rest = (u32, Arc<dyn MediumFile>, Vec<u8>);
+
+fn rest(medium: &dyn Medium, segment: &str, offset: u64) -> Result<Rest, JournalError> {
     let number = segment_number(segment)
         .ok_or_else(|| io_error("find", 0, io::Error::other(format!("{segment} is no segment's name"))))?;
     let file = medium.open(segment).map_err(|e| io_error("open", number, e))?;
