@@ -52,8 +52,11 @@ pub trait MediumFile: Send + Sync {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the bytes durable.
     fn sync_data(&self) -> io::Result<()>;
-    /// Has the next reads ask the disk and not the memory, where the system can.
-    fn forget_cached(&self) {}
+    /// Has the next reads ask the disk and not the memory, where the system can. What was written by whomever and is in memory
+    /// alone is made durable first, and where that fails nothing that is read here is proven to be on the disk.
+    fn forget_cached(&self) -> io::Result<()> {
+        self.sync_data()
+    }
     /// Whether a read is to be tried: where the disk is known not to answer, who would read need not wait for that.
     fn check_answers(&self) -> io::Result<()> {
         Ok(())
@@ -198,9 +201,11 @@ impl MediumFile for DiskFile {
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
-    fn forget_cached(&self) {
+    fn forget_cached(&self) -> io::Result<()> {
+        self.0.sync_data()?;
         // Where the system keeps its copy all the same, that is what is read.
         let _ = rustix::fs::fadvise(&self.0, 0, None, rustix::fs::Advice::DontNeed);
+        Ok(())
     }
 }
 

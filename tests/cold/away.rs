@@ -120,3 +120,61 @@ fn a_segment_is_not_taken_for_moved_where_its_copy_is_below_a_mount_that_has_gon
         compare(&store, &versions);
     }
 }
+
+/// As an operator copies it back: nobody has made it durable.
+fn copy_back(machine: &Machine) {
+    let [hot, _] = machine.media();
+    for name in machine.cold_names().into_iter().filter(|name| name.ends_with(".journal")) {
+        let bytes = machine.cold.bytes(&name);
+        hot.create(&name, bytes.len() as u64).unwrap().write_all_at(&bytes, 0).unwrap();
+    }
+}
+
+#[test]
+fn what_was_copied_back_is_durable_before_the_copies_in_the_cold_folder_go() {
+    for seed in 0.. {
+        let (registry, machine) = (Registry::new(), Machine::new(500 + seed));
+        let (store, versions) = half_cold(&machine, &registry);
+        drop(store);
+        machine.restart(End::Kill);
+        copy_back(&machine);
+        let store = open_on(&machine, &registry).unwrap();
+        machine.die_in(seed);
+        let is_moved = store.move_to_cold(NEVER).is_ok();
+        machine.die_in(0);
+        drop(store);
+        machine.restart(End::PowerCut);
+        // What is still in both may be lost in the hot one, and an operator copies it again; it must not be in neither.
+        let in_cold = machine.cold_names().into_iter().filter(|name| name.ends_with(".journal"));
+        in_cold.filter(|name| machine.hot.names().contains(name)).for_each(|name| machine.hot.lose(&name));
+        compare(&open_on(&machine, &registry).unwrap(), &versions);
+        if is_moved {
+            assert!(seed > 20);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_start_forgets_the_cold_folder_only_once_all_that_was_copied_back_is_durable() {
+    for seed in 0..20 {
+        let (registry, machine) = (Registry::new(), Machine::new(600 + seed));
+        let (store, versions) = half_cold(&machine, &registry);
+        drop(store);
+        machine.restart(End::Kill);
+        copy_back(&machine);
+        let open = || {
+            let ear = Arc::new(Ear::default());
+            let options = StoreOptions { cold: None, ..options(Path::new(""), NEVER) };
+            let [hot, _] = machine.media();
+            Store::open_in_memory_on(&options, hot, registry.reader(), ear.clone(), ear).unwrap().0
+        };
+        assert!(machine.hot.names().contains(&"cold".to_owned()));
+        let store = open();
+        assert!(!machine.hot.names().contains(&"cold".to_owned()), "the note is gone: the cold folder may go too");
+        machine.die_in(0);
+        drop(store);
+        machine.restart(End::PowerCut);
+        compare(&open(), &versions);
+    }
+}

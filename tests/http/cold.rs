@@ -68,6 +68,12 @@ async fn what_is_cold_is_served_and_while_it_is_away_all_else_is() {
     assert!(lost.iter().all(|record| record["problem"]["code"] == "storage_read_failed"));
     wait(&world, true);
     assert_eq!(world.get("/readyz").send().await.json(), json!({"status": "ready", "cold": "away"}));
+    // What a filter means cannot be told: nothing is changed that might not be meant, also once it can be read again.
+    let body = json!({"filter": {"prefix": "88.999.1", "type": ["none"]}, "operation": "delete"});
+    let begun = world.ask(Method::POST, "/v1/bulk").signed().json(&body).send().await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let job = world.ended(begun.header("location")).await;
+    assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("storage_read_failed")), "{job}");
     let metrics = world.get("/metrics").send().await.text();
     let segments = world.node.services.store.places().cold_segments;
     for line in [

@@ -18,6 +18,8 @@ pub enum Trouble {
     /// Not mounted: what is there is the mount point, an empty folder of another disk.
     Unmounted,
     ReadOnly,
+    /// Read-only since something could not be written: what is in memory alone stays there, and can be read.
+    GaveUp,
     /// So many bytes are free.
     Room(u64),
     /// Whoever asks it for something waits.
@@ -184,7 +186,7 @@ impl Fate {
     fn change(&self, is_cold: bool) -> io::Result<()> {
         self.look(is_cold)?;
         let mut state = self.state.lock();
-        if is_cold && state.trouble == Trouble::ReadOnly {
+        if is_cold && matches!(state.trouble, Trouble::ReadOnly | Trouble::GaveUp) {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         match &mut state.dies_in {
@@ -231,7 +233,7 @@ impl Medium for Half {
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
         self.fate.look(self.is_cold)?;
-        if self.is_cold && self.fate.state.lock().trouble == Trouble::ReadOnly {
+        if self.is_cold && matches!(self.fate.state.lock().trouble, Trouble::ReadOnly | Trouble::GaveUp) {
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
         Ok(self.file(self.inner().open(name)?))
@@ -310,5 +312,14 @@ impl MediumFile for HalfFile {
             hook();
         }
         Ok(())
+    }
+
+    fn forget_cached(&self) -> io::Result<()> {
+        let trouble = self.fate.state.lock().trouble;
+        match trouble {
+            // Nothing is left to be written.
+            Trouble::ReadOnly if self.is_cold => Ok(()),
+            _ => self.sync_data(),
+        }
     }
 }

@@ -238,16 +238,23 @@ pub fn rebuild(patient: &Patient, screen: Screen) -> Result<Verdict, CliError> {
     })
 }
 
-/// Cuts a damaged journal. What is cut stays aside as a file.
+/// Cuts a damaged journal. What is cut stays aside as files, where it was.
 pub fn cut(patient: &Patient, segment: &str, offset: u64, screen: Screen) -> Result<Verdict, CliError> {
     stored(patient)?;
     doctor::cut_journal(&options(patient), segment, offset).map_err(|e| failed(&e))?;
     if screen.json {
         screen.print_json(&json!({"cut": {"segment": segment, "offset": offset}}))?;
     } else {
+        let cold = &patient.config.store.cold;
+        let (cold_zh, cold_en) = match cold.as_os_str().is_empty() {
+            true => (String::new(), String::new()),
+            false => {
+                (format!("与冷存储目录 {}", cold.display()), format!(" and in the cold folder {}", cold.display()))
+            }
+        };
         screen.say(
-            format!("日志已在 {segment} 的第 {offset} 字节处截断；截下的部分以 .cut 文件保留在 journal 目录，下次启动会重建记录库"),
-            format!("the journal is cut at {segment}, byte {offset}; what was cut stays in the journal folder as .cut files, and the next start makes the record store anew"),
+            format!("日志已在 {segment} 的第 {offset} 字节处截断；截下的部分以 .cut 文件保留在 journal 目录{cold_zh}，下次启动会重建记录库"),
+            format!("the journal is cut at {segment}, byte {offset}; what was cut stays in the journal folder{cold_en} as .cut files, and the next start makes the record store anew"),
         )?;
     }
     Ok(Verdict::Yes)

@@ -8,15 +8,16 @@ use serde_json::Value as Json;
 use super::job::JobView;
 use super::operation::Operation;
 use super::plan::{Plan, Spool, unread};
-use super::run::Failed;
+use super::run::{Failed, failed};
 use super::{StartBulk, StartImport};
 use crate::model::draft::DraftPatch;
 use crate::model::filter::Filter;
-use crate::model::identifier::CanonicalKey;
 use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
+use crate::store::ApplyError;
 use crate::store::engine::Table;
+use crate::store::journal::JournalError;
 use crate::store::rows::RecordRow;
 
 /// Records that are read at once.
@@ -57,7 +58,9 @@ impl Services {
         self.start_plan(start, principal.id, |_| Ok(()))
     }
 
-    /// Writes down every record that matches now. One that cannot be read is written down too, and fails as a row.
+    /// Writes down every record that matches now. One that is damaged is written down at a version that none has, and fails as
+    /// a row; where a disk does not answer the job ends, before anything is touched: what may be read again by the time of its
+    /// row must not be changed unless the filter means it.
     pub(super) fn spool_filter(&self, filter: &Filter, spool: &mut Spool<'_>) -> Result<(), Failed> {
         let beginning = filter.key_start().unwrap_or_default();
         // No key equals "prefix/", since a suffix is never empty.
@@ -78,11 +81,11 @@ impl Services {
                         spool.show(identifier, SHOWN);
                         spool.write(&FilterRow { identifier, if_version: version })?;
                     }
-                    Some((version, Err(_))) => {
-                        let key = CanonicalKey::from_stored(&text);
-                        spool.write(&FilterRow { identifier: key.as_str(), if_version: version })?;
+                    Some((_, Err(error @ ApplyError::Journal(JournalError::Io { .. })))) => {
+                        let error = ServiceError::from(error);
+                        return Err(failed(error.code(), error.text()));
                     }
-                    None => spool.write(&FilterRow { identifier: &text, if_version: 0 })?,
+                    Some((_, Err(_))) | None => spool.write(&FilterRow { identifier: &text, if_version: 0 })?,
                 }
                 after = key;
             }

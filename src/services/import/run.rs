@@ -257,7 +257,10 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
                         return Ok(());
                     }
                     Ok(Attempt::Moved) => {}
-                    Err(ServiceError::Refused(refusal)) if !matches!(refusal, Refusal::TooLarge { .. }) => {
+                    // Of this row alone: too large, or what stands there cannot be read.
+                    Err(ServiceError::Refused(refusal))
+                        if !matches!(refusal, Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) =>
+                    {
                         return Err(stopped_by(job, &refusal));
                     }
                     Err(error) => {

@@ -81,7 +81,7 @@ pub(in crate::store) fn open(hot: Disk, cold: Option<&Path>) -> Result<Folders, 
     stands_apart(hot.folder(), folder)?;
     let lock = lock(folder)?;
     let folders = join(Arc::new(hot), Arc::new(Disk::existing(folder)), folder)?;
-    Ok(Folders { lock: Some(lock), ..folders })
+    Ok(Folders { lock, ..folders })
 }
 
 /// Both folders as one, once it is clear that they belong together.
@@ -120,16 +120,24 @@ pub(super) fn id(hot: &dyn Medium) -> Option<String> {
     read::<Note>(hot, NOTE_FILE, Path::new("")).ok().flatten().map(|note| note.id)
 }
 
-/// Takes the note away where nothing is cold any more: all was copied back.
+/// Takes the note away where nothing is cold any more: all was copied back. Only once that is durable, for then the copies go.
 pub(in crate::store) fn forget(hot: &dyn Medium) {
     if let Ok(Some(note)) = read::<Note>(hot, NOTE_FILE, Path::new("")) {
-        let forgotten = hot.remove(NOTE_FILE).and_then(|()| hot.sync_directory());
+        let durable = |name: &String| hot.look(name)?.sync_data();
+        let forgotten = hot
+            .list()
+            .and_then(|names| names.iter().filter(|name| segment_number(name).is_some()).try_for_each(durable))
+            .and_then(|()| hot.sync_directory())
+            .and_then(|()| hot.remove(NOTE_FILE))
+            .and_then(|()| hot.sync_directory());
         let folder = note.folder.display();
         match forgotten {
             Ok(()) => {
                 tracing::info!(%folder, "every segment is in the journal's folder again: the cold folder is not used any more")
             }
-            Err(error) => tracing::warn!(%error, "the note of the cold folder could not be removed"),
+            Err(error) => {
+                tracing::warn!(%folder, %error, "what was copied back could not be made durable: keep the cold folder until a start says that it is not used any more");
+            }
         }
     }
 }
@@ -242,16 +250,30 @@ fn remove_half_made(cold: &dyn Medium, folder: &Path) {
     }
 }
 
-/// Nobody else may move segments here. Also where nothing can be written: an old lock file can still be locked.
-fn lock(folder: &Path) -> Result<File, ColdError> {
+/// Nobody else may move segments here. Where nothing can be written nobody can, and an old lock file is shared: a network file
+/// system lets nobody have it alone who cannot write to it.
+fn lock(folder: &Path) -> Result<Option<File>, ColdError> {
+    use rustix::fs::FlockOperation::{NonBlockingLockExclusive, NonBlockingLockShared};
     let path = folder.join(LOCK_FILE);
-    let opened = File::options().create(true).truncate(false).write(true).open(&path).or_else(|_| File::open(&path));
-    let file = opened.map_err(io_error("open", &path))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+    let (file, operation) = match File::options().create(true).truncate(false).write(true).open(&path) {
+        Ok(file) => (file, NonBlockingLockExclusive),
+        Err(error) if is_closed(&error) => match File::open(&path) {
+            Ok(file) => (file, NonBlockingLockShared),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("open", &path)(error)),
+        },
+        Err(error) => return Err(io_error("open", &path)(error)),
+    };
+    match rustix::fs::flock(&file, operation) {
+        Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(ColdError::InUse(folder.to_owned())),
         Err(error) => Err(io_error("lock", &path)(error.into())),
     }
+}
+
+/// Whether nothing can be written there, by us.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 fn new_id(folder: &Path) -> Result<String, ColdError> {

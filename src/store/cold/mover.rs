@@ -3,6 +3,7 @@
 //! It gives way: it runs behind everything else, and rests after each piece as long as the piece took. Nothing waits for it, but for
 //! an erasure in the very segment that is being put into its place. What fails costs the move and nothing else.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -77,6 +78,13 @@ pub enum MoveError {
     Panicked,
 }
 
+impl MoveError {
+    /// Whether another segment may be moved all the same.
+    fn is_of_the_segment(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::CopyDiffers { .. } | Self::Erased { .. })
+    }
+}
+
 impl Mover {
     pub fn run(&self, stop: &Receiver<()>) {
         crate::store::step_back("cold");
@@ -110,15 +118,24 @@ impl Mover {
     /// Moves all that is due, on the caller's thread; says how many. Without leave to stop where `stop` never speaks.
     pub fn move_due(&self, after_segments: u64, stop: &Receiver<()>) -> Result<u64, MoveError> {
         let _one = self.moving.lock();
-        let mut moved = 0;
-        while let Some((sealed, left)) = self.next(after_segments) {
-            let begun = Instant::now();
-            self.move_one(&sealed, stop)?;
-            moved += 1;
-            let (segment, seconds) = (sealed.number(), begun.elapsed().as_secs_f64());
+        let (mut moved, mut passed, mut failed) = (0, BTreeSet::new(), None);
+        while let Some((sealed, left)) = self.next(after_segments, &passed) {
+            let (begun, segment) = (Instant::now(), sealed.number());
+            match self.move_one(&sealed, stop) {
+                Ok(()) => moved += 1,
+                // No reason for the others to stay.
+                Err(error) if error.is_of_the_segment() => {
+                    tracing::warn!(segment, %error, "a segment stays where it is, and others are moved");
+                    passed.insert(segment);
+                    failed = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let seconds = begun.elapsed().as_secs_f64();
             tracing::info!(segment, bytes = sealed.length(), seconds, left, "a segment was moved to the cold folder");
         }
-        Ok(moved)
+        failed.map_or(Ok(moved), Err)
     }
 
     /// Whether the cold folder is there. Told once when that changes.
@@ -135,10 +152,11 @@ impl Mover {
         !is_away
     }
 
-    /// The oldest segment that is due, and how many are due behind it.
+    /// The segment that is due first, and how many are due behind it: those that are in both folders before others, since what is
+    /// erased in one of them stays in its copy until then; the oldest before others.
     ///
     /// What a start after a power cut would replay over the last snapshot stays hot while the hot disk has room.
-    fn next(&self, after_segments: u64) -> Option<(Sealed, usize)> {
+    fn next(&self, after_segments: u64, passed: &BTreeSet<u32>) -> Option<(Sealed, usize)> {
         let sealed = self.journal.sealed();
         let old = sealed.len().saturating_sub(usize::try_from(after_segments).unwrap_or(usize::MAX));
         let replayed_from = match (self.room)() {
@@ -147,28 +165,33 @@ impl Mover {
         };
         let is_due = |(at, segment): &(usize, Sealed)| {
             let is_replayed = replayed_from.is_some_and(|from| segment.end() > from);
-            self.is_leftover(segment) || (*at < old && !is_replayed)
+            !passed.contains(&segment.number()) && (self.is_leftover(segment) || (*at < old && !is_replayed))
         };
-        let mut due = sealed.into_iter().enumerate().filter(is_due).map(|(_, segment)| segment);
-        let first = due.next()?;
-        Some((first, due.count()))
+        let mut due: Vec<Sealed> = sealed.into_iter().enumerate().filter(is_due).map(|(_, segment)| segment).collect();
+        let first = due.iter().position(|segment| self.is_leftover(segment)).unwrap_or(0);
+        (!due.is_empty()).then(|| (due.remove(first), due.len()))
     }
 
     fn move_one(&self, sealed: &Sealed, stop: &Receiver<()>) -> Result<(), MoveError> {
         let name = segment_name(sealed.number());
         let temporary = format!("{name}.new");
-        self.drop_twin(sealed, &name, stop)?;
         for _ in 0..ROUNDS {
             // Asked before the first byte is read.
             let blankings = sealed.blankings();
-            let copied = self.copy(sealed, &temporary, stop);
-            let done = copied.and_then(|()| self.settle(sealed, blankings, [&temporary, &name], stop));
+            let done = self
+                .drop_twin(sealed, &name, stop)
+                .and_then(|()| self.copy(sealed, &temporary, stop))
+                .and_then(|()| self.settle(sealed, blankings, [&temporary, &name], stop));
             if !matches!(done, Ok(true)) {
                 // What is half made helps nobody, and may say what was erased.
                 let _ = self.cold(|cold| cold.remove(&temporary));
             }
-            if done? {
-                return Ok(());
+            match done {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // Read while it was half blank.
+                Err(MoveError::Damaged { .. }) if sealed.blankings() != blankings => {}
+                Err(error) => return Err(error),
             }
         }
         Err(MoveError::Erased { segment: name })
@@ -180,7 +203,8 @@ impl Mover {
         if !self.is_leftover(sealed) {
             return Ok(());
         }
-        self.tiers.hot.look(name)?;
+        // An operator may have copied it back: nobody has made that durable.
+        self.tiers.hot.look(name)?.forget_cached()?;
         self.tiers.hot.sync_directory()?;
         prove(sealed, &self.whole(sealed.length(), stop, |piece, offset| sealed.read(piece, offset))?)?;
         self.is_there()?;
@@ -211,8 +235,7 @@ impl Mover {
             self.cold(|_| file.write_all_at(piece, offset))?;
             self.cold(|_| file.sync_data())
         })?;
-        self.cold(|_| file.sync_data())?;
-        file.forget_cached();
+        self.cold(|_| file.forget_cached())?;
         let whole = self.whole(length, stop, |piece, offset| self.cold(|_| file.read_exact_at(piece, offset)))?;
         if crc32c::crc32c(&whole) != written {
             return Err(MoveError::CopyDiffers { segment: segment_name(sealed.number()) });
@@ -301,7 +324,7 @@ impl Mover {
 
     /// Does something with the cold folder or a file in it; who waits for that is seen to wait.
     fn cold<T>(&self, act: impl FnOnce(&dyn Medium) -> io::Result<T>) -> io::Result<T> {
-        let done = self.tiers.pulse.asking(|| act(self.tiers.cold.as_ref()));
+        let done = self.tiers.pulse.working(|| act(self.tiers.cold.as_ref()));
         done.map_err(|error| ColdFault::of(&self.tiers.folder, error))
     }
 }

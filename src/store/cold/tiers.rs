@@ -50,7 +50,7 @@ impl Tiers {
         })
     }
 
-    /// Makes a cold segment a hot one again, since it will be written to; what was cold stays aside as `*.cut`.
+    /// Makes a cold segment a hot one again, since it will be written to. Nothing of it stays here: an erasure would not reach it.
     pub fn bring_back(&self, name: &str) -> io::Result<()> {
         // Before a kill others may have been renamed, and are not seen to be any more: the next sync makes that durable too.
         self.is_renamed.store(true, Ordering::Release);
@@ -58,7 +58,8 @@ impl Tiers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        if let Err(error) = self.hot.open(name) {
+        let there = self.hot.look(name).and_then(|file| file.sync_data());
+        if let Err(error) = there {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }
@@ -72,7 +73,7 @@ impl Tiers {
         }
         // Also where it is there already: a kill may have come before this.
         self.hot.sync_directory()?;
-        self.cold.rename(name, &format!("{name}.cut"))?;
+        self.cold.remove(name)?;
         self.cold.sync_directory()
     }
 }
@@ -179,10 +180,8 @@ impl MediumFile for ColdFile {
         self.told(file.and_then(|file| file.sync_data()))
     }
 
-    fn forget_cached(&self) {
-        if let Ok(file) = self.medium.look(&self.name) {
-            file.forget_cached();
-        }
+    fn forget_cached(&self) -> io::Result<()> {
+        self.told(self.medium.look(&self.name).and_then(|file| file.forget_cached()))
     }
 
     fn check_answers(&self) -> io::Result<()> {
@@ -270,5 +269,6 @@ mod tests {
         let mut found = tiers.list().unwrap();
         found.sort();
         assert_eq!(found, ["0000000002.journal", "0000000003.journal.cut"]);
+        assert!(!folder.path().join("cold/0000000002.journal").exists());
     }
 }

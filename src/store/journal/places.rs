@@ -58,8 +58,9 @@ impl Segment {
             let mut zeros = vec![0; view.disclosures.len()];
             match file.write_all_at(&zeros, offset) {
                 Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                    // Blanked while it could be, it is so on the disk, past what the system remembers of it.
-                    file.forget_cached();
+                    // Blanked while it could be, it is so on the disk, past what the system remembers of it. A file system
+                    // that has given up keeps in memory what it never wrote, and says so here.
+                    file.forget_cached().map_err(|e| io_error("blank", number, e))?;
                     file.read_exact_at(&mut zeros, offset).map_err(|e| io_error("read", number, e))?;
                     if zeros.iter().any(|byte| *byte != 0) {
                         return Err(io_error("blank", number, error));
@@ -187,7 +188,9 @@ impl Sealed {
             return Ok(false);
         }
         let file = publish()?;
-        *self.segment.file.write() = file;
+        // The last handle of a removed file frees its blocks: that takes a while, and no reader waits for it.
+        let former = std::mem::replace(&mut *self.segment.file.write(), file);
+        drop(former);
         Ok(true)
     }
 }
