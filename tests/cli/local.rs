@@ -185,7 +185,7 @@ fn a_cold_folder_is_judged_before_a_start_and_by_the_doctor() {
 #[test]
 fn a_plan_names_its_figures_their_sources_and_what_one_node_does_not_hold() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = mingpai(folder.path(), ["plan", "--records", "10000000", "--json"]).expect(0).json();
+    let plan = mingpai(folder.path(), ["plan", "--records", "20000000", "--json"]).expect(0).json();
     let total = plan["disk"]["total_bytes"].as_u64().unwrap();
     assert!(total > plan["disk"]["journal_bytes"].as_u64().unwrap(), "{plan}");
     assert_eq!(plan["extrapolated"], true);
