@@ -143,7 +143,7 @@ struct Answer {
     memory_bytes: u64,
     import_seconds: f64,
     start: Start,
-    coefficients: [Coefficient; 13],
+    coefficients: [Coefficient; 14],
 }
 
 #[derive(Debug, Serialize)]
