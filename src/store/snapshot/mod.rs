@@ -20,8 +20,8 @@ use std::io;
 use serde::Serialize;
 
 pub use self::file::{Head, Rows};
-pub use self::keeper::SnapshotError;
 pub(super) use self::keeper::SnapshotKeeper;
+pub use self::keeper::{ROWS_A_DUE_FRAME, SnapshotError};
 pub use self::layered::Layered;
 use super::engine::Mark;
 use super::medium::Medium;
