@@ -32,7 +32,7 @@ const EXPECTED_RECORD_BYTES: u64 = 400;
 /// After so many bytes of it the disk is asked again for what is free.
 const ROOM_BYTES: u64 = 1 << 20;
 /// Each snapshot writes all rows: another is not due before there were frames for a fifteenth of the last one's. With a tenth a
-/// start at 10 M records took 34 s by what was measured there, and the bar is 30 s.
+/// start at 10 M records would take up to 34 s, by proportion (docs/decisions.md); the bar is 30 s.
 pub const ROWS_A_DUE_FRAME: u64 = 15;
 /// Looks for a moment at which journal and record store stand together, a millisecond apart.
 const LOOKS: u32 = 2_000;
