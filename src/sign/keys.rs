@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use ed25519_dalek::Signer;
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{Ed25519KeyPair, KeyPair};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -150,14 +150,14 @@ fn thumbprint(public: &[u8]) -> String {
 
 /// A pair that can sign. Its private half is never shown: no `Debug`, no serialisation but into its own file.
 pub struct SigningKey {
-    pair: Ed25519KeyPair,
+    pair: ed25519_dalek::SigningKey,
     kid: String,
 }
 
 impl SigningKey {
     fn from_seed(seed: &[u8]) -> Option<SigningKey> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
-        let kid = thumbprint(pair.public_key().as_ref());
+        let pair = ed25519_dalek::SigningKey::from_bytes(seed.try_into().ok()?);
+        let kid = thumbprint(pair.verifying_key().as_bytes());
         Some(SigningKey { pair, kid })
     }
 
@@ -166,13 +166,11 @@ impl SigningKey {
     }
 
     pub fn public(&self) -> PublicJwk {
-        PublicJwk::of(self.pair.public_key().as_ref())
+        PublicJwk::of(self.pair.verifying_key().as_bytes())
     }
 
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        let mut signature = [0; 64];
-        signature.copy_from_slice(self.pair.sign(message).as_ref());
-        signature
+        self.pair.sign(message).to_bytes()
     }
 }
 
@@ -318,6 +316,42 @@ mod tests {
         // RFC 8037, appendix A.1 to A.3.
         let public = BASE64URL.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").unwrap();
         assert_eq!(thumbprint(&public), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn signatures_are_those_of_rfc_8032_and_ring_finds_them_right() {
+        // RFC 8032, 7.1: tests 1 to 3.
+        let vectors = [
+            (
+                "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                "",
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+            ),
+            (
+                "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                "72",
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+            ),
+            (
+                "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+                "af82",
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+            ),
+        ];
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let from_hex = |text: &str| -> Vec<u8> {
+            (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+        };
+        for (seed, message, signature) in vectors {
+            let key = SigningKey::from_seed(&from_hex(seed)).unwrap();
+            let message = from_hex(message);
+            let made = key.sign(&message);
+            assert_eq!(hex(&made), signature);
+            let public = key.public().public().unwrap();
+            let ring = ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, public);
+            assert!(ring.verify(&message, &made).is_ok());
+            assert!(ring.verify(b"another message", &made).is_err());
+        }
     }
 
     #[test]
