@@ -573,6 +573,9 @@ fn a_restored_log_takes_nothing_not_even_a_seal_before_it_was_decided_about() {
     std::fs::write(&note, &text).unwrap();
     assert!(undecided(&new).unwrap().unwrap().is_undecided());
     assert_eq!(decide(&new, Decision::LogEndedHere).unwrap().sequence, done.sequence);
+    // A start that fails before it is carried out leaves the log as it is, and the decision.
+    drop(open(&new, &ready.registry));
+    assert_eq!(segments(&new), before, "the log was touched");
     let store = open(&new, &ready.registry);
     commit(&store, vec![one.propose(Expect::Absent, None)]);
     store.forget_restore().unwrap();

@@ -83,6 +83,14 @@ fn rows(path: &Path, name: &str, count: usize) {
     out.flush().unwrap();
 }
 
+/// A start that must fail; gives what it says.
+fn serve_in_vain(data: &Path) -> String {
+    let arguments = ["serve", "--dev", "--listen", "127.0.0.1:0", "--data", &text(data)];
+    let ended = mingpai(&arguments);
+    assert_ne!(ended.code, 0, "it started");
+    ended.err
+}
+
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
@@ -304,6 +312,16 @@ fn an_old_copy_goes_on_under_a_new_name_only_and_says_so_in_its_log() {
     assert!(told.err.contains("only a new origin"), "{}", told.err);
     decide(&["--new-origin", "urn:mingpai:dev"]).expect(2);
     decide(&["--new-origin", "node.example/second"]).expect(0);
+    // A start that fails, here for want of the key, must not lose what was decided.
+    let key_file = |of: &Path| {
+        let mut names = std::fs::read_dir(of).unwrap().map(|entry| entry.unwrap().path());
+        names.find(|path| text(path).contains("/entry-")).expect("an entry key")
+    };
+    let (kept, aside) = (key_file(&new.join("keys")), place.path("aside.jwk"));
+    std::fs::rename(&kept, &aside).unwrap();
+    serve_in_vain(&new);
+    std::fs::remove_file(key_file(&new.join("keys"))).unwrap();
+    std::fs::rename(&aside, &kept).unwrap();
     let node = Node::start(&new);
     assert_eq!(ask(&node, "GET", "/v1/resolve/88.999.1/BEFORE", None, "").0, 200);
     assert_eq!(ask(&node, "GET", "/v1/resolve/88.999.1/AFTER", None, "").0, 404);
@@ -327,6 +345,11 @@ fn an_old_copy_goes_on_under_a_new_name_only_and_says_so_in_its_log() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, third.join("keys").join(path.file_name().unwrap())).unwrap();
     }
+    // The very first name is as little free as the present one.
+    mingpai(&["restore", "--data", &text(&third), "--new-origin", "urn:mingpai:dev"]).expect(0);
+    let told = serve_in_vain(&third);
+    assert!(told.contains("urn:mingpai:dev") && told.contains("--new-origin"), "{told}");
+    mingpai(&["restore", "--data", &text(&third), "--new-origin"]).expect(0);
     let node = Node::start(&third);
     let last = Ended::of(&node.run_signed_in(&["backup", &place.arg("last"), "--json"])).expect(0).json();
     let origin = last["head"]["origin"].as_str().unwrap().to_owned();

@@ -57,6 +57,8 @@ pub enum ServiceError {
     UploadTooLarge { limit: u64 },
     /// The upload stands at another byte, or another request adds to it now.
     UploadOffset { offset: u64 },
+    /// A name that this log had before, which it may not take again.
+    OriginTaken { origin: String },
     /// It is no longer what it was when the job was made.
     ChangedSince { identifier: String, current: u64 },
     /// The job has not ended.
@@ -102,6 +104,8 @@ impl ServiceError {
             ServiceError::NotFound { .. } => "key_unknown",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
             ServiceError::UploadOffset { .. } => "upload_offset",
+            // Met at a start only.
+            ServiceError::OriginTaken { .. } => "internal",
             ServiceError::ChangedSince { .. } => "changed_since",
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
@@ -201,6 +205,12 @@ impl ServiceError {
             ServiceError::ChangedSince { identifier, current } => Text::new(
                 format!("{identifier} 之后又有改动，现为版本 {current}：未作改动"),
                 format!("{identifier} was changed since and stands at version {current}: it was left as it is"),
+            ),
+            ServiceError::OriginTaken { origin } => Text::new(
+                format!("日志曾用过名称 {origin}，不能再用：请以 mingpai restore --data DIR --new-origin 另取一个"),
+                format!(
+                    "this log had the name {origin} before and may not take it again: choose another (mingpai restore --data DIR --new-origin NAME)"
+                ),
             ),
             ServiceError::JobRunning { id } => {
                 Text::new(format!("任务 {id} 仍在运行"), format!("the job {id} is still running"))

@@ -5,7 +5,7 @@ use super::signing_keys::{SettleError, authorities};
 use crate::model::time::Timestamp;
 use crate::sign::keys::{KeyError, KeyFolder, KeyUse};
 use crate::sign::statement::{AuditEvent, AuditStatement, Origin, OriginStatement, propose, propose_origin};
-use crate::store::engine::Table;
+use crate::store::engine::{RowBytes, Table};
 use crate::store::journal::FrameKind;
 use crate::store::restored::{Decision, Restored};
 use crate::store::{Outcome, Proposal, StatementProposal, Store};
@@ -27,8 +27,7 @@ pub fn origin(store: &Store, issuer: &str) -> Result<String, ServiceError> {
 
 /// Carries out what was decided about a restored log; nothing while nothing is. Must come before any other commit.
 ///
-/// A crash in here leaves the note, and perhaps the frame: then the log is longer than what was restored, and only the note
-/// is taken away.
+/// A crash in here leaves the note, and perhaps the frame: then only the note is taken away.
 pub async fn settle_restore(store: &Store, keys: &KeyFolder, issuer: &str) -> Result<(), SettleError> {
     let Some(restored) = store.restored() else {
         return Ok(());
@@ -40,18 +39,32 @@ pub async fn settle_restore(store: &Store, keys: &KeyFolder, issuer: &str) -> Re
         );
         return Ok(());
     };
-    if store.tail().sequence == restored.sequence {
+    if !is_carried_out(store, restored, decision)? {
         let statement = statement(store, keys, issuer, restored, decision)?;
         match store.commit(vec![Proposal::Statement(statement)], false).await.pop() {
             Some(Outcome::Committed(done)) => {
                 tracing::info!(sequence = done.sequence, ?decision, "the restored log goes on");
             }
             Some(Outcome::Refused(refusal)) => return Err(ServiceError::Refused(refusal).into()),
-            _ => return Err(ServiceError::Internal("the log had this name before".to_owned()).into()),
+            _ => return Err(taken(decision).into()),
         }
     }
     store.forget_restore().map_err(|error| ServiceError::Internal(format!("the note of a restore: {error}")))?;
     Ok(())
+}
+
+/// Whether the decision is in the log. A new name has a row. The operator's word has none, but nothing else may have come
+/// before it: a log that is not longer than what was restored does not have it.
+fn is_carried_out(store: &Store, restored: &Restored, decision: &Decision) -> Result<bool, ServiceError> {
+    match decision {
+        Decision::NewOrigin { .. } => {
+            let is_later = |(_, row): &(Vec<u8>, RowBytes)| {
+                serde_json::from_slice::<Origin>(row).is_ok_and(|origin| origin.from >= restored.size)
+            };
+            Ok(store.scan(Table::Origin, None, ORIGINS_AT_MOST)?.iter().any(is_later))
+        }
+        Decision::LogEndedHere | Decision::ContinueFrom { .. } => Ok(store.tail().sequence > restored.sequence),
+    }
 }
 
 fn statement(
@@ -69,6 +82,10 @@ fn statement(
         Decision::NewOrigin { origin: wanted } => {
             let before = origin(store, issuer)?;
             let origin = wanted.clone().unwrap_or_else(|| format!("{before}/restored-{}", compact(now)));
+            // The first name has no row, and heads of it may be about: a log that takes it again forks that one.
+            if origin == issuer {
+                return Err(ServiceError::OriginTaken { origin }.into());
+            }
             let statement = OriginStatement { iat, iss, origin, before, size: restored.size, root };
             propose_origin(signer, &statement, now)
         }
@@ -83,6 +100,14 @@ fn statement(
         }
     };
     Ok(signed.map_err(ServiceError::from)?)
+}
+
+/// The row of the name is there: an earlier part of this log has it.
+fn taken(decision: &Decision) -> ServiceError {
+    match decision {
+        Decision::NewOrigin { origin: Some(origin) } => ServiceError::OriginTaken { origin: origin.clone() },
+        _ => ServiceError::Internal("what was decided about a restored log was not taken".to_owned()),
+    }
 }
 
 /// 20261125T040000Z

@@ -230,6 +230,7 @@ impl Store {
             forgotten_to: None,
             erasures: Arc::clone(&snapshots.erasures),
             is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
+            is_restored: opening.restored.is_some(),
         };
         let sequencer = spawn(options, "sequencer", move || run_to_the_end(sequencer, &queue, fatal.as_ref()))?;
         let keeper = CheckpointKeeper {

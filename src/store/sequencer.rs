@@ -73,6 +73,9 @@ pub(super) struct Sequencer {
     pub erasures: Arc<AtomicU64>,
     /// The log was restored and nobody has decided how it goes on: nothing is appended, whoever asks (`restored`).
     pub is_held: bool,
+    /// A restore's note was there at the opening. What was decided becomes the first new frame, so not even a seal goes
+    /// before it: a start that fails in between must find the log as the restore left it.
+    pub is_restored: bool,
 }
 
 impl Sequencer {
@@ -295,7 +298,7 @@ impl Sequencer {
     }
 
     fn seal(&mut self) {
-        if self.poisoned.is_some() || self.is_held {
+        if self.poisoned.is_some() || self.is_restored {
             return;
         }
         let seal = FrameContent {
