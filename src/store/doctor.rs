@@ -143,8 +143,9 @@ pub fn cut_journal_on_both(media: [Arc<dyn Medium>; 2], segment: &str, offset: u
 fn cut(folders: &Folders, records: &Home, segment: &str, offset: u64) -> Result<(), OpenError> {
     let (hot, segments) = (folders.hot.as_ref(), folders.segments());
     journal::copy_rest(segments.as_ref(), segment, offset)?;
-    checkpoint::forget(hot)?;
     snapshot::remove_others(hot, &[]);
+    // Makes both removals durable: a snapshot that came back after a power cut would name a place behind the cut.
+    checkpoint::forget(hot)?;
     records.set_aside()?;
     if let Some(tiers) = &folders.tiers {
         // It will be the last one, which is written to.
