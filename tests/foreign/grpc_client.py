@@ -619,7 +619,8 @@ def draining(binary, folder):
     from mingpai.v1 import resolver_pb2
     from verify import Node
 
-    node = Node(binary, folder)
+    # `--dev` has no lame duck of its own.
+    node = Node(binary, folder, {"MINGPAI_DRAIN_LAME_DUCK_SECONDS": "5"})
     try:
         with grpc.insecure_channel(node.url.removeprefix("http://")) as channel:
             client = Client(channel)
@@ -628,7 +629,7 @@ def draining(binary, folder):
             asked.put(resolver_pb2.ResolveRequest(identifier=KNOWN))
             check("a stream is open", next(answers).HasField("resolution"))
             node.process.send_signal(signal.SIGTERM)
-            # Still in the lame duck, so still answered.
+            check("it turns load balancers away", until(lambda: node.get("/readyz")[0] == 503))
             asked.put(resolver_pb2.ResolveRequest(identifier=KNOWN))
             check("it goes on in the lame duck", next(answers).HasField("resolution"))
             failed = fails(lambda: answers)

@@ -36,13 +36,14 @@ def b64(text):
 class Node:
     """A node on a throw-away folder."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, environment=None):
         self.folder = folder
         self.process = subprocess.Popen(
             [binary, "serve", "--dev", "--data", folder, "--listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         self.url = None
         for line in self.process.stdout:
