@@ -20,6 +20,7 @@
 //! - `services`: one file a verb.
 //! - `sign`: keys, entries (SD-JWT), verification.
 //! - `store`: the journal, the sequencer, the record store, the cache.
+//! - `tlog`: the trees over the journal: hashes, tiles, proofs.
 //! - `model`: the nouns, free to all, as are `config`, `metrics` and `observe` (log lines, spans).
 //! - `node`: wiring. `cli`: the subcommands.
 //!
@@ -38,3 +39,4 @@ pub mod observe;
 pub mod services;
 pub mod sign;
 pub mod store;
+pub mod tlog;
