@@ -1,0 +1,18 @@
+//! The transparency log: what others need to hold us to what we said.
+//!
+//! The formats are those of C2SP (c2sp.org), so that anybody's verifier, witness or mirror reads them. Nothing here knows of
+//! identifiers or records: the log is a list of byte strings.
+//!
+//! - `note`: text with signatures (signed-note), and the keys that check them.
+//! - `checkpoint`: the text that a head is signed as (tlog-checkpoint).
+//! - `cosignature`: a witness's timed signature below a checkpoint (tlog-cosignature).
+//! - `policy`: which logs and which witnesses a verifier trusts (tlog-policy), and what a checkpoint is worth by it.
+//! - `log_proof`: the file that proves one entry offline (tlog-proof).
+//! - `add_checkpoint`: what a log asks a witness (tlog-witness).
+
+pub mod add_checkpoint;
+pub mod checkpoint;
+pub mod cosignature;
+pub mod log_proof;
+pub mod note;
+pub mod policy;
