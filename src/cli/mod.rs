@@ -1,6 +1,7 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
 //! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
+//! - `witness`: a server of its own, for a partner who watches logs.
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `operate`: the log and the configuration of a running node.
 //! - `completions`: for shells and man(1).
@@ -16,6 +17,7 @@ mod doctor;
 mod keygen;
 mod node_arguments;
 mod serve;
+mod witness;
 
 // Clients of a node.
 mod bulk;
@@ -107,6 +109,8 @@ enum Command {
     Reload(operate::Reload),
     /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
     CheckConfig(check_config::CheckConfig),
+    /// 见证他人的日志：只为前后一致的检查点签名 / Witness logs of others: cosign what continues what was cosigned
+    Witness(witness::WitnessArguments),
     /// 备份日志，或检查备份 / Back the log up, or examine a backup
     Backup(backup::Backup),
     /// 由备份恢复数据目录 / Make a data folder from a backup
@@ -168,6 +172,7 @@ impl Command {
         match self {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
+            Command::Witness(witness) => witness.run(screen(witness.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
             Command::Plan(plan) => plan.run(screen(plan.json)),
             Command::Backup(backup) => backup.run(screen(backup.is_json())),
