@@ -10,6 +10,7 @@ mod histogram;
 mod request;
 mod shard;
 mod traces;
+mod witnesses;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use histogram::BOUNDS_SECONDS;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
 pub use traces::TraceMetrics;
+pub use witnesses::WitnessMetrics;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,6 +45,7 @@ pub struct Metrics {
     /// What is worth a line; it stands beside the numbers that it is compared with.
     pub attention: Attention,
     pub backup: BackupMetrics,
+    pub witnesses: WitnessMetrics,
     registry: Registry,
 }
 
@@ -61,7 +64,7 @@ impl Metrics {
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let (traces, attention) = (TraceMetrics::default(), Attention::default());
-        let backup = BackupMetrics::default();
+        let (backup, witnesses) = (BackupMetrics::default(), WitnessMetrics::default());
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -74,7 +77,22 @@ impl Metrics {
         traces.register(&mut registry);
         attention.register(&mut registry);
         backup.register(&mut registry);
-        Self { node, requests, accept, tls, cache, journal, records, import, backup, traces, attention, registry }
+        witnesses.register(&mut registry);
+        Self {
+            node,
+            requests,
+            accept,
+            tls,
+            cache,
+            journal,
+            records,
+            import,
+            traces,
+            attention,
+            backup,
+            witnesses,
+            registry,
+        }
     }
 
     /// The OpenMetrics text of everything counted so far.

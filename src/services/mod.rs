@@ -7,6 +7,7 @@
 //! - `operate`: the log and the configuration of a running node.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 //! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
+//! - `witnesses`: those who are asked to cosign the log's heads.
 
 pub mod administer;
 pub mod backup;
@@ -22,6 +23,7 @@ pub mod register;
 pub mod resolve;
 pub mod signing_keys;
 mod token;
+pub mod witnesses;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
