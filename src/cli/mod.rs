@@ -5,7 +5,7 @@
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `operate`: the log and the configuration of a running node.
 //! - `completions`: for shells and man(1).
-//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry.
+//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
 //! - `screen`, `progress`, `new_file`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
@@ -33,6 +33,7 @@ mod token_file;
 // With no node at hand.
 mod completions;
 mod plan;
+mod policy;
 mod verify;
 
 // What a person meets.
@@ -99,6 +100,8 @@ enum Command {
     Diff(history::Diff),
     /// 离线验证签名条目 / Verify a signed entry, offline
     Verify(verify::Verify),
+    /// 生成信任策略：固定日志与见证方的公钥 / Make a trust policy: keys of a log and of witnesses to pin
+    Policy(policy::PolicyArguments),
     /// 生成签名密钥 / Make a key that signs
     Keygen(keygen::Keygen),
     /// 换取或新建 API 密钥 / Get an API key
@@ -178,6 +181,7 @@ impl Command {
             Command::Backup(backup) => backup.run(screen(backup.is_json())),
             Command::Restore(restore) => restore.run(screen(restore.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
+            Command::Policy(policy) => client::wait_for(policy.run(screen(false))),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
             Command::Bulk(bulk) => client::wait_for(bulk.run(screen(bulk.json))),
             Command::Export(export) => client::wait_for(export.run(screen(false))),
