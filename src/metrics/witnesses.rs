@@ -26,7 +26,7 @@ impl WitnessMetrics {
     pub fn know(&self, witness: &str) {
         let labels = Labels { witness: witness.to_owned() };
         self.last_success.get_or_create(&labels).set(0);
-        self.failures.get_or_create(&labels);
+        let _ = self.failures.get_or_create(&labels);
         self.lag.get_or_create(&labels).set(0);
     }
 
