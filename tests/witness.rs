@@ -152,7 +152,7 @@ impl Running {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut told = String::new();
         let told: serde_json::Value = loop {
-            told += &lines.next().expect("it ended before it said where it listens").unwrap();
+            told += &lines.next().unwrap().unwrap();
             if let Ok(told) = serde_json::from_str(&told) {
                 break told;
             }
