@@ -233,7 +233,11 @@ pub fn replace_checked<T: serde::Serialize>(medium: &dyn Medium, name: &str, con
 }
 
 /// Reads such a file; `None` where there is none, an error where it is damaged.
-pub fn read_checked<T: serde::de::DeserializeOwned>(medium: &dyn Medium, name: &str, limit: u64) -> io::Result<Option<T>> {
+pub fn read_checked<T: serde::de::DeserializeOwned>(
+    medium: &dyn Medium,
+    name: &str,
+    limit: u64,
+) -> io::Result<Option<T>> {
     let Some(bytes) = read_whole(medium, name, limit)? else {
         return Ok(None);
     };

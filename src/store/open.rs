@@ -72,7 +72,9 @@ pub enum OpenError {
         "the record store made anew from the journal does not add up: {0}; this is a bug, nothing was changed in the journal"
     )]
     SelfCheck(String),
-    #[error("nothing would remain of the log before this place, not even who signs it: restore a backup, or begin in an empty folder")]
+    #[error(
+        "nothing would remain of the log before this place, not even who signs it: restore a backup, or begin in an empty folder"
+    )]
     NothingRemains,
     #[error("a restore into this folder was cut short: run the same `mingpai restore` again, it begins anew")]
     RestoreCutShort,
@@ -274,7 +276,16 @@ impl Store {
             snapshots,
             trees,
             mover,
-            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, stop_trees, trees_thread, moving })),
+            keeper: Mutex::new(Some(Keeper {
+                stop,
+                thread,
+                sequencer,
+                stop_snapshots,
+                snapshots_thread,
+                stop_trees,
+                trees_thread,
+                moving,
+            })),
             poisoned,
             restored: opening.restored,
             _locks: locks,

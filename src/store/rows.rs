@@ -5,8 +5,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::engine::Table;
 use super::journal::format::Reader;
 use super::journal::{Effect, Location};
-pub use crate::tlog::hash::leaf_hash;
 use crate::tlog::hash::Hash;
+pub use crate::tlog::hash::leaf_hash;
 
 /// Values ride inside the row up to this many bytes; longer ones are read from the journal (docs/decisions.md, "Inline rows").
 ///

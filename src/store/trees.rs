@@ -156,8 +156,7 @@ impl Trees {
             tracing::warn!("the log's trees are not what their mark says: they are made anew from the journal");
             return Ok(None);
         };
-        let newest_head =
-            mark.newest_head.map(|[segment, offset, length]| Location { segment, offset, length });
+        let newest_head = mark.newest_head.map(|[segment, offset, length]| Location { segment, offset, length });
         Ok(Some(State { tail, registry, audit, newest_head }))
     }
 
@@ -470,7 +469,10 @@ impl TreeKeeper {
             Err(error) => {
                 let error = error.to_string();
                 if error != *told {
-                    tracing::error!(error, "the log's trees cannot follow the journal: no head is signed; it is tried again");
+                    tracing::error!(
+                        error,
+                        "the log's trees cannot follow the journal: no head is signed; it is tried again"
+                    );
                     *told = error;
                 }
             }

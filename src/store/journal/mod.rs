@@ -24,8 +24,10 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use ring::rand::SecureRandom;
 
+use self::format::{
+    FRAME_HEADER_BYTES, FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 pub use self::format::{FrameContent, FrameKind, GroupHash};
-use self::format::{FRAME_HEADER_BYTES, FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
 pub use self::places::{Places, Sealed};
 pub use self::recover::{Examined, Recovered, Start, copy_rest, cut, examine, remove_half_made, settled};
