@@ -7,6 +7,7 @@
 mod attention;
 mod groups;
 mod histogram;
+mod log;
 mod request;
 mod shard;
 mod traces;
@@ -22,6 +23,7 @@ pub use groups::{
     TlsMetrics,
 };
 pub use histogram::BOUNDS_SECONDS;
+pub use log::LogMetrics;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
 pub use traces::TraceMetrics;
@@ -39,6 +41,7 @@ pub struct Metrics {
     pub tls: TlsMetrics,
     pub cache: CacheMetrics,
     pub journal: JournalMetrics,
+    pub log: LogMetrics,
     pub records: RecordMetrics,
     pub import: ImportMetrics,
     pub traces: TraceMetrics,
@@ -64,7 +67,7 @@ impl Metrics {
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let (traces, attention) = (TraceMetrics::default(), Attention::default());
-        let (backup, witnesses) = (BackupMetrics::default(), WitnessMetrics::default());
+        let (backup, log, witnesses) = (BackupMetrics::default(), LogMetrics::default(), WitnessMetrics::default());
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -72,6 +75,7 @@ impl Metrics {
         tls.register(&mut registry);
         cache.register(&mut registry);
         journal.register(&mut registry);
+        log.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
         traces.register(&mut registry);
@@ -85,6 +89,7 @@ impl Metrics {
             tls,
             cache,
             journal,
+            log,
             records,
             import,
             traces,

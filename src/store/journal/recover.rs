@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{FrameView, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::scan::{Scan, after, frames, group_at};
 use super::{
     Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name, segment_number,
+    unreadable,
 };
 use crate::store::medium::{Medium, MediumFile};
 
