@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
+mod program;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -143,10 +145,15 @@ struct Answer {
 
 impl Running {
     fn start(folder: &Path, logs: &[&Log]) -> Running {
+        let keys: Vec<String> = logs.iter().map(|log| log.key.to_string()).collect();
+        Running::start_with(folder, &keys.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn start_with(folder: &Path, keys: &[&str]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mingpai"));
         command.args(["witness", "--json", "--listen", "127.0.0.1:0", "--name", NAME, "--data"]).arg(folder);
-        for log in logs {
-            command.args(["--log", &log.key.to_string()]);
+        for key in keys {
+            command.args(["--log", key]);
         }
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -380,6 +387,37 @@ fn a_signal_ends_it_and_a_folder_is_for_one() {
         let entry = entry.unwrap();
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{entry:?}");
     }
+}
+
+#[test]
+fn a_witness_watches_a_node_and_a_policy_made_from_it_judges_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = program::Node::start(&folder.path().join("node"));
+    let address: SocketAddr = node.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let keys = send(address, "GET", "/log/vkey", b"").unwrap();
+    assert_eq!(keys.status, 200, "{}", keys.body);
+    let policy = node.command(&["policy", "--lang", "en"]).output().unwrap();
+    assert_eq!(policy.status.code(), Some(0), "{policy:?}");
+    let policy = Policy::parse(&policy.stdout).unwrap();
+    // The first head may take a second.
+    let checkpoint = loop {
+        let answer = send(address, "GET", "/log/checkpoint", b"").unwrap();
+        if answer.status == 200 {
+            break answer.body;
+        }
+        assert_eq!(answer.status, 404, "{}", answer.body);
+        std::thread::yield_now();
+    };
+    let mut note = Note::parse(&checkpoint).unwrap();
+    policy.judge(&note).unwrap();
+
+    let witness = Running::start_with(&folder.path().join("witness"), &[&keys.body]);
+    let answer = witness.ask(format!("old 0\n\n{note}"));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    note.add(SignatureLine::parse(answer.body.trim_end()).unwrap());
+    let pinned = node.command(&["policy", "--witness", &witness.key.to_string()]).output().unwrap();
+    let pinned = Policy::parse(&pinned.stdout).unwrap();
+    assert!(pinned.judge(&note).unwrap().has_quorum);
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

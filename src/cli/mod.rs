@@ -6,7 +6,7 @@
 //! - `operate`: the log and the configuration of a running node.
 //! - `completions`: for shells and man(1).
 //! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
-//! - `screen`, `progress`, `new_file`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
+//! - `screen`, `progress`, `new_file`, `vkeys`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
 
@@ -42,6 +42,7 @@ mod mistake;
 mod new_file;
 mod progress;
 mod screen;
+mod vkeys;
 
 use std::process::ExitCode;
 

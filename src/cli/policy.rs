@@ -2,20 +2,19 @@
 //!
 //! Whether the keys are the right ones nobody can compute; the file says so to whoever opens it.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
-use crate::tlog::note::{KeyKind, VerifierKey};
+use super::vkeys::{self, Keys};
+use crate::tlog::note::KeyKind;
 use crate::tlog::policy::{Log, Policy};
 
-/// The most bytes of a key, in a file or as a node answers it.
-const KEY_LIMIT_BYTES: usize = 8 * 1024;
+/// The most bytes of keys that a node answers.
+const KEYS_LIMIT_BYTES: usize = 64 * 1024;
 const VKEY_PATH: &str = "/log/vkey";
 
 #[derive(Debug, Args)]
@@ -32,37 +31,27 @@ pub struct PolicyArguments {
     /// https：信任此文件中的根证书（PEM） / https: trust the roots in this file (PEM)
     #[arg(long, value_name = "FILE", env = "MINGPAI_CA_FILE")]
     ca_file: Option<PathBuf>,
-    /// 日志公钥的文件（节点 /log/vkey 的内容） / File with the log's key (what a node shows at /log/vkey)
+    /// 日志公钥的文件（节点 /log/vkey 的内容） / File with the log's keys (what a node shows at /log/vkey)
     #[arg(long, value_name = "FILE")]
     vkey: Option<PathBuf>,
     /// 见证方的公钥，可重复 / Key of a witness; may be repeated
-    #[arg(long = "witness", value_name = "VKEY", value_parser = witness_key)]
-    witnesses: Vec<VerifierKey>,
+    #[arg(long = "witness", value_name = "VKEY", value_parser = vkeys::of_witnesses)]
+    witnesses: Vec<Keys>,
     /// 至少几个见证方须签名；缺省为过半数，0 为不要求 / How many witnesses must have cosigned: more than half by default; 0 demands none
     #[arg(long, value_name = "N")]
     quorum: Option<usize>,
 }
 
-fn witness_key(text: &str) -> Result<VerifierKey, String> {
-    let key = VerifierKey::parse(text.trim()).map_err(|error| {
-        let text = error.text();
-        format!("{} / {}", text.zh, text.en)
-    })?;
-    match key.kind() {
-        KeyKind::Cosignature => Ok(key),
-        KeyKind::Note => Err("这是日志的公钥，不是见证方的 / this is the key of a log, not of a witness".to_owned()),
-    }
-}
-
 impl PolicyArguments {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let (key, url) = match (&self.vkey, &self.server) {
-            (Some(path), _) => (log_key(&read(path)?, &path.display().to_string())?, None),
+        let (keys, url) = match (&self.vkey, &self.server) {
+            (Some(path), _) => (vkeys::read(path, KeyKind::Note)?, None),
             (None, Some(server)) => {
                 let node = ServerArguments { server: server.clone(), ca_file: self.ca_file.clone() };
                 let answer = Client::new(node, None, screen)?.get(VKEY_PATH, "text/plain").await?;
-                let key = log_key(&answer.bytes(KEY_LIMIT_BYTES).await?, &format!("{server}{VKEY_PATH}"))?;
-                (key, Some(format!("{server}/log").into_bytes()))
+                let bytes = answer.bytes(KEYS_LIMIT_BYTES).await?;
+                let keys = vkeys::parse_from(&bytes, KeyKind::Note, &format!("{server}{VKEY_PATH}"))?;
+                (keys, Some(format!("{server}/log").into_bytes()))
             }
             (None, None) => {
                 return Err(CliError::wrong(
@@ -71,7 +60,9 @@ impl PolicyArguments {
                 ));
             }
         };
-        let count = self.witnesses.len();
+        let witnesses: Vec<_> =
+            self.witnesses.iter().flat_map(|Keys(keys)| keys).map(|key| (key.clone(), None)).collect();
+        let count = witnesses.len();
         let quorum = self.quorum.unwrap_or(if count == 0 { 0 } else { count / 2 + 1 });
         if quorum > count {
             return Err(CliError::wrong(
@@ -81,10 +72,9 @@ impl PolicyArguments {
                 ),
             ));
         }
-        let name = key.name().to_owned();
-        let witnesses = self.witnesses.iter().map(|key| (key.clone(), None)).collect();
-        let policy =
-            Policy::of(vec![Log { key, url }], witnesses, quorum).map_err(|error| CliError::Wrong(error.text()))?;
+        let name = keys.first().map_or(String::new(), |key| key.name().to_owned());
+        let logs = keys.into_iter().map(|key| Log { key, url: url.clone() }).collect();
+        let policy = Policy::of(logs, witnesses, quorum).map_err(|error| CliError::Wrong(error.text()))?;
         let mut file = explanation(&name, count, quorum).into_bytes();
         file.extend(policy.encode());
         Screen::print_whole(&file)?;
@@ -115,29 +105,6 @@ fn explanation(name: &str, witnesses: usize, quorum: usize) -> String {
 #
 "
     )
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(KEY_LIMIT_BYTES as u64).read_to_end(&mut bytes));
-    read.map_err(CliError::file("读取", "read", path))?;
-    Ok(bytes)
-}
-
-/// One line, a key of notes. `from` is where it was read.
-fn log_key(bytes: &[u8], from: &str) -> Result<VerifierKey, CliError> {
-    let text = String::from_utf8_lossy(bytes);
-    let key = VerifierKey::parse(text.trim()).map_err(|error| {
-        let text = error.text();
-        CliError::wrong(format!("{from}：{}", text.zh), format!("{from}: {}", text.en))
-    })?;
-    if key.kind() != KeyKind::Note {
-        return Err(CliError::wrong(
-            format!("{from} 是见证方的公钥，不是日志的"),
-            format!("{from} holds the key of a witness, not of a log"),
-        ));
-    }
-    Ok(key)
 }
 
 #[cfg(test)]

@@ -8,8 +8,6 @@ mod front;
 mod judge;
 mod state;
 
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +21,7 @@ use self::judge::Witness;
 use self::state::State;
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
+use super::vkeys::{self, Keys};
 use crate::accept::{Ending, Lifecycle, Limits, Settings, bind, stop_on_signals};
 use crate::config::{LimitsSpec, LogSpec};
 use crate::metrics::Metrics;
@@ -31,7 +30,6 @@ use crate::observe::log;
 use crate::sign::note_signer::NoteSigner;
 use crate::tlog::note::{KeyKind, VerifierKey};
 
-const LOG_FILE_LIMIT_BYTES: u64 = 1 << 20;
 const CONNECTIONS: u64 = 1000;
 /// Each waits on a thread of its own for the state to be written.
 const REQUESTS_IN_FLIGHT: u64 = 64;
@@ -56,28 +54,14 @@ pub struct WitnessArguments {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// 日志的公钥（其 /log/vkey），可重复 / Key of a log that is watched (its /log/vkey); may be repeated
-    #[arg(long = "log", value_name = "VKEY", value_parser = log_key)]
-    logs: Vec<VerifierKey>,
+    #[arg(long = "log", value_name = "VKEY", value_parser = vkeys::of_logs)]
+    logs: Vec<Keys>,
     /// 日志公钥的文件，每行一个，# 为注释 / File of such keys, one a line; # begins a comment
     #[arg(long, value_name = "FILE")]
     logs_file: Option<PathBuf>,
     /// 启动后以 JSON 显示名称、公钥与地址 / Show name, key and addresses as JSON once it serves
     #[arg(long)]
     pub json: bool,
-}
-
-/// A vkey of a log.
-fn log_key(text: &str) -> Result<VerifierKey, String> {
-    let key = VerifierKey::parse(text.trim()).map_err(|error| {
-        let text = error.text();
-        format!("{} / {}", text.zh, text.en)
-    })?;
-    match key.kind() {
-        KeyKind::Note => Ok(key),
-        KeyKind::Cosignature => {
-            Err("这是见证方的公钥，不是日志的 / this is the key of a witness, not of a log".to_owned())
-        }
-    }
 }
 
 impl WitnessArguments {
@@ -107,22 +91,9 @@ impl WitnessArguments {
     }
 
     fn log_keys(&self) -> Result<Vec<VerifierKey>, CliError> {
-        let mut keys = self.logs.clone();
+        let mut keys: Vec<VerifierKey> = self.logs.iter().flat_map(|Keys(keys)| keys).cloned().collect();
         if let Some(path) = &self.logs_file {
-            let mut text = String::new();
-            let read = File::open(path).and_then(|file| file.take(LOG_FILE_LIMIT_BYTES).read_to_string(&mut text));
-            read.map_err(CliError::file("读取", "read", path))?;
-            for (number, line) in text.lines().enumerate() {
-                let line = line.trim();
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
-                }
-                let place = format!("{}:{}", path.display(), number + 1);
-                keys.push(
-                    log_key(line)
-                        .map_err(|error| CliError::wrong(format!("{place}：{error}"), format!("{place}: {error}")))?,
-                );
-            }
+            keys.extend(vkeys::read(path, KeyKind::Note)?);
         }
         if keys.is_empty() {
             return Err(CliError::wrong(
