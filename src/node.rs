@@ -31,6 +31,7 @@ use crate::services::log::{Log, LogSigner};
 use crate::services::origin::{origin, settle_restore};
 use crate::services::publish::Publisher;
 use crate::services::signing_keys::{SettleError, settle_keys};
+use crate::services::witnesses::Witnesses;
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
@@ -165,7 +166,7 @@ impl Node {
         settle_restore(&store, &keys, &config.node.iss).await?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let origin = origin(&store, &config.node.iss).map_err(SettleError::from)?;
-        let log = Log::new(LogSigner::new(Arc::new(keys.take_all(KeyUse::Checkpoint)), &origin)?);
+        let log = Log::new(LogSigner::new(keys.take_all(KeyUse::Checkpoint), &origin)?);
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));
         let services = Arc::new(Services::new(Parts {
@@ -181,7 +182,8 @@ impl Node {
             operator,
         }));
         take_up_imports(&services, data)?;
-        let publisher = Publisher::start(&services, metrics.log.clone()).map_err(StartError::Publisher)?;
+        let witnesses = Witnesses::new(&config.witnesses, metrics.witnesses.clone()).map_err(StartError::Publisher)?;
+        let publisher = Publisher::start(&services, metrics.log.clone(), witnesses).map_err(StartError::Publisher)?;
         Ok(Node { services, metrics, opened, traces, publisher: Some(publisher), sending })
     }
 }

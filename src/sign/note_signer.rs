@@ -1,17 +1,20 @@
 //! A private key that signs notes of the log under a name: the stage `tlog` knows only what it can be asked.
 
+use std::sync::Arc;
+
 use super::keys::SigningKey;
 use crate::tlog::note::{KeyKind, NoteError, SignNote, VerifierKey};
 
 /// A pair and the name that it signs under.
 pub struct NoteSigner {
     key: VerifierKey,
-    pair: SigningKey,
+    pair: Arc<SigningKey>,
 }
 
 impl NoteSigner {
-    /// Fails if the name may not stand in a signature line.
-    pub fn new(name: &str, kind: KeyKind, pair: SigningKey) -> Result<NoteSigner, NoteError> {
+    /// Fails if the name may not stand in a signature line. One pair may sign under several names.
+    pub fn new(name: &str, kind: KeyKind, pair: impl Into<Arc<SigningKey>>) -> Result<NoteSigner, NoteError> {
+        let pair = pair.into();
         Ok(NoteSigner { key: VerifierKey::new(name, kind, pair.public_bytes())?, pair })
     }
 }

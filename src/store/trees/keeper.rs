@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::Trees;
 use crate::store::journal::{Reader, Tail};
 
-/// So many frames behind, an opening does not wait.
+/// Of trees that are made anew, so many frames are waited for at an opening.
 const WAITED_FOR_FRAMES: u64 = 20_000;
 
 /// What it works with.
@@ -21,10 +21,11 @@ pub(in crate::store) struct TreeKeeper {
 }
 
 impl TreeKeeper {
-    /// At an opening: what is soon done is waited for.
+    /// At an opening: what is soon done is waited for. What came after their mark takes less time than the record store took for
+    /// what came after its checkpoint, which is as old.
     pub fn begin(&self) {
         let (from, until) = (self.trees.state.lock().tail, *self.settled.lock());
-        if until.sequence - from.sequence.min(until.sequence) <= WAITED_FOR_FRAMES {
+        if until.sequence - from.sequence.min(until.sequence) <= WAITED_FOR_FRAMES || self.trees.is_as_left {
             self.catch_up(&mut String::new(), || true);
         }
     }

@@ -79,6 +79,8 @@ pub struct Trees {
     state: Mutex<State>,
     /// Whether the trees are where the journal is.
     in_step: AtomicBool,
+    /// Whether they were found in their files, and are behind by what came after their mark alone.
+    is_as_left: bool,
 }
 
 struct State {
@@ -109,7 +111,8 @@ impl Trees {
     /// The trees as they were left, as far as they are believed; the rest is [`Trees::catch_up`]'s. Never fails: the journal is
     /// whole without them.
     pub(super) fn open(medium: &Arc<dyn Medium>, start: Tail, until: Tail) -> Trees {
-        let trees = Trees {
+        let mut trees = Trees {
+            is_as_left: false,
             medium: Arc::clone(medium),
             registry: TreeFiles::of(Tree::Registry),
             audit: TreeFiles::of(Tree::Audit),
@@ -122,7 +125,10 @@ impl Trees {
             in_step: AtomicBool::new(false),
         };
         match trees.load(until) {
-            Ok(Some(state)) => *trees.state.lock() = state,
+            Ok(Some(state)) => {
+                *trees.state.lock() = state;
+                trees.is_as_left = true;
+            }
             Ok(None) if until.sequence > 0 => tracing::info!("the log's trees are made from the journal"),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the log's trees do not read: they are made anew from the journal"),

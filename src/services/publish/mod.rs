@@ -9,14 +9,20 @@
 //! Two heads that disagree are never signed: a head goes out only after it is in the journal, whose order is the log's; the trees
 //! only give heads of groups that are durable; and before the first one is signed after a start, the newest one from before is
 //! compared with the tree as it is now.
+//!
+//! - `cosigning`: what witnesses add.
+
+mod cosigning;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::cosigning::Cosigning;
 use super::Services;
 use super::log::Published;
+use super::witnesses::Witnesses;
 use crate::metrics::LogMetrics;
 use crate::model::time::Timestamp;
 use crate::store::journal::FrameKind;
@@ -41,6 +47,7 @@ pub struct Publisher {
 struct Publishing {
     services: Arc<Services>,
     metrics: LogMetrics,
+    cosigning: Option<Cosigning>,
     /// The newest head from before this start was compared with the tree.
     is_compared: bool,
     /// It did not fit: nothing is signed any more.
@@ -70,11 +77,16 @@ enum PublishError {
 
 impl Publisher {
     /// Shows what was signed before, if the trees are there, and goes on from it.
-    pub fn start(services: &Arc<Services>, metrics: LogMetrics) -> std::io::Result<Publisher> {
+    pub fn start(
+        services: &Arc<Services>,
+        metrics: LogMetrics,
+        witnesses: Witnesses,
+    ) -> std::io::Result<Publisher> {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut publishing = Publishing {
             services: Arc::clone(services),
             metrics,
+            cosigning: Cosigning::start(services, witnesses)?,
             is_compared: false,
             is_forked: false,
             told: String::new(),
@@ -102,6 +114,10 @@ impl Drop for Publisher {
 impl Publishing {
     fn run(mut self, is_over: &AtomicBool) {
         let mut last: Option<Instant> = None;
+        // What was signed before this start may have been cosigned by nobody yet.
+        if let Some(published) = self.services.log.published() {
+            self.show((*published).clone());
+        }
         loop {
             let is_last = is_over.load(Ordering::Acquire);
             if is_last || last.is_none_or(|last| last.elapsed() >= BETWEEN_HEADS) {
@@ -110,6 +126,7 @@ impl Publishing {
                     last = Some(Instant::now());
                 }
             }
+            self.add_late();
             if is_last {
                 return;
             }
@@ -147,8 +164,25 @@ impl Publishing {
         }
         let published = services.log.signer().publish(heads)?;
         self.make_durable(&published)?;
-        services.log.show(published);
+        self.show(published);
         Ok(true)
+    }
+
+    /// Shows a head, with what witnesses say of it in a moment.
+    fn show(&self, published: Published) {
+        let published = match &self.cosigning {
+            Some(cosigning) => cosigning.cosign(published),
+            None => published,
+        };
+        self.services.log.show(published);
+    }
+
+    fn add_late(&self) {
+        let published = self.services.log.published();
+        let late = self.cosigning.as_ref().zip(published).and_then(|(cosigning, published)| cosigning.late(&published));
+        if let Some(cosigned) = late {
+            self.services.log.show(cosigned);
+        }
     }
 
     /// The heads that could be signed now. Before the first of them the newest one from before this start is compared with the
