@@ -90,6 +90,9 @@ func (t *tree) readEntries() error {
 func leavesOf(bundle []byte, width int) ([]tlog.Hash, error) {
 	var leaves []tlog.Hash
 	for len(bundle) > 0 {
+		if len(leaves) == width {
+			return nil, fmt.Errorf("more than %d entries in a bundle", width)
+		}
 		if len(bundle) < 2 || len(bundle)-2 < int(binary.BigEndian.Uint16(bundle)) {
 			return nil, fmt.Errorf("a bundle ends inside an entry")
 		}
