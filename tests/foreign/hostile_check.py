@@ -1,6 +1,7 @@
-"""Checks the dishonest log itself: honest it is taken by both verifiers, and every lie is one that a verifier can see.
+"""Checks the dishonest log itself: honest it is taken by the verifiers, and every lie is one that they can see.
 
-usage: hostile_check.py FOLDER [GO-VERIFIER]   (FOLDER: what hostile_log.py recorded; where it is absent, a log is made up there)
+usage: hostile_check.py FOLDER [GO-VERIFIER [PYTHON-WITH-AICS-TLOG]]
+FOLDER is what hostile_log.py recorded; where it is absent, a log is made up there.
 
 Prints "hostile: N passed, M failed" at the end.
 """
@@ -26,7 +27,7 @@ RESULTS = {"passed": 0, "failed": 0}
 
 def check(name, condition, told=""):
     RESULTS["passed" if condition else "failed"] += 1
-    print(f"hostile {name} ... {'ok' if condition else 'FAILED'} {told}", flush=True)
+    print(f"hostile {name} ... {'ok' if condition else f'FAILED {told}'}", flush=True)
 
 
 def make_up(folder, count=600):
@@ -72,18 +73,23 @@ def made_up_entry(private, kid, issuer, identifier):
 
 
 class Judges:
-    """Both verifiers, as programs of their own."""
+    """The verifiers, as programs of their own."""
 
-    def __init__(self, log, seen, go=None):
-        self.log, self.seen, self.go = log, seen, go
+    def __init__(self, log, seen, go=None, aics=None):
+        self.log, self.seen, self.go, self.aics = log, seen, go, aics
+
+    def with_seen(self, seen):
+        return Judges(self.log, seen, self.go, self.aics)
 
     def commands(self, face, *, light=False):
-        here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "log_check.py")
+        here = os.path.dirname(os.path.abspath(__file__))
         said = ["--vkey", self.log.vkey, "--checkpoints", self.seen]
-        yield [sys.executable, here, face.url, *said, *([] if light else ["--sizes", "60", "--samples", "60", "--mutate", "3"])]
+        yield [sys.executable, os.path.join(here, "log_check.py"), face.url, *said, *([] if light else ["--sizes", "60", "--samples", "60", "--mutate", "3"])]
         if self.go:
             go = ["-" + word[2:] if word.startswith("--") else word for word in said]
             yield [self.go, "-url", face.url, *go, *([] if light else ["-sizes", "60", "-samples", "60"])]
+        if self.aics:
+            yield [self.aics, os.path.join(here, "log_aics.py"), face.url, *said, "--samples", "3" if light else "60"]
 
     def take(self, face, **how):
         """Whether each of them takes the log; what they say otherwise."""
@@ -92,11 +98,11 @@ class Judges:
         return [good for _, good in said], [line for text, _ in said for line in text.splitlines() if line.startswith("FAILED")]
 
 
-def main(folder, go=None):
+def main(folder, go=None, aics=None):
     if not os.path.exists(os.path.join(folder, "log")):
         make_up(folder)
     with HostileLog(folder) as log, tempfile.TemporaryDirectory() as seen:
-        tell(log, Judges(log, seen, go), seen)
+        tell(log, Judges(log, seen, go, aics), seen)
     print(f"hostile: {RESULTS['passed']} passed, {RESULTS['failed']} failed")
     sys.exit(1 if RESULTS["failed"] else 0)
 
@@ -114,7 +120,7 @@ def tell(log, judges, seen):
         face.publish(shown)
         remember(face, seen)
     taken, told = judges.take(face)
-    check("honest, both verifiers take it", all(taken), told)
+    check("honest, every verifier takes it", all(taken), told)
 
     lies = [
         ("a rewritten entry", lambda: face.rewrite(size // 2)),
@@ -130,7 +136,7 @@ def tell(log, judges, seen):
     for name, lie in lies:
         lie()
         taken, told = judges.take(face, light=True)
-        check(f"{name} is seen by both verifiers", not any(taken) and told, told[:2])
+        check(f"{name} is seen by every verifier", not any(taken) and told, told[:2])
         face.honest()
     forked(log, judges, seen)
     forged(log, judges)
@@ -145,7 +151,7 @@ def forked(log, judges, seen):
     check("the second is seen by who saw the first", not any(taken), told[:2])
     with tempfile.TemporaryDirectory() as other:
         remember(log.b, other)
-        taken, told = Judges(log, other, judges.go).take(log.b, light=True)
+        taken, told = judges.with_seen(other).take(log.b, light=True)
         check("alone, each of them is taken", all(taken), told)
     log.b.honest()
 

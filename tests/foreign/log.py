@@ -4,7 +4,7 @@ aics-tlog (log_aics.py), while the log grows, and over deaths of the node.
 usage: log.py PATH-OF-MINGPAI PATH-OF-GO-VERIFIER [PYTHON-WITH-AICS-TLOG] [--rows N] [--seed N]
 
 Starts a node on a throw-away folder on loopback, kills it twice, stops it by its pid. What was recorded of its log is also served by
-the dishonest log (hostile_log.py), which both verifiers must take while it is honest. Prints "log: N passed, M failed" at the end.
+the dishonest log (hostile_log.py), which every verifier must take while it is honest. Prints "log: N passed, M failed" at the end.
 """
 
 import argparse
@@ -215,7 +215,7 @@ def run(said, folder):
             judges.python(sizes=SMALL, mutate=300, checkpoints=seen),
         )
         grow(life, said)
-        judged([sys.executable, os.path.join(HERE, "hostile_check.py"), recorded, said.go])
+        judged([sys.executable, os.path.join(HERE, "hostile_check.py"), recorded, said.go, *([said.aics] if said.aics else [])])
         token = os.path.join(data, "dev-token")
         life.ended.set()
         life.watcher.join()
