@@ -153,7 +153,6 @@ class Judges:
 
     def aics(self, **options):
         if not self.said.aics:
-            print("skipped: aics-tlog wants Python 3.12, which is not here")
             return []
         return [[self.said.aics, os.path.join(HERE, "log_aics.py"), self.life.node.url, "--seed", self.seed, *flags("--", options)]]
 
@@ -193,6 +192,8 @@ def main():
     said = arguments.parse_args()
     said.binary, said.go = os.path.abspath(said.binary), os.path.abspath(said.go)
     print(f"seed {said.seed}", flush=True)
+    if not said.aics:
+        print("skipped: aics-tlog wants Python 3.12, which is not here")
     with tempfile.TemporaryDirectory(prefix="mingpai-log-") as folder:
         run(said, folder)
     print(f"log: {RESULTS['passed']} passed, {RESULTS['failed']} failed")
@@ -213,6 +214,7 @@ def run(said, folder):
             [sys.executable, os.path.join(HERE, "log_check.py"), "--self"],
             judges.go(sizes=SMALL, checkpoints=seen),
             judges.python(sizes=SMALL, mutate=300, checkpoints=seen),
+            *judges.aics(samples=50, checkpoints=seen),
         )
         grow(life, said)
         judged([sys.executable, os.path.join(HERE, "hostile_check.py"), recorded, said.go, *([said.aics] if said.aics else [])])
@@ -222,7 +224,7 @@ def run(said, folder):
         judged(
             judges.go(samples=300, checkpoints=seen, token_file=token),
             judges.python(samples=200, checkpoints=seen, token_file=token),
-            *judges.aics(samples=100, checkpoints=seen),
+            *judges.aics(samples=10, checkpoints=seen),
         )
     finally:
         check("the node stops with exit code 0", life.node.stop() == 0)

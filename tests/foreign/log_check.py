@@ -142,9 +142,9 @@ class Log:
             status, _, _ = self.client.ask(f"{self.base}/tile/{path}")
             demand(400 <= status < 500, f"{path}: status {status}")
 
-    def signed(self):
-        """Every entry by the key that a statement before it put in force: some entries in full, the headers of all."""
-        known = {}
+    def signed(self, known=None):
+        """Every entry by a key that a statement before it put in force, or that is known: some entries in full, the headers of all."""
+        known = self.known = known or {}
         for index, entry in enumerate(self.entries):
             header, payload, signature = (unpadded(part) for part in entry.decode("ascii").split("."))
             header = json.loads(header)
@@ -312,6 +312,7 @@ def judge(url, vkey=None, token=None, sizes=0, samples=0, mutate=0, checkpoints=
         audit = Log(Client(url, token), "/log/audit", "the audit tree")
         if audit.read():
             check("the audit tree has a name of its own", lambda: audit.key.name == log.key.name + "/audit")
+            check("every audit event is signed by a key of the registry", lambda: audit.signed(log.known))
             check("the audit tree has the events, and not the records", lambda: not set(audit.entries) & set(log.entries))
     print(f"seed {seed}")
 
