@@ -12,6 +12,7 @@
 //!   sign        .  .   5                                v  |   build and sign the entry
 //!   store       v  |   6 cache, else record store       v  |   sequencer -> journal (fdatasync: the commit point)
 //!                                                          |      -> record store -> cache is told -> answer
+//!   tlog        .  .   7 notes, checkpoints, policies      v  |   what is published of the journal
 //! ```
 //!
 //! - `accept`: listeners, limits, drain; knows sockets, nothing of identifiers.
@@ -20,6 +21,7 @@
 //! - `services`: one file a verb.
 //! - `sign`: keys, entries (SD-JWT), verification.
 //! - `store`: the journal, the sequencer, the record store, the cache.
+//! - `tlog`: the log as anybody can verify it: trees, tiles, proofs, notes, policies.
 //! - `model`: the nouns, free to all, as are `config`, `metrics` and `observe` (log lines, spans).
 //! - `node`: wiring. `cli`: the subcommands.
 //!
@@ -38,3 +40,4 @@ pub mod observe;
 pub mod services;
 pub mod sign;
 pub mod store;
+pub mod tlog;

@@ -27,12 +27,14 @@ use crate::model::time::Timestamp;
 use crate::observe::otlp::{self, Sending};
 use crate::observe::traces::Traces;
 use crate::services::import::OldImports;
-use crate::services::origin::settle_restore;
+use crate::services::log::{Log, LogSigner};
+use crate::services::origin::{origin, settle_restore};
+use crate::services::publish::Publisher;
 use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
-use crate::sign::keys::{KeyError, KeyFolder, SECRET_FILE};
+use crate::sign::keys::{KeyError, KeyFolder, KeyUse, SECRET_FILE};
 use crate::store::backup::load_last;
 use crate::store::cache::AnswerCache;
 use crate::store::doctor::is_store;
@@ -41,6 +43,7 @@ use crate::store::restored::Restored;
 use crate::store::{
     ColdOptions, Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions,
 };
+use crate::tlog::note::NoteError;
 
 /// What a cached answer is assumed to have when the cache's table is laid out.
 const EXPECTED_ANSWER_BYTES: u64 = 700;
@@ -58,6 +61,10 @@ pub enum StartError {
     Store(#[from] OpenError),
     #[error(transparent)]
     Settle(#[from] SettleError),
+    #[error("the name of the log: {0}")]
+    Origin(#[from] NoteError),
+    #[error("the thread that signs heads of the log: {0}")]
+    Publisher(io::Error),
     #[error("the sender of spans: {0}")]
     Traces(io::Error),
 }
@@ -77,6 +84,14 @@ impl StartError {
             Self::Key(error) => error.text(),
             Self::Store(error) => error.text(),
             Self::Settle(error) => error.text(),
+            Self::Origin(error) => Text::new(
+                format!("日志的名称（node.iss）不可用：{}", error.text().zh),
+                format!("{self}: it is node.iss unless the log was given another name"),
+            ),
+            Self::Publisher(error) => Text::new(
+                format!("签发检查点的线程无法启动：{}", Text::of_io(error).zh),
+                format!("{self}; check the limit of processes (ulimit -u)"),
+            ),
             Self::Traces(error) => Text::new(
                 format!("链路追踪的发送线程无法启动：{}。可先清空 traces.endpoint", Text::of_io(error).zh),
                 format!("{self}; empty traces.endpoint to start without"),
@@ -92,6 +107,8 @@ pub struct Node {
     /// What opening the store found and did.
     pub opened: Opened,
     pub traces: Traces,
+    /// Signs heads of the log, until dropped.
+    pub publisher: Option<Publisher>,
     /// Sends what is traced, until dropped.
     pub sending: Option<Sending>,
 }
@@ -147,11 +164,14 @@ impl Node {
         // Before anything else is written: the log goes on with it, or not at all.
         settle_restore(&store, &keys, &config.node.iss).await?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
+        let origin = origin(&store, &config.node.iss).map_err(SettleError::from)?;
+        let log = Log::new(LogSigner::new(Arc::new(keys.take_all(KeyUse::Checkpoint)), &origin)?);
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));
         let services = Arc::new(Services::new(Parts {
             store,
             cache,
+            log,
             prefixes,
             settings,
             signing,
@@ -175,7 +195,8 @@ impl Node {
             );
         }
         housekeeping::look_through_imports(&services, &mut OldImports::default());
-        Ok(Node { services, metrics, opened, traces, sending })
+        let publisher = Publisher::start(&services, metrics.log.clone()).map_err(StartError::Publisher)?;
+        Ok(Node { services, metrics, opened, traces, publisher: Some(publisher), sending })
     }
 }
 

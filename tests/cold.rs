@@ -22,8 +22,9 @@ use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::LogReader;
 use mingpai::store::backup::{OfflineSource, Restore, Source, SourceError, Take, restore, take, verify};
 use mingpai::store::cold::MoveError;
+use mingpai::store::cut::{cut_journal, cut_journal_on_both};
 use mingpai::store::journal::{FrameKind, JournalError, Tail};
-use mingpai::store::restored::{Decision, decide};
+use mingpai::store::restored::{DecideError, Decision, decide};
 use mingpai::store::{
     ApplyError, ColdError, ColdOptions, EngineChoice, Expect, GroupLimits, OpenError, Outcome, Proposal, Refusal,
     Store, StoreOptions, doctor,
@@ -857,7 +858,7 @@ fn a_journal_that_is_cut_in_a_cold_segment_ends_in_a_hot_one() {
         Err(OpenError::Journal(JournalError::Damaged { segment, offset, .. })) => (segment, offset),
         other => panic!("{other:?}"),
     };
-    doctor::cut_journal(&on_disk.options, &segment, offset).unwrap();
+    cut_journal(&on_disk.options, &segment, offset).unwrap();
     assert_eq!(
         (on_disk.segments("cold"), on_disk.segments("data/journal")),
         (vec!["0000000001.journal".into()], vec![segment])
@@ -868,6 +869,10 @@ fn a_journal_that_is_cut_in_a_cold_segment_ends_in_a_hot_one() {
     for version in kept {
         compare_record(&store, version.key(), std::slice::from_ref(version));
     }
+    drop(store);
+    // Others may have been shown what was cut.
+    decide(&on_disk.options.folder, Decision::NewOrigin { origin: None }).unwrap();
+    let store = on_disk.open();
     let later = register(&store, &on_disk.registry, 100..130);
     store.move_to_cold(1).unwrap();
     drop(store);

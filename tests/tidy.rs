@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The stages from the top of the house to the bottom: calls go down only.
-const STAGES: [&str; 9] = ["cli", "node", "accept", "codec", "guard", "services", "sign", "store", "model"];
+const STAGES: [&str; 10] = ["cli", "node", "accept", "codec", "guard", "services", "sign", "store", "tlog", "model"];
 /// What every stage may use.
 const FREE: [&str; 3] = ["model", "config", "metrics"];
 /// Up-calls that a lower stage's own types make necessary; a reason each.

@@ -7,6 +7,7 @@
 mod attention;
 mod groups;
 mod histogram;
+mod log;
 mod request;
 mod shard;
 mod traces;
@@ -21,6 +22,7 @@ pub use groups::{
     TlsMetrics,
 };
 pub use histogram::BOUNDS_SECONDS;
+pub use log::LogMetrics;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
 pub use traces::TraceMetrics;
@@ -37,6 +39,7 @@ pub struct Metrics {
     pub tls: TlsMetrics,
     pub cache: CacheMetrics,
     pub journal: JournalMetrics,
+    pub log: LogMetrics,
     pub records: RecordMetrics,
     pub import: ImportMetrics,
     pub traces: TraceMetrics,
@@ -61,7 +64,7 @@ impl Metrics {
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let (traces, attention) = (TraceMetrics::default(), Attention::default());
-        let backup = BackupMetrics::default();
+        let (backup, log) = (BackupMetrics::default(), LogMetrics::default());
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -69,12 +72,13 @@ impl Metrics {
         tls.register(&mut registry);
         cache.register(&mut registry);
         journal.register(&mut registry);
+        log.register(&mut registry);
         records.register(&mut registry);
         import.register(&mut registry);
         traces.register(&mut registry);
         attention.register(&mut registry);
         backup.register(&mut registry);
-        Self { node, requests, accept, tls, cache, journal, records, import, backup, traces, attention, registry }
+        Self { node, requests, accept, tls, cache, journal, log, records, import, backup, traces, attention, registry }
     }
 
     /// The OpenMetrics text of everything counted so far.

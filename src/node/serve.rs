@@ -124,6 +124,8 @@ pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Res
     manager.hear_the_stop(&lifecycle, runtime)?;
     let ending = running.wait()?;
     drop(housekeeping);
+    // A last head, for what the last requests wrote.
+    drop(node.publisher.take());
     node.services.store.stop();
     drop(node.sending.take());
     Ok(ending)

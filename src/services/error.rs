@@ -61,6 +61,8 @@ pub enum ServiceError {
     OriginTaken { origin: String },
     /// It is no longer what it was when the job was made.
     ChangedSince { identifier: String, current: u64 },
+    /// No head of the log covers it, or the log has no such part.
+    NotInLog,
     /// The job has not ended.
     JobRunning { id: String },
     /// Nothing is known of what the job wrote.
@@ -106,6 +108,7 @@ impl ServiceError {
             ServiceError::UploadOffset { .. } => "upload_offset",
             // Met at a start only.
             ServiceError::OriginTaken { .. } => "internal",
+            ServiceError::NotInLog => "log_part_unknown",
             ServiceError::ChangedSince { .. } => "changed_since",
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
@@ -171,6 +174,10 @@ impl ServiceError {
 
     fn text_of_the_rest(&self) -> Text {
         match self {
+            ServiceError::NotInLog => Text::new(
+                "最新检查点没有涵盖它，或没有这样的部分",
+                "the newest checkpoint does not cover it, or there is no such part",
+            ),
             ServiceError::Configuration(error) => {
                 let told = error.text();
                 Text::new(

@@ -6,6 +6,7 @@
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
+//! - `log`: what is published of the log, and proven. `publish`: who signs its heads.
 //! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
 
 pub mod administer;
@@ -15,9 +16,11 @@ pub mod error;
 pub mod history;
 pub mod import;
 pub mod list;
+pub mod log;
 pub mod operate;
 pub mod origin;
 mod precondition;
+pub mod publish;
 pub mod register;
 pub mod resolve;
 pub mod signing_keys;
@@ -91,6 +94,7 @@ pub struct ServiceSettings {
 pub struct Services {
     pub store: Store,
     pub cache: Arc<AnswerCache>,
+    pub log: log::Log,
     pub prefixes: Arc<Prefixes>,
     pub settings: ServiceSettings,
     pub(crate) signing: Signing,
@@ -108,6 +112,7 @@ pub struct Services {
 pub struct Parts {
     pub store: Store,
     pub cache: Arc<AnswerCache>,
+    pub log: log::Log,
     pub prefixes: Arc<Prefixes>,
     pub settings: ServiceSettings,
     pub signing: Signing,
@@ -129,6 +134,7 @@ impl Services {
         Services {
             store: parts.store,
             cache: parts.cache,
+            log: parts.log,
             prefixes: parts.prefixes,
             imports: import::Jobs::new(parts.settings.parallel_imports),
             settings: parts.settings,

@@ -169,6 +169,11 @@ impl SigningKey {
         PublicJwk::of(self.pair.verifying_key().as_bytes())
     }
 
+    /// The public half, raw (RFC 8032).
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.pair.verifying_key().to_bytes()
+    }
+
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.pair.sign(message).to_bytes()
     }
@@ -222,6 +227,12 @@ impl KeyFolder {
         let mut found: Vec<_> = self.keys.iter().filter(|((of, _), _)| *of == key_use).map(|(_, key)| key).collect();
         found.sort_by(|(a, x), (b, y)| (a, &x.kid).cmp(&(b, &y.kid)));
         found.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// Takes all pairs of a use out, the oldest first, to hand them to who signs with them.
+    pub fn take_all(&mut self, key_use: KeyUse) -> Vec<SigningKey> {
+        let kids: Vec<String> = self.all(key_use).into_iter().map(|key| key.kid().to_owned()).collect();
+        kids.iter().filter_map(|kid| self.take(key_use, kid).ok()).collect()
     }
 
     /// Takes a pair out, to hand it to who signs with it.

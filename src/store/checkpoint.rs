@@ -98,13 +98,13 @@ pub(super) fn session(folder: &Path) -> Option<String> {
 
 /// The checkpoint, if there is one that reads; without it the whole journal is scanned.
 pub(super) fn load(medium: &dyn Medium) -> Option<Checkpoint> {
-    let bytes = medium::read_whole(medium, CHECKPOINT_FILE, CHECKPOINT_LIMIT_BYTES).ok()??;
-    let (body, crc) = bytes.split_last_chunk::<4>()?;
-    if crc32c::crc32c(body).to_le_bytes() != *crc {
-        tracing::warn!("the checkpoint file is damaged: the whole journal is scanned");
-        return None;
+    match medium::read_checked(medium, CHECKPOINT_FILE, CHECKPOINT_LIMIT_BYTES) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => {
+            tracing::warn!(%error, "the checkpoint file is damaged: the whole journal is scanned");
+            None
+        }
     }
-    serde_json::from_slice(body).ok()
 }
 
 /// Takes the checkpoint away: the next opening scans everything.
@@ -133,8 +133,5 @@ pub(super) fn doubt(medium: &dyn Medium, checkpoint: &Checkpoint) -> Result<(), 
 
 pub(super) fn save(medium: &dyn Medium, checkpoint: &Checkpoint) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { action: "write", path: PathBuf::from(CHECKPOINT_FILE), source };
-    let mut bytes = serde_json::to_vec(checkpoint).map_err(|error| io(error.into()))?;
-    let crc = crc32c::crc32c(&bytes);
-    bytes.extend_from_slice(&crc.to_le_bytes());
-    medium::replace(medium, CHECKPOINT_FILE, &bytes).map_err(io)
+    medium::replace_checked(medium, CHECKPOINT_FILE, checkpoint).map_err(io)
 }

@@ -1,5 +1,5 @@
-//! What an operator can do with a store that no node has open: look at it, make its record store anew and prove that equal,
-//! cut a damaged journal.
+//! What an operator can do with a store that no node has open: look at it, make its record store anew and prove that equal.
+//! Cutting a damaged journal is `cut`'s.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::cold::{self, Folders};
 use super::engine::{Engine, Mark};
 use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
-use super::medium::{Disk, Medium};
+use super::medium::Disk;
 use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
 use super::snapshot::{self, Layered, SnapshotState};
 use crate::model::time::Timestamp;
@@ -126,35 +126,6 @@ pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Re
     Ok(rebuilt)
 }
 
-/// Cuts a damaged journal at a place that an opening named, or where segments are missing behind it.
-pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result<(), OpenError> {
-    let _lock = lock_folder(&options.folder)?;
-    cut(&folders(options)?, &home(options, "records"), segment, offset)
-}
-
-/// The same on media that a test stands behind, without a record store in files.
-pub fn cut_journal_on_both(media: [Arc<dyn Medium>; 2], segment: &str, offset: u64) -> Result<(), OpenError> {
-    let [hot, cold] = media;
-    cut(&cold::join(hot, cold, Path::new("cold"))?, &Home::Memory, segment, offset)
-}
-
-/// What was made from the journal goes before, for it knows what is cut and would speak for it: a crash at any step leaves a
-/// journal that opens, or one that is cut by doing this again.
-fn cut(folders: &Folders, records: &Home, segment: &str, offset: u64) -> Result<(), OpenError> {
-    let (hot, segments) = (folders.hot.as_ref(), folders.segments());
-    journal::copy_rest(segments.as_ref(), segment, offset)?;
-    snapshot::remove_others(hot, &[]);
-    // Makes both removals durable: a snapshot that came back after a power cut would name a place behind the cut.
-    checkpoint::forget(hot)?;
-    records.set_aside()?;
-    if let Some(tiers) = &folders.tiers {
-        // It will be the last one, which is written to.
-        let failed = |source| OpenError::Io { action: "bring back", path: PathBuf::from(segment), source };
-        tiers.bring_back(segment).map_err(failed)?;
-    }
-    Ok(journal::cut(segments.as_ref(), segment, offset)?)
-}
-
 fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<Option<u64>, OpenError> {
     let mut count = Some(fresh.mark.records.abs_diff(mark.records));
     fresh.engine.each(&mut |table, key, value| {
@@ -171,13 +142,13 @@ fn differing(old: &dyn Engine, mark: &Mark, fresh: &Opening) -> Result<Option<u6
 }
 
 /// Segments may be missing.
-fn folders(options: &StoreOptions) -> Result<Folders, OpenError> {
+pub(super) fn folders(options: &StoreOptions) -> Result<Folders, OpenError> {
     let folder = options.folder.join("journal");
     let disk = Disk::open(&folder).map_err(|source| OpenError::Io { action: "open", path: folder, source })?;
     Ok(cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?)
 }
 
-fn home(options: &StoreOptions, name: &str) -> Home {
+pub(super) fn home(options: &StoreOptions, name: &str) -> Home {
     match options.engine {
         EngineChoice::Memory => Home::Memory,
         EngineChoice::Sled { budget_bytes } => Home::Sled { folder: options.folder.join(name), budget_bytes },

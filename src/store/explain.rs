@@ -30,6 +30,10 @@ impl OpenError {
             Self::RestoreCutShort => {
                 Text::new("上一次恢复没有完成：请重新运行同一条 mingpai restore 命令，它会从头开始", self.to_string())
             }
+            Self::NothingRemains => Text::new(
+                "此处之前不会留下任何内容，连签名者的声明也没有：请由备份恢复，或在空目录中重新开始",
+                self.to_string(),
+            ),
             Self::SelfCheck(difference) => Text::new(
                 format!("由日志重建的记录库与其总数不符：{difference}。这是程序缺陷，请报告；日志未被改动"),
                 format!("{self}; please report it"),

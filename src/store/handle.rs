@@ -14,7 +14,7 @@ use super::beside::Moving;
 use super::checkpoint::{self, Checkpoint};
 use super::cold::{ColdState, MoveError, Mover};
 use super::engine::{Engine, EngineError, RowBytes, Table};
-use super::journal::{Frame, JournalError, Location, Places, Reader, Tail};
+use super::journal::{Frame, FrameKind, JournalError, Location, Places, Reader, Tail};
 use super::medium::Medium;
 use super::open::OpenError;
 use super::proposal::{Outcome, Proposal, Refusal};
@@ -22,6 +22,7 @@ use super::restored::{RESTORED_FILE, Restored};
 use super::rows::{RecordRow, RequestRow};
 use super::sequencer::Job;
 use super::snapshot::{SnapshotError, SnapshotKeeper, SnapshotState};
+use super::trees::Trees;
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
 
@@ -44,6 +45,7 @@ pub struct Store {
     pub(super) doubted: Arc<AtomicBool>,
     /// What a restore has left beside the journal when this was opened.
     pub(super) restored: Option<Restored>,
+    pub(super) trees: Arc<Trees>,
     /// Who moves segments to the cold folder, where there is one.
     pub(super) mover: Option<Arc<Mover>>,
     /// Held as long as the store is open: no second process may write here, nor in the cold folder.
@@ -96,6 +98,8 @@ pub(super) struct Keeper {
     pub sequencer: std::thread::JoinHandle<()>,
     pub stop_snapshots: Sender<()>,
     pub snapshots_thread: std::thread::JoinHandle<()>,
+    pub stop_trees: Sender<()>,
+    pub trees_thread: std::thread::JoinHandle<()>,
     pub moving: Option<Moving>,
 }
 
@@ -182,6 +186,16 @@ impl Store {
     /// One frame of the journal.
     pub fn frame(&self, location: Location) -> Result<Frame, JournalError> {
         self.journal.frame(location)
+    }
+
+    /// The trees over the journal.
+    pub fn trees(&self) -> &Trees {
+        &self.trees
+    }
+
+    /// Kind and statement of one frame, read without its disclosures.
+    pub fn statement(&self, location: Location) -> Result<(FrameKind, Vec<u8>), JournalError> {
+        self.journal.statement(location)
     }
 
     /// The entry of a version at a place that a client names; `None` unless one stands just there, whole.
@@ -338,6 +352,9 @@ impl Store {
         let _ = keeper.thread.join();
         let _ = keeper.sequencer.join();
         let _ = keeper.snapshots_thread.join();
+        // After the last frame, so that the next opening finds them where the journal ends.
+        let _ = keeper.stop_trees.send(());
+        let _ = keeper.trees_thread.join();
         if !ended || self.is_poisoned() || self.doubted.load(Ordering::Acquire) {
             return;
         }

@@ -224,6 +224,31 @@ pub fn replace(medium: &dyn Medium, name: &str, bytes: &[u8]) -> io::Result<()> 
     medium.sync_directory()
 }
 
+/// Replaces a small file by what is said in JSON, with a CRC32C behind it.
+pub fn replace_checked<T: serde::Serialize>(medium: &dyn Medium, name: &str, content: &T) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(content)?;
+    let crc = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    replace(medium, name, &bytes)
+}
+
+/// Reads such a file; `None` where there is none, an error where it is damaged.
+pub fn read_checked<T: serde::de::DeserializeOwned>(
+    medium: &dyn Medium,
+    name: &str,
+    limit: u64,
+) -> io::Result<Option<T>> {
+    let Some(bytes) = read_whole(medium, name, limit)? else {
+        return Ok(None);
+    };
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, format!("{name} does not pass its checksum"));
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or_else(damaged)?;
+    if crc32c::crc32c(body).to_le_bytes() != *crc {
+        return Err(damaged());
+    }
+    Ok(Some(serde_json::from_slice(body)?))
+}
+
 /// Reads a small file whole; `None` where there is none.
 pub fn read_whole(medium: &dyn Medium, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match medium.look(name) {

@@ -9,8 +9,9 @@
 //! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store. `beside`: its threads.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
+//! - `trees`: the log's two trees in files, where the journal is or on their way there.
 //! - `cold`: the journal's old segments in a second, slower folder.
-//! - `doctor`: what an operator does while no node has the store open.
+//! - `doctor`, `cut`: what an operator does while no node has the store open.
 //! - `backup`: the journal in another folder, and a data folder made of it. `restored`: what such a one may not do yet.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
@@ -21,6 +22,7 @@ pub mod cache;
 mod catch_up;
 mod checkpoint;
 pub mod cold;
+pub mod cut;
 pub mod doctor;
 pub mod engine;
 pub mod engine_memory;
@@ -37,6 +39,7 @@ pub mod restored;
 pub mod rows;
 mod sequencer;
 pub mod snapshot;
+pub mod trees;
 
 use std::time::Duration;
 

@@ -24,6 +24,7 @@ use super::medium::{Disk, Medium};
 use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer};
 use super::snapshot::{self, Layered};
+use super::trees::{TreeKeeper, Trees};
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -71,6 +72,10 @@ pub enum OpenError {
         "the record store made anew from the journal does not add up: {0}; this is a bug, nothing was changed in the journal"
     )]
     SelfCheck(String),
+    #[error(
+        "nothing would remain of the log before this place, not even who signs it: restore a backup, or begin in an empty folder"
+    )]
+    NothingRemains,
     #[error("a restore into this folder was cut short: run the same `mingpai restore` again, it begins anew")]
     RestoreCutShort,
 }
@@ -214,6 +219,14 @@ impl Store {
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
+        let trees = Arc::new(Trees::open(&medium, reader.start(), journal.tail()));
+        let tree_keeper = TreeKeeper {
+            trees: Arc::clone(&trees),
+            journal: Arc::clone(&reader),
+            settled: Arc::clone(&settled),
+            interval: options.checkpoint_interval,
+        };
+        tree_keeper.begin();
         let mover = mover(options, tiers, &reader, &snapshots, &room, &fatal, &poisoned);
         let sequencer = Sequencer {
             journal,
@@ -228,6 +241,7 @@ impl Store {
             reserve_bytes: options.reserve_bytes,
             poisoned: None,
             forgotten_to: None,
+            trees: Arc::clone(&trees),
             erasures: Arc::clone(&snapshots.erasures),
             is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
             is_restored: opening.restored.is_some(),
@@ -246,6 +260,7 @@ impl Store {
         let (stop, thread) = keep(options, "checkpoints", move |stop| keeper.run(stop))?;
         let keeper = Arc::clone(&snapshots);
         let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| keeper.run(stop))?;
+        let (stop_trees, trees_thread) = keep(options, "trees", move |stop| tree_keeper.run(stop))?;
         let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
         Ok(Store {
             doubted: opening.engine.doubted(),
@@ -259,8 +274,18 @@ impl Store {
             group_limit,
             singles: Singles::default(),
             snapshots,
+            trees,
             mover,
-            keeper: Mutex::new(Some(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, moving })),
+            keeper: Mutex::new(Some(Keeper {
+                stop,
+                thread,
+                sequencer,
+                stop_snapshots,
+                snapshots_thread,
+                stop_trees,
+                trees_thread,
+                moving,
+            })),
             poisoned,
             restored: opening.restored,
             _locks: locks,

@@ -17,6 +17,8 @@ use super::medium::{self, Disk, Medium};
 use super::open::{OpenError, lock_folder};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::note::Note;
 
 /// In the folder of the segments, so that who copies them copies it too.
 pub(super) const RESTORED_FILE: &str = "restored";
@@ -152,16 +154,15 @@ impl Restored {
     }
 }
 
-/// The first three lines of a checkpoint (C2SP tlog-checkpoint): origin, size, root. Signatures are not judged: the file is
-/// the operator's word for where it came from.
+/// What a checkpoint says (C2SP tlog-checkpoint). Signatures are not judged, and may be missing: the file is the operator's word for
+/// where it came from.
 fn parse_head(text: &str) -> Result<Head, DecideError> {
-    let mut lines = text.lines();
-    let mut line = || lines.next().filter(|line| !line.is_empty()).ok_or(DecideError::NoHead);
-    let (origin, size, root) = (line()?, line()?, line()?);
-    let is_decimal = size == "0" || (!size.starts_with('0') && size.bytes().all(|byte| byte.is_ascii_digit()));
-    let size = size.parse().ok().filter(|_| is_decimal).ok_or(DecideError::NoHead)?;
-    let hash = BASE64.decode(root).ok().filter(|hash| hash.len() == 32).ok_or(DecideError::NoHead)?;
-    Ok(Head { origin: origin.to_owned(), size, root: BASE64.encode(hash) })
+    let checkpoint = match Note::parse(text) {
+        Ok(note) => Checkpoint::of_note(&note),
+        Err(_) => Checkpoint::parse(&format!("{}\n", text.trim_end_matches('\n'))),
+    };
+    let Checkpoint { origin, size, root, .. } = checkpoint.map_err(|_| DecideError::NoHead)?;
+    Ok(Head { origin, size, root: BASE64.encode(root) })
 }
 
 /// What a data folder has left to decide; `None`: nothing. Fails while a node runs on it.

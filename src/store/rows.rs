@@ -5,24 +5,16 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::engine::Table;
 use super::journal::format::Reader;
 use super::journal::{Effect, Location};
+use crate::tlog::hash::Hash;
+pub use crate::tlog::hash::leaf_hash;
 
 /// Values ride inside the row up to this many bytes; longer ones are read from the journal (docs/decisions.md, "Inline rows").
 ///
 /// A constant and not a setting: rows must come out the same whenever they are made.
 pub const INLINE_BYTES: usize = 256;
 
-/// The hash of a leaf: SHA-256(0x00 || statement) (RFC 6962, section 2.1).
-pub type LeafHash = [u8; 32];
-
-/// A leaf's hash.
-pub fn leaf_hash(statement: &[u8]) -> LeafHash {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(&[0]);
-    context.update(statement);
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
-}
+/// The hash of a statement as a leaf of its tree.
+pub type LeafHash = Hash;
 
 /// What the record store knows of an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]

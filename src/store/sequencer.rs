@@ -6,7 +6,8 @@
 //! 3. append and fdatasync once       the whole group or none of it; nobody was answered
 //! 4. apply to the record store       the group is durable; recovery applies it again from the journal
 //! 5. tell the cache                  the same
-//! 6. answer                          acknowledged = durable and visible
+//! 6. let the trees grow              the same; the trees are made again from the journal
+//! 7. answer                          acknowledged = durable and visible
 //!
 //! A failure in 3 or 4 poisons the store: nothing is answered as done and nothing more is taken (`Fatal` ends the process).
 
@@ -25,6 +26,7 @@ use super::handle::Room;
 use super::journal::{Appended, Frame, FrameContent, FrameKind, Journal, Location, Meta, Tail};
 use super::proposal::{Committed, Outcome, Proposal, Refusal};
 use super::rows::RequestRow;
+use super::trees::{Grown, Trees};
 use super::{Commit, Fatal, Observer};
 use crate::model::time::Timestamp;
 
@@ -69,6 +71,7 @@ pub(super) struct Sequencer {
     pub poisoned: Option<String>,
     /// How far the pass that takes old request rows away has come.
     pub forgotten_to: Option<Vec<u8>>,
+    pub trees: Arc<Trees>,
     /// How many frames were erased, for whoever keeps copies of rows.
     pub erasures: Arc<AtomicU64>,
     /// The log was restored and nobody has decided how it goes on: nothing is appended, whoever asks (`restored`).
@@ -170,6 +173,7 @@ impl Sequencer {
         let started = Instant::now();
         let (contents, pending): (Vec<FrameContent>, Vec<Applied>) =
             group.frames.into_iter().map(Applied::split).unzip();
+        let (before, kinds) = (self.journal.tail(), contents.iter().map(|content| content.kind).collect::<Vec<_>>());
         let appended = match self.journal.append(&contents) {
             Ok(appended) => appended,
             Err(error) => {
@@ -195,6 +199,10 @@ impl Sequencer {
             }
             Err(error) => return self.poison(error.to_string()),
         }
+        let grown = kinds.into_iter().zip(&committed);
+        let grown: Vec<Grown> =
+            grown.map(|(kind, done)| Grown { kind, location: done.location, leaf: done.leaf }).collect();
+        self.trees.advance(before, &grown, self.journal.tail());
         let commit = Commit { frames: committed.len(), bytes: group.bytes, durable, whole: started.elapsed() };
         self.observer.committed(&commit, self.journal.tail());
         answer(waiting, &committed);
@@ -308,6 +316,7 @@ impl Sequencer {
             disclosures: Vec::new(),
             previous_in_group: None,
         };
+        let before = self.journal.tail();
         match self.journal.append(&[seal]) {
             Ok(_) => {
                 self.mark.sequence = self.journal.tail().sequence;
@@ -315,6 +324,7 @@ impl Sequencer {
                     tracing::warn!(%error, "the record store's mark was not moved; the next start replays a little");
                 }
                 *self.settled.lock() = self.journal.tail();
+                self.trees.advance(before, &[], self.journal.tail());
             }
             Err(error) => {
                 tracing::warn!(%error, "the journal was not sealed; the next start checks its end")

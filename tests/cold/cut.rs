@@ -19,10 +19,18 @@ fn a_segment_that_is_lost_for_good_is_cut_off_where_the_message_says() {
     }
     let (segment, offset) = place.split_once(':').unwrap();
     assert_eq!(segment, SECOND);
-    doctor::cut_journal(&on_disk.options, segment, offset.parse().unwrap()).unwrap();
+    cut_journal(&on_disk.options, segment, offset.parse().unwrap()).unwrap();
+    // Somebody may have been shown what is gone: the log takes nothing before it has another name.
     let store = on_disk.open();
     compare(&store, &versions[..kept]);
     assert_eq!(store.tail().sequence, kept as u64);
+    let refused = store.commit_blocking(vec![first(&on_disk.registry, 99).propose(Expect::Absent, None)], false);
+    assert!(matches!(refused[..], [Outcome::Refused(Refusal::Undecided)]), "{refused:?}");
+    drop(store);
+    let data = on_disk.options.folder.as_path();
+    assert!(matches!(decide(data, Decision::LogEndedHere), Err(DecideError::WentOn)));
+    decide(data, Decision::NewOrigin { origin: None }).unwrap();
+    let store = on_disk.open();
     register(&store, &on_disk.registry, 100..130);
 }
 
@@ -69,7 +77,7 @@ fn a_crash_at_every_step_of_a_cut_leaves_a_journal_that_is_cut_again() {
             let at = format!("step {step}, {end:?}, seed {seed}, cold {is_cold}");
             let (machine, before, (segment, offset)) = damaged(seed + 100 * step, is_cold);
             assert_eq!(segment, SECOND);
-            let cut = || doctor::cut_journal_on_both(machine.media(), &segment, offset);
+            let cut = || cut_journal_on_both(machine.media(), &segment, offset);
             machine.die_in(step);
             is_over = cut().is_ok() && !machine.is_dead();
             machine.restart(end);

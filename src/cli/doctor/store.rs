@@ -12,6 +12,7 @@ use crate::model::text::Text;
 use crate::node::store_options;
 use crate::sign::StatementReader;
 use crate::store::cold;
+use crate::store::cut::cut_journal;
 use crate::store::doctor::{self, Examination};
 use crate::store::journal::JournalError;
 use crate::store::restored::{self, Restored};
@@ -241,7 +242,7 @@ pub fn rebuild(patient: &Patient, screen: Screen) -> Result<Verdict, CliError> {
 /// Cuts a damaged journal. What is cut stays aside as files, where it was.
 pub fn cut(patient: &Patient, segment: &str, offset: u64, screen: Screen) -> Result<Verdict, CliError> {
     stored(patient)?;
-    doctor::cut_journal(&options(patient), segment, offset).map_err(|e| failed(&e))?;
+    cut_journal(&options(patient), segment, offset).map_err(|e| failed(&e))?;
     if screen.json {
         screen.print_json(&json!({"cut": {"segment": segment, "offset": offset}}))?;
     } else {
@@ -255,6 +256,11 @@ pub fn cut(patient: &Patient, segment: &str, offset: u64, screen: Screen) -> Res
         screen.say(
             format!("日志已在 {segment} 的第 {offset} 字节处截断；截下的部分以 .cut 文件保留在 journal 目录{cold_zh}，下次启动会重建记录库"),
             format!("the journal is cut at {segment}, byte {offset}; what was cut stays in the journal folder{cold_en} as .cut files, and the next start makes the record store anew"),
+        )?;
+        let data = patient.config.node.data.display();
+        screen.say(
+            format!("截下的内容可能已被他人看到：在运行 mingpai restore --data {data} --new-origin 使日志以新名继续之前，节点只提供读取"),
+            format!("others may have been shown what was cut: the node answers and takes nothing until the log goes on under a new name: mingpai restore --data {data} --new-origin"),
         )?;
     }
     Ok(Verdict::Yes)

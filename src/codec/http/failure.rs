@@ -122,6 +122,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
         ServiceError::UploadOffset { .. } => Code::UploadOffset,
         ServiceError::OriginTaken { .. } => Code::Internal,
+        ServiceError::NotInLog => Code::LogPartUnknown,
         ServiceError::ChangedSince { .. } => Code::ChangedSince,
         ServiceError::JobRunning { .. } => Code::ImportRunning,
         ServiceError::NotUndoable { .. } => Code::ImportNotUndoable,

@@ -1,10 +1,11 @@
 //! `GET /v1/resolve/{identifier}`: one name, plain or with questions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
-use http::header::IF_NONE_MATCH;
-use http::{Response, StatusCode};
+use http::header::{IF_NONE_MATCH, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::Desk;
 use super::call::Call;
@@ -14,19 +15,21 @@ use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::resolution::{self, Asked};
 use super::{batch, history, negotiation};
-use crate::codec::problem::{Code, Problem};
+use crate::codec::log_answers;
 use crate::codec::resolution::encode;
 use crate::guard::Pass;
 use crate::model::permitted::Action;
 use crate::model::time::Timestamp;
-use crate::observe::laps::Step;
+use crate::observe::laps::{Laps, Step};
 use crate::services::history::Place;
-use crate::services::resolve::{At, Resolve};
+use crate::services::resolve::{At, Resolution, Resolve};
 
 pub(super) const ROUTE: &str = "/v1/resolve/";
 /// As the router knows it.
 pub(super) const PATTERN: &str = "/v1/resolve/{*identifier}";
 const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
+/// How long an answer waits for the head that covers it: a head comes within a second of a change.
+const PROOF_PATIENCE: Duration = Duration::from_secs(1);
 /// More than any record has values.
 pub(in crate::codec) const MAX_FILTERS: usize = 1_000;
 
@@ -47,6 +50,9 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     };
     call.laps.end(Step::Service);
     let resolution = resolution?;
+    if query.flag("proof")? {
+        return proven(&desk, &call.laps, &resolution).await;
+    }
     let etag = reply::etag(resolution.record.version);
     let keep = keep(&desk, &pass);
     let known = call.headers.get(IF_NONE_MATCH).is_some_and(|header| is_known(header, &etag));
@@ -59,6 +65,27 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     };
     reply::add_etag(&mut response, etag);
     call.laps.end(Step::Encode);
+    Ok(response)
+}
+
+/// With the proof that the log has this version, under the newest head, or the word that none covers it yet.
+async fn proven(desk: &Arc<Desk>, laps: &Laps, resolution: &Resolution) -> Reply {
+    let index = resolution.index;
+    let proof = match desk.services.log.covering(index, PROOF_PATIENCE).await {
+        Some(published) => Some(desk.services.proof_under(&published, index)?),
+        None => None,
+    };
+    let mut body = encode(resolution);
+    body.pop();
+    body.extend_from_slice(b",\"proof\":");
+    body.extend_from_slice(&log_answers::proof_member(proof.as_ref()));
+    body.push(b'}');
+    // It is proven under a head that is soon not the newest.
+    let mut response = reply::json(StatusCode::OK, Keep::Never, body);
+    if proof.is_none() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    laps.end(Step::Encode);
     Ok(response)
 }
 
@@ -79,14 +106,6 @@ pub(super) fn keep(desk: &Desk, pass: &Pass) -> Keep {
 }
 
 fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Resolve, Failure> {
-    if query.flag("proof")? {
-        return Err(Problem::new(Code::NotBuilt)
-            .with_detail(
-                "proof：证明尚未提供；entry=1 给出已签名的条目",
-                "proof: proofs are not built yet; entry=1 gives the signed entry",
-            )
-            .into());
-    }
     let types = query.many("type")?;
     let indexes = query.many("index")?;
     if types.len() + indexes.len() > MAX_FILTERS {
@@ -101,7 +120,15 @@ fn question(identifier: String, query: &Query<'_>, most_bytes: u64) -> Result<Re
         .collect::<Result<_, _>>()?;
     let at = query.one("at")?.map(|text| moment("at", &text)).transpose()?;
     let below = below(at, query.one("cursor")?.as_deref())?;
-    Ok(Resolve { identifier, types, indexes, at, below, most_bytes, entry: query.flag("entry")? })
+    Ok(Resolve {
+        identifier,
+        types,
+        indexes,
+        at,
+        below,
+        most_bytes,
+        entry: query.flag("entry")? || query.flag("proof")?,
+    })
 }
 
 /// The place in the history that a cursor leads to, where it can help to find the version that is asked for.

@@ -19,7 +19,7 @@ use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
     Desk, about, backup, batch, bulk, docs, export, history, import_errors, import_events, import_mapping,
-    import_parts, imports, keys, listing, operating, records, resolve,
+    import_parts, imports, keys, listing, log, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -73,6 +73,14 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/admin/reload" closed { POST operating::reload }
     "/v1/backup" closed { GET backup::end, POST backup::note }
     "/v1/backup/segments/{number}" closed { GET backup::segment }
+    "/log/checkpoint" open { GET log::checkpoint }
+    "/log/vkey" open { GET log::vkey }
+    "/log/tile/{*tile}" open { GET log::tile }
+    "/log/audit/checkpoint" closed { GET log::audit_checkpoint }
+    "/log/audit/vkey" closed { GET log::audit_vkey }
+    "/log/audit/tile/{*tile}" closed { GET log::audit_tile }
+    "/v1/log/consistency" open { GET log::consistency }
+    "/v1/log/proof/{index}" open { GET log::proof }
     "/.well-known/jwks.json" open { GET about::jwks }
     "/livez" open { GET about::livez }
     "/readyz" open { GET about::readyz }

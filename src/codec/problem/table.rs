@@ -163,6 +163,10 @@ problems! {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
         "键只保留一段时间, 也只有提交者可见", "Keys are kept for a while and shown only to who sent them"
     }
+    LogPartUnknown "log_part_unknown" 404 {
+        "日志中没有这一部分", "The log has no such part";
+        "以 /log/checkpoint 中的大小为准; 尚无检查点时稍后再试", "Go by the size in /log/checkpoint; while there is no checkpoint, try again shortly"
+    }
     SegmentUnknown "segment_unknown" 404 {
         "没有这个日志段", "No such segment of the journal";
         "日志的终点见 GET /v1/backup", "GET /v1/backup says where the journal ends"
@@ -279,10 +283,6 @@ problems! {
     RecordDamaged "record_damaged" 500 {
         "记录在磁盘上的数据已损坏", "The record's data on the disk is damaged";
         "其他记录不受影响; 请管理员按日志由备份放回日志段, 再运行 mingpai doctor", "Other records are not affected; the operator should put the segment that the log names back from a backup and run mingpai doctor"
-    }
-    NotBuilt "not_built" 501 {
-        "此功能尚未提供", "This is not built yet";
-        "去掉 detail 所指的参数", "Leave out the parameter that detail names"
     }
     Overloaded "overloaded" 503 retry 1 {
         "请求过多, 暂时无法处理", "Too busy to take the request";

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::cipher::BackupKey;
 use super::error::{BackupError, Damage};
 use super::hex;
-use super::tree::Frontier;
 use crate::model::time::Timestamp;
 use crate::store::journal::Tail;
+use crate::tlog::frontier::Frontier;
 
 /// The file's name.
 pub(super) const MANIFEST_FILE: &str = "manifest";

@@ -11,7 +11,7 @@
 //!
 //! - `folder`: the files. `manifest`: what they are. `cipher`: how they are encrypted.
 //! - `take`: a run. `verify`: is it still whole? `restore`: a data folder from it, to its end or to a moment.
-//! - `tree`: the head of the log that a backup ends at. `last`: when the last run succeeded. `error`: what can go wrong.
+//! - `last`: when the last run succeeded. `error`: what can go wrong.
 
 mod cipher;
 mod error;
@@ -20,7 +20,6 @@ mod last;
 mod manifest;
 mod restore;
 mod take;
-mod tree;
 mod verify;
 
 pub use self::cipher::BackupKey;
@@ -29,7 +28,6 @@ pub use self::last::{LastBackup, load_last, save_last};
 pub use self::manifest::{Head, Manifest};
 pub use self::restore::{Moment, Restore, RestoreDone, restore};
 pub use self::take::{OfflineSource, Source, Take, TakeDone, take};
-pub use self::tree::Frontier;
 pub use self::verify::{Verified, verify};
 
 use super::journal::FrameKind;

@@ -16,7 +16,6 @@ use super::error::{BackupError, Damage};
 use super::folder::{BackupFolder, io_error};
 use super::manifest::{Head, Manifest, head};
 use super::take::{KeyFileJson, name};
-use super::tree::Frontier;
 use super::{BackupKey, ReadLog, Watch};
 use crate::model::time::Timestamp;
 use crate::store::journal::format::{FrameContent, FrameKind, SegmentHeader};
@@ -26,6 +25,7 @@ use crate::store::medium::{Disk, Medium};
 use crate::store::open::lock_folder;
 use crate::store::restored::{RESTORED_FILE, Restored};
 use crate::store::rows::leaf_hash;
+use crate::tlog::frontier::Frontier;
 
 /// Frames that are carried behind a moment in one group.
 const CARRIED_AT_ONCE: usize = 1_000;

@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::error::{BackupError, Damage};
 use super::folder::BackupFolder;
 use super::manifest::{Head, Manifest, SegmentFile};
-use super::tree::Frontier;
 use super::{BackupKey, Watch};
 use crate::model::time::Timestamp;
 use crate::store::journal::walk::Walk;
 use crate::store::rows::leaf_hash;
+use crate::tlog::frontier::Frontier;
 
 /// What a look at a backup found.
 #[derive(Clone, Debug, Serialize)]

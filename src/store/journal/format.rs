@@ -253,27 +253,39 @@ pub fn encode_frame(frame: &FrameContent, meta: &[u8], seed: u32, out: &mut Vec<
 
 /// Decodes the frame at the start of `bytes`; `None` where what must be kept for ever is damaged.
 pub fn decode_frame(bytes: &[u8], seed: u32) -> Option<FrameView<'_>> {
-    let head = bytes.get(..FRAME_HEADER_BYTES)?;
-    let kind = FrameKind::from_byte(head[0])?;
-    let (meta_bytes, statement_bytes, disclosures_bytes) =
-        (u32_at(head, 4)? as usize, u32_at(head, 8)? as usize, u32_at(head, 12)? as usize);
-    let mut read = Reader(&bytes[FRAME_HEADER_BYTES..]);
-    let (meta, statement, disclosures) =
-        (read.take(meta_bytes)?, read.take(statement_bytes)?, read.take(disclosures_bytes)?);
-    let mut crc = crc32c::crc32c_append(seed, &head[..16]);
-    crc = crc32c::crc32c_append(crc, meta);
-    crc = crc32c::crc32c_append(crc, statement);
-    if crc != u32_at(head, 16)? {
-        return None;
-    }
+    let (kind, meta, statement) = decode_parts(bytes, seed)?;
+    let kept = FRAME_HEADER_BYTES + meta.len() + statement.len();
+    let disclosures = bytes.get(kept..)?.get(..u32_at(bytes, 12)? as usize)?;
     Some(FrameView {
         kind,
         meta,
         statement,
         disclosures,
-        disclosures_whole: crc32c::crc32c_append(seed, disclosures) == u32_at(head, 20)?,
-        whole_bytes: FRAME_HEADER_BYTES + meta_bytes + statement_bytes + disclosures_bytes,
+        disclosures_whole: crc32c::crc32c_append(seed, disclosures) == u32_at(bytes, 20)?,
+        whole_bytes: kept + disclosures.len(),
     })
+}
+
+/// The bytes of a frame before its disclosures, by its header.
+pub fn kept_bytes(header: &[u8]) -> Option<usize> {
+    let (meta, statement) = (u32_at(header, 4)? as usize, u32_at(header, 8)? as usize);
+    FRAME_HEADER_BYTES.checked_add(meta)?.checked_add(statement)
+}
+
+/// Decodes what stands before the disclosures: kind and statement.
+pub fn decode_kept(bytes: &[u8], seed: u32) -> Option<(FrameKind, &[u8])> {
+    decode_parts(bytes, seed).map(|(kind, _, statement)| (kind, statement))
+}
+
+fn decode_parts(bytes: &[u8], seed: u32) -> Option<(FrameKind, &[u8], &[u8])> {
+    let head = bytes.get(..FRAME_HEADER_BYTES)?;
+    let kind = FrameKind::from_byte(head[0])?;
+    let mut read = Reader(&bytes[FRAME_HEADER_BYTES..]);
+    let (meta, statement) = (read.take(u32_at(head, 4)? as usize)?, read.take(u32_at(head, 8)? as usize)?);
+    let mut crc = crc32c::crc32c_append(seed, &head[..16]);
+    crc = crc32c::crc32c_append(crc, meta);
+    crc = crc32c::crc32c_append(crc, statement);
+    (crc == u32_at(head, 16)?).then_some((kind, meta, statement))
 }
 
 /// Begins a group in an emptied buffer; its frames follow by [`encode_frame`].

@@ -24,8 +24,10 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use ring::rand::SecureRandom;
 
+use self::format::{
+    FRAME_HEADER_BYTES, FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
 pub use self::format::{FrameContent, FrameKind, GroupHash};
-use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
 pub use self::places::{Places, Sealed};
 pub use self::recover::{Examined, Recovered, Start, copy_rest, cut, examine, remove_half_made, settled};
@@ -274,6 +276,19 @@ impl Reader {
         own(&view, location, 0, 0).ok_or_else(|| segment.unreadable(location, "the frame's meta is not readable"))
     }
 
+    /// The kind and the statement of a frame, read without its disclosures, which may be long.
+    pub fn statement(&self, location: Location) -> Result<(FrameKind, Vec<u8>), JournalError> {
+        let segment = self.segment(location.segment)?;
+        segment.answering()?;
+        let head = Location { length: location.length.min(FRAME_HEADER_BYTES as u32), ..location };
+        let kept = format::kept_bytes(&segment.read(head)?).filter(|kept| *kept <= location.length as usize);
+        let kept = kept.ok_or_else(|| unreadable(location, "the frame's lengths are wrong"))?;
+        let bytes = segment.read(Location { length: kept as u32, ..location })?;
+        let (kind, statement) = format::decode_kept(&bytes, segment.header.seed)
+            .ok_or_else(|| unreadable(location, "the frame's checksum is wrong"))?;
+        Ok((kind, statement.to_vec()))
+    }
+
     /// Whether a frame still has the disclosures that it was written with.
     pub fn discloses(&self, location: Location) -> Result<bool, JournalError> {
         let segment = self.segment(location.segment)?;
@@ -343,9 +358,12 @@ impl Segment {
     }
 
     fn unreadable(&self, location: Location, what: &'static str) -> JournalError {
-        let segment = segment_name(self.header.number);
-        JournalError::Unreadable { segment, offset: u64::from(location.offset), what }
+        unreadable(location, what)
     }
+}
+
+fn unreadable(location: Location, what: &'static str) -> JournalError {
+    JournalError::Unreadable { segment: segment_name(location.segment), offset: u64::from(location.offset), what }
 }
 
 /// Makes an owned frame; the caller has seen that disclosures which are not whole are blank: they are erased.

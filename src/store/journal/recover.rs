@@ -14,10 +14,11 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{FrameView, SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::scan::{Scan, after, frames, group_at};
 use super::{
     Frame, Journal, JournalError, Location, Reader, Segment, Tail, io_error, own, segment_name, segment_number,
+    unreadable,
 };
 use crate::store::medium::{Medium, MediumFile};
 
@@ -95,42 +96,52 @@ impl Reader {
         until: Tail,
         mut each: impl FnMut(Frame) -> Result<(), E>,
     ) -> Result<(), E> {
-        let segments: Vec<Arc<Segment>> = self.segments.read().clone();
         let mut place = from;
-        for segment in segments.iter().filter(|segment| segment.header.number >= from.segment) {
-            // What the sequencer appends meanwhile is not asked for.
-            if place.sequence >= until.sequence {
-                break;
-            }
-            if segment.header.number > place.segment {
-                place.segment = segment.header.number;
-                place.offset = SEGMENT_HEADER_BYTES as u32;
-            }
-            let bytes = segment.rest(0)?;
-            while place.sequence < until.sequence
-                && let Some(group) = group_at(&bytes, &place, segment.header.seed)
-            {
-                for (sequence, location, view, index) in frames(&bytes, &place, &group, segment.header.seed) {
-                    let erased = view.disclosures.iter().all(|byte| *byte == 0);
-                    let frame = own(&view, location, sequence, index)
-                        .filter(|_| view.disclosures_whole || erased)
-                        .ok_or_else(|| segment.unreadable(location, "the frame does not read"))?;
-                    each(frame)?;
-                }
-                place = after(&bytes, &place, &group, segment.header.seed);
-            }
+        while place.sequence < until.sequence {
+            place = self.step(place, until, |sequence, location, view, index| {
+                let erased = view.disclosures.iter().all(|byte| *byte == 0);
+                let frame = own(view, location, sequence, index)
+                    .filter(|_| view.disclosures_whole || erased)
+                    .ok_or_else(|| unreadable(location, "the frame does not read"))?;
+                each(frame)
+            })?;
         }
         // The place may lie at the end of one segment and at the start of the next.
         if place.sequence == until.sequence && place.previous == until.previous {
             return Ok(());
         }
-        Err(E::from(JournalError::Damaged {
-            segment: segment_name(place.segment),
-            offset: u64::from(place.offset),
-            sequence: place.sequence,
-            durable: until.sequence,
-            what: "a durable group does not pass its checksum",
-        }))
+        Err(E::from(broken_off(place, until)))
+    }
+
+    /// Hands out the frames from one place on, to the end of a segment or to another place, and says where that is.
+    pub fn step<E: From<JournalError>>(
+        &self,
+        from: Tail,
+        until: Tail,
+        mut each: impl FnMut(u64, Location, &FrameView<'_>, u64) -> Result<(), E>,
+    ) -> Result<Tail, E> {
+        let segments: Vec<Arc<Segment>> = self.segments.read().clone();
+        let mut place = from;
+        for segment in segments.iter().filter(|segment| segment.header.number >= from.segment) {
+            if segment.header.number > place.segment {
+                place.segment = segment.header.number;
+                place.offset = SEGMENT_HEADER_BYTES as u32;
+            }
+            let bytes = segment.rest(0)?;
+            // What the sequencer appends meanwhile is not asked for.
+            while place.sequence < until.sequence
+                && let Some(group) = group_at(&bytes, &place, segment.header.seed)
+            {
+                for (sequence, location, view, index) in frames(&bytes, &place, &group, segment.header.seed) {
+                    each(sequence, location, &view, index)?;
+                }
+                place = after(&bytes, &place, &group, segment.header.seed);
+            }
+            if place.sequence > from.sequence {
+                return Ok(place);
+            }
+        }
+        Err(E::from(broken_off(from, until)))
     }
 
     /// The place of the first frame.
@@ -139,6 +150,17 @@ impl Reader {
         let (segment, previous) = first.unwrap_or((0, [0; 32]));
         let offset = if segment == 0 { 0 } else { SEGMENT_HEADER_BYTES as u32 };
         Tail { segment, offset, sequence: 0, registry_size: 0, audit_size: 0, previous }
+    }
+}
+
+/// No group that passes stands where one must.
+fn broken_off(place: Tail, until: Tail) -> JournalError {
+    JournalError::Damaged {
+        segment: segment_name(place.segment),
+        offset: u64::from(place.offset),
+        sequence: place.sequence,
+        durable: until.sequence,
+        what: "a durable group does not pass its checksum",
     }
 }
 

@@ -26,11 +26,12 @@ pub enum Tag {
     Records,
     Imports,
     Keys,
+    Log,
     Node,
 }
 
 impl Tag {
-    pub const ALL: [Self; 5] = [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Node];
+    pub const ALL: [Self; 6] = [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Log, Self::Node];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +39,7 @@ impl Tag {
             Self::Records => "records",
             Self::Imports => "imports",
             Self::Keys => "keys",
+            Self::Log => "log",
             Self::Node => "node",
         }
     }
@@ -48,6 +50,7 @@ impl Tag {
             Self::Records => Text::new("注册、修改、注销与查询", "Register, change, delete, list"),
             Self::Imports => Text::new("批量导入", "Many records at once, as a job"),
             Self::Keys => Text::new("API 密钥", "API keys"),
+            Self::Log => Text::new("可校验的日志", "The log that anyone can verify"),
             Self::Node => Text::new("节点自身", "The node itself"),
         }
     }

@@ -7,6 +7,7 @@ mod exports;
 mod imports;
 mod jobs;
 mod keys;
+mod log;
 mod node;
 mod operating;
 mod records;
@@ -29,6 +30,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         keys::operations(),
         operating::operations(),
         backup::operations(),
+        log::operations(),
         node::operations(),
     ];
     let mut all: Vec<Operation> = chapters.into_iter().flatten().collect();

@@ -39,7 +39,6 @@ fn one() -> Operation {
             Code::IdentifierDeleted,
             Code::VersionUnknown,
             Code::VersionFarBack,
-            Code::NotBuilt,
         ])
         .example(Example::new("plain", "一辆示范汽车", "a demonstration car").path("identifier", CAR))
         .example(
@@ -116,8 +115,8 @@ fn questions(operation: Operation) -> Operation {
         .parameter(parameter::flag("entry", "附上已签名的条目", "with the signed entry"))
         .parameter(parameter::flag(
             "proof",
-            "证明尚未提供：1 回答 501",
-            "proofs are not built yet: 1 is answered with 501",
+            "附上已签名的条目与收录证明：在最新检查点之下，至多等待一秒，否则为 \"pending\" 并带 Retry-After",
+            "with the signed entry and the proof that the log has it, under the newest checkpoint: waits at most a second for one that covers it, else says \"pending\" with Retry-After",
         ))
         .parameter(parameter::if_none_match())
 }

@@ -1,40 +1,57 @@
-//! The Merkle tree hash over a log's registry statements (RFC 6962, section 2.1), kept as its right edge alone.
-//!
-//! A backup and a restored folder end at a head: size and root. It is what a checkpoint of the log states (C2SP tlog-checkpoint), so
-//! a checkpoint from elsewhere can be compared with what was restored.
+//! A tree that is kept as its right edge alone: enough to add leaves and to tell the root at any moment, and no more.
 
-use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
-use crate::store::rows::LeafHash;
+use super::hash::{Hash, Head, empty_root, node_hash};
 
 /// The roots of the perfect trees that a tree of this size is made of, the largest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frontier {
     pub size: u64,
-    edge: Vec<LeafHash>,
+    edge: Vec<Hash>,
 }
 
 impl Frontier {
     /// Adds a leaf.
-    pub fn push(&mut self, leaf: LeafHash) {
-        self.edge.push(leaf);
+    pub fn push(&mut self, leaf: Hash) {
+        self.push_all(leaf, |_| {});
+    }
+
+    /// Adds a leaf and hands out every hash that it completes, its own first: the order of [`super::layout`].
+    pub fn push_all(&mut self, leaf: Hash, mut completed: impl FnMut(&Hash)) {
+        completed(&leaf);
+        let mut right = leaf;
         for _ in 0..self.size.trailing_ones() {
-            if let (Some(right), Some(left)) = (self.edge.pop(), self.edge.pop()) {
-                self.edge.push(node(&left, &right));
+            if let Some(left) = self.edge.pop() {
+                right = node_hash(&left, &right);
+                completed(&right);
             }
         }
+        self.edge.push(right);
         self.size += 1;
+    }
+
+    /// A tree by its size and edge; `None` where the edge is not one of a tree of this size.
+    #[must_use]
+    pub fn of(size: u64, edge: Vec<Hash>) -> Option<Frontier> {
+        let frontier = Frontier { size, edge };
+        frontier.is_sound().then_some(frontier)
+    }
+
+    /// Size and root.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { size: self.size, root: self.root() }
     }
 
     /// The root.
     #[must_use]
-    pub fn root(&self) -> LeafHash {
+    pub fn root(&self) -> Hash {
         let mut edge = self.edge.iter().rev();
         let Some(last) = edge.next() else {
-            return digest(&[]);
+            return empty_root();
         };
-        edge.fold(*last, |right, left| node(left, &right))
+        edge.fold(*last, |right, left| node_hash(left, &right))
     }
 
     /// Whether the edge is one of a tree of this size.
@@ -44,25 +61,14 @@ impl Frontier {
     }
 }
 
-fn node(left: &LeafHash, right: &LeafHash) -> LeafHash {
-    digest(&[&[1], left, right])
-}
-
-fn digest(parts: &[&[u8]]) -> LeafHash {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(part);
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::hex;
+    use super::super::hash::leaf_hash;
     use super::*;
-    use crate::store::rows::leaf_hash;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 
     #[test]
     fn roots_are_those_of_the_reference_implementation_of_rfc_6962() {

@@ -1,0 +1,142 @@
+//! The log, for whoever wants to verify it.
+
+use serde_json::{Value as Json, json};
+
+use super::JSON;
+use crate::codec::http::openapi::example::Example;
+use crate::codec::http::openapi::operation::{Operation, Tag};
+use crate::codec::http::openapi::parameter::Parameter;
+use crate::codec::http::openapi::problems::READS;
+use crate::codec::http::openapi::schemas::Shape;
+use crate::codec::log_answers::{ConsistencyBody, InclusionBody};
+use crate::codec::problem::Code;
+use crate::tlog::log_proof;
+
+const BYTES: &str = "application/octet-stream";
+const TEXT: &str = "text/plain; charset=utf-8";
+const PLAIN: &str = "text/plain";
+
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        checkpoint("/log/checkpoint", "readCheckpoint").example(Example::new("head", "最新检查点", "the newest head")),
+        keys("/log/vkey", "readLogKey").example(Example::new("key", "校验公钥", "the key")),
+        tile("/log/tile/{tile}", "readTile")
+            .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1"))
+            .example(Example::new("entries", "第一条声明", "the first statement").path("tile", "entries/000.p/1"))
+            .example(beyond()),
+        checkpoint("/log/audit/checkpoint", "readAuditCheckpoint").keyed().example(Example::new(
+            "head",
+            "审计树的检查点",
+            "the audit tree's head",
+        )),
+        keys("/log/audit/vkey", "readAuditLogKey").keyed().example(Example::new("key", "校验公钥", "the key")),
+        tile("/log/audit/tile/{tile}", "readAuditTile")
+            .keyed()
+            .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1")),
+        consistency(),
+        proof(),
+    ]
+}
+
+fn checkpoint(path: &'static str, id: &'static str) -> Operation {
+    Operation::get(path, id, Tag::Log, "最新检查点", "The newest checkpoint")
+        .about(
+            "C2SP tlog-checkpoint：日志名、大小、根，均已签名；变更后一秒内更新。审计树须管理员。",
+            "C2SP tlog-checkpoint: the log's name, size and root, signed; a new one within a second of a change. That of the \
+             audit tree is for administrators.",
+        )
+        .answer(200, "检查点", "the checkpoint", vec![(TEXT, Shape::text(PLAIN))])
+        .with_headers(&["Cache-Control", "Vary"])
+        .fails(&[Code::LogPartUnknown])
+}
+
+fn keys(path: &'static str, id: &'static str) -> Operation {
+    Operation::get(path, id, Tag::Log, "检查点的公钥", "The keys of checkpoints")
+        .about("C2SP signed-note 的 vkey，每行一个。", "As C2SP signed-note has vkeys, one a line.")
+        .answer(200, "公钥", "the keys", vec![(TEXT, Shape::text(PLAIN))])
+        .with_headers(&["Cache-Control", "Vary"])
+}
+
+fn tile(path: &'static str, id: &'static str) -> Operation {
+    let form = json!({"type": "string", "minLength": 5});
+    Operation::get(path, id, Tag::Log, "日志的一片", "A tile of the log")
+        .about(
+            "C2SP tlog-tiles：L/N 为哈希，entries/N 为声明；不满 256 的末片写作 N.p/W。内容永不改变。",
+            "C2SP tlog-tiles: hashes as L/N, statements as entries/N; a last one of fewer than 256 is N.p/W. What it says \
+             never changes.",
+        )
+        .parameter(Parameter::path("tile", "如 0/x001/234 或 entries/000.p/7", "such as 0/x001/234 or entries/000.p/7", form))
+        .answer(200, "哈希，或带长度的声明", "hashes, or statements with their lengths", vec![(BYTES, Shape::bytes(BYTES))])
+        .with_headers(&["Cache-Control", "Vary", "Content-Encoding"])
+        .fails(READS)
+        .fails(&[Code::LogPartUnknown])
+}
+
+fn beyond() -> Example {
+    Example::new("beyond", "尚不存在的一片", "one that is not there yet")
+        .path("tile", "0/x999/999")
+        .header("Accept-Language", "en")
+        .header("X-Request-Id", "example-3")
+        .ends(404)
+}
+
+fn size() -> Json {
+    json!({"type": "integer", "minimum": 0, "maximum": u64::MAX})
+}
+
+fn consistency() -> Operation {
+    Operation::get("/v1/log/consistency", "proveConsistency", Tag::Log, "一致性证明", "Prove that the log only grew")
+        .about("RFC 9162，2.1.4。", "RFC 9162, 2.1.4.")
+        .parameter(Parameter::query("from", "较早的大小", "the earlier size", size()).required())
+        .parameter(Parameter::query(
+            "to",
+            "较晚的大小；缺省为最新检查点的",
+            "the later one; else the newest head's",
+            size(),
+        ))
+        .answer(200, "证明", "the proof", vec![(JSON, Shape::of::<ConsistencyBody>())])
+        .with_headers(&["Cache-Control", "Vary"])
+        .fails(READS)
+        .fails(&[Code::LogPartUnknown])
+        .example(Example::new("grown", "自第一条起", "since the first statement").query("from", 1).query("to", 2))
+}
+
+fn proof() -> Operation {
+    Operation::get(
+        "/v1/log/proof/{index}",
+        "proveInclusion",
+        Tag::Log,
+        "收录证明",
+        "Prove that the log has a statement",
+    )
+    .about(
+        "RFC 9162，2.1.3；text/x-tlog-proof 为 C2SP tlog-proof 文件，只用于最新检查点。",
+        "RFC 9162, 2.1.3; as text/x-tlog-proof it is a file of C2SP tlog-proof, under the newest checkpoint only.",
+    )
+    .parameter(Parameter::path("index", "声明在登记树中的序号", "the statement's index in the registry", size()))
+    .parameter(Parameter::query(
+        "size",
+        "树的大小；缺省为最新检查点的",
+        "a size of the tree; else the newest head's",
+        size(),
+    ))
+    .answer(
+        200,
+        "证明",
+        "the proof",
+        vec![
+            (JSON, Shape::of::<InclusionBody>()),
+            (log_proof::MEDIA_TYPE, Shape::text(log_proof::MEDIA_TYPE)),
+            (TEXT, Shape::text(PLAIN)),
+        ],
+    )
+    .with_headers(&["Cache-Control", "Vary"])
+    .fails(READS)
+    .fails(&[Code::LogPartUnknown])
+    .example(Example::new("genesis", "日志的第一条", "the first statement").path("index", "0").query("size", 2))
+    .example(
+        Example::new("file", "供任何校验器使用的文件", "the file for anybody's verifier")
+            .path("index", "0")
+            .header("Accept", log_proof::MEDIA_TYPE),
+    )
+}

@@ -1,0 +1,91 @@
+//! The JSON of proofs. Hashes are in standard base64, as in checkpoints.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::services::log::{Consistency, Inclusion};
+use crate::store::trees::Tree;
+use crate::tlog::hash::{Hash, Head};
+
+/// A head of the log · 日志的头
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogHead")]
+pub(super) struct HeadBody {
+    /// In entries.
+    size: u64,
+    /// In base64.
+    root: String,
+}
+
+/// That the log at one size is the beginning of the log at another · 一致性证明
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogConsistency")]
+pub(super) struct ConsistencyBody {
+    from: HeadBody,
+    to: HeadBody,
+    /// As RFC 9162, 2.1.4 has them, in base64.
+    hashes: Vec<String>,
+}
+
+/// That an entry is in the log · 收录证明
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogInclusion")]
+pub(super) struct InclusionBody {
+    index: u64,
+    /// In entries.
+    size: u64,
+    /// In base64.
+    root: String,
+    /// From the leaf's sibling upwards, in base64.
+    hashes: Vec<String>,
+    /// The signed head (C2SP tlog-checkpoint), where it is of this size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    checkpoint: Option<String>,
+}
+
+/// What `proof=1` adds to a resolution.
+#[derive(Serialize)]
+struct ProofBody<'a> {
+    index: u64,
+    hashes: Vec<String>,
+    checkpoint: &'a str,
+}
+
+pub(in crate::codec) fn consistency(found: &Consistency) -> Vec<u8> {
+    json(&ConsistencyBody { from: head(found.from), to: head(found.to), hashes: encoded(&found.hashes) })
+}
+
+pub(super) fn inclusion(found: &Inclusion) -> Vec<u8> {
+    let HeadBody { size, root } = head(found.head);
+    let checkpoint = found.published.as_ref().map(|published| published.checkpoint(Tree::Registry).to_owned());
+    json(&InclusionBody { index: found.index, size, root, hashes: encoded(&found.hashes), checkpoint })
+}
+
+/// The member `proof` of a resolution: under a signed head, or `"pending"` while no head covers the entry.
+pub(super) fn proof_member(found: Option<&Inclusion>) -> Vec<u8> {
+    let signed = found.and_then(|found| Some((found, found.published.as_ref()?)));
+    match signed {
+        None => b"\"pending\"".to_vec(),
+        Some((found, published)) => json(&ProofBody {
+            index: found.index,
+            hashes: encoded(&found.hashes),
+            checkpoint: published.checkpoint(Tree::Registry),
+        }),
+    }
+}
+
+fn head(head: Head) -> HeadBody {
+    HeadBody { size: head.size, root: BASE64.encode(head.root) }
+}
+
+fn encoded(hashes: &[Hash]) -> Vec<String> {
+    hashes.iter().map(|hash| BASE64.encode(hash)).collect()
+}
+
+fn json(body: &impl Serialize) -> Vec<u8> {
+    // Text and numbers: their serialising into memory has no failure to report.
+    serde_json::to_vec(body).unwrap_or_default()
+}

@@ -1,0 +1,195 @@
+//! Who signs heads of the log: one thread, at most once a second, within a second of a change.
+//!
+//! It reads straight down; each step says what a crash there leaves behind:
+//! 1. ask the trees for their heads      nothing
+//! 2. sign them                          nothing: nobody has seen the signature
+//! 3. append them to the journal         heads that are durable and were shown to nobody; the next start shows them
+//! 4. show them                          the same
+//!
+//! Two heads that disagree are never signed: a head goes out only after it is in the journal, whose order is the log's; the trees
+//! only give heads of groups that are durable; and before the first one is signed after a start, the newest one from before is
+//! compared with the tree as it is now.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::Services;
+use super::log::Published;
+use crate::metrics::LogMetrics;
+use crate::model::time::Timestamp;
+use crate::store::journal::FrameKind;
+use crate::store::restored::Restored;
+use crate::store::trees::{Heads, Tree};
+use crate::store::{Outcome, Proposal, Refusal, StatementProposal};
+use crate::tlog::hash::Head;
+use crate::tlog::proof;
+
+/// At most one head in this time.
+const BETWEEN_HEADS: Duration = Duration::from_secs(1);
+/// How often it is looked whether there is a change.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The thread that publishes; dropping it ends it, after a last head.
+pub struct Publisher {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What it knows from one look to the next.
+struct Publishing {
+    services: Arc<Services>,
+    metrics: LogMetrics,
+    /// The newest head from before this start was compared with the tree.
+    is_compared: bool,
+    /// It did not fit: nothing is signed any more.
+    is_forked: bool,
+    told: String,
+}
+
+/// Why no head was published.
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Note(#[from] crate::tlog::note::NoteError),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("the head was not made durable: {0:?}")]
+    Refused(Refusal),
+    #[error("the head was not made durable: {0}")]
+    Lost(String),
+    #[error("{0}")]
+    Unread(String),
+    #[error(
+        "the newest head that was signed before ({size} statements) is not one of this log: nothing is signed, for that would prove a \
+         fork. Restore the newest backup, or let the log go on under a new name (`mingpai restore --new-origin`)"
+    )]
+    Forked { size: u64 },
+}
+
+impl Publisher {
+    /// Shows what was signed before, if it can be told at once, and goes on from there.
+    pub fn start(services: &Arc<Services>, metrics: LogMetrics) -> std::io::Result<Publisher> {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let mut publishing = Publishing {
+            services: Arc::clone(services),
+            metrics,
+            is_compared: false,
+            is_forked: false,
+            told: String::new(),
+        };
+        publishing.look();
+        let stop = Arc::clone(&is_over);
+        let run = move || publishing.run(&stop);
+        let thread = std::thread::Builder::new().name("publish".to_owned()).spawn(run)?;
+        Ok(Publisher { is_over, thread: Some(thread) })
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Publishing {
+    fn run(mut self, is_over: &AtomicBool) {
+        let mut last = Instant::now();
+        loop {
+            let is_last = is_over.load(Ordering::Acquire);
+            if (is_last || last.elapsed() >= BETWEEN_HEADS) && self.look() {
+                last = Instant::now();
+            }
+            if is_last {
+                return;
+            }
+            std::thread::park_timeout(LOOK_AGAIN);
+        }
+    }
+
+    /// Publishes what is new; whether it did. What hinders it is told once.
+    fn look(&mut self) -> bool {
+        let done = self.publish();
+        match &done {
+            Ok(_) => self.told.clear(),
+            Err(error) => {
+                let error = error.to_string();
+                if error != self.told {
+                    tracing::error!(error, "no head of the log is published");
+                    self.told = error;
+                }
+            }
+        }
+        let covered = self.services.log.published().map_or(0, |published| published.heads.registry.size);
+        let leaves = self.services.store.tail().registry_size;
+        self.metrics.published(covered, leaves.saturating_sub(covered));
+        done.unwrap_or(false)
+    }
+
+    fn publish(&mut self) -> Result<bool, PublishError> {
+        let services = Arc::clone(&self.services);
+        let store = &services.store;
+        if self.is_forked {
+            return Ok(false);
+        }
+        let Some((heads, newest)) = store.trees().heads() else {
+            return Ok(false);
+        };
+        if !self.is_compared {
+            if let Some(place) = newest {
+                let (_, frame) = store.statement(place).map_err(|error| PublishError::Unread(error.to_string()))?;
+                if let Some(published) = self.services.log.signer().read(&frame) {
+                    self.compare(&published, &heads)?;
+                    if self.services.log.signer().made(&published) {
+                        self.services.log.show(published);
+                    }
+                }
+            }
+            self.is_compared = true;
+        }
+        let before = self.services.log.published().map(|published| published.heads);
+        if before == Some(heads) || store.restored().is_some_and(Restored::is_undecided) {
+            return Ok(false);
+        }
+        let published = self.services.log.signer().publish(heads)?;
+        self.make_durable(&published)?;
+        self.services.log.show(published);
+        Ok(true)
+    }
+
+    /// Whether heads from before are of the trees as they are.
+    fn compare(&mut self, published: &Published, now: &Heads) -> Result<(), PublishError> {
+        for (tree, now) in [(Tree::Registry, now.registry), (Tree::Audit, now.audit)] {
+            let head = published.head(tree);
+            let reader = self.services.store.trees().reader(tree);
+            let is_ours = head.size <= now.size
+                && proof::root(&reader, head.size)
+                    .map(|root| Head { size: head.size, root } == head)
+                    .map_err(|error| PublishError::Unread(error.to_string()))?;
+            if !is_ours {
+                self.is_forked = true;
+                return Err(PublishError::Forked { size: published.heads.registry.size });
+            }
+        }
+        Ok(())
+    }
+
+    fn make_durable(&self, published: &Published) -> Result<(), PublishError> {
+        let statement = StatementProposal {
+            kind: FrameKind::CheckpointHead,
+            statement: published.frame()?,
+            time: Timestamp::now().as_seconds(),
+            principal: "node".to_owned(),
+        };
+        match self.services.store.commit_blocking(vec![Proposal::Statement(statement)], false).pop() {
+            Some(Outcome::Committed(_)) => Ok(()),
+            Some(Outcome::Refused(refusal)) => Err(PublishError::Refused(refusal)),
+            other => Err(PublishError::Lost(format!("{other:?}"))),
+        }
+    }
+}

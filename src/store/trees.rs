@@ -1,0 +1,487 @@
+//! The two trees over the journal, as files beside its segments: every hash of a tree, and where each leaf's frame stands.
+//!
+//! ```text
+//! registry.tree    audit.tree      32 bytes a hash, in the order of completion (tlog::layout)
+//! registry.places  audit.places    12 bytes a leaf: segment, offset, length of its frame
+//! trees.mark                       how far all four were durable, and the roots there
+//! ```
+//! They are derived: the journal alone has to survive. They grow with each group, in the sequencer; what a crash, a full disk
+//! or rot has taken from them is made again from the journal by [`TreeKeeper`], in the background where that is long. Until they
+//! are where the journal is, nobody is given a head to sign. What they say below their size never changes, so it is read
+//! without a lock.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::journal::{FrameKind, JournalError, Location, Reader, Tail};
+use super::medium::{self, Medium, MediumFile};
+use crate::tlog::frontier::Frontier;
+use crate::tlog::hash::{Hash, Head};
+use crate::tlog::layout::{HASH_BYTES, Node, ReadHashes, perfect, stored};
+
+const MARK_FILE: &str = "trees.mark";
+const MARK_LIMIT_BYTES: u64 = 64 * 1024;
+/// Bytes of a leaf's place.
+const PLACE_BYTES: u64 = 12;
+/// So many frames behind, an opening does not wait.
+const WAITED_FOR_FRAMES: u64 = 20_000;
+/// So many frames behind, the rest is taken in while the sequencer waits: about a tenth of a second.
+const LAST_FRAMES: u64 = 20_000;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tree {
+    /// The public statements.
+    Registry,
+    /// Who did what: for auditors only.
+    Audit,
+}
+
+impl Tree {
+    fn name(self) -> &'static str {
+        match self {
+            Tree::Registry => "registry",
+            Tree::Audit => "audit",
+        }
+    }
+
+    /// The tree that counts frames of a kind.
+    fn of(kind: FrameKind) -> Option<Tree> {
+        match kind {
+            _ if kind.in_registry() => Some(Tree::Registry),
+            _ if kind.in_audit() => Some(Tree::Audit),
+            _ => None,
+        }
+    }
+}
+
+/// A frame that is durable, as the trees see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grown {
+    pub kind: FrameKind,
+    pub location: Location,
+    pub leaf: Hash,
+}
+
+/// The trees of a store.
+pub struct Trees {
+    medium: Arc<dyn Medium>,
+    registry: TreeFiles,
+    audit: TreeFiles,
+    /// Locked by the sequencer for each group, and by the keeper while it takes in what is missing.
+    state: Mutex<State>,
+    /// Whether the trees are where the journal is.
+    in_step: AtomicBool,
+}
+
+struct State {
+    /// How far the journal is in the trees.
+    tail: Tail,
+    registry: Frontier,
+    audit: Frontier,
+    /// The frame of the newest head that was signed.
+    newest_head: Option<Location>,
+}
+
+struct TreeFiles {
+    tree: Tree,
+    files: OnceLock<Files>,
+    /// Leaves whose hashes and places are written.
+    size: AtomicU64,
+}
+
+struct Files {
+    hashes: Arc<dyn MediumFile>,
+    places: Arc<dyn MediumFile>,
+}
+
+/// The heads of both trees at one place of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    pub registry: Head,
+    pub audit: Head,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    tail: Tail,
+    registry_root: Hash,
+    audit_root: Hash,
+    newest_head: Option<[u32; 3]>,
+}
+
+impl Trees {
+    /// The trees as they were left, as far as they are believed; the rest is [`Trees::catch_up`]'s. Never fails: the journal is
+    /// whole without them.
+    pub(super) fn open(medium: &Arc<dyn Medium>, start: Tail, until: Tail) -> Trees {
+        let trees = Trees {
+            medium: Arc::clone(medium),
+            registry: TreeFiles::of(Tree::Registry),
+            audit: TreeFiles::of(Tree::Audit),
+            state: Mutex::new(State {
+                tail: start,
+                registry: Frontier::default(),
+                audit: Frontier::default(),
+                newest_head: None,
+            }),
+            in_step: AtomicBool::new(false),
+        };
+        match trees.load(until) {
+            Ok(Some(state)) => *trees.state.lock() = state,
+            Ok(None) if until.sequence > 0 => tracing::info!("the log's trees are made from the journal"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the log's trees do not read: they are made anew from the journal"),
+        }
+        trees
+    }
+
+    /// What the files hold up to the mark, if it is of this journal and they add up to its roots.
+    fn load(&self, until: Tail) -> io::Result<Option<State>> {
+        let Some(mark) = medium::read_checked::<Mark>(self.medium.as_ref(), MARK_FILE, MARK_LIMIT_BYTES)? else {
+            return Ok(None);
+        };
+        let tail = mark.tail;
+        if tail.sequence > until.sequence || (tail.sequence == until.sequence && tail.previous != until.previous) {
+            return Ok(None);
+        }
+        let registry = self.registry.load(self.medium.as_ref(), tail.registry_size, &mark.registry_root)?;
+        let audit = self.audit.load(self.medium.as_ref(), tail.audit_size, &mark.audit_root)?;
+        let (Some(registry), Some(audit)) = (registry, audit) else {
+            tracing::warn!("the log's trees are not what their mark says: they are made anew from the journal");
+            return Ok(None);
+        };
+        let newest_head = mark.newest_head.map(|[segment, offset, length]| Location { segment, offset, length });
+        Ok(Some(State { tail, registry, audit, newest_head }))
+    }
+
+    /// Takes a group in that has just become durable. Where the trees are not right before it, the keeper takes it in later.
+    pub(super) fn advance(&self, before: Tail, frames: &[Grown], tail: Tail) {
+        let mut state = self.state.lock();
+        if state.tail.sequence >= tail.sequence {
+            return;
+        }
+        let done = if state.tail.sequence == before.sequence { self.take(&mut state, frames, tail) } else { Ok(()) };
+        if let Err(error) = done {
+            tracing::error!(%error, "the log's trees cannot be written: no head is signed until they can");
+        }
+        self.in_step.store(state.tail.sequence == tail.sequence, Ordering::Release);
+    }
+
+    /// Hashes and places first, then the sizes that readers go by; after an error nothing has changed.
+    fn take(&self, state: &mut State, frames: &[Grown], tail: Tail) -> io::Result<()> {
+        let medium = self.medium.as_ref();
+        let of = |tree| frames.iter().filter(move |grown| Tree::of(grown.kind) == Some(tree));
+        let registry = self.registry.grow(medium, &state.registry, of(Tree::Registry))?;
+        let audit = self.audit.grow(medium, &state.audit, of(Tree::Audit))?;
+        self.registry.size.store(registry.size, Ordering::Release);
+        self.audit.size.store(audit.size, Ordering::Release);
+        let newest = frames.iter().rev().find(|grown| grown.kind == FrameKind::CheckpointHead);
+        state.newest_head = newest.map(|grown| grown.location).or(state.newest_head);
+        (state.registry, state.audit, state.tail) = (registry, audit, tail);
+        Ok(())
+    }
+
+    /// Takes in what the journal has and the trees have not, up to what `settled` says; whether they are there now. `go_on` is
+    /// asked between two segments.
+    pub(super) fn catch_up(
+        &self,
+        journal: &Reader,
+        settled: &Mutex<Tail>,
+        mut go_on: impl FnMut() -> bool,
+    ) -> Result<bool, TreeError> {
+        while go_on() {
+            let (from, until) = (self.state.lock().tail, *settled.lock());
+            if until.sequence - from.sequence.min(until.sequence) > LAST_FRAMES {
+                let (frames, tail) = missing(journal, from, until)?;
+                let mut state = self.state.lock();
+                if state.tail.sequence == from.sequence {
+                    self.take(&mut state, &frames, tail)?;
+                }
+                continue;
+            }
+            // The sequencer settles a group before it asks for the lock: what is settled now and not here, it will not bring.
+            let mut state = self.state.lock();
+            let until = *settled.lock();
+            while state.tail.sequence < until.sequence {
+                let (frames, tail) = missing(journal, state.tail, until)?;
+                self.take(&mut state, &frames, tail)?;
+            }
+            self.in_step.store(true, Ordering::Release);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Makes them durable as far as they are now, so that the next start goes on from here.
+    pub(super) fn persist(&self) -> io::Result<()> {
+        let mark = {
+            let state = self.state.lock();
+            Mark {
+                tail: state.tail,
+                registry_root: state.registry.root(),
+                audit_root: state.audit.root(),
+                newest_head: state.newest_head.map(|head| [head.segment, head.offset, head.length]),
+            }
+        };
+        self.registry.sync(self.medium.as_ref())?;
+        self.audit.sync(self.medium.as_ref())?;
+        medium::replace_checked(self.medium.as_ref(), MARK_FILE, &mark)
+    }
+
+    /// The heads of the trees where the journal stands, and the frame of the newest head that was signed; `None` while the
+    /// trees are not there.
+    #[must_use]
+    pub fn heads(&self) -> Option<(Heads, Option<Location>)> {
+        let state = self.state.lock();
+        let heads = Heads { registry: state.registry.head(), audit: state.audit.head() };
+        self.in_step.load(Ordering::Acquire).then_some((heads, state.newest_head))
+    }
+
+    /// Whether they are where the journal is.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.in_step.load(Ordering::Acquire)
+    }
+
+    /// What one of them holds now.
+    #[must_use]
+    pub fn reader(&self, tree: Tree) -> TreeReader<'_> {
+        TreeReader { files: self.files(tree), size: self.files(tree).size.load(Ordering::Acquire) }
+    }
+
+    fn files(&self, tree: Tree) -> &TreeFiles {
+        match tree {
+            Tree::Registry => &self.registry,
+            Tree::Audit => &self.audit,
+        }
+    }
+}
+
+/// The frames from one place on, to the end of a segment at most, and the place behind them.
+fn missing(journal: &Reader, from: Tail, until: Tail) -> Result<(Vec<Grown>, Tail), JournalError> {
+    let mut frames = Vec::new();
+    let tail = journal.step::<JournalError>(from, until, |_, location, view, _| {
+        let leaf = super::rows::leaf_hash(view.statement);
+        frames.push(Grown { kind: view.kind, location, leaf });
+        Ok(())
+    })?;
+    Ok((frames, tail))
+}
+
+/// Takes the mark away: the next opening makes the trees anew.
+pub(super) fn forget(medium: &dyn Medium) -> io::Result<()> {
+    match medium.remove(MARK_FILE) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Why the trees are not where the journal is.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("the files of the log's trees: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl TreeFiles {
+    fn of(tree: Tree) -> TreeFiles {
+        TreeFiles { tree, files: OnceLock::new(), size: AtomicU64::new(0) }
+    }
+
+    /// Opens or makes the files; a failure is tried again at the next call.
+    fn open(&self, medium: &dyn Medium) -> io::Result<&Files> {
+        if self.files.get().is_none() {
+            let file = |extension| {
+                let name = format!("{}.{extension}", self.tree.name());
+                match medium.open(&name) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => medium.create(&name, 0),
+                    other => other,
+                }
+            };
+            let _ = self.files.set(Files { hashes: file("tree")?, places: file("places")? });
+        }
+        self.files.get().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The tree at a size, if the files have it and it has this root.
+    fn load(&self, medium: &dyn Medium, size: u64, root: &Hash) -> io::Result<Option<Frontier>> {
+        let files = self.open(medium)?;
+        if files.hashes.length()? < stored(size) * HASH_BYTES || files.places.length()? < size * PLACE_BYTES {
+            return Ok(None);
+        }
+        let reader = TreeReader { files: self, size };
+        let edge = perfect(0, size).into_iter().map(|node| reader.hash(node)).collect::<io::Result<Vec<_>>>()?;
+        let found = Frontier::of(size, edge).filter(|frontier| frontier.root() == *root);
+        if found.is_some() {
+            self.size.store(size, Ordering::Release);
+        }
+        Ok(found)
+    }
+
+    fn grow<'a>(
+        &self,
+        medium: &dyn Medium,
+        from: &Frontier,
+        frames: impl Iterator<Item = &'a Grown>,
+    ) -> io::Result<Frontier> {
+        let mut frontier = from.clone();
+        let (mut hashes, mut places) = (Vec::new(), Vec::new());
+        for grown in frames {
+            frontier.push_all(grown.leaf, |hash| hashes.extend_from_slice(hash));
+            let Location { segment, offset, length } = grown.location;
+            for number in [segment, offset, length] {
+                places.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        if !places.is_empty() {
+            let files = self.open(medium)?;
+            files.hashes.write_all_at(&hashes, stored(from.size) * HASH_BYTES)?;
+            files.places.write_all_at(&places, from.size * PLACE_BYTES)?;
+        }
+        Ok(frontier)
+    }
+
+    fn sync(&self, medium: &dyn Medium) -> io::Result<()> {
+        let files = self.open(medium)?;
+        files.hashes.sync_data()?;
+        files.places.sync_data()
+    }
+}
+
+/// What a tree held when this was made.
+pub struct TreeReader<'a> {
+    files: &'a TreeFiles,
+    size: u64,
+}
+
+impl TreeReader<'_> {
+    /// Leaves.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The place of a leaf's frame; `None` where there is no such leaf.
+    pub fn place(&self, index: u64) -> io::Result<Option<Location>> {
+        Ok(self.places(index, 1)?.pop())
+    }
+
+    /// The places of so many leaves from an index on, as far as they are there.
+    pub fn places(&self, index: u64, count: u64) -> io::Result<Vec<Location>> {
+        let count = count.min(self.size.saturating_sub(index));
+        let mut bytes = vec![0; usize::try_from(count * PLACE_BYTES).unwrap_or(0)];
+        if count > 0 {
+            self.opened()?.places.read_exact_at(&mut bytes, index * PLACE_BYTES)?;
+        }
+        let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).unwrap_or_default();
+        let place = |bytes: &[u8]| Location {
+            segment: number(&bytes[..4]),
+            offset: number(&bytes[4..8]),
+            length: number(&bytes[8..]),
+        };
+        Ok(bytes.chunks_exact(PLACE_BYTES as usize).map(place).collect())
+    }
+
+    /// Hashes of one level that follow each other.
+    pub fn row(&self, level: u8, numbers: std::ops::Range<u64>) -> io::Result<Vec<Hash>> {
+        let node = |number| Node { level, number };
+        if level > 0 || numbers.is_empty() {
+            return numbers.map(|number| self.hash(node(number))).collect();
+        }
+        // Leaves stand close together: one read for all of them.
+        self.check(node(numbers.end - 1))?;
+        let (first, last) = (node(numbers.start).place(), node(numbers.end - 1).place());
+        let mut bytes = vec![0; usize::try_from((last - first + 1) * HASH_BYTES).unwrap_or(0)];
+        self.opened()?.hashes.read_exact_at(&mut bytes, first * HASH_BYTES)?;
+        let hash = |number| {
+            let at = ((node(number).place() - first) * HASH_BYTES) as usize;
+            bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+        };
+        Ok(numbers.map(hash).collect())
+    }
+
+    fn check(&self, node: Node) -> io::Result<()> {
+        let is_there = node.end() <= self.size;
+        is_there.then_some(()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the tree is not that large"))
+    }
+
+    fn opened(&self) -> io::Result<&Files> {
+        self.files.files.get().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl ReadHashes for TreeReader<'_> {
+    type Error = io::Error;
+
+    fn hash(&self, node: Node) -> io::Result<Hash> {
+        self.check(node)?;
+        let mut hash = [0; 32];
+        self.opened()?.hashes.read_exact_at(&mut hash, node.place() * HASH_BYTES)?;
+        Ok(hash)
+    }
+}
+
+/// The thread that brings the trees to where the journal is, and makes them durable now and then.
+pub(super) struct TreeKeeper {
+    pub trees: Arc<Trees>,
+    pub journal: Arc<Reader>,
+    pub settled: Arc<Mutex<Tail>>,
+    pub interval: Duration,
+}
+
+impl TreeKeeper {
+    /// At an opening: what is soon done is waited for.
+    pub fn begin(&self) {
+        let (from, until) = (self.trees.state.lock().tail, *self.settled.lock());
+        if until.sequence - from.sequence.min(until.sequence) <= WAITED_FOR_FRAMES {
+            self.catch_up(&mut String::new(), || true);
+        }
+    }
+
+    pub fn run(self, stop: &Receiver<()>) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(200);
+        let (mut due, mut told) = (Instant::now() + self.interval, String::new());
+        let mut saved = self.trees.state.lock().tail.sequence;
+        while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(LOOK_AGAIN) {
+            if !self.trees.is_in_step() {
+                self.catch_up(&mut told, || stop.is_empty());
+            }
+            let sequence = self.trees.state.lock().tail.sequence;
+            if Instant::now() >= due && sequence != saved {
+                self.persist();
+                (due, saved) = (Instant::now() + self.interval, sequence);
+            }
+        }
+        self.persist();
+    }
+
+    fn catch_up(&self, told: &mut String, go_on: impl FnMut() -> bool) {
+        match self.trees.catch_up(&self.journal, &self.settled, go_on) {
+            Ok(_) => told.clear(),
+            Err(error) => {
+                let error = error.to_string();
+                if error != *told {
+                    tracing::error!(
+                        error,
+                        "the log's trees cannot follow the journal: no head is signed; it is tried again"
+                    );
+                    *told = error;
+                }
+            }
+        }
+    }
+
+    fn persist(&self) {
+        if let Err(error) = self.trees.persist() {
+            tracing::warn!(%error, "the log's trees were not made durable: the next start makes more of them again");
+        }
+    }
+}
