@@ -10,7 +10,7 @@ pub mod serve;
 mod service_manager;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,24 +180,30 @@ impl Node {
             table_reader: Arc::new(Tables::of(&config.limits)),
             operator,
         }));
-        let found = services.take_up_imports().map_err(|source| StartError::Io {
-            action: "look through the jobs in",
-            path: data.join("imports"),
-            source,
-        })?;
-        if found.resumed > 0 {
-            tracing::info!(jobs = found.resumed, "imports that the last stop cut short go on where they were");
-        }
-        if found.closed > 0 {
-            tracing::warn!(
-                jobs = found.closed,
-                "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
-            );
-        }
-        housekeeping::look_through_imports(&services, &mut OldImports::default());
+        take_up_imports(&services, data)?;
         let publisher = Publisher::start(&services, metrics.log.clone()).map_err(StartError::Publisher)?;
         Ok(Node { services, metrics, opened, traces, publisher: Some(publisher), sending })
     }
+}
+
+/// Goes on with the imports that the last stop cut short.
+fn take_up_imports(services: &Arc<Services>, data: &Path) -> Result<(), StartError> {
+    let found = services.take_up_imports().map_err(|source| StartError::Io {
+        action: "look through the jobs in",
+        path: data.join("imports"),
+        source,
+    })?;
+    if found.resumed > 0 {
+        tracing::info!(jobs = found.resumed, "imports that the last stop cut short go on where they were");
+    }
+    if found.closed > 0 {
+        tracing::warn!(
+            jobs = found.closed,
+            "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
+        );
+    }
+    housekeeping::look_through_imports(services, &mut OldImports::default());
+    Ok(())
 }
 
 /// The store's options from the configuration.
