@@ -27,6 +27,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = {"passed": 0, "failed": 0}
 # The trees that every proof is asked of, and the size of the example in C2SP tlog-tiles.
 SMALL, LARGE = 600, 70_000
+# Audit events: a full tile and a partial one.
+EVENTS = 260
 PATIENCE_SECONDS = 120
 
 
@@ -177,6 +179,13 @@ def small(life):
     check("a first import is registered", ended["rows"]["registered"] == SMALL, f"({ended['rows']})")
 
 
+def audited(life):
+    """More events than a tile holds. The secret of a key is told once, and here to nobody."""
+    body = json.dumps({"role": "user", "label": "日志检验"}).encode()
+    made = sum(life.send("POST", "/v1/keys", body)[0] == 201 for _ in range(EVENTS))
+    check(f"{EVENTS} events for the audit tree", made == EVENTS, f"({made})")
+
+
 def job_ended(life, job):
     found = life.job(job)
     return found if found["state"] in ("done", "failed") else None
@@ -207,6 +216,7 @@ def run(said, folder):
     judges = Judges(said, life, said.seed)
     try:
         small(life)
+        audited(life)
         check("every record that was there before the first head is in it", covered(life, life.proven("88.999.1/LOG-0000599")))
         life.die("at rest")
         hostile_log.record(life.node.url, recorded, data)
