@@ -72,7 +72,11 @@ class Life:
         self.node.process.wait()
         self.node = Node(self.binary, self.folder)
         check(f"{name}: the key is the same after kill -9", c2sp.Key(self.node.get("/log/vkey")[1].strip()).id == self.key.id)
+        started = time.monotonic()
+        # A node may answer before its trees have caught up with the journal: then it shows no head, never another.
+        self.wait(lambda: self.node.get("/log/checkpoint")[0] == 200)
         now, now_root = self.head()
+        print(f"{name}: a head {time.monotonic() - started:.1f} s after the node was ready", flush=True)
         said = json.loads(self.node.get(f"/v1/log/consistency?from={size}&to={now}")[1])
         hashes = [c2sp.b64(step) for step in said["hashes"]]
         check(f"{name}: the head of {now} continues that of {size}", c2sp.consistent(size, root, now, now_root, hashes))
