@@ -45,6 +45,9 @@ pub struct Verify {
     /// 应由此节点签发 / It must be issued by this node
     #[arg(long, value_name = "URI")]
     issuer: Option<String>,
+    /// 所信任的上级节点公钥（JWK），用以核对许可 / The upper node's public key (a JWK), to judge licences by
+    #[arg(long, value_name = "FILE")]
+    upper_key: Option<PathBuf>,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -53,10 +56,17 @@ pub struct Verify {
 impl Verify {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let keys = self.keys(screen).await?;
+        let upper = self.upper_key.as_deref().map(read_public_key).transpose()?;
         let document = read_document(&self.file)?;
         let report = verify_document(
             &document,
-            Known { keys: &keys, identifier: self.identifier.as_deref(), issuer: self.issuer.as_deref() },
+            Known {
+                keys: &keys,
+                identifier: self.identifier.as_deref(),
+                issuer: self.issuer.as_deref(),
+                upper: upper.as_ref(),
+                are_licences_proven: false,
+            },
         );
         let verdict = match report.verdict() {
             Finding::Pass => Verdict::Yes,

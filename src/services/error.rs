@@ -1,5 +1,6 @@
 //! What a service could not do, and whose fault it is. Status codes are given at the edge (codec/problem), not here.
 
+use super::licence::LicenceError;
 use crate::config::ConfigError;
 use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
@@ -67,6 +68,8 @@ pub enum ServiceError {
     NotUndoable { id: String },
     /// The credential does not open anything.
     BadCredential,
+    /// A licence, or an owner's signature.
+    Licence(LicenceError),
 
     // The node's.
     /// What the journal holds of it cannot be read; the cause goes to the log.
@@ -110,6 +113,7 @@ impl ServiceError {
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
+            ServiceError::Licence(error) => error.code(),
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
@@ -171,6 +175,7 @@ impl ServiceError {
 
     fn text_of_the_rest(&self) -> Text {
         match self {
+            ServiceError::Licence(error) => error.text(),
             ServiceError::Configuration(error) => {
                 let told = error.text();
                 Text::new(
