@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
+use super::key_file::{ed25519_keys, read_public_key};
 use super::screen::Screen;
 use crate::sign::keys::PublicJwk;
 use crate::sign::verify::{Finding, Known, Report, verify_document};
@@ -45,9 +44,9 @@ pub struct Verify {
     /// 应由此节点签发 / It must be issued by this node
     #[arg(long, value_name = "URI")]
     issuer: Option<String>,
-    /// 所信任的上级节点公钥（JWK），用以核对许可 / The upper node's public key (a JWK), to judge licences by
-    #[arg(long, value_name = "FILE")]
-    upper_key: Option<PathBuf>,
+    /// 所信任的上级节点公钥，用以核对许可 / The upper node's public key, to judge licences by
+    #[arg(long, value_name = "JWK|FILE")]
+    upper_key: Option<String>,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -104,23 +103,6 @@ impl Verify {
     }
 }
 
-/// The Ed25519 keys of a JWK Set, a list of keys, or one key. Of each only `x` is believed: the id is computed from it.
-fn ed25519_keys(document: &Json) -> Vec<PublicJwk> {
-    let listed = document.get("keys").unwrap_or(document);
-    let listed = match listed {
-        Json::Array(keys) => keys.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let member = |key: &Json, name: &str| key.get(name).and_then(Json::as_str).map(str::to_owned);
-    listed
-        .iter()
-        .filter(|key| member(key, "kty").as_deref() == Some("OKP") && member(key, "crv").as_deref() == Some("Ed25519"))
-        .filter_map(|key| BASE64URL.decode(member(key, "x")?).ok())
-        .filter(|public| public.len() == 32)
-        .map(|public| PublicJwk::of(&public))
-        .collect()
-}
-
 fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliError> {
     if screen.json {
         return screen.print_json(&json!({
@@ -170,24 +152,4 @@ fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {
         ));
     }
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_found_in_a_set_a_list_and_alone_and_their_ids_are_computed() {
-        // RFC 8037, appendix A.2.
-        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "claimed",
-            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-        let rsa = json!({"kty": "RSA", "n": "AQAB"});
-        for document in [json!({"keys": [rsa, key]}), json!([key]), key.clone()] {
-            let keys = ed25519_keys(&document);
-            assert_eq!(keys.len(), 1);
-            assert_eq!(keys[0].kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-        }
-        assert!(ed25519_keys(&json!({"keys": [rsa]})).is_empty());
-        assert!(ed25519_keys(&json!("text")).is_empty());
-    }
 }

@@ -12,6 +12,7 @@ pub mod table;
 pub mod answers;
 pub mod cursor;
 pub mod error_file;
+pub mod licence_answers;
 pub mod resolution;
 
 // What goes out when it cannot be done.

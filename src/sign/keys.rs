@@ -31,6 +31,8 @@ pub enum KeyUse {
     Entry,
     Checkpoint,
     Session,
+    /// Of an enterprise or an upper node: owner's signatures and grants. No node of this program signs with it.
+    Owner,
 }
 
 impl KeyUse {
@@ -39,6 +41,7 @@ impl KeyUse {
             KeyUse::Entry => "entry",
             KeyUse::Checkpoint => "checkpoint",
             KeyUse::Session => "session",
+            KeyUse::Owner => "owner",
         }
     }
 }
@@ -248,6 +251,11 @@ pub fn generate(folder: &Path, key_use: KeyUse, now: i64) -> Result<PathBuf, Key
         .map_err(|error| KeyError::Malformed { path: path.clone(), cause: error.to_string() })?;
     write_secret_file(&path, &text)?;
     Ok(path)
+}
+
+/// The pair in a file that [`generate`] made, whatever it is for: an upper node's or an enterprise's own.
+pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
+    read_key(path).map(|(_, _, key)| key)
 }
 
 /// Writes a file that only its owner may read; durable when this returns. An existing file is an error.

@@ -26,11 +26,13 @@ pub enum Tag {
     Records,
     Imports,
     Keys,
+    Licences,
     Node,
 }
 
 impl Tag {
-    pub const ALL: [Self; 5] = [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Node];
+    pub const ALL: [Self; 6] =
+        [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Licences, Self::Node];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +40,7 @@ impl Tag {
             Self::Records => "records",
             Self::Imports => "imports",
             Self::Keys => "keys",
+            Self::Licences => "licences",
             Self::Node => "node",
         }
     }
@@ -48,6 +51,7 @@ impl Tag {
             Self::Records => Text::new("注册、修改、注销与查询", "Register, change, delete, list"),
             Self::Imports => Text::new("批量导入", "Many records at once, as a job"),
             Self::Keys => Text::new("API 密钥", "API keys"),
+            Self::Licences => Text::new("许可：前缀归谁、由哪把密钥签名", "Whose a prefix is, and by which key"),
             Self::Node => Text::new("节点自身", "The node itself"),
         }
     }

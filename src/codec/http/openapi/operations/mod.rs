@@ -7,6 +7,7 @@ mod exports;
 mod imports;
 mod jobs;
 mod keys;
+mod licences;
 mod node;
 mod operating;
 mod records;
@@ -27,6 +28,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         imports::operations(),
         jobs::operations(),
         keys::operations(),
+        licences::operations(),
         operating::operations(),
         backup::operations(),
         node::operations(),
