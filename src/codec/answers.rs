@@ -403,7 +403,13 @@ mod tests {
 
     #[test]
     fn each_key_ends_where_its_successor_begins() {
-        let authority = |seed: u8, from| Authority { key: PublicJwk::of(&[seed; 32]), from, issued: 0, statement: None, not_after: None };
+        let authority = |seed: u8, from| Authority {
+            key: PublicJwk::of(&[seed; 32]),
+            from,
+            issued: 0,
+            statement: None,
+            not_after: None,
+        };
         let (first, second) = (authority(1, 0), authority(2, 40));
         let active = second.key.clone();
         let set: serde_json::Value = serde_json::from_slice(&jwks(&[first, second], &active)).unwrap();

@@ -247,10 +247,11 @@ impl Services {
             Expect::Absent => None,
             Expect::At { leaf, .. } => Some(leaf),
         };
-        let signed = self.signing.signer().entry(&record, log, prev, owner_jws.as_deref()).map_err(|error| match error {
-            entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
-            other => ServiceError::Internal(other.to_string()),
-        })?;
+        let signed =
+            self.signing.signer().entry(&record, log, prev, owner_jws.as_deref()).map_err(|error| match error {
+                entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
+                other => ServiceError::Internal(other.to_string()),
+            })?;
         Ok(EntryProposal {
             expect,
             sid: signed.sid,

@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn a_number_that_a_double_would_change_is_refused() {
         assert_eq!(written(&json!([0, -1, 9_007_199_254_740_991_i64])), "[0,-1,9007199254740991]");
-        for number in [json!(9_007_199_254_740_992_i64), json!(u64::MAX), json!(0.5), json!(-9_007_199_254_740_993_i64)] {
+        for number in [json!(9_007_199_254_740_992_i64), json!(u64::MAX), json!(0.5), json!(-9_007_199_254_740_993_i64)]
+        {
             assert!(canonical(&json!({"a": [number]})).is_err());
         }
     }

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE};
-use super::licence;
 use super::keys::{PublicJwk, SigningKey};
+use super::licence;
 use crate::model::time::Timestamp;
 use crate::store::StatementProposal;
 use crate::store::backup::{Naming, ReadLog};
@@ -175,7 +175,8 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
             let keys: KeysStatement = serde_json::from_slice(&payload).map_err(wrong)?;
             let kid = keys.key.kid.clone();
             let statement = String::from_utf8(statement.to_vec()).map_err(|_| "not text".to_owned())?;
-            let row = Authority { key: keys.key, from: index, issued: keys.iat, statement: Some(statement), not_after: None };
+            let row =
+                Authority { key: keys.key, from: index, issued: keys.iat, statement: Some(statement), not_after: None };
             vec![put(Table::Authority, kid, &row)?]
         }
         FrameKind::Audit => {
@@ -209,10 +210,12 @@ impl ReadLog for LogReader {
     fn naming(&self, statement: &[u8]) -> Option<Naming> {
         let payload = jws::payload_of(statement).ok()?;
         match jws::type_of(statement).ok()?.as_str() {
-            ORIGIN_TYPE => {
-                serde_json::from_slice::<OriginStatement>(&payload).ok().map(|statement| Naming::Origin(statement.origin))
+            ORIGIN_TYPE => serde_json::from_slice::<OriginStatement>(&payload)
+                .ok()
+                .map(|statement| Naming::Origin(statement.origin)),
+            KEYS_TYPE => {
+                serde_json::from_slice::<KeysStatement>(&payload).ok().map(|statement| Naming::Issuer(statement.iss))
             }
-            KEYS_TYPE => serde_json::from_slice::<KeysStatement>(&payload).ok().map(|statement| Naming::Issuer(statement.iss)),
             _ => None,
         }
     }

@@ -214,12 +214,7 @@ fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str
     Some(claims)
 }
 
-fn check_identifier(
-    report: &mut Report,
-    payload: &Payload,
-    claims: &Claims,
-    known: Known<'_>,
-) -> Option<Identifier> {
+fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, known: Known<'_>) -> Option<Identifier> {
     let (Some(sub), Some(_)) = (&claims.sub, &claims.sid_key) else {
         report.add(
             "identifier",
@@ -260,7 +255,12 @@ fn check_licences(report: &mut Report, answer: &Json, checked: &Checked, known: 
         Some(listed) => match serde_json::from_value::<Vec<Listed>>(listed.clone()) {
             Ok(listed) => listed,
             Err(error) => {
-                return report.add("licences", Finding::Unknown, format!("licences 不可读：{error}"), error.to_string());
+                return report.add(
+                    "licences",
+                    Finding::Unknown,
+                    format!("licences 不可读：{error}"),
+                    error.to_string(),
+                );
             }
         },
     };

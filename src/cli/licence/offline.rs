@@ -16,6 +16,7 @@ use crate::model::prefix;
 use crate::model::record::Record;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::services::ServiceError;
 use crate::sign::keys::{SigningKey, read_signing_key};
 use crate::sign::licence::{Grant, MAX_GRANT_KEYS};
 use crate::sign::owner::{Content, OwnerPayload};
@@ -118,15 +119,16 @@ impl Sign {
             members.remove(name);
         }
         let text = self.identifier.as_deref().or(in_file.as_ref().and_then(Json::as_str)).ok_or_else(|| {
-            CliError::wrong("文件里没有 identifier：请用 --identifier 给出", "the file has no identifier: give it with --identifier")
+            CliError::wrong(
+                "文件里没有 identifier：请用 --identifier 给出",
+                "the file has no identifier: give it with --identifier",
+            )
         })?;
         let identifier = Identifier::parse(text).map_err(|error| CliError::Wrong(error.text()))?;
         let json = Json::Object(members);
         let draft = Draft::from_json(&json, Timestamp::now()).map_err(|errors| {
-            let (pointer, detail) = errors.first().map_or_else(Default::default, |first| {
-                (first.pointer.clone(), first.detail.clone())
-            });
-            CliError::wrong(format!("{pointer}：{}", detail.zh), format!("{pointer}: {}", detail.en))
+            let Text { zh, en } = ServiceError::Fields(errors).text();
+            CliError::wrong(zh, en)
         })?;
         let mut record = Record::first(identifier, draft, Timestamp::now());
         record.version = self.version.or(stood.map(|version| version.saturating_add(1))).unwrap_or(1);

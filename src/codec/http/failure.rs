@@ -203,7 +203,7 @@ mod tests {
             LicenceError::SigningKeyActive { kid: String::new() }.into(),
             LicenceError::SigningKeyEnded { kid: String::new() }.into(),
             LicenceError::SignatureRequired { prefix: String::new() }.into(),
-            LicenceError::SignatureInvalid { cause: Text::default() }.into(),
+            LicenceError::SignatureInvalid { cause: Text::new("", "") }.into(),
             LicenceError::NotLicensed { prefix: String::new(), kid: String::new() }.into(),
             LicenceError::VersionMoved { signed: 1, next: 2 }.into(),
             LicenceError::DigestMismatch { expected: String::new() }.into(),

@@ -40,10 +40,9 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     let (limit, after) = (query.limit(MOST_STATEMENTS)?, query.one("cursor")?);
     let is_page = limit.is_some() || after.is_some();
     let wanted = match (prefix, identifier) {
-        (None, None) => Wanted::All {
-            after: after.map(|text| place(&text)).transpose()?,
-            limit: limit.unwrap_or(USUAL_STATEMENTS),
-        },
+        (None, None) => {
+            Wanted::All { after: after.map(|text| place(&text)).transpose()?, limit: limit.unwrap_or(USUAL_STATEMENTS) }
+        }
         (Some(prefix), None) if !is_page => Wanted::Prefix(prefix),
         (None, Some(identifier)) if !is_page => Wanted::Identifier(identifier),
         _ => {
@@ -176,7 +175,12 @@ impl Members {
             !text.is_empty() && text.len() <= most && text.trim() == *text && !text.chars().any(char::is_control)
         });
         if text.is_none() {
-            self.wrong("", "bad_text", "应为一行文本，首尾无空白", "must be one line of text without white space around it");
+            self.wrong(
+                "",
+                "bad_text",
+                "应为一行文本，首尾无空白",
+                "must be one line of text without white space around it",
+            );
         }
         text.map(str::to_owned)
     }
@@ -198,14 +202,18 @@ impl Members {
     fn key(&mut self, json: Json) -> Option<PublicJwk> {
         let member = |name: &str| json.get(name).and_then(Json::as_str);
         if json.get("d").is_some() {
-            let (zh, en) = ("是私钥：只可给出公钥，此私钥应视为已泄露", "a private key: send the public half only, and take this one for exposed");
+            let (zh, en) = (
+                "是私钥：只可给出公钥，此私钥应视为已泄露",
+                "a private key: send the public half only, and take this one for exposed",
+            );
             self.wrong("/d", "bad_key", zh, en);
             return None;
         }
         let is_ed25519 = member("kty") == Some("OKP") && member("crv") == Some("Ed25519");
         let public = member("x").and_then(|x| BASE64URL.decode(x).ok()).filter(|x| is_ed25519 && x.len() == 32);
         if public.is_none() {
-            let (zh, en) = ("应为 Ed25519 公钥的 JWK（kty、crv、x）", "must be the JWK of an Ed25519 public key (kty, crv, x)");
+            let (zh, en) =
+                ("应为 Ed25519 公钥的 JWK（kty、crv、x）", "must be the JWK of an Ed25519 public key (kty, crv, x)");
             self.wrong("", "bad_key", zh, en);
         }
         public.map(|public| PublicJwk::of(&public))
@@ -247,12 +255,16 @@ impl Members {
         let reason: EndReason = reason?;
         match (reason, not_after) {
             (EndReason::Compromised, None) => {
-                let (zh, en) = ("密钥泄露须指明最后可信的日志序号", "a compromise needs the last index at which the key was sound");
+                let (zh, en) = (
+                    "密钥泄露须指明最后可信的日志序号",
+                    "a compromise needs the last index at which the key was sound",
+                );
                 self.wrong("/not_after", "required", zh, en);
             }
             (EndReason::Compromised, Some(_)) | (_, None) => {}
             (_, Some(_)) => {
-                let (zh, en) = ("只用于 compromised", "is for compromised only: other ends hold from their own index on");
+                let (zh, en) =
+                    ("只用于 compromised", "is for compromised only: other ends hold from their own index on");
                 self.wrong("/not_after", "unknown_field", zh, en);
             }
         }

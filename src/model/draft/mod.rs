@@ -28,8 +28,7 @@ pub(crate) const MAX_TEMPLATE_BYTES: usize = 255;
 pub(crate) const MAX_REGISTRANT_BYTES: usize = 255;
 /// Of an owner's signature: an identifier of 2,048 bytes, escaped and in base64, has room.
 pub const MAX_OWNER_JWS_BYTES: usize = 16 * 1024;
-pub(crate) const MEMBERS: [&str; 7] =
-    ["status", "template", "values", "links", "aliases", "registrant", "owner_jws"];
+pub(crate) const MEMBERS: [&str; 7] = ["status", "template", "values", "links", "aliases", "registrant", "owner_jws"];
 
 /// How much one record may hold, and what it may not hold twice.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Draft, DraftLimits, MAX_OWNER_JWS_BYTES, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases, read_links, read_status,
-    refuse_heavy_record, refuse_second_index,
+    Draft, DraftLimits, MAX_OWNER_JWS_BYTES, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases,
+    read_links, read_status, refuse_heavy_record, refuse_second_index,
 };
 use crate::model::alias::Alias;
 use crate::model::field::{Complaints, FieldError, Place};

@@ -22,7 +22,10 @@ pub fn and_above(prefix: &str) -> impl Iterator<Item = &str> {
 #[must_use]
 pub fn is_canonical(text: &str) -> bool {
     let is_prefix = if text.starts_with(vaa::ROOT) { vaa::is_prefix(text) } else { handle::is_prefix(text) };
-    is_prefix && text != vaa::ROOT.trim_end_matches('.') && text.len() <= MAX_PREFIX_BYTES && !text.bytes().any(|byte| byte.is_ascii_uppercase() || byte == 0)
+    is_prefix
+        && text != vaa::ROOT.trim_end_matches('.')
+        && text.len() <= MAX_PREFIX_BYTES
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase() || byte == 0)
 }
 
 #[cfg(test)]

@@ -58,9 +58,13 @@ impl LicenceError {
             Self::Unknown { id } => Text::new(format!("没有这个许可：{id}"), format!("there is no such licence: {id}")),
             Self::InForce { prefix, holder } => Text::new(
                 format!("前缀 {prefix} 的许可属于 {holder} 且仍有效：以 replace 结束它并换发，或换一把密钥"),
-                format!("a licence of {prefix} for {holder} is in force: end it in the same step with `replace`, or name another key"),
+                format!(
+                    "a licence of {prefix} for {holder} is in force: end it in the same step with `replace`, or name another key"
+                ),
             ),
-            Self::Ended { id } => Text::new(format!("许可 {id} 已经结束"), format!("the licence {id} had ended before")),
+            Self::Ended { id } => {
+                Text::new(format!("许可 {id} 已经结束"), format!("the licence {id} had ended before"))
+            }
             Self::ChainFull { prefix, limit } => Text::new(
                 format!("前缀 {prefix} 已有 {limit} 条许可声明，不能再多"),
                 format!("there are {limit} statements about {prefix}, and there may be no more"),
@@ -71,7 +75,9 @@ impl LicenceError {
             ),
             Self::SigningKeyActive { kid } => Text::new(
                 format!("签名密钥 {kid} 正在使用：先用 mingpai keygen --use entry 生成新密钥并重启节点"),
-                format!("the signing key {kid} is in use: make another with `mingpai keygen --use entry` and restart the node first"),
+                format!(
+                    "the signing key {kid} is in use: make another with `mingpai keygen --use entry` and restart the node first"
+                ),
             ),
             Self::SigningKeyEnded { kid } => Text::new(
                 format!("签名密钥 {kid} 的终止已经记入日志"),
@@ -85,7 +91,9 @@ impl LicenceError {
         match self {
             Self::SignatureRequired { prefix } => Text::new(
                 format!("前缀 {prefix} 的许可要求所有者签名：请随内容给出 owner_jws（mingpai licence sign）"),
-                format!("the licence of {prefix} asks for the owner's signature: send owner_jws along (`mingpai licence sign`)"),
+                format!(
+                    "the licence of {prefix} asks for the owner's signature: send owner_jws along (`mingpai licence sign`)"
+                ),
             ),
             Self::SignatureInvalid { cause } => Text::new(
                 format!("所有者签名无效：{}", cause.zh),
@@ -97,7 +105,9 @@ impl LicenceError {
             ),
             Self::VersionMoved { signed, next } => Text::new(
                 format!("所有者签的是版本 {signed}，而下一版本是 {next}：重新读取后再签"),
-                format!("the owner signed version {signed}, and the next one is {next}: read the record again and sign anew"),
+                format!(
+                    "the owner signed version {signed}, and the next one is {next}: read the record again and sign anew"
+                ),
             ),
             Self::DigestMismatch { expected } => Text::new(
                 format!("所有者签名的摘要与登记的内容不符，应为 {expected}"),

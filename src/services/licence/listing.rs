@@ -141,7 +141,8 @@ impl Services {
     }
 
     pub(super) fn stated_key_end(&self, kid: &str) -> Result<Stated, ServiceError> {
-        self.key_end(kid)?.ok_or_else(|| ServiceError::Internal("a key's end that was committed is not there".to_owned()))
+        self.key_end(kid)?
+            .ok_or_else(|| ServiceError::Internal("a key's end that was committed is not there".to_owned()))
     }
 
     fn key_end(&self, kid: &str) -> Result<Option<Stated>, ServiceError> {

@@ -190,7 +190,12 @@ impl Services {
         let proposed = match what {
             Licensed::Enterprise { prefix, holder, key, owner_signature } => {
                 if key.public().is_none() {
-                    return Err(wrong("/key", "bad_key", "不是带有自身指纹的 Ed25519 公钥", "is no Ed25519 public key with its thumbprint"));
+                    return Err(wrong(
+                        "/key",
+                        "bad_key",
+                        "不是带有自身指纹的 Ed25519 公钥",
+                        "is no Ed25519 public key with its thumbprint",
+                    ));
                 }
                 Proposed {
                     prefix: prefix.to_ascii_lowercase(),
@@ -215,7 +220,8 @@ impl Services {
 
     /// An upper node's word about this node.
     fn granted(&self, grant: &str) -> Result<Proposed, ServiceError> {
-        let read = Grant::read(grant).map_err(|cause| wrong("/grant", "bad_grant", &format!("不是上级节点的授权：{cause}"), cause))?;
+        let read = Grant::read(grant)
+            .map_err(|cause| wrong("/grant", "bad_grant", &format!("不是上级节点的授权：{cause}"), cause))?;
         let is_own = self.authorities()?.iter().any(|own| own.not_after.is_none() && read.names(&own.key.kid));
         if !is_own {
             return Err(wrong(
@@ -245,11 +251,10 @@ impl Services {
             let in_the_way = standing.iter().find(|one| is_other(one) || has_key(one) || new.role == LicenceRole::Node);
             return match in_the_way {
                 None => Ok(Vec::new()),
-                Some(licence) => Err(LicenceError::InForce {
-                    prefix: new.prefix.clone(),
-                    holder: licence.statement.holder.clone(),
+                Some(licence) => {
+                    Err(LicenceError::InForce { prefix: new.prefix.clone(), holder: licence.statement.holder.clone() }
+                        .into())
                 }
-                .into()),
             };
         };
         self.not_to_come(ending.not_after, "/replace/not_after")?;
@@ -369,8 +374,7 @@ impl<'a> Writing<'a> {
         if self.seq >= CHAIN_AT_MOST {
             return Err(LicenceError::ChainFull { prefix: self.prefix.to_owned(), limit: CHAIN_AT_MOST }.into());
         }
-        let (proposal, leaf): (_, LeafHash) =
-            propose(&self.services.signing.key, statement, self.now, self.principal)?;
+        let (proposal, leaf): (_, LeafHash) = propose(&self.services.signing.key, statement, self.now, self.principal)?;
         self.seq += 1;
         self.prev = Some(BASE64URL.encode(leaf));
         self.proposals.push(Proposal::Statement(proposal));

@@ -28,8 +28,8 @@ impl Services {
                 Ok(())
             };
         };
-        let (parsed, payload) = OwnerPayload::read(owner_jws)
-            .map_err(|cause| invalid(format!("不是所有者的 JWS：{cause}"), cause))?;
+        let (parsed, payload) =
+            OwnerPayload::read(owner_jws).map_err(|cause| invalid(format!("不是所有者的 JWS：{cause}"), cause))?;
         let kid = &parsed.header.kid;
         let of_key = |one: &&Licence| one.statement.holder_key.as_ref().is_some_and(|key| key.kid == *kid);
         let Some(key) = licences.iter().find(of_key).and_then(|one| one.statement.holder_key.as_ref()) else {
@@ -45,8 +45,9 @@ impl Services {
         if payload.ver != record.version {
             return Err(LicenceError::VersionMoved { signed: payload.ver, next: record.version }.into());
         }
-        let expected =
-            Content::of(record).digest().map_err(|error| invalid("内容没有规范形式：数字超出 2^53", error.to_string()))?;
+        let expected = Content::of(record)
+            .digest()
+            .map_err(|error| invalid("内容没有规范形式：数字超出 2^53", error.to_string()))?;
         if payload.digest != expected {
             return Err(LicenceError::DigestMismatch { expected }.into());
         }

@@ -75,7 +75,8 @@ fn check_key(report: &mut Report, shown: &Presented<'_>, succession: &Succession
     const NAME: &str = "key_range";
     let unknown = |report: &mut Report, zh: &str, en: &str| report.add(NAME, Finding::Unknown, zh, en);
     if succession.keys.first().is_none_or(|first| first.from != 0) {
-        let (zh, en) = ("没有出示日志的首条密钥声明", "the first statement about the node's keys (the genesis) is not shown");
+        let (zh, en) =
+            ("没有出示日志的首条密钥声明", "the first statement about the node's keys (the genesis) is not shown");
         return unknown(report, zh, en);
     }
     let Some(index) = shown.index else {
@@ -212,7 +213,8 @@ impl Walk<'_> {
         }
         if !is_named && !grant.names(self.shown.kid) {
             let zh = "没有出示本节点的密钥声明，无法判断授权是否给了它".to_owned();
-            let en = "the node's key statements are not shown: whether the grant is this node's cannot be told".to_owned();
+            let en =
+                "the node's key statements are not shown: whether the grant is this node's cannot be told".to_owned();
             return (Finding::Unknown, zh, en);
         }
         match self.shown.upper {
@@ -221,11 +223,16 @@ impl Walk<'_> {
                 format!("上级节点把前缀 {} 许可给了本节点", grant.prefix),
                 format!("the upper node licensed {} to this node", grant.prefix),
             ),
-            Some(_) => fail("许可不是所信任的上级节点给的", "the licence was given by another upper node than the pinned one"),
+            Some(_) => {
+                fail("许可不是所信任的上级节点给的", "the licence was given by another upper node than the pinned one")
+            }
             None => (
                 Finding::Unknown,
                 format!("许可由 {}（密钥 {}）给出，没有可比对的上级公钥（--upper-key）", grant.iss, grant.by.kid),
-                format!("given by {} with the key {}; no upper node's key is pinned (--upper-key)", grant.iss, grant.by.kid),
+                format!(
+                    "given by {} with the key {}; no upper node's key is pinned (--upper-key)",
+                    grant.iss, grant.by.kid
+                ),
             ),
         }
     }
@@ -297,7 +304,8 @@ impl Walk<'_> {
             Err(cause) => return fail(format!("不是所有者的 JWS：{cause}"), format!("not an owner's JWS: {cause}")),
         };
         let kid = &parsed.header.kid;
-        let key = licences.iter().filter_map(|licence| licence.statement.holder_key.as_ref()).find(|key| key.kid == *kid);
+        let key =
+            licences.iter().filter_map(|licence| licence.statement.holder_key.as_ref()).find(|key| key.kid == *kid);
         let Some(key) = key else {
             let index = self.shown.index.unwrap_or_default();
             return fail(

@@ -10,6 +10,8 @@
 pub mod chain;
 pub mod check;
 pub mod succession;
+#[cfg(test)]
+mod tests;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,9 +180,8 @@ impl Grant {
         if !parsed.verify(&grant.by) {
             return Err("its signature is not that of the key that it names");
         }
-        let sane = |name: &str| {
-            !name.is_empty() && name.len() <= MAX_HOLDER_BYTES && !name.chars().any(char::is_control)
-        };
+        let sane =
+            |name: &str| !name.is_empty() && name.len() <= MAX_HOLDER_BYTES && !name.chars().any(char::is_control);
         if !prefix::is_canonical(&grant.prefix) || !sane(&grant.holder) || !sane(&grant.iss) {
             return Err("its prefix or a name in it is not well formed");
         }
@@ -254,10 +255,7 @@ pub(super) fn rows(typ: &str, payload: &[u8], statement: &[u8], index: u64) -> R
         LICENCE_TYPE => {
             let licence: LicenceStatement = serde_json::from_slice(payload).map_err(wrong)?;
             let place = row_key(&licence.prefix, licence.seq);
-            vec![
-                listed(&licence.prefix, licence.seq)?,
-                put(Table::LicencePlace, leaf_hash(statement).to_vec(), place),
-            ]
+            vec![listed(&licence.prefix, licence.seq)?, put(Table::LicencePlace, leaf_hash(statement).to_vec(), place)]
         }
         LICENCE_END_TYPE => {
             let end: LicenceEndStatement = serde_json::from_slice(payload).map_err(wrong)?;

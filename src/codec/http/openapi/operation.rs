@@ -31,8 +31,7 @@ pub enum Tag {
 }
 
 impl Tag {
-    pub const ALL: [Self; 6] =
-        [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Licences, Self::Node];
+    pub const ALL: [Self; 6] = [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Licences, Self::Node];
 
     pub fn name(self) -> &'static str {
         match self {

@@ -119,7 +119,8 @@ fn grant() -> Operation {
 }
 
 fn end() -> Operation {
-    let wanted = json!({"type": "object", "properties": ending(), "required": ["reason"], "additionalProperties": false});
+    let wanted =
+        json!({"type": "object", "properties": ending(), "required": ["reason"], "additionalProperties": false});
     Operation::post("/v1/licences/{id}/end", "endLicence", Tag::Licences, "结束许可", "End a licence")
         .about(
             "此后的条目不在许可之内；compromised 以 not_after 指明最后可信的日志序号，可在过去。",
