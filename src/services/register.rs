@@ -194,21 +194,16 @@ impl Services {
         };
         // A clock that was set back must not order versions backwards.
         now = now.max(standing.record.updated);
-        let mut owner_jws = None;
-        let mut record = match change {
-            Change::Put(mut draft) => {
-                owner_jws = draft.owner_jws.take();
-                standing.record.next(draft, now)
-            }
+        let mut draft = match change {
+            Change::Put(draft) => Some(draft),
             Change::Patch(patch) => {
-                let mut draft = patch
-                    .apply_to(standing.record.to_draft(), &self.settings.draft_limits)
-                    .map_err(ServiceError::Fields)?;
-                owner_jws = draft.owner_jws.take();
-                standing.record.next(draft, now)
+                let limits = &self.settings.draft_limits;
+                Some(patch.apply_to(standing.record.to_draft(), limits).map_err(ServiceError::Fields)?)
             }
-            Change::Delete => standing.record.tombstone(now),
+            Change::Delete => None,
         };
+        let owner_jws = draft.as_mut().and_then(|draft| draft.owner_jws.take());
+        let mut record = draft.map_or_else(|| standing.record.tombstone(now), |draft| standing.record.next(draft, now));
         let (from, to) = (standing.record.status, record.status);
         if !from.may_become(to) {
             return Err(ServiceError::StatusStep { from, to });

@@ -312,7 +312,8 @@ async fn a_licence_that_asks_for_the_signature_gets_one_or_nothing_is_registered
     let rows = rows.map(|row| format!("{row}\n")).concat();
     let ended = world.import("", "application/x-ndjson", rows).await;
     assert_eq!((&ended["rows"]["registered"], &ended["rows"]["failed"]), (&json!(1), &json!(1)), "{ended}");
-    let errors = world.get(ended["errors"].as_str().unwrap()).signed().header("accept", "application/x-ndjson").send().await;
+    let errors =
+        world.get(ended["errors"].as_str().unwrap()).signed().header("accept", "application/x-ndjson").send().await;
     assert!(errors.text().contains("owner_signature_required"), "{}", errors.text());
     let deleted = world.ask(Method::DELETE, RECORD).signed().header("if-match", "*").send().await;
     assert_eq!(deleted.status, 200, "a tombstone has no content to sign");
