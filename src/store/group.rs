@@ -442,6 +442,35 @@ mod tests {
         StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() }
     }
 
+    /// Every statement is about a licence.
+    struct Licences;
+
+    impl ReadStatement for Licences {
+        fn record(&self, _: &[u8], _: &[u8], _: &Meta) -> Result<Record, String> {
+            Err("none".to_owned())
+        }
+        fn rows(&self, _: FrameKind, statement: &[u8], _: u64) -> Result<Vec<Write>, String> {
+            Ok(vec![Write { table: Table::Licence, key: statement.to_vec(), value: Some(Vec::new()) }])
+        }
+    }
+
+    #[test]
+    fn what_was_decided_under_other_licences_is_decided_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
+        let committed =
+            Committed { engine: &engine, journal: &journal, statements: &Licences, mark: &mark, licences: 7 };
+        let mut group = Group::default();
+        let entry = |licences| Proposal::Entry(EntryProposal { licences, ..first_version("88.999.1/A") });
+        assert!(matches!(group.plan(entry(6), &committed), Planned::Not(Outcome::Moved(_))));
+        assert!(matches!(group.plan(entry(7), &committed), Planned::Frame(0)));
+        assert!(matches!(group.plan(Proposal::Statement(statement()), &committed), Planned::Frame(1)));
+        let behind = EntryProposal { licences: 7, ..first_version("88.999.1/B") };
+        let behind = group.plan(Proposal::Entry(behind), &committed);
+        assert!(matches!(behind, Planned::Not(Outcome::Moved(_))), "the licence before it in the group may forbid it");
+        assert!(matches!(group.plan(Proposal::Statement(statement()), &committed), Planned::Not(Outcome::Exists)));
+    }
+
     #[test]
     fn a_row_that_rotted_is_damaged_and_no_name_that_may_be_given_out() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,5 @@
 //! The statements about prefixes and keys, as they stand in the log: public, for people and for who shows them to a verifier.
 
-use std::collections::HashMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
@@ -98,15 +96,15 @@ impl Services {
         let after = after.map(|(prefix, seq)| crate::sign::licence::row_key(prefix, *seq));
         let rows = self.store.scan(Table::Licence, after.as_deref(), limit.saturating_add(1))?;
         let is_last = rows.len() <= limit;
-        let mut chains: HashMap<String, Chain> = HashMap::new();
+        // Rows of a prefix lie together, so one chain at a time is enough.
+        let mut chain = Chain::default();
         let (mut statements, mut next) = (Vec::new(), None);
         for (key, row) in rows.iter().take(limit) {
             let prefix = prefix_of_row(key).ok_or_else(|| ServiceError::Internal("a licence's row".to_owned()))?;
-            let chain = match chains.entry(prefix.to_owned()) {
-                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::hash_map::Entry::Vacant(gap) => gap.insert(self.read_chain(prefix)?),
-            };
-            statements.push(stated(chain, serde_json::from_slice(row)?)?);
+            if chain.prefix != prefix {
+                chain = self.read_chain(prefix)?;
+            }
+            statements.push(stated(&chain, serde_json::from_slice(row)?)?);
             let seq = key.last_chunk::<8>().map_or(0, |seq| u64::from_be_bytes(*seq));
             next = Some((prefix.to_owned(), seq));
         }
