@@ -233,7 +233,7 @@ def owners(node, binary, folder, token):
 
 def rebuilt(binary, folder, listed):
     """The rows of licences come out of the journal as they went in."""
-    for arguments in (["doctor", "--data", folder], ["doctor", "--data", folder, "--rebuild"], ["doctor", "--data", folder]):
+    for arguments in (["doctor", "--data", folder], ["doctor", "--data", folder, "--rebuild", "--dev"], ["doctor", "--data", folder]):
         code = subprocess.run([binary, *arguments], capture_output=True).returncode
         check(f"{arguments[0]} {' '.join(arguments[3:])} finds the stopped node whole", code == 0)
     again = Node(binary, folder)
