@@ -112,7 +112,7 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
                 Verdict::Unknown => Json::Null,
             },
             "steps": report.steps,
-            "not_checked": ["log_inclusion", "newest_version"],
+            "not_checked": left_out(report),
         }));
     }
     for step in &report.steps {
@@ -134,6 +134,15 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
         "not checked: that the entry is in the log, and that it is the newest version (that takes a proof, or resolving)",
     );
     Ok(())
+}
+
+/// What only a proof, a node or more statements could tell.
+fn left_out(report: &Report) -> Vec<&'static str> {
+    let mut left = vec!["log_inclusion", "newest_version"];
+    if !report.steps.iter().any(|step| step.name == "statements") {
+        left.push("licences");
+    }
+    left
 }
 
 fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {

@@ -246,11 +246,11 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
 }
 
 /// What `licences` beside the entry show, `[{"index", "statement"}]`; the entry's own index stands in `proof` or in `index`.
-/// Without them only an owner's signature asks for a word.
+/// Without them nobody asked whose prefix it is, and only what contradicts is told.
 fn check_licences(report: &mut Report, answer: &Json, checked: &Checked, known: Known<'_>) {
     let Checked { kid, payload, claims, identifier } = checked;
-    let statements = match answer.get("licences") {
-        None if claims.owner_jws.is_none() => return,
+    let listed = answer.get("licences");
+    let statements = match listed {
         None => Vec::new(),
         Some(listed) => match serde_json::from_value::<Vec<Listed>>(listed.clone()) {
             Ok(listed) => listed,
@@ -269,28 +269,29 @@ fn check_licences(report: &mut Report, answer: &Json, checked: &Checked, known: 
     let index = answer.pointer("/proof/index").or_else(|| answer.get("index")).and_then(Json::as_u64);
     let mut values = claims.values.clone();
     values.sort_by_key(|value| value.index);
-    licence::check::check(
-        report,
-        &licence::check::Presented {
-            statements: &statements,
-            are_proven: known.are_licences_proven,
-            upper: known.upper,
-            keys: known.keys,
-            index,
-            kid,
-            identifier,
-            version: payload.ver,
-            owner_jws: claims.owner_jws.as_deref(),
-            content: claims.state.map(|status| Content {
-                status,
-                template: claims.template.as_deref(),
-                values: &values,
-                links: &claims.links,
-                aliases: &claims.aliases,
-            }),
-            is_deleted: claims.state == Some(Status::Deleted),
-        },
-    );
+    let shown = licence::check::Presented {
+        statements: &statements,
+        are_proven: known.are_licences_proven,
+        upper: known.upper,
+        keys: known.keys,
+        index,
+        kid,
+        identifier,
+        version: payload.ver,
+        owner_jws: claims.owner_jws.as_deref(),
+        content: claims.state.map(|status| Content {
+            status,
+            template: claims.template.as_deref(),
+            values: &values,
+            links: &claims.links,
+            aliases: &claims.aliases,
+        }),
+        is_deleted: claims.state == Some(Status::Deleted),
+    };
+    match listed {
+        Some(_) => licence::check::check(report, &shown),
+        None => licence::check::check_bare(report, &shown),
+    }
 }
 
 /// Whether the entry is about the name asked for. `bound`: the readings of its identifier that the `sid` fits; both fit a

@@ -238,6 +238,13 @@ async fn an_owners_signature_is_kept_with_the_entry_and_the_chain_verifies() {
     let unproven = verify_document(bundle.to_string().as_bytes(), Known { are_licences_proven: false, ..known });
     assert_eq!(finding(&unproven, "statements"), Some(Finding::Unknown));
     assert_eq!(unproven.verdict(), Finding::Unknown);
+    let mut bare = bundle.clone();
+    bare.as_object_mut().unwrap().remove("licences");
+    assert_eq!(
+        verify_document(bare.to_string().as_bytes(), known).verdict(),
+        Finding::Pass,
+        "nobody asked whose it is"
+    );
     let stranger = key().public();
     let elsewhere = verify_document(bundle.to_string().as_bytes(), Known { upper: Some(&stranger), ..known });
     assert_eq!(finding(&elsewhere, "node_licence"), Some(Finding::Fail));

@@ -316,29 +316,42 @@ impl Walk<'_> {
         if !parsed.verify(key) {
             return fail("所有者签名不正确".to_owned(), "the owner's signature is wrong".to_owned());
         }
-        if !is_about(&payload.sub, self.shown.identifier) || payload.ver != self.shown.version {
-            return fail(
-                "所有者签的是另一标识或另一版本".to_owned(),
-                "the owner signed another identifier or another version".to_owned(),
-            );
+        judge_payload(self.shown, &payload)
+    }
+}
+
+/// Whether what an owner signed is what is shown; whose signature it is is another question.
+fn judge_payload(shown: &Presented<'_>, payload: &OwnerPayload) -> (Finding, String, String) {
+    let fail = |zh: &str, en: &str| (Finding::Fail, zh.to_owned(), en.to_owned());
+    if !is_about(&payload.sub, shown.identifier) || payload.ver != shown.version {
+        return fail("所有者签的是另一标识或另一版本", "the owner signed another identifier or another version");
+    }
+    match shown.content.map(|content| content.digest()) {
+        Some(Ok(digest)) if digest == payload.digest => {
+            (Finding::Pass, "内容由获许可的所有者签名".to_owned(), "the licensed owner signed the content".to_owned())
         }
-        match self.shown.content.map(|content| content.digest()) {
-            Some(Ok(digest)) if digest == payload.digest => (
-                Finding::Pass,
-                "内容由获许可的所有者签名".to_owned(),
-                "the licensed owner signed the content".to_owned(),
-            ),
-            // The owner's signature is shown with every value only; who took one out again shows something else.
-            Some(Ok(_)) => fail(
-                "所示内容不是所有者所签（被改动，或有缺失）".to_owned(),
-                "what is shown is not what the owner signed: altered, or a part was left out".to_owned(),
-            ),
-            Some(Err(_)) | None => (
-                Finding::Unknown,
-                "内容没有全部披露，无法核对所有者签名的摘要".to_owned(),
-                "not all of the content is disclosed: the digest that the owner signed cannot be compared".to_owned(),
-            ),
-        }
+        // The owner's signature is shown with every value only; who took one out again shows something else.
+        Some(Ok(_)) => fail(
+            "所示内容不是所有者所签（被改动，或有缺失）",
+            "what is shown is not what the owner signed: altered, or a part was left out",
+        ),
+        Some(Err(_)) | None => (
+            Finding::Unknown,
+            "内容没有全部披露，无法核对所有者签名的摘要".to_owned(),
+            "not all of the content is disclosed: the digest that the owner signed cannot be compared".to_owned(),
+        ),
+    }
+}
+
+/// Where no statements are shown: only what contradicts is told. Whose signature it is was not asked.
+pub fn check_bare(report: &mut Report, shown: &Presented<'_>) {
+    let Some(owner_jws) = shown.owner_jws else { return };
+    let (finding, zh, en) = match OwnerPayload::read(owner_jws) {
+        Ok((_, payload)) => judge_payload(shown, &payload),
+        Err(cause) => (Finding::Fail, format!("不是所有者的 JWS：{cause}"), format!("not an owner's JWS: {cause}")),
+    };
+    if finding == Finding::Fail {
+        report.add("owner_signature", finding, zh, en);
     }
 }
 

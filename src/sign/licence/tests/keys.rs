@@ -105,6 +105,36 @@ fn what_is_not_shown_is_unknown_and_what_nothing_proves_is_said() {
 }
 
 #[test]
+fn without_statements_only_what_contradicts_is_told() {
+    let enterprise = key();
+    let shown_record = record("88.999.1/A");
+    let mut altered = shown_record.clone();
+    altered.values.clear();
+    for (owner_jws, expected) in [
+        (signed(&shown_record, &enterprise), None),
+        (signed(&altered, &enterprise), Some(Finding::Fail)),
+        ("a.b.c".to_owned(), Some(Finding::Fail)),
+    ] {
+        let shown = Presented {
+            statements: &[],
+            are_proven: false,
+            upper: None,
+            keys: &[],
+            index: None,
+            kid: "",
+            identifier: &shown_record.identifier,
+            version: 1,
+            owner_jws: Some(&owner_jws),
+            content: Some(Content::of(&shown_record)),
+            is_deleted: false,
+        };
+        let mut report = Report::default();
+        check_bare(&mut report, &shown);
+        assert_eq!(report.steps.first().map(|step| step.finding), expected);
+    }
+}
+
+#[test]
 fn a_grant_is_read_only_as_it_was_signed() {
     let (upper, node) = (key(), key());
     let good = Grant {

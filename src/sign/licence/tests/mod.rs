@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::json;
 
-use super::check::{Presented, check};
+use super::check::{Presented, check, check_bare};
 use super::*;
 use crate::model::draft::Draft;
 use crate::model::identifier::Identifier;
