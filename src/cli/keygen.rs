@@ -9,12 +9,13 @@ use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
-use crate::sign::keys::{KeyError, KeyUse, generate, write_secret_file};
+use crate::sign::keys::{KeyError, KeyUse, generate, read_signing_key, write_secret_file};
 use crate::store::backup::BackupKey;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
   mingpai keygen --use entry --keys mingpai-data/keys
+  mingpai keygen --use owner --keys my-keys
   mingpai keygen --use backup --out backup-key
 
 正在运行的节点不受影响，下次启动时才启用新密钥。
@@ -42,6 +43,8 @@ enum Use {
     Checkpoint,
     /// 签会话 / sessions
     Session,
+    /// 企业或上级节点自己的密钥：签条目内容或授权 / an enterprise's or upper node's own: contents and grants
+    Owner,
     /// 加密备份 / encrypts backups
     Backup,
 }
@@ -53,6 +56,7 @@ impl Use {
             Use::Entry => Some(KeyUse::Entry),
             Use::Checkpoint => Some(KeyUse::Checkpoint),
             Use::Session => Some(KeyUse::Session),
+            Use::Owner => Some(KeyUse::Owner),
             Use::Backup => None,
         }
     }
@@ -67,6 +71,10 @@ impl Use {
             Use::Backup => (
                 "没有它，用它加密的备份谁也打不开：请另存一份，且不要与备份放在一处",
                 "nobody opens a backup that it has encrypted without it: keep another copy, and not beside the backup",
+            ),
+            Use::Owner => (
+                "把公钥（public）交给节点的管理员以取得许可；私钥文件请自行保管，另存一份",
+                "give the public key to the node's administrator, who licenses it; keep the file, and a copy of it, to yourself",
             ),
             Use::Checkpoint | Use::Session => (
                 "下次启动时，节点会读取它；旧密钥文件请保留",
@@ -98,11 +106,23 @@ impl Keygen {
                 return Err(CliError::wrong("请用 --out 指明备份密钥的文件", "name the backup key's file with --out"));
             }
         };
+        // Whoever is to license it, or to verify by it, needs the public half.
+        let public = match self.key_use {
+            Use::Owner => Some(read_signing_key(&path).map_err(|error| failed(&error))?.public()),
+            _ => None,
+        };
         if screen.json {
-            screen.print_json(&json!({"use": name, "kid": kid, "path": path}))?;
+            let mut told = json!({"use": name, "kid": kid, "path": path});
+            if let (Some(public), Some(members)) = (&public, told.as_object_mut()) {
+                members.insert("public".to_owned(), json!(public));
+            }
+            screen.print_json(&told)?;
         } else {
             screen.print(format_args!("kid   {kid}"))?;
             screen.print(format_args!("file  {}", path.display()))?;
+            if let Some(public) = &public {
+                screen.print(format_args!("public  {}", json!(public)))?;
+            }
             let (zh, en) = self.key_use.consequence();
             screen.note(zh, en);
         }
