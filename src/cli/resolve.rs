@@ -3,19 +3,24 @@
 use clap::Args;
 use serde_json::Value as Json;
 
-use super::client::{Client, ClientError, ServerArguments, encode};
+use super::client::{Client, ClientError, JSON, ServerArguments, encode};
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
 
 /// A record with its entry is at most a few megabytes.
 const RECORD_LIMIT_BYTES: usize = 64 << 20;
+/// The short form of a bundle.
+const PACKED: &str = "application/vnd.mingpai.bundle";
+/// Letters of the alphanumeric mode in the largest QR code, 40-L (ISO/IEC 18004, table 7).
+const QR_LETTERS: usize = 4_296;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
   mingpai resolve 88.999.1/NEV-VEH-2026-000003
   mingpai resolve https://id.gs1.org/01/09521000040014/21/000123 --json
   mingpai resolve 88.999.1/NEV-VEH-2026-000003 --entry --json > entry.json && mingpai verify entry.json --jwks keys.json
+  mingpai resolve 88.999.1/NEV-VEH-2026-000003 --bundle > a.bundle && mingpai verify a.bundle --policy node.policy
   mingpai resolve 88.999.1/NEV-VEH-2026-000003 --at 1 --type 名称")]
 pub struct Resolve {
     /// 标识，任何写法 / The identifier, in any form
@@ -37,6 +42,12 @@ pub struct Resolve {
     /// 版本号或时刻 / A version, or a time in RFC 3339
     #[arg(long, value_name = "VERSION|TIME")]
     at: Option<String>,
+    /// 离线包：含全部证明，供 mingpai verify 核验 / A bundle with all proofs, for `mingpai verify`
+    #[arg(long, conflicts_with_all = ["entry", "types", "indexes", "at", "json"])]
+    bundle: bool,
+    /// 与 --bundle 同用：可印成二维码的短式，不含密钥与许可声明 / With --bundle: the short form, which fits a QR code
+    #[arg(long, requires = "bundle")]
+    packed: bool,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -46,6 +57,9 @@ impl Resolve {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let token = self.token.token(screen)?;
         let client = Client::new(self.server.clone(), token.as_ref(), screen)?;
+        if self.bundle {
+            return self.bundle(&client, screen).await;
+        }
         match client.ask_json::<Json>(&self.path(), RECORD_LIMIT_BYTES).await {
             Ok(record) => {
                 if screen.json {
@@ -61,6 +75,33 @@ impl Resolve {
                 } else {
                     screen.note(&refused, &refused);
                 }
+                Ok(Verdict::No)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn bundle(&self, client: &Client, screen: Screen) -> Result<Verdict, CliError> {
+        let path = format!("/v1/bundle/{}", encode(&self.identifier));
+        let form = if self.packed { PACKED } else { JSON };
+        let asked = client.patiently(async || client.get(&path, form).await?.bytes(RECORD_LIMIT_BYTES).await).await;
+        match asked {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let length = text.chars().count();
+                if self.packed && length > QR_LETTERS {
+                    screen.note(
+                        format!("共 {length} 个字符，一个二维码至多容纳 {QR_LETTERS} 个：请用 --bundle 的完整文件"),
+                        format!(
+                            "{length} letters, and one QR code holds {QR_LETTERS}: give the whole file of --bundle"
+                        ),
+                    );
+                }
+                screen.print(text)?;
+                Ok(Verdict::Yes)
+            }
+            Err(ClientError::Refused(refused)) if matches!(refused.status, 404 | 410) => {
+                screen.note(&refused, &refused);
                 Ok(Verdict::No)
             }
             Err(error) => Err(error.into()),

@@ -11,8 +11,10 @@ use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
 use super::key_file::{ed25519_keys, read_public_key};
 use super::screen::Screen;
+use crate::model::time::Timestamp;
 use crate::sign::keys::PublicJwk;
 use crate::sign::verify::{Finding, Known, Report, verify_document};
+use crate::tlog::policy::Policy;
 
 /// The largest file that is read as an entry, or as keys.
 const DOCUMENT_LIMIT_BYTES: u64 = 64 << 20;
@@ -22,11 +24,12 @@ const JWKS_LIMIT_BYTES: usize = 4 << 20;
 #[command(after_help = "例 Examples:
   mingpai verify a1.json --jwks keys.json
   mingpai verify entry.sdjwt --jwks keys.json --identifier 88.999.1/A1 --issuer https://id.example.cn
+  mingpai verify a1.bundle --policy node.policy --identifier 88.999.1/A1 --max-age 3600
   mingpai resolve 88.999.1/A1 --entry --json | mingpai verify - --server http://127.0.0.1:8080
 
 退出码 Exit codes: 0 真 genuine · 1 假 not genuine · 2 无法判断 could not tell")]
 pub struct Verify {
-    /// 条目，或带 entry 的解析结果；- 为标准输入 / An entry, or a resolution with one; - reads standard input
+    /// 条目、带 entry 的解析结果或离线包；- 为标准输入 / An entry, a resolution with one, or a bundle; - reads standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     /// 节点的公钥（/.well-known/jwks.json 的内容） / The node's public keys
@@ -38,6 +41,12 @@ pub struct Verify {
     /// https：信任此文件中的根证书（PEM） / https: trust the roots in this file (PEM)
     #[arg(long, value_name = "FILE", env = "MINGPAI_CA_FILE")]
     ca_file: Option<PathBuf>,
+    /// 所信任的日志与见证方（mingpai policy 的输出） / The logs and witnesses that count, from `mingpai policy`
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// 须在这些秒之内被声明为最新版本，否则答“无法判断” / It must have been the newest version within so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    max_age: Option<u64>,
     /// 应为此标识（或其别名） / It must be about this identifier, or an alias of it
     #[arg(long, value_name = "ID")]
     identifier: Option<String>,
@@ -56,6 +65,7 @@ impl Verify {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let keys = self.keys(screen).await?;
         let upper = self.upper_key.as_deref().map(read_public_key).transpose()?;
+        let policy = self.policy.as_deref().map(read_policy).transpose()?;
         let document = read_document(&self.file)?;
         let report = verify_document(
             &document,
@@ -65,6 +75,9 @@ impl Verify {
                 issuer: self.issuer.as_deref(),
                 upper: upper.as_ref(),
                 are_licences_proven: false,
+                policy: policy.as_ref(),
+                max_age_seconds: self.max_age.map(|age| i64::try_from(age).unwrap_or(i64::MAX)),
+                now_seconds: Some(Timestamp::now().as_seconds()),
             },
         );
         let verdict = match report.verdict() {
@@ -112,6 +125,7 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
                 Verdict::Unknown => Json::Null,
             },
             "steps": report.steps,
+            "freshness": report.freshness,
             "not_checked": left_out(report),
         }));
     }
@@ -129,20 +143,37 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
         Verdict::No => screen.say("结论：假，不可信", "verdict: NOT genuine")?,
         Verdict::Unknown => screen.say("结论：无法判断", "verdict: cannot tell")?,
     }
-    screen.note(
-        "未检查：条目是否在日志中、是否为最新版本（需要证明或联网解析）",
-        "not checked: that the entry is in the log, and that it is the newest version (that takes a proof, or resolving)",
-    );
+    let left = left_out(report);
+    if left.contains(&"log_inclusion") {
+        screen.note(
+            "未检查：条目是否在日志中（需要证明与 --policy）",
+            "not checked: that the log has the entry (that takes a proof and --policy)",
+        );
+    }
+    if left.contains(&"newest_version") {
+        screen.note(
+            "未检查：是否为最新版本（需要离线包，或联网解析）",
+            "not checked: that it is the newest version (that takes a bundle, or resolving)",
+        );
+    }
     Ok(())
 }
 
 /// What only a proof, a node or more statements could tell.
 fn left_out(report: &Report) -> Vec<&'static str> {
-    let mut left = vec!["log_inclusion", "newest_version"];
-    if !report.steps.iter().any(|step| step.name == "statements") {
-        left.push("licences");
-    }
-    left
+    let is_checked = |name: &str| report.steps.iter().any(|step| step.name == name);
+    [("inclusion", "log_inclusion"), ("freshness", "newest_version"), ("statements", "licences")]
+        .into_iter()
+        .filter(|(step, _)| !is_checked(step))
+        .map(|(_, left)| left)
+        .collect()
+}
+
+fn read_policy(path: &Path) -> Result<Policy, CliError> {
+    Policy::parse(&read_document(path)?).map_err(|error| {
+        let (path, told) = (path.display(), error.text());
+        CliError::wrong(format!("策略文件 {path}：{}", told.zh), format!("the policy file {path}: {}", told.en))
+    })
 }
 
 fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {

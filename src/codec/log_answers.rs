@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::services::bundle::Word;
 use crate::services::log::{Consistency, Inclusion};
 use crate::store::trees::Tree;
 use crate::tlog::hash::{Hash, Head};
@@ -75,6 +76,27 @@ pub(super) fn proof_member(found: Option<&Inclusion>) -> Vec<u8> {
             checkpoint: published.checkpoint(Tree::Registry),
         }),
     }
+}
+
+/// The node's word for a moment · 节点对某一时刻的声明
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Word")]
+pub(in crate::codec) struct WordBody<'a> {
+    /// Which version is the newest: a JWS of the type mingpai-latest+jwt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    latest: Option<&'a str>,
+    /// That there is none: a JWS of the type mingpai-absent+jwt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    absent: Option<&'a str>,
+}
+
+pub(super) fn word(word: &Word) -> Vec<u8> {
+    json(&match word {
+        Word::Latest(signed) => WordBody { latest: Some(signed), absent: None },
+        Word::Absent(signed) => WordBody { latest: None, absent: Some(signed) },
+    })
 }
 
 fn head(head: Head) -> HeadBody {

@@ -62,6 +62,8 @@ pub enum ServiceError {
     OriginTaken { origin: String },
     /// It is no longer what it was when the job was made.
     ChangedSince { identifier: String, current: u64 },
+    /// No head of the log covers what was asked for in time.
+    HeadPending,
     /// No head of the log covers it, or the log has no such part.
     NotInLog,
     /// The job has not ended.
@@ -112,6 +114,7 @@ impl ServiceError {
             // Met at a start only.
             ServiceError::OriginTaken { .. } => "internal",
             ServiceError::NotInLog => "log_part_unknown",
+            ServiceError::HeadPending => "checkpoint_pending",
             ServiceError::ChangedSince { .. } => "changed_since",
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
@@ -172,16 +175,19 @@ impl ServiceError {
                 format!("名称 {alias} 已属于另一标识"),
                 format!("the name {alias} belongs to another identifier"),
             ),
+            ServiceError::HeadPending => {
+                Text::new("尚无涵盖最新内容的检查点", "no checkpoint covers the newest version yet")
+            }
+            ServiceError::NotInLog => Text::new(
+                "最新检查点没有涵盖它，或没有这样的部分",
+                "the newest checkpoint does not cover it, or there is no such part",
+            ),
             other => other.text_of_the_rest(),
         }
     }
 
     fn text_of_the_rest(&self) -> Text {
         match self {
-            ServiceError::NotInLog => Text::new(
-                "最新检查点没有涵盖它，或没有这样的部分",
-                "the newest checkpoint does not cover it, or there is no such part",
-            ),
             ServiceError::Licence(error) => error.text(),
             ServiceError::Configuration(error) => {
                 let told = error.text();

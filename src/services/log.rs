@@ -61,6 +61,12 @@ impl LogSigner {
         Ok(LogSigner { registry: Signers::new(&keys, origin.to_owned())?, audit: Signers::new(&keys, audit)? })
     }
 
+    /// The log's name.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.registry.origin
+    }
+
     /// The keys that others check heads of a tree by.
     #[must_use]
     pub fn verifiers(&self, tree: Tree) -> &[VerifierKey] {
@@ -281,12 +287,12 @@ impl Services {
         let reader = self.store.trees().reader(tree);
         match tile.content {
             Content::Hashes(_) => hashes_of(&reader, tile),
-            Content::Entries => self.bundle(&reader, tile),
+            Content::Entries => self.statements_of(&reader, tile),
         }
     }
 
     /// The entries themselves, each compared with its leaf: what rotted is not given out.
-    fn bundle(&self, reader: &TreeReader<'_>, tile: &Tile) -> Result<Vec<u8>, ServiceError> {
+    fn statements_of(&self, reader: &TreeReader<'_>, tile: &Tile) -> Result<Vec<u8>, ServiceError> {
         let begin = tile.number * tile::TILE_WIDTH;
         let leaves = reader.row(0, begin..begin + tile.width).map_err(unread)?;
         let places = reader.places(begin, tile.width).map_err(unread)?;

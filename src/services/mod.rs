@@ -7,12 +7,13 @@
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
-//! - `log`: what is published of the log, and proven. `publish`: who signs its heads.
+//! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
 //! - `witnesses`: those who are asked to cosign the log's heads.
 
 pub mod administer;
 pub mod backup;
+pub mod bundle;
 pub mod compare;
 pub mod error;
 pub mod history;

@@ -135,7 +135,7 @@ impl Services {
     }
 
     /// The signed entry with what the public may see.
-    fn presented(&self, standing: &Standing) -> Result<String, ServiceError> {
+    pub(super) fn presented(&self, standing: &Standing) -> Result<String, ServiceError> {
         let frame = self.frame_of(standing, standing.row.location)?;
         let gone = || ServiceError::Gone { identifier: standing.record.identifier.spelling().to_owned() };
         let disclosures = frame.disclosures.ok_or_else(gone)?;

@@ -25,6 +25,10 @@ pub const LICENCE_END_TYPE: &str = "mingpai-licence-end+jwt";
 pub const GRANT_TYPE: &str = "mingpai-grant+jwt";
 /// The `typ` of an owner's signature over what is registered.
 pub const OWNER_TYPE: &str = "mingpai-owner+jwt";
+/// The `typ` of the node's word that a version is the newest at a head of the log; no leaf.
+pub const LATEST_TYPE: &str = "mingpai-latest+jwt";
+/// The `typ` of the node's word that it has no such name at a head of the log; no leaf.
+pub const ABSENT_TYPE: &str = "mingpai-absent+jwt";
 /// The `typ` of an erasure.
 pub const ERASURE_TYPE: &str = "mingpai-erasure+jwt";
 

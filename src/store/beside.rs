@@ -18,7 +18,8 @@ use super::handle::{Keeper, Locks, Room};
 use super::journal::{Reader, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, StoreOptions};
-use super::sequencer::{Job, Sequencer, refuse_until_stopped};
+use super::proposal::{Outcome, Refusal};
+use super::sequencer::{Job, Sequencer};
 use super::snapshot::{self, Rows, SnapshotKeeper, SnapshotState};
 use super::trees::{TreeKeeper, Trees};
 
@@ -28,6 +29,22 @@ pub(super) fn run_to_the_end(sequencer: Sequencer, queue: &Receiver<Job>, fatal:
     if catch_unwind(AssertUnwindSafe(|| sequencer.run(queue))).is_err() {
         fatal.failed("the sequencer panicked");
         refuse_until_stopped(queue);
+    }
+}
+
+/// Stands in for a sequencer that panicked, where that did not end the process: nobody may wait for an answer for ever.
+fn refuse_until_stopped(jobs: &Receiver<Job>) {
+    for job in jobs {
+        match job {
+            Job::Commit { proposals, answer, .. } => {
+                let refusal = Refusal::Poisoned("the sequencer panicked".to_owned());
+                let _ = answer.send(vec![Outcome::Refused(refusal); proposals.len()]);
+            }
+            Job::Forget { .. } => {}
+            Job::Stop { done } => {
+                let _ = done.send(());
+            }
+        }
     }
 }
 
@@ -202,10 +219,11 @@ impl Fatal for Poison {
 }
 
 /// Says how many bytes are missing to the reserve; asks the disk a few times a second at most.
-pub(super) fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> Option<u64> + Send + Sync {
+pub(super) fn room(medium: &Arc<dyn Medium>, reserve_bytes: u64) -> Room {
+    let medium = Arc::clone(medium);
     const ASK_AGAIN: Duration = Duration::from_millis(200);
     let last: Mutex<Option<(Instant, Option<u64>)>> = Mutex::new(None);
-    move || {
+    Arc::new(move || {
         let mut last = last.lock();
         if let Some((_, known)) = last.filter(|(asked, _)| asked.elapsed() < ASK_AGAIN) {
             return known;
@@ -214,7 +232,7 @@ pub(super) fn room(medium: Arc<dyn Medium>, reserve_bytes: u64) -> impl Fn() -> 
             medium.free_bytes().ok().and_then(|free| reserve_bytes.checked_sub(free)).filter(|short| *short > 0);
         *last = Some((Instant::now(), short));
         short
-    }
+    })
 }
 
 #[cfg(test)]

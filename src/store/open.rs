@@ -17,7 +17,7 @@ use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::cold::{self, ColdError, ColdOptions, Folders};
 use super::engine::EngineError;
-use super::handle::{Room, Singles, Store};
+use super::handle::{Singles, Store};
 use super::home::Home;
 use super::journal::{self, Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
@@ -212,8 +212,7 @@ impl Store {
         let (locks, group_limit) = (Arc::new([lock, cold_lock]), journal.group_limit());
         let (reader, settled) = (journal.reader(), Arc::new(Mutex::new(journal.tail())));
         let (poisoned, licences) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::default()));
-        let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
-        let (jobs, queue) = bounded(options.queue_entries);
+        let (room, (jobs, queue)) = (room(&medium, options.reserve_bytes), bounded(options.queue_entries));
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
         let (trees, tree_keeper) = trees(options, &medium, &reader, &settled);
@@ -249,7 +248,7 @@ impl Store {
             doubted: opening.engine.doubted(),
         };
         let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
-        let keeper = keepers(options, sequencer, keeper, &snapshots, tree_keeper, moving)?;
+        let keeper = Mutex::new(Some(keepers(options, sequencer, keeper, &snapshots, tree_keeper, moving)?));
         Ok(Store {
             doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
@@ -264,7 +263,7 @@ impl Store {
             snapshots,
             trees,
             mover,
-            keeper: Mutex::new(Some(keeper)),
+            keeper,
             poisoned,
             licences,
             restored: opening.restored,

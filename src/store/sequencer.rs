@@ -355,22 +355,6 @@ impl Applied {
     }
 }
 
-/// Stands in for a sequencer that panicked, where that did not end the process: nobody may wait for an answer for ever.
-pub(super) fn refuse_until_stopped(jobs: &Receiver<Job>) {
-    for job in jobs {
-        match job {
-            Job::Commit { proposals, answer, .. } => {
-                let refusal = Refusal::Poisoned("the sequencer panicked".to_owned());
-                let _ = answer.send(vec![Outcome::Refused(refusal); proposals.len()]);
-            }
-            Job::Forget { .. } => {}
-            Job::Stop { done } => {
-                let _ = done.send(());
-            }
-        }
-    }
-}
-
 /// Who came after the stop is told so, until nobody can send any more: nothing of theirs was written. What is left in the
 /// queue by its last reader is answered by nobody.
 fn turn_away(jobs: &Receiver<Job>) {

@@ -8,6 +8,7 @@
 
 mod administering;
 mod aliases;
+mod bundle;
 mod cold;
 #[path = "../conformance/mod.rs"]
 mod conformance;

@@ -124,6 +124,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::UploadOffset { .. } => Code::UploadOffset,
         ServiceError::OriginTaken { .. } => Code::Internal,
         ServiceError::NotInLog => Code::LogPartUnknown,
+        ServiceError::HeadPending => Code::CheckpointPending,
         ServiceError::ChangedSince { .. } => Code::ChangedSince,
         ServiceError::JobRunning { .. } => Code::ImportRunning,
         ServiceError::NotUndoable { .. } => Code::ImportNotUndoable,

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, docs, export, history, import_errors, import_events, import_mapping,
+    Desk, about, backup, batch, bulk, bundle, docs, export, history, import_errors, import_events, import_mapping,
     import_parts, imports, keys, licences, listing, log, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
@@ -76,6 +76,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/admin/reload" closed { POST operating::reload }
     "/v1/backup" closed { GET backup::end, POST backup::note }
     "/v1/backup/segments/{number}" closed { GET backup::segment }
+    "/v1/bundle/{*identifier}" open { GET bundle::one }
+    "/v1/latest/{*identifier}" open { GET bundle::latest }
     "/log/checkpoint" open { GET log::checkpoint }
     "/log/vkey" open { GET log::vkey }
     "/log/tile/{*tile}" open { GET log::tile }

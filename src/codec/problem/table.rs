@@ -332,6 +332,10 @@ problems! {
         "记录在磁盘上的数据已损坏", "The record's data on the disk is damaged";
         "其他记录不受影响; 请管理员按日志由备份放回日志段, 再运行 mingpai doctor", "Other records are not affected; the operator should put the segment that the log names back from a backup and run mingpai doctor"
     }
+    CheckpointPending "checkpoint_pending" 503 retry 1 {
+        "尚无涵盖所问内容的检查点", "No checkpoint covers it yet";
+        "按 Retry-After 等待后重发; 若一直如此, 请管理员查看 mingpai_uncovered_leaves 与日志", "Repeat after the time in Retry-After; if it stays so, the operator should look at mingpai_uncovered_leaves and the log lines"
+    }
     Overloaded "overloaded" 503 retry 1 {
         "请求过多, 暂时无法处理", "Too busy to take the request";
         "按 Retry-After 等待后重发", "Repeat after the time in Retry-After"

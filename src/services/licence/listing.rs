@@ -79,17 +79,20 @@ impl Services {
             Wanted::Prefix(prefix) => {
                 Ok(StatementPage { statements: self.stated(&prefix.to_ascii_lowercase())?, next: None })
             }
-            Wanted::Identifier(text) => {
-                let identifier = self.identifier(text)?;
-                self.policy(&identifier)?;
-                let mut statements = self.stated_keys()?;
-                for prefix in and_above(identifier.prefix()) {
-                    statements.extend(self.stated(prefix)?);
-                }
-                statements.sort_by_key(|stated| stated.index);
-                Ok(StatementPage { statements, next: None })
-            }
+            Wanted::Identifier(text) => Ok(StatementPage { statements: self.licences_of(text)?, next: None }),
         }
+    }
+
+    /// Everything that bears on an identifier, in the order of the log.
+    pub(in crate::services) fn licences_of(&self, identifier: &str) -> Result<Vec<Stated>, ServiceError> {
+        let identifier = self.identifier(identifier)?;
+        self.policy(&identifier)?;
+        let mut statements = self.stated_keys()?;
+        for prefix in and_above(identifier.prefix()) {
+            statements.extend(self.stated(prefix)?);
+        }
+        statements.sort_by_key(|stated| stated.index);
+        Ok(statements)
     }
 
     fn all_licences(&self, after: Option<&(String, u64)>, limit: usize) -> Result<StatementPage, ServiceError> {

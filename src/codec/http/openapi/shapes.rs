@@ -53,6 +53,26 @@ fn identifier() -> Json {
     line(MAX_IDENTIFIER_BYTES)
 }
 
+/// What `proof=1` adds.
+fn proof() -> Json {
+    let hash = json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"});
+    json!({
+        "description": "with proof=1: that the log has the entry (RFC 9162, 2.1.3), under a signed checkpoint · 收录证明",
+        "anyOf": [
+            {"const": "pending"},
+            {
+                "type": "object",
+                "properties": {
+                    "index": {"type": "integer", "minimum": 0},
+                    "hashes": {"type": "array", "items": hash, "maxItems": 64},
+                    "checkpoint": {"type": "string"},
+                },
+                "required": ["index", "hashes", "checkpoint"],
+            },
+        ],
+    })
+}
+
 fn record(title: &str, entry: Option<Json>, limits: &DraftLimits) -> Json {
     let mut properties = json!({
         "identifier": identifier(),
@@ -68,6 +88,7 @@ fn record(title: &str, entry: Option<Json>, limits: &DraftLimits) -> Json {
     });
     if let (Some(entry), Some(members)) = (entry, properties.as_object_mut()) {
         members.insert("entry".to_owned(), entry);
+        members.insert("proof".to_owned(), proof());
     }
     json!({
         "type": "object",

@@ -3,13 +3,15 @@
 use serde_json::{Value as Json, json};
 
 use super::JSON;
+use crate::codec::http::bundle::PACKED;
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
-use crate::codec::http::openapi::parameter::Parameter;
-use crate::codec::http::openapi::problems::READS;
+use crate::codec::http::openapi::parameter::{self, Parameter};
+use crate::codec::http::openapi::problems::{NAMES, READS};
 use crate::codec::http::openapi::schemas::Shape;
-use crate::codec::log_answers::{ConsistencyBody, InclusionBody};
+use crate::codec::log_answers::{ConsistencyBody, InclusionBody, WordBody};
 use crate::codec::problem::Code;
+use crate::sign::bundle::BUNDLE_FORM;
 use crate::tlog::log_proof;
 
 const BYTES: &str = "application/octet-stream";
@@ -35,6 +37,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1")),
         consistency(),
         proof(),
+        bundle(),
+        latest(),
     ]
 }
 
@@ -78,6 +82,76 @@ fn beyond() -> Example {
         .header("Accept-Language", "en")
         .header("X-Request-Id", "example-3")
         .ends(404)
+}
+
+/// A car of the demonstration data.
+const CAR: &str = "88.999.1/NEV-VEH-2026-000003";
+
+fn bundle() -> Operation {
+    let hashes = json!({"type": "array", "items": {"type": "string"}, "maxItems": 64});
+    let index = json!({"type": "integer", "minimum": 0});
+    let bundle = json!({
+        "type": "object",
+        "properties": {
+            "bundle": {"const": BUNDLE_FORM},
+            "entry": {"type": "string"},
+            "proof": {
+                "type": "object",
+                "properties": {"index": index, "hashes": hashes, "checkpoint": {"type": "string"}},
+                "required": ["index", "hashes", "checkpoint"],
+                "additionalProperties": false,
+            },
+            "latest": {"type": "string"},
+            "statements": {"type": "array", "items": {
+                "type": "object",
+                "properties": {"index": index, "statement": {"type": "string"}, "hashes": hashes},
+                "required": ["index", "statement", "hashes"],
+                "additionalProperties": false,
+            }},
+        },
+        "required": ["bundle", "entry", "proof"],
+        "additionalProperties": false,
+    });
+    Operation::get("/v1/bundle/{identifier}", "readBundle", Tag::Log, "离线包", "A bundle to check offline")
+        .about(
+            "最新版本的条目、收录证明、检查点、“最新版本”声明，以及密钥与许可声明及其证明：mingpai verify --policy 离线核验。\
+             application/vnd.mingpai.bundle 为可印成二维码的短式，不含密钥与许可声明。",
+            "The newest version's entry, its proof, the checkpoint, the node's word that it is the newest, and the statements about \
+             keys and licences with their proofs, for `mingpai verify --policy`. application/vnd.mingpai.bundle is the short \
+             form, for a QR code, without the statements.",
+        )
+        .parameter(parameter::identifier())
+        .answer(
+            200,
+            "离线包",
+            "the bundle",
+            vec![(JSON, Shape::Json(bundle)), (PACKED, Shape::text(PACKED))],
+        )
+        .with_headers(&["Cache-Control", "Vary"])
+        .fails(&[Code::IdentifierUnknown, Code::IdentifierDeleted, Code::CheckpointPending])
+        .fails(NAMES)
+        .fails(READS)
+        .example(Example::new("car", "一辆示范汽车", "a demonstration car").path("identifier", CAR))
+        .example(
+            Example::new("packed", "可印成二维码的短式", "the short form").path("identifier", CAR).header("Accept", PACKED),
+        )
+}
+
+fn latest() -> Operation {
+    Operation::get("/v1/latest/{identifier}", "readLatest", Tag::Log, "最新版本声明", "The node's word for the newest version")
+        .about(
+            "节点签名声明在某一检查点时哪个版本最新，或没有此标识。收录证明不说明其后有无新版本。",
+            "Signed: which version was the newest at a checkpoint, or that there was none. A proof of inclusion does not say \
+             whether a later version came.",
+        )
+        .parameter(parameter::identifier())
+        .answer(200, "声明", "the word", vec![(JSON, Shape::of::<WordBody<'_>>())])
+        .with_headers(&["Cache-Control", "Vary"])
+        .fails(&[Code::CheckpointPending])
+        .fails(NAMES)
+        .fails(READS)
+        .example(Example::new("car", "一辆示范汽车", "a demonstration car").path("identifier", CAR))
+        .example(Example::new("absent", "未注册的标识", "a name that is not registered").path("identifier", "88.999.1/UNKNOWN"))
 }
 
 fn size() -> Json {

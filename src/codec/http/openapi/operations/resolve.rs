@@ -29,7 +29,7 @@ fn one() -> Operation {
              says, so that a recall shows.",
         )
         .answer(200, "公开的内容", "its public content", vec![(JSON, Shape::named("Resolution"))])
-        .with_headers(&["ETag", "Cache-Control", "Vary"])
+        .with_headers(&["ETag", "Cache-Control", "Vary", "Retry-After"])
         .answer(304, "没有变化", "nothing new", vec![])
         .with_headers(&["ETag", "Cache-Control", "Vary"])
         .fails(&[Code::IdentifierInvalid])

@@ -3,9 +3,16 @@
 //! Every step passes, fails, or cannot be told; the verdict is the worst of them. What an entry alone cannot show is said
 //! as such: that it is in the log, that it is the newest version, that its key was in force at its index.
 
+mod answer;
+mod in_log;
+
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use self::answer::compare;
+pub use self::in_log::{Freshness, FreshnessState};
+use self::in_log::{Proven, Shown};
+use super::bundle::{self, Bundle, LogProof};
 use super::entry::{Claims, Payload};
 use super::jws::{ENTRY_TYPE, Parsed};
 use super::keys::PublicJwk;
@@ -15,6 +22,7 @@ use super::sd_jwt;
 use crate::model::identifier::Identifier;
 use crate::model::record::Status;
 use crate::model::text::Text;
+use crate::tlog::policy::Policy;
 
 /// How a step ended. Ordered from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,6 +46,8 @@ pub struct Step {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     pub steps: Vec<Step>,
+    /// Up to when the version is known to be the newest; `None`: that is not known at all.
+    pub freshness: Option<Freshness>,
 }
 
 impl Report {
@@ -69,9 +79,15 @@ pub struct Known<'a> {
     pub upper: Option<&'a PublicJwk>,
     /// Whether the statements in the document's `licences` were proven to be in the log.
     pub are_licences_proven: bool,
+    /// Whose checkpoints count; `None`: no proof is looked at.
+    pub policy: Option<&'a Policy>,
+    /// How old the node's word for the newest version may be, in seconds; `None`: nobody asks.
+    pub max_age_seconds: Option<i64>,
+    /// The verifier's clock, epoch seconds; `None`: it has none.
+    pub now_seconds: Option<i64>,
 }
 
-/// Verifies a file: a compact SD-JWT entry, or the JSON of a resolution that carries one as `entry`.
+/// Verifies a file: a compact SD-JWT entry, the JSON of a resolution that carries one as `entry`, or a bundle in either form.
 pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
     let mut report = Report::default();
     let text = match std::str::from_utf8(document) {
@@ -81,30 +97,87 @@ pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
             return report;
         }
     };
+    if text.starts_with(bundle::PACKED_PREFIX) {
+        check_bundle(&mut report, Bundle::unpack(text).map_err(str::to_owned), known);
+        return report;
+    }
     if !text.starts_with('{') {
         check_entry(&mut report, text, known);
         return report;
     }
     match serde_json::from_str::<Json>(text) {
-        Ok(answer) => match answer.get("entry").and_then(Json::as_str) {
-            Some(entry) => {
-                if let Some(checked) = check_entry(&mut report, entry, known) {
-                    compare(&mut report, &answer, &checked);
-                    check_licences(&mut report, &answer, &checked, known);
-                }
-            }
-            None => report.add(
-                "format",
-                Finding::Unknown,
-                "文件里没有 entry：请用 ?entry=1 重新解析并保存",
-                "the file has no `entry`: resolve again with ?entry=1 and save that",
-            ),
-        },
+        Ok(answer) if answer.get("bundle").is_some() => check_bundle(&mut report, Bundle::read(text), known),
+        Ok(answer) => check_answer(&mut report, &answer, known),
         Err(error) => {
             report.add("format", Finding::Unknown, format!("不是 JSON：{error}"), format!("not JSON: {error}"));
         }
     }
     report
+}
+
+/// A resolution: what it says in clear, and what is signed; and its proof, where a policy says whose checkpoints count.
+fn check_answer(report: &mut Report, answer: &Json, known: Known<'_>) {
+    let Some(entry) = answer.get("entry").and_then(Json::as_str) else {
+        return report.add(
+            "format",
+            Finding::Unknown,
+            "文件里没有 entry：请用 ?entry=1 重新解析并保存",
+            "the file has no `entry`: resolve again with ?entry=1 and save that",
+        );
+    };
+    if let Some(policy) = known.policy {
+        match answer.get("proof").map(|proof| serde_json::from_value::<LogProof>(proof.clone())) {
+            Some(Ok(proof)) => drop(in_log::check(report, entry, &proof, &[], policy)),
+            _ => report.add(
+                "inclusion",
+                Finding::Unknown,
+                "文件里没有收录证明：请用 ?proof=1 重新解析，或取一份离线包（mingpai resolve --bundle）",
+                "the file has no proof that the log has it: resolve again with ?proof=1, or get a bundle (`mingpai resolve --bundle`)",
+            ),
+        }
+    }
+    let Some(checked) = check_entry(report, entry, known) else { return };
+    compare(report, answer, &checked);
+    let index = answer.pointer("/proof/index").or_else(|| answer.get("index")).and_then(Json::as_u64);
+    match answer.get("licences").map(|listed| serde_json::from_value::<Vec<Listed>>(listed.clone())) {
+        Some(Err(error)) => {
+            report.add("licences", Finding::Unknown, format!("licences 不可读：{error}"), error.to_string());
+        }
+        Some(Ok(listed)) => check_licences(report, Some(&listed), index, &checked, known),
+        None => check_licences(report, None, index, &checked, known),
+    }
+}
+
+/// A bundle: every byte of it counts.
+fn check_bundle(report: &mut Report, bundle: Result<Bundle, String>, known: Known<'_>) {
+    let bundle = match bundle {
+        Ok(bundle) => bundle,
+        Err(cause) => return report.add("format", Finding::Fail, format!("离线包不可读：{cause}"), cause),
+    };
+    let proven = match known.policy {
+        Some(policy) => in_log::check(report, &bundle.entry, &bundle.proof, &bundle.statements, policy),
+        None => {
+            report.add(
+                "checkpoint",
+                Finding::Unknown,
+                "没有策略：请用 --policy 给出所信任日志的公钥（mingpai policy）",
+                "no policy: give the key of the log that you trust with --policy (`mingpai policy`)",
+            );
+            Proven::default()
+        }
+    };
+    // What the log itself authorises is better than what was fetched from somewhere.
+    let of_log: Vec<PublicJwk> = proven.keys.keys.iter().map(|range| range.key.clone()).collect();
+    let keys = if of_log.is_empty() { known.keys } else { &of_log };
+    let within = Known { keys, are_licences_proven: proven.are_statements_proven, ..known };
+    let Some(checked) = check_entry(report, &bundle.entry, within) else { return };
+    let listed: Vec<Listed> =
+        bundle.statements.iter().map(|one| Listed { index: one.index, statement: one.statement.clone() }).collect();
+    let listed = (!listed.is_empty()).then_some(&listed[..]);
+    check_licences(report, listed, Some(bundle.proof.index), &checked, within);
+    let statement = bundle.entry.split('~').next().unwrap_or_default();
+    let shown = Shown { sid: &checked.payload.sid, version: checked.payload.ver, statement };
+    report.freshness = in_log::check_latest(report, bundle.latest.as_deref(), &shown, &proven, known);
 }
 
 /// An entry that was taken apart.
@@ -245,32 +318,22 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
     bound.into_iter().next()
 }
 
-/// What `licences` beside the entry show, `[{"index", "statement"}]`; the entry's own index stands in `proof` or in `index`.
-/// Without them nobody asked whose prefix it is, and only what contradicts is told.
-fn check_licences(report: &mut Report, answer: &Json, checked: &Checked, known: Known<'_>) {
+/// What statements beside the entry show of whose prefix it is; `index` is the entry's own. Without them nobody asked, and only
+/// what contradicts is told.
+fn check_licences(
+    report: &mut Report,
+    listed: Option<&[Listed]>,
+    index: Option<u64>,
+    checked: &Checked,
+    known: Known<'_>,
+) {
     let Checked { kid, payload, claims, identifier } = checked;
-    let listed = answer.get("licences");
-    let statements = match listed {
-        None => Vec::new(),
-        Some(listed) => match serde_json::from_value::<Vec<Listed>>(listed.clone()) {
-            Ok(listed) => listed,
-            Err(error) => {
-                return report.add(
-                    "licences",
-                    Finding::Unknown,
-                    format!("licences 不可读：{error}"),
-                    error.to_string(),
-                );
-            }
-        },
-    };
     // Which identifier it is about was told above.
     let Some(identifier) = identifier else { return };
-    let index = answer.pointer("/proof/index").or_else(|| answer.get("index")).and_then(Json::as_u64);
     let mut values = claims.values.clone();
     values.sort_by_key(|value| value.index);
     let shown = licence::check::Presented {
-        statements: &statements,
+        statements: listed.unwrap_or_default(),
         are_proven: known.are_licences_proven,
         upper: known.upper,
         keys: known.keys,
@@ -321,59 +384,4 @@ fn check_asked(report: &mut Report, asked: &str, bound: &[Identifier], claims: &
         ["就是所询问的标识（或其别名）", "不是所询问的标识"],
         ["it is about the identifier asked for (or an alias of it)", "it is about another identifier than asked for"],
     );
-}
-
-/// Whether the readable part of an answer says what its entry says.
-fn compare(report: &mut Report, answer: &Json, checked: &Checked) {
-    let claims = &checked.claims;
-    let mut differing: Vec<&str> = Vec::new();
-    let mut same = |field: &'static str, expected: Json| {
-        let found = answer.get(field).cloned().unwrap_or(Json::Null);
-        let absent = |json: &Json| json.is_null() || json.as_array().is_some_and(Vec::is_empty);
-        if found != expected && !(absent(&found) && absent(&expected)) {
-            differing.push(field);
-        }
-    };
-    same("identifier", json(&claims.sub));
-    same("version", json(&checked.payload.ver));
-    same("status", json(&claims.state));
-    same("template", json(&claims.template));
-    same("registrant", json(&claims.registrant));
-    same("links", json(&claims.links));
-    same("aliases", json(&claims.aliases));
-    if !values_agree(answer.get("values"), claims) {
-        differing.push("values");
-    }
-    let listed = differing.join(", ");
-    let (finding, zh, en) = if differing.is_empty() {
-        (Finding::Pass, "答复内容与条目一致".to_owned(), "the answer says what the entry says".to_owned())
-    } else {
-        (
-            Finding::Fail,
-            format!("答复与条目不一致：{listed}"),
-            format!("the answer differs from the entry in: {listed}"),
-        )
-    };
-    report.add("answer", finding, zh, en);
-}
-
-/// Every value shown must be a disclosed one, member for member as far as it is shown.
-fn values_agree(shown: Option<&Json>, claims: &Claims) -> bool {
-    let Some(shown) = shown.and_then(Json::as_array) else {
-        return claims.values.is_empty();
-    };
-    shown.iter().all(|value| {
-        let index = value.get("index").and_then(Json::as_u64);
-        let entry = claims.values.iter().find(|entry| Some(u64::from(entry.index)) == index);
-        entry.and_then(|entry| serde_json::to_value(entry).ok()).is_some_and(|entry| {
-            value
-                .as_object()
-                .is_some_and(|members| members.iter().all(|(name, member)| entry.get(name) == Some(member)))
-        })
-    })
-}
-
-/// A claim as JSON; one that cannot be encoded equals nothing that an answer shows.
-fn json(claim: &impl Serialize) -> Json {
-    serde_json::to_value(claim).unwrap_or(Json::Null)
 }

@@ -1,0 +1,114 @@
+//! What a partner keeps to check an answer offline, and what the node states of a moment.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use super::log::Published;
+use super::{ServiceError, Services, Standing};
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::time::Timestamp;
+use crate::sign::bundle::{BUNDLE_FORM, Bundle, LogProof, ProvenStatement, encode_hashes};
+use crate::sign::latest::{AbsentStatement, AsOf, LatestStatement};
+use crate::store::trees::Tree;
+
+/// Asks for a bundle of an identifier, or for the node's word about it.
+#[derive(Clone, Debug)]
+pub struct AskMoment {
+    /// Percent-decoded, in any input form.
+    pub identifier: String,
+}
+
+impl Asks for AskMoment {
+    const ACTION: Action = Action::Read;
+}
+
+/// What can be said under a head, or the leaf that it does not cover.
+#[derive(Clone, Debug)]
+pub enum Moment<T> {
+    Said(T),
+    /// The newest version is newer than the head: ask again under one that covers this index.
+    NotCovered(u64),
+}
+
+/// The node's word, signed.
+#[derive(Clone, Debug)]
+pub enum Word {
+    Latest(String),
+    Absent(String),
+}
+
+impl Services {
+    /// The node's word for the newest version of an identifier as of a head, or that it has none.
+    ///
+    /// The head must have been read before: whatever it covers was applied before it was shown, so the row that is read now
+    /// is the newest of all that the head covers.
+    pub fn word(&self, asked: &Permitted<AskMoment>, under: &Published) -> Result<Moment<Word>, ServiceError> {
+        let identifier = self.identifier(&asked.request().identifier)?;
+        self.policy(&identifier)?;
+        let Some(standing) = self.named(identifier.key())? else {
+            let sub = identifier.key().as_str().to_owned();
+            let signed = AbsentStatement { as_of: self.as_of(under), sub }.sign(&self.signing.key)?;
+            return Ok(Moment::Said(Word::Absent(signed)));
+        };
+        Ok(match self.latest(&standing, under)? {
+            Some(signed) => Moment::Said(Word::Latest(signed)),
+            None => Moment::NotCovered(standing.row.index),
+        })
+    }
+
+    /// A bundle of the newest version, under a head that was read before.
+    pub fn bundle(&self, asked: &Permitted<AskMoment>, under: &Arc<Published>) -> Result<Moment<Bundle>, ServiceError> {
+        let text = &asked.request().identifier;
+        let identifier = self.identifier(text)?;
+        let standing = self.named(identifier.key())?;
+        let standing = standing.ok_or_else(|| ServiceError::Unknown { identifier: text.clone() })?;
+        if standing.record.is_tombstone() {
+            return Err(ServiceError::Gone { identifier: text.clone() });
+        }
+        let Some(latest) = self.latest(&standing, under)? else {
+            return Ok(Moment::NotCovered(standing.row.index));
+        };
+        let mut statements = Vec::new();
+        let name = standing.record.identifier.spelling().to_owned();
+        for stated in
+            self.licences_of(&name)?.into_iter().filter(|stated| stated.index < under.head(Tree::Registry).size)
+        {
+            let proof = self.proof_under(under, stated.index)?;
+            let hashes = encode_hashes(&proof.hashes);
+            statements.push(ProvenStatement { index: stated.index, statement: stated.statement, hashes });
+        }
+        let proof = self.proof_under(under, standing.row.index)?;
+        Ok(Moment::Said(Bundle {
+            bundle: BUNDLE_FORM.to_owned(),
+            entry: self.presented(&standing)?,
+            proof: LogProof {
+                index: proof.index,
+                hashes: encode_hashes(&proof.hashes),
+                checkpoint: under.checkpoint(Tree::Registry).to_owned(),
+            },
+            latest: Some(latest),
+            statements,
+        }))
+    }
+
+    /// `None` where the head does not cover the version.
+    fn latest(&self, standing: &Standing, under: &Published) -> Result<Option<String>, ServiceError> {
+        if standing.row.index >= under.head(Tree::Registry).size {
+            return Ok(None);
+        }
+        let statement = LatestStatement {
+            as_of: self.as_of(under),
+            sid: BASE64URL.encode(self.signing.blinding.sid(&standing.record.identifier)),
+            ver: standing.record.version,
+            leaf: BASE64URL.encode(standing.row.leaf),
+        };
+        Ok(Some(statement.sign(&self.signing.key)?))
+    }
+
+    fn as_of(&self, under: &Published) -> AsOf {
+        let origin = self.log.signer().origin();
+        AsOf::new(Timestamp::now().as_seconds(), &self.signing.issuer, origin, &under.head(Tree::Registry))
+    }
+}

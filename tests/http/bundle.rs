@@ -1,0 +1,190 @@
+//! Bundles: all that is needed to check an answer offline, and nothing in them that is not checked.
+
+use http::Method;
+use mingpai::sign::bundle::Bundle;
+use mingpai::sign::keys::PublicJwk;
+use mingpai::sign::latest::{AbsentStatement, LatestStatement};
+use mingpai::sign::verify::{Finding, FreshnessState, Known, Report, verify_document};
+use mingpai::tlog::note::VerifierKey;
+use mingpai::tlog::policy::{Log, Policy};
+use serde_json::json;
+
+use crate::world::{World, part};
+
+const NAME: &str = "88.999.1/BUNDLE-1";
+const PACKED: &str = "application/vnd.mingpai.bundle";
+
+struct Partner {
+    policy: Policy,
+    keys: Vec<PublicJwk>,
+}
+
+impl Partner {
+    /// Who once took the log's key, and for the short form the node's keys, over a way that he trusts.
+    async fn of(world: &World) -> Partner {
+        let vkey = world.get("/log/vkey").send().await.text();
+        let logs = vkey.lines().map(|line| Log { key: VerifierKey::parse(line).unwrap(), url: None }).collect();
+        let jwks = world.get("/.well-known/jwks.json").send().await.json();
+        let keys = jwks["keys"].as_array().unwrap().iter().map(|key| serde_json::from_value(key.clone()).unwrap());
+        Partner { policy: Policy::of(logs, Vec::new(), 0).unwrap(), keys: keys.collect() }
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known { policy: Some(&self.policy), identifier: Some(NAME), ..Known::default() }
+    }
+
+    fn verify(&self, bundle: &str) -> Report {
+        verify_document(bundle.as_bytes(), self.known())
+    }
+}
+
+fn now() -> i64 {
+    mingpai::model::time::Timestamp::now().as_seconds()
+}
+
+async fn bundle_of(world: &World, name: &str, accept: &str) -> String {
+    let answer = world.get(&format!("/v1/bundle/{name}")).header("accept", accept).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.header("cache-control"), "no-store");
+    answer.text()
+}
+
+#[tokio::test]
+async fn a_bundle_is_genuine_by_the_logs_key_alone_and_says_how_old_it_is() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let bundle = bundle_of(&world, NAME, "application/json").await;
+    let report = partner.verify(&bundle);
+    assert_eq!(report.verdict(), Finding::Pass, "{report:?}");
+    for step in ["checkpoint", "inclusion", "signature", "key_range", "identifier", "asked", "freshness", "statements"]
+    {
+        assert!(report.steps.iter().any(|one| one.name == step), "{step} is not told: {report:?}");
+    }
+    let freshness = report.freshness.unwrap();
+    assert_eq!(freshness.state, FreshnessState::Unknown, "nobody asked for an age");
+    // By the keys alone it cannot be told whether the log has it.
+    let without = verify_document(bundle.as_bytes(), Known { keys: &partner.keys, ..Known::default() });
+    assert_eq!(without.verdict(), Finding::Unknown);
+    let asked = |seconds, now| Known { max_age_seconds: Some(seconds), now_seconds: Some(now), ..partner.known() };
+    let at = freshness.as_of.as_seconds();
+    for (most, now, state, finding) in [
+        (3600, at + 10, FreshnessState::Fresh, Finding::Pass),
+        (3600, at + 3601, FreshnessState::Stale, Finding::Unknown),
+        (3600, at - 301, FreshnessState::Unknown, Finding::Unknown),
+        (3600, at - 299, FreshnessState::Fresh, Finding::Pass),
+    ] {
+        let report = verify_document(bundle.as_bytes(), asked(most, now));
+        assert_eq!((report.freshness.as_ref().unwrap().state, report.verdict()), (state, finding));
+    }
+    // Of another log, or about another name.
+    let other = World::new().await;
+    assert_ne!(Partner::of(&other).await.verify(&bundle).verdict(), Finding::Pass);
+    let another = Known { identifier: Some("88.999.1/BUNDLE-2"), ..partner.known() };
+    assert_eq!(verify_document(bundle.as_bytes(), another).verdict(), Finding::Fail);
+}
+
+#[tokio::test]
+async fn the_short_form_needs_the_nodes_keys_and_fits_a_code_on_a_label() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let packed = bundle_of(&world, NAME, PACKED).await;
+    assert!(packed.len() <= 4_296, "{} letters", packed.len());
+    assert_eq!(partner.verify(&packed).verdict(), Finding::Unknown, "no key is known to check the signature by");
+    let known = Known { keys: &partner.keys, ..partner.known() };
+    let report = verify_document(packed.as_bytes(), known);
+    assert_eq!(report.verdict(), Finding::Pass, "{report:?}");
+    let whole = Bundle::read(&bundle_of(&world, NAME, "application/json").await).unwrap();
+    assert_eq!(Bundle::unpack(&packed).unwrap().entry, whole.entry);
+}
+
+#[tokio::test]
+async fn no_byte_of_a_bundle_can_be_changed() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let packed = Known { keys: &partner.keys, ..partner.known() };
+    for (accept, known) in [("application/json", partner.known()), (PACKED, packed)] {
+        let bundle = bundle_of(&world, NAME, accept).await;
+        assert_eq!(verify_document(bundle.as_bytes(), known).verdict(), Finding::Pass);
+        for at in 0..bundle.len() {
+            let mut changed = bundle.clone().into_bytes();
+            // The lowest bit, the case, and a letter that another place might have.
+            for byte in [changed[at] ^ 1, changed[at] ^ 0x20, b'~', b' '] {
+                let before = std::mem::replace(&mut changed[at], byte);
+                if byte != before {
+                    let verdict = verify_document(&changed, known).verdict();
+                    assert_ne!(verdict, Finding::Pass, "{accept}, byte {at}: {before} to {byte}");
+                }
+                changed[at] = before;
+            }
+        }
+        let cut = verify_document(bundle[..bundle.len() - 1].as_bytes(), known).verdict();
+        assert_ne!(cut, Finding::Pass);
+    }
+}
+
+#[tokio::test]
+async fn an_old_bundle_of_a_recalled_item_is_genuine_and_never_fresh() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let old = bundle_of(&world, NAME, "application/json").await;
+    world.change(Method::PATCH, NAME, &json!({"status": "recalled"})).await;
+    let new = bundle_of(&world, NAME, "application/json").await;
+    // A minute later: whoever asks for half a minute is not told that the old one is fresh.
+    let later = now() + 60;
+    let known = Known { max_age_seconds: Some(30), now_seconds: Some(later), ..partner.known() };
+    let report = verify_document(old.as_bytes(), known);
+    assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Unknown, FreshnessState::Stale));
+    let report = partner.verify(&old);
+    assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Pass, FreshnessState::Unknown));
+    // The newer word under the older entry is a contradiction, and so is the older word under the newer proof.
+    let (read_old, read_new) = (Bundle::read(&old).unwrap(), Bundle::read(&new).unwrap());
+    let mixed = [
+        Bundle { latest: read_new.latest.clone(), ..read_old.clone() },
+        Bundle { latest: read_old.latest.clone(), ..read_new.clone() },
+        Bundle { entry: read_old.entry.clone(), ..read_new.clone() },
+        Bundle { proof: read_old.proof.clone(), ..read_new.clone() },
+        Bundle { statements: read_old.statements.clone(), ..read_new.clone() },
+    ];
+    for (at, bundle) in mixed.into_iter().enumerate() {
+        assert_eq!(partner.verify(&bundle.encode()).verdict(), Finding::Fail, "{at}");
+    }
+    // Without the word nothing is said of its age, and whoever asks for one is told so.
+    let bare = Bundle { latest: None, ..read_old }.encode();
+    let report = partner.verify(&bare);
+    assert_eq!((report.verdict(), report.freshness), (Finding::Pass, None));
+    assert_eq!(verify_document(bare.as_bytes(), known).verdict(), Finding::Unknown);
+    assert!(new.contains("recalled") || partner.verify(&new).verdict() == Finding::Pass);
+}
+
+#[tokio::test]
+async fn the_node_states_what_is_newest_and_what_is_absent() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let word = world.get(&format!("/v1/latest/{NAME}")).send().await.json();
+    let latest = LatestStatement::read(word["latest"].as_str().unwrap(), &partner.keys).unwrap();
+    assert_eq!(latest.ver, 1);
+    assert!((latest.as_of.iat - now()).abs() < 60);
+    let word = world.get("/v1/latest/88.999.1/nothing-here").send().await.json();
+    let absent = AbsentStatement::read(word["absent"].as_str().unwrap(), &partner.keys).unwrap();
+    assert!(absent.sub.eq_ignore_ascii_case("88.999.1/nothing-here"), "{}", absent.sub);
+    assert_eq!(absent.as_of.origin, "urn:mingpai:dev");
+    for (target, status, code) in [
+        ("/v1/bundle/88.999.1/nothing-here", 404, "identifier_unknown"),
+        ("/v1/bundle/88.118.8/elsewhere", 404, "not_responsible"),
+        ("/v1/latest/88.118.8/elsewhere", 404, "not_responsible"),
+        ("/v1/latest/nothing", 400, "identifier_invalid"),
+    ] {
+        let answer = world.get(target).send().await;
+        assert_eq!(answer.code(), code, "{target}");
+        assert!(answer.status.as_u16() == status || code == "not_responsible", "{target}: {}", answer.status);
+    }
+    world.ask(Method::DELETE, &format!("/v1/records/{NAME}")).signed().header("if-match", "*").send().await;
+    assert_eq!(world.get(&format!("/v1/bundle/{NAME}")).send().await.code(), "identifier_deleted");
+    let word = world.get(&format!("/v1/latest/{NAME}")).send().await.json();
+    assert_eq!(LatestStatement::read(word["latest"].as_str().unwrap(), &partner.keys).unwrap().ver, 2);
+}
