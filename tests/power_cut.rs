@@ -4,7 +4,8 @@
 //!   root and loop devices; where they are missing the test says `skipped:` and is counted so.
 //! - Kill: `kill -9`, the file system stays.
 //!
-//! After each the store must open, hold every acknowledged version, and agree with itself. MINGPAI_CUT_ROUNDS and
+//! A publisher runs beside: it makes a head of the log durable and then shows it, as often as it can. After each end the store must
+//! open, hold every acknowledged version, agree with itself, and have a log that every head ever shown is a head of. MINGPAI_CUT_ROUNDS and
 //! MINGPAI_KILL_ROUNDS say how often, MINGPAI_SEED how the moments are drawn. This test has a `main` of its own because it is
 //! also the process that is killed.
 
@@ -22,13 +23,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mingpai::model::time::Timestamp;
-use mingpai::store::{EngineChoice, Expect, GroupLimits, OpenError, Opened, Outcome, Store, StoreOptions, doctor};
+use mingpai::store::journal::FrameKind;
+use mingpai::store::trees::Tree;
+use mingpai::store::{
+    EngineChoice, Expect, GroupLimits, OpenError, Opened, Outcome, Proposal, StatementProposal, Store, StoreOptions,
+    doctor,
+};
+use mingpai::tlog::proof;
 use seam::registry::{BLINDED, Ear, Registry, draft, idempotency};
 use seam::{Dice, setting};
 
 /// Tells a process that it is the one to be killed, and where to write.
 const WRITER: &str = "MINGPAI_TEST_WRITER";
 const WRITER_ROUND: &str = "MINGPAI_TEST_ROUND";
+/// Before a line of a head that was shown.
+const HEAD: &str = "head ";
 const WRITERS: u64 = 4;
 /// Stands for the version of a name that was erased.
 const ERASED: u64 = 0;
@@ -98,8 +107,40 @@ fn write_until_killed(folder: &Path, round: u64) -> ! {
             let aliases = (round * WRITERS + writer) * 1_000_000;
             scope.spawn(move || write_for_ever(store, registry, &format!("{round}-{writer}"), aliases));
         }
+        let store = &store;
+        scope.spawn(move || publish_for_ever(store));
     });
     std::process::exit(4);
+}
+
+/// Heads of the registry, each shown once it is durable.
+fn publish_for_ever(store: &Store) {
+    let mut last = 0;
+    loop {
+        let head = store.trees().heads().map(|(heads, _)| heads.registry).filter(|head| head.size > last);
+        let Some(head) = head else {
+            std::thread::yield_now();
+            continue;
+        };
+        let shown = format!("{HEAD}{} {}", head.size, hex(&head.root));
+        let statement = StatementProposal {
+            kind: FrameKind::CheckpointHead,
+            statement: shown.clone().into_bytes(),
+            time: Timestamp::now().as_seconds(),
+            principal: "publisher".to_owned(),
+        };
+        if !matches!(store.commit_blocking(vec![Proposal::Statement(statement)], false)[..], [Outcome::Committed(_)]) {
+            return;
+        }
+        if std::io::stdout().lock().write_all(format!("{shown}\n").as_bytes()).is_err() {
+            return;
+        }
+        last = head.size;
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Aliases from a number on are this writer's.
@@ -148,7 +189,7 @@ struct Heard {
 /// The writer, and what it has acknowledged.
 struct Writer {
     child: Child,
-    heard: Option<JoinHandle<Vec<Heard>>>,
+    heard: Option<JoinHandle<(Vec<Heard>, Vec<Shown>)>>,
     count: Arc<AtomicU64>,
 }
 
@@ -165,14 +206,16 @@ impl Writer {
         let count = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&count);
         let heard = std::thread::spawn(move || {
-            let mut heard = Vec::new();
+            let (mut heard, mut shown) = (Vec::new(), Vec::new());
             for line in lines.lines().map_while(Result::ok) {
-                if let Some((name, version)) = line.rsplit_once(' ') {
+                if let Some(head) = line.strip_prefix(HEAD) {
+                    shown.extend(head.split_once(' ').map(|(size, root)| (size.parse().unwrap(), root.to_owned())));
+                } else if let Some((name, version)) = line.rsplit_once(' ') {
                     heard.push(Heard { name: name.to_owned(), version: version.parse().unwrap(), at: Instant::now() });
                     counted.fetch_add(1, Ordering::Release);
                 }
             }
-            heard
+            (heard, shown)
         });
         Writer { child, heard: Some(heard), count }
     }
@@ -188,7 +231,7 @@ impl Writer {
         }
     }
 
-    fn kill(&mut self) -> Vec<Heard> {
+    fn kill(&mut self) -> (Vec<Heard>, Vec<Shown>) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.heard.take().unwrap().join().unwrap()
@@ -202,6 +245,9 @@ impl Drop for Writer {
     }
 }
 
+/// A head of the log: its size, and its root in hexadecimal.
+type Shown = (u64, String);
+
 /// Everything that was acknowledged since the folder was made.
 #[derive(Default)]
 struct Acknowledged {
@@ -209,11 +255,14 @@ struct Acknowledged {
     /// Heard while the disk was being shut down, counted apart so that a loss tells when it was answered. Held to all the
     /// same: an answer that was given is an acknowledgement.
     in_doubt: BTreeMap<String, u64>,
+    /// Every head that anybody was shown.
+    heads: Vec<Shown>,
 }
 
 impl Acknowledged {
     /// `end` is the moment before the disk began to go.
-    fn add(&mut self, heard: Vec<Heard>, end: Option<Instant>) {
+    fn add(&mut self, (heard, shown): (Vec<Heard>, Vec<Shown>), end: Option<Instant>) {
+        self.heads.extend(shown);
         for Heard { name, version, at } in heard {
             let is_before = end.is_none_or(|end| at < end);
             if is_before { &mut self.versions } else { &mut self.in_doubt }.insert(name, version);
@@ -262,10 +311,27 @@ impl Acknowledged {
             }
             assert!(store.request(seam::registry::PRINCIPAL, name, now).unwrap().is_some(), "{name}: key forgotten");
         }
+        self.check_heads(&store);
         drop(store);
         let examined = doctor::examine(&options(folder)).unwrap();
         assert_eq!((examined.difference, examined.behind), (None, 0), "the record store does not add up");
         (opened, gone)
+    }
+}
+
+impl Acknowledged {
+    /// Whether all heads are of the log as it is: then they are consistent with one another too.
+    fn check_heads(&self, store: &Store) {
+        seam::trees::wait(store);
+        let reader = store.trees().reader(Tree::Registry);
+        for (size, root) in &self.heads {
+            assert!(*size <= reader.size(), "a head of {size} statements was shown, {} are there", reader.size());
+            assert_eq!(
+                hex(&proof::root(&reader, *size).unwrap()),
+                *root,
+                "the head of {size} statements has another root"
+            );
+        }
     }
 }
 
@@ -296,7 +362,7 @@ fn report(what: &str, rounds: u64, acknowledged: u64, openings: &[Opened], start
 fn kill_rounds() {
     let (rounds, started) = (setting("MINGPAI_KILL_ROUNDS", 5), Instant::now());
     let mut dice = Dice::new(setting("MINGPAI_SEED", started_at()));
-    let (mut openings, mut total) = (Vec::new(), 0);
+    let (mut openings, mut total, mut heads) = (Vec::new(), 0, 0);
     let mut round = 0;
     while round < rounds {
         let folder = tempfile::tempdir().unwrap();
@@ -317,14 +383,17 @@ fn kill_rounds() {
             }
         }
         total += acknowledged.versions.len() as u64;
+        heads += acknowledged.heads.len();
     }
+    println!("kill -9: {heads} heads were shown, all are of the log as it is");
+    assert!(heads > 0 || rounds == 0, "no head was shown");
     report("kill -9", rounds, total, &openings, started);
 }
 
 fn cut_rounds() {
     let (rounds, started) = (setting("MINGPAI_CUT_ROUNDS", 3), Instant::now());
     let mut dice = Dice::new(setting("MINGPAI_SEED", started_at()));
-    let (mut openings, mut total, mut in_doubt, mut gone) = (Vec::new(), 0, 0, 0);
+    let (mut openings, mut total, mut in_doubt, mut gone, mut heads) = (Vec::new(), 0, 0, 0, 0);
     let mut round = 0;
     while round < rounds {
         let Some(disk) = LoopDisk::make() else {
@@ -349,9 +418,12 @@ fn cut_rounds() {
             }
         }
         total += acknowledged.versions.len() as u64;
+        heads += acknowledged.heads.len();
     }
     println!("power cut: {in_doubt} answers were heard while the disk went, {gone} of them are not there");
     assert_eq!(gone, 0, "answers that were heard while the disk went are lost, of {in_doubt} in {rounds} rounds");
+    println!("power cut: {heads} heads were shown, all are of the log as it is");
+    assert!(heads > 0 || rounds == 0, "no head was shown");
     report("power cut", rounds, total, &openings, started);
 }
 

@@ -66,6 +66,29 @@ fn register(node: &Node, name: &str, key: &str) -> (u16, Json) {
     (status, serde_json::from_str(&body).unwrap())
 }
 
+/// The published head, once it covers so many statements: origin, size, root.
+fn head(node: &Node, least: u64) -> (String, u64, String) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let (status, note) = ask(node, "GET", "/log/checkpoint", None, "");
+        let mut lines = note.lines().map(str::to_owned);
+        if status == 200 {
+            let (origin, size, root) = (lines.next().unwrap(), lines.next().unwrap(), lines.next().unwrap());
+            if size.parse::<u64>().unwrap() >= least {
+                return (origin, size.parse().unwrap(), root);
+            }
+        }
+        assert!(Instant::now() < until, "no head of {least} statements: {note}");
+    }
+}
+
+/// The root that the log had at a size, by a proof of the node.
+fn root_at(node: &Node, size: u64) -> String {
+    let (status, body) = ask(node, "GET", &format!("/v1/log/consistency?from={size}"), None, "");
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str::<Json>(&body).unwrap()["from"]["root"].as_str().unwrap().to_owned()
+}
+
 fn admin_key(data: &Path) -> String {
     std::fs::read_to_string(data.join("dev-token")).unwrap().trim().to_owned()
 }
@@ -215,7 +238,8 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
     let data = place.path("node");
     let mut node = Node::start(&data);
     let key = admin_key(&data);
-    assert_eq!(register(&node, "LAST", &key).0, 201);
+    let (_, last) = register(&node, "LAST", &key);
+    let shown = head(&node, last["index"].as_u64().unwrap() + 1);
     node.kill();
     drop(node);
     let dest = place.arg("dest");
@@ -240,6 +264,9 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
     assert_eq!((mode(&new), mode(&new.join("keys")), mode(&new.join("keys/prefix-secret"))), (0o700, 0o700, 0o600));
     let mut node = Node::start(&new);
     assert_eq!(ask(&node, "GET", "/v1/resolve/88.999.1/LAST", None, "").0, 200);
+    // It shows the newest head that was signed before, and proofs under it.
+    assert_eq!(head(&node, 1), shown);
+    assert!(ask(&node, "GET", "/v1/resolve/88.999.1/LAST?proof=1", None, "").1.contains("\"checkpoint\":"));
     let import = {
         rows(&place.path("rows.ndjson"), "more", 3);
         let arguments = ["import", &place.arg("rows.ndjson"), "--patience", "1", "--server", &node.url];
@@ -260,6 +287,7 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
         assert!((status == 503 && !is_early) || (method == "DELETE" && status == 428), "{method} {path}: {body}");
     }
     assert!(ask(&node, "GET", "/metrics", None, "").1.contains("mingpai_restored_undecided 1\n"));
+    assert_eq!(head(&node, 1), shown, "nothing was signed meanwhile");
     node.kill();
     drop(node);
     let doctor = mingpai(&["doctor", "--dev", "--data", &text(&new)]);
@@ -280,7 +308,10 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
     decide(&["--continue-from", &place.arg("admin")]).expect(2);
     decide(&["--continue-from", &head(size, &root)]).expect(0);
     let node = Node::start(&new);
-    assert_eq!(register(&node, "NEXT", &key).0, 201);
+    let (_, next) = register(&node, "NEXT", &key);
+    let continued = head(&node, next["index"].as_u64().unwrap() + 1);
+    assert_eq!(continued.0, shown.0);
+    assert_eq!(root_at(&node, shown.1), shown.2, "the heads from before are heads of this log");
     assert!(ask(&node, "GET", "/metrics", None, "").1.contains("mingpai_restored_undecided 0\n"));
     drop(node);
     let told = decide(&[]).expect(0);
@@ -300,7 +331,9 @@ fn an_old_copy_goes_on_under_a_new_name_only_and_says_so_in_its_log() {
     let keys = text(&data.join("keys"));
     let arguments = ["backup", &dest, "--keys", &keys, "--with-keys", "--json"];
     let first = Ended::of(&node.run_signed_in(&arguments)).expect(0).json();
-    assert_eq!(register(&node, "AFTER", &key).0, 201);
+    let early = head(&node, first["head"]["size"].as_u64().unwrap());
+    let (_, after) = register(&node, "AFTER", &key);
+    let lost = head(&node, after["index"].as_u64().unwrap() + 1);
     Ended::of(&node.run_signed_in(&arguments)).expect(0);
     node.kill();
     drop(node);
@@ -329,6 +362,14 @@ fn an_old_copy_goes_on_under_a_new_name_only_and_says_so_in_its_log() {
     // The name stands between the old log's last statement and the new one's first.
     let size = first["head"]["size"].as_u64().unwrap();
     assert_eq!((status, answer["index"].as_u64()), (201, Some(size + 1)));
+    // Heads under the old name are all of the log that was lost. What this one signs bears the new name, from the first head on.
+    let fresh = head(&node, size + 2);
+    assert_eq!(
+        (early.0.as_str(), lost.0.as_str(), fresh.0.as_str()),
+        ("urn:mingpai:dev", "urn:mingpai:dev", "node.example/second")
+    );
+    assert_eq!(root_at(&node, early.1), early.2, "what was restored is the beginning of both");
+    assert_ne!(root_at(&node, lost.1), lost.2, "and they part behind it");
     let other = place.arg("other");
     let second = Ended::of(&node.run_signed_in(&["backup", &other, "--json"])).expect(0).json();
     assert_eq!(second["head"]["origin"], "node.example/second");

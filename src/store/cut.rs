@@ -81,7 +81,7 @@ fn remaining(segments: &dyn Medium, segment: &str, offset: u64) -> Result<(Tail,
 }
 
 fn read(segments: &dyn Medium, name: &str) -> Result<Vec<u8>, OpenError> {
-    let file = segments.look(name).map_err(failed("open", name))?;
+    let file = segments.open(name).map_err(failed("open", name))?;
     let mut bytes = vec![0; usize::try_from(file.length().map_err(failed("measure", name))?).unwrap_or(0)];
     file.read_exact_at(&mut bytes, 0).map_err(failed("read", name))?;
     Ok(bytes)

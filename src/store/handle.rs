@@ -60,9 +60,9 @@ pub(super) type Locks = [Option<std::fs::File>; 2];
 /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
 pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// Rows of an import that are committed together while single changes come in: a single one waits for the group before it.
-/// Measured (docs/decisions.md, "Beside an import"): half of them cost an import a tenth, twice as many a registration a fifth.
-const ROWS_BESIDE_SINGLES: usize = 64;
+/// Rows of an import that are committed together while single changes come in: a single one waits for the group before it
+/// (docs/decisions.md, "Beside an import").
+const ROWS_BESIDE_SINGLES: usize = 16;
 /// How long after a single change others are expected.
 const SINGLES_EXPECTED: Duration = Duration::from_millis(500);
 
@@ -129,7 +129,10 @@ impl Store {
         let mut outcomes = Vec::with_capacity(proposals.len());
         while !atomic && proposals.len() > ROWS_BESIDE_SINGLES && self.singles.are_expected() {
             let rest = proposals.split_off(ROWS_BESIDE_SINGLES);
+            let begun = Instant::now();
             outcomes.extend(self.commit_group(std::mem::replace(&mut proposals, rest), false));
+            // As long again nothing of it: disk and cores are free half of the time for whoever else comes.
+            std::thread::sleep(begun.elapsed());
         }
         outcomes.extend(self.commit_group(proposals, atomic));
         outcomes

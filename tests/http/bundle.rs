@@ -5,8 +5,11 @@ use mingpai::sign::bundle::Bundle;
 use mingpai::sign::keys::PublicJwk;
 use mingpai::sign::latest::{AbsentStatement, LatestStatement};
 use mingpai::sign::verify::{Finding, FreshnessState, Known, Report, verify_document};
+use mingpai::tlog::hash::leaf_hash;
+use mingpai::tlog::log_proof::LogProof;
 use mingpai::tlog::note::VerifierKey;
 use mingpai::tlog::policy::{Log, Policy};
+use mingpai::tlog::proof::check_inclusion;
 use serde_json::json;
 
 use crate::world::{World, part};
@@ -43,7 +46,11 @@ fn now() -> i64 {
 }
 
 async fn bundle_of(world: &World, name: &str, accept: &str) -> String {
-    let answer = world.get(&format!("/v1/bundle/{name}")).header("accept", accept).send().await;
+    let mut answer = world.get(&format!("/v1/bundle/{name}")).header("accept", accept).send().await;
+    while answer.status == 503 {
+        assert_eq!((answer.code().as_str(), answer.header("retry-after")), ("checkpoint_pending", "1"));
+        answer = world.get(&format!("/v1/bundle/{name}")).header("accept", accept).send().await;
+    }
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("cache-control"), "no-store");
     answer.text()
@@ -123,6 +130,60 @@ async fn no_byte_of_a_bundle_can_be_changed() {
         let cut = verify_document(bundle[..bundle.len() - 1].as_bytes(), known).verdict();
         assert_ne!(cut, Finding::Pass);
     }
+}
+
+/// Whether a proof file shows that the log has a statement, as any verifier of C2SP files does it.
+fn proves(file: &[u8], statement: &str, policy: &Policy) -> bool {
+    let Ok(proof) = LogProof::parse(file) else { return false };
+    let Ok(verdict) = policy.judge(&proof.checkpoint) else { return false };
+    let leaf = leaf_hash(statement.as_bytes());
+    verdict.has_quorum && check_inclusion(&leaf, proof.index, &verdict.checkpoint.head(), &proof.hashes)
+}
+
+/// MINGPAI_PROOFS says of how many records (tests/long: 1,000).
+#[tokio::test]
+async fn no_byte_of_many_bundles_and_proof_files_can_be_changed() {
+    let count: usize = std::env::var("MINGPAI_PROOFS").ok().map_or(3, |text| text.parse().unwrap());
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let rows: String = (0..count)
+        .map(|number| {
+            let value = json!([{"index": 1, "type": "名称", "data": format!("第 {number} 件")}]);
+            format!("{}\n", json!({"identifier": format!("88.999.1/MANY-{number}"), "values": value}))
+        })
+        .collect();
+    let job = world.ask(Method::POST, "/v1/imports").signed().typed("application/x-ndjson", rows).send().await;
+    let job = format!("/v1/imports/{}", job.json()["id"].as_str().unwrap());
+    while world.get(&job).signed().send().await.json()["state"] == "running" {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let partner = Partner::of(&world).await;
+    let (mut files, mut changes) = (0, 0);
+    for number in 0..count {
+        let name = format!("88.999.1/MANY-{number}");
+        let known = Known { policy: Some(&partner.policy), identifier: Some(&name), ..Known::default() };
+        let text = bundle_of(&world, &name, "application/json").await;
+        assert_eq!(verify_document(text.as_bytes(), known).verdict(), Finding::Pass, "{name}");
+        let mut bytes = text.clone().into_bytes();
+        for at in 0..bytes.len() {
+            bytes[at] ^= 1;
+            assert_ne!(verify_document(&bytes, known).verdict(), Finding::Pass, "{name}, byte {at}: {text}");
+            bytes[at] ^= 1;
+        }
+        let bundle = Bundle::read(&text).unwrap();
+        let statement = bundle.entry.split('~').next().unwrap();
+        let target = format!("/v1/log/proof/{}", bundle.proof.index);
+        let mut file = world.get(&target).header("accept", "text/x-tlog-proof").send().await.body;
+        assert!(proves(&file, statement, &partner.policy), "{name}");
+        for at in 0..file.len() {
+            file[at] ^= 1;
+            assert!(!proves(&file, statement, &partner.policy), "{name}, byte {at} of its proof file");
+            file[at] ^= 1;
+        }
+        files += 2;
+        changes += bytes.len() + file.len();
+    }
+    println!("{files} bundles and proof files, {changes} changed bytes, none accepted");
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ use crate::tlog::proof;
 /// At most one head in this time.
 const BETWEEN_HEADS: Duration = Duration::from_secs(1);
 /// How often it is looked whether there is a change.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The thread that publishes; dropping it ends it, after a last head.
 pub struct Publisher {
@@ -116,17 +116,20 @@ impl Publishing {
         }
         loop {
             let is_last = is_over.load(Ordering::Acquire);
-            if is_last || last.is_none_or(|last| last.elapsed() >= BETWEEN_HEADS) {
+            let wait = last.map_or(Duration::ZERO, |last| BETWEEN_HEADS.saturating_sub(last.elapsed()));
+            if is_last || wait.is_zero() {
+                let begun = Instant::now();
                 let done = self.publish();
                 if self.tell(done) {
-                    last = Some(Instant::now());
+                    last = Some(begun);
                 }
             }
             self.add_late();
             if is_last {
                 return;
             }
-            std::thread::park_timeout(LOOK_AGAIN);
+            // Whoever waits for a proof waits for the very moment at which a head may follow.
+            std::thread::park_timeout(if wait.is_zero() { LOOK_AGAIN } else { wait.min(LOOK_AGAIN) });
         }
     }
 
