@@ -200,8 +200,8 @@ fn a_change_reads_the_version_before_once_and_a_first_version_reads_nothing() {
     let _segment_is_made = stand.first("ZERO", 40, &[]);
     let now = Timestamp::now();
     let one = stand.registry.first(&format!("{BLINDED}/ONE"), draft("件", 2_000, &[1], now), now);
-    assert_eq!(operations(vec![one.propose(Expect::Absent, None)]), 2, "a write and a sync");
+    assert_eq!(operations(vec![one.propose(Expect::Absent, None)]), 4, "a write, a sync, and two writes of the tree");
     let (two, change) = stand.after(&one);
-    assert_eq!(operations(vec![change]), 3, "a read, a write and a sync");
+    assert_eq!(operations(vec![change]), 5, "a read, a write, a sync, and two writes of the tree");
     compare_record(&stand.store, one.key(), &[one.clone(), two]);
 }

@@ -298,7 +298,7 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
     decide(&["--log-ended-here", "--new-origin"]).expect(2);
     let head = |size: u64, root: &str| {
         let path = place.path("head");
-        std::fs::write(&path, format!("urn:mingpai:dev\n{size}\n{root}\n\n\u{2014} witness AAAA\n")).unwrap();
+        std::fs::write(&path, format!("urn:mingpai:dev\n{size}\n{root}\n\n\u{2014} witness c2lnbmF0dXJl\n")).unwrap();
         text(&path)
     };
     let told = decide(&["--continue-from", &head(size + 5, &root)]).expect(1);

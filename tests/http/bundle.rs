@@ -236,7 +236,7 @@ async fn the_node_states_what_is_newest_and_what_is_absent() {
     assert_eq!(absent.as_of.origin, "urn:mingpai:dev");
     for (target, status, code) in [
         ("/v1/bundle/88.999.1/nothing-here", 404, "identifier_unknown"),
-        ("/v1/bundle/88.118.8/elsewhere", 404, "not_responsible"),
+        ("/v1/bundle/88.118.8/elsewhere", 404, "identifier_unknown"),
         ("/v1/latest/88.118.8/elsewhere", 404, "not_responsible"),
         ("/v1/latest/nothing", 400, "identifier_invalid"),
     ] {
