@@ -7,12 +7,15 @@
 //! - `operate`: the log and the configuration of a running node.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `publish`: who signs its heads.
-//! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
+//! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
+//! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
 
 pub mod administer;
 pub mod backup;
+pub mod changes;
 pub mod compare;
 pub mod error;
+pub mod follow;
 pub mod history;
 pub mod import;
 pub mod list;

@@ -7,7 +7,8 @@
 //! call         one request on its way: who asks, what for, how long each stage took
 //! openapi      the document of all this; docs serves it, with a page to read it
 //! query, preconditions, negotiation, body, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, log, operating, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, backup, log, changes, operating, about      the handlers
+//! listening    what answers that go on while somebody listens have in common
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
@@ -21,6 +22,7 @@ mod batch;
 pub(in crate::codec) mod body;
 mod bulk;
 pub(in crate::codec) mod call;
+mod changes;
 mod docs;
 pub(in crate::codec) mod expansion;
 mod export;
@@ -34,6 +36,7 @@ mod import_mapping;
 mod import_parts;
 pub(in crate::codec) mod imports;
 mod keys;
+mod listening;
 mod listing;
 mod log;
 mod negotiation;

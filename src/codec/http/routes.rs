@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, docs, export, history, import_errors, import_events, import_mapping,
+    Desk, about, backup, batch, bulk, changes, docs, export, history, import_errors, import_events, import_mapping,
     import_parts, imports, keys, listing, log, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
@@ -79,6 +79,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/log/audit/checkpoint" closed { GET log::audit_checkpoint }
     "/log/audit/vkey" closed { GET log::audit_vkey }
     "/log/audit/tile/{*tile}" closed { GET log::audit_tile }
+    "/v1/changes" closed { GET changes::read }
     "/v1/log/consistency" open { GET log::consistency }
     "/v1/log/proof/{index}" open { GET log::proof }
     "/.well-known/jwks.json" open { GET about::jwks }
