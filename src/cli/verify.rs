@@ -95,7 +95,7 @@ impl Verify {
 }
 
 /// The Ed25519 keys of a JWK Set, a list of keys, or one key. Of each only `x` is believed: the id is computed from it.
-fn ed25519_keys(document: &Json) -> Vec<PublicJwk> {
+pub(super) fn ed25519_keys(document: &Json) -> Vec<PublicJwk> {
     let listed = document.get("keys").unwrap_or(document);
     let listed = match listed {
         Json::Array(keys) => keys.as_slice(),

@@ -11,6 +11,7 @@
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
 
 pub mod administer;
+pub mod audit;
 pub mod backup;
 pub mod changes;
 pub mod compare;
@@ -28,6 +29,7 @@ pub mod register;
 pub mod resolve;
 pub mod signing_keys;
 mod token;
+pub mod watch;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

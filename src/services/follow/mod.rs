@@ -14,8 +14,6 @@ pub mod http_source;
 pub mod memory;
 pub mod roots;
 pub mod source;
-#[cfg(test)]
-mod tests;
 mod tiles;
 
 use std::sync::Arc;
