@@ -40,7 +40,6 @@ pub struct Signers {
     pub entry: SigningKey,
     pub stranger: SigningKey,
     pub blinding: Blinding,
-    pub secret: [u8; 32],
 }
 
 impl Signers {
@@ -54,7 +53,6 @@ impl Signers {
             entry: keys.take_all(KeyUse::Entry).pop().unwrap(),
             stranger: strangers.take_all(KeyUse::Entry).pop().unwrap(),
             blinding: Blinding::new(secret),
-            secret,
         }
     }
 

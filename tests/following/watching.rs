@@ -184,7 +184,11 @@ fn the_owner_of_a_prefix_of_a_node_of_our_own_watches_it() {
     assert_eq!(watch(&["--confirm"]).0, 0);
     assert_eq!(watch(&[]).0, 0);
     // Somebody changes a record.
-    run(&["bulk", "recall", "--prefix", PREFIX, "--limit", "1", "--yes"]);
+    let exported = std::fs::read_to_string(here.join("names")).unwrap();
+    let mut record: Json = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
+    record["registrant"] = "另一家企业".into();
+    std::fs::write(here.join("change.ndjson"), record.to_string()).unwrap();
+    run(&["import", "change.ndjson", "--on-conflict", "update"]);
     let (code, said) = watch(&[]);
     assert_eq!((code, said["found"].as_array().unwrap().len()), (1, 1), "{said}");
     std::fs::write(here.join("answer"), run(&["resolve", said["found"][0]["identifier"].as_str().unwrap(), "--entry", "--json"])).unwrap();
