@@ -10,7 +10,7 @@ pub mod serve;
 mod service_manager;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use crate::services::log::{Log, LogSigner};
 use crate::services::origin::{origin, settle_restore};
 use crate::services::publish::Publisher;
 use crate::services::signing_keys::{SettleError, settle_keys};
+use crate::services::witnesses::Witnesses;
 use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
@@ -165,7 +166,7 @@ impl Node {
         settle_restore(&store, &keys, &config.node.iss).await?;
         let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
         let origin = origin(&store, &config.node.iss).map_err(SettleError::from)?;
-        let log = Log::new(LogSigner::new(Arc::new(keys.take_all(KeyUse::Checkpoint)), &origin)?);
+        let log = Log::new(LogSigner::new(keys.take_all(KeyUse::Checkpoint), &origin)?);
         let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
         let settings = service_settings(config, Arc::clone(&prefixes));
         let services = Arc::new(Services::new(Parts {
@@ -180,24 +181,31 @@ impl Node {
             table_reader: Arc::new(Tables::of(&config.limits)),
             operator,
         }));
-        let found = services.take_up_imports().map_err(|source| StartError::Io {
-            action: "look through the jobs in",
-            path: data.join("imports"),
-            source,
-        })?;
-        if found.resumed > 0 {
-            tracing::info!(jobs = found.resumed, "imports that the last stop cut short go on where they were");
-        }
-        if found.closed > 0 {
-            tracing::warn!(
-                jobs = found.closed,
-                "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
-            );
-        }
-        housekeeping::look_through_imports(&services, &mut OldImports::default());
-        let publisher = Publisher::start(&services, metrics.log.clone()).map_err(StartError::Publisher)?;
+        take_up_imports(&services, data)?;
+        let witnesses = Witnesses::new(&config.witnesses, metrics.witnesses.clone()).map_err(StartError::Publisher)?;
+        let publisher = Publisher::start(&services, metrics.log.clone(), witnesses).map_err(StartError::Publisher)?;
         Ok(Node { services, metrics, opened, traces, publisher: Some(publisher), sending })
     }
+}
+
+/// Goes on with the imports that the last stop cut short.
+fn take_up_imports(services: &Arc<Services>, data: &Path) -> Result<(), StartError> {
+    let found = services.take_up_imports().map_err(|source| StartError::Io {
+        action: "look through the jobs in",
+        path: data.join("imports"),
+        source,
+    })?;
+    if found.resumed > 0 {
+        tracing::info!(jobs = found.resumed, "imports that the last stop cut short go on where they were");
+    }
+    if found.closed > 0 {
+        tracing::warn!(
+            jobs = found.closed,
+            "imports that the last stop cut short are marked as failed; import again with on_conflict=skip"
+        );
+    }
+    housekeeping::look_through_imports(services, &mut OldImports::default());
+    Ok(())
 }
 
 /// The store's options from the configuration.

@@ -1,12 +1,13 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
 //! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
+//! - `witness`: a server of its own, for a partner who watches logs.
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `operate`: the log and the configuration of a running node.
 //! - `audit`, `watch`: of a log that need not be trusted. `log_source`: which one, by which keys.
 //! - `completions`: for shells and man(1).
-//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry.
-//! - `screen`, `progress`, `new_file`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
+//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
+//! - `screen`, `progress`, `new_file`, `vkeys`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
 
@@ -17,6 +18,7 @@ mod doctor;
 mod keygen;
 mod node_arguments;
 mod serve;
+mod witness;
 
 // Clients of a node.
 mod bulk;
@@ -37,6 +39,7 @@ mod watch;
 // With no node at hand.
 mod completions;
 mod plan;
+mod policy;
 mod verify;
 
 // What a person meets.
@@ -45,6 +48,7 @@ mod mistake;
 mod new_file;
 mod progress;
 mod screen;
+mod vkeys;
 
 use std::process::ExitCode;
 
@@ -107,6 +111,8 @@ enum Command {
     Audit(audit::AuditArguments),
     /// 前缀所有者：看日志中有没有并非自己登记的条目 / An owner's watch for entries under its names that it did not make
     Watch(watch::WatchArguments),
+    /// 生成信任策略：固定日志与见证方的公钥 / Make a trust policy: keys of a log and of witnesses to pin
+    Policy(policy::PolicyArguments),
     /// 生成签名密钥 / Make a key that signs
     Keygen(keygen::Keygen),
     /// 换取或新建 API 密钥 / Get an API key
@@ -117,6 +123,8 @@ enum Command {
     Reload(operate::Reload),
     /// 查看每项生效的配置及其来源 / Show every effective setting and where it came from
     CheckConfig(check_config::CheckConfig),
+    /// 见证他人的日志：只为前后一致的检查点签名 / Witness logs of others: cosign what continues what was cosigned
+    Witness(witness::WitnessArguments),
     /// 备份日志，或检查备份 / Back the log up, or examine a backup
     Backup(backup::Backup),
     /// 由备份恢复数据目录 / Make a data folder from a backup
@@ -178,11 +186,13 @@ impl Command {
         match self {
             Command::Serve(serve) => serve.run(),
             Command::CheckConfig(check) => check.run(screen(check.json)),
+            Command::Witness(witness) => witness.run(screen(witness.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
             Command::Plan(plan) => plan.run(screen(plan.json)),
             Command::Backup(backup) => backup.run(screen(backup.is_json())),
             Command::Restore(restore) => restore.run(screen(restore.json)),
             Command::Keygen(keygen) => keygen.run(screen(keygen.json)),
+            Command::Policy(policy) => client::wait_for(policy.run(screen(false))),
             Command::Import(import) => client::wait_for(import.run(screen(import.json))),
             Command::Bulk(bulk) => client::wait_for(bulk.run(screen(bulk.json))),
             Command::Export(export) => client::wait_for(export.run(screen(false))),

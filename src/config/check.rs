@@ -7,7 +7,10 @@ use super::layers::{Origins, leaves};
 use super::spec::{OWN_FOLDERS, Spec};
 use crate::model::prefix::{MintPattern, PrefixError, Prefixes};
 use crate::model::text::Text;
+use crate::tlog::note::{KeyKind, VerifierKey};
 
+/// All are asked at once for every head, and each adds a line to what everybody downloads.
+const WITNESSES: usize = 16;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
@@ -75,6 +78,7 @@ pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
     check_sizes(spec, &mut found);
     check_cold(spec, &mut found);
     check_prefixes(spec, &mut found);
+    check_witnesses(spec, &mut found);
     check_traces(spec, &mut found);
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&spec.log.filter) {
         found.fault(
@@ -277,12 +281,7 @@ fn check_cold(spec: &Spec, found: &mut Found<'_>) {
 
 fn check_traces(spec: &Spec, found: &mut Found<'_>) {
     let endpoint = &spec.traces.endpoint;
-    let is_usable = |uri: &http::Uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-            && uri.query().is_none()
-            && uri.path().len() > 1
-    };
+    let is_usable = |uri: &http::Uri| is_plain_http(uri) && uri.path().len() > 1;
     if !endpoint.is_empty() && !endpoint.parse().is_ok_and(|uri| is_usable(&uri)) {
         found.fault(
             "traces.endpoint",
@@ -292,6 +291,49 @@ fn check_traces(spec: &Spec, found: &mut Found<'_>) {
             ),
         );
     }
+}
+
+fn check_witnesses(spec: &Spec, found: &mut Found<'_>) {
+    if spec.witnesses.len() > WITNESSES {
+        found.fault(
+            "witnesses",
+            format!("见证方至多 {WITNESSES} 个"),
+            format!("a node asks at most {WITNESSES} witnesses"),
+        );
+    }
+    let mut earlier: Vec<VerifierKey> = Vec::new();
+    for (position, witness) in spec.witnesses.iter().enumerate() {
+        let url = &witness.url;
+        if !url.parse().is_ok_and(|uri| is_plain_http(&uri)) {
+            found.fault(
+                &format!("witnesses[{position}].url"),
+                format!("\"{url}\" 不是见证方的地址, 例如 \"https://witness.example.cn\" (不含用户名、密码和查询)"),
+                format!(
+                    "\"{url}\" is no address of a witness; for example \"https://witness.example.cn\" (without user, password or query)"
+                ),
+            );
+        }
+        let key = format!("witnesses[{position}].key");
+        match VerifierKey::parse(&witness.key) {
+            Ok(known) if known.kind() != KeyKind::Cosignature => found.fault(
+                &key,
+                "这是日志的公钥, 不是见证方的: 见证方的公钥由其首页给出",
+                "this is the key of a log, not of a witness: a witness shows its key on its page",
+            ),
+            Ok(known) if earlier.iter().any(|other| other.public() == known.public()) => {
+                found.fault(&key, "这个公钥写了两次", "this key is listed twice");
+            }
+            Ok(known) => earlier.push(known),
+            Err(error) => found.fault(&key, error.text().zh, error.text().en),
+        }
+    }
+}
+
+/// An http or https address without user or query.
+fn is_plain_http(uri: &http::Uri) -> bool {
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.authority().is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+        && uri.query().is_none()
 }
 
 fn check_prefixes(spec: &Spec, found: &mut Found<'_>) {

@@ -50,7 +50,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The origin of every key that is not at its default. A key inside `[[prefixes]]` reads `prefixes[0].log`.
+/// The origin of every key that is not at its default. A key inside `[[prefixes]]` reads `prefixes[0].log`, and one of `[[witnesses]]` likewise.
 #[derive(Clone, Debug, Default)]
 pub struct Origins(pub(super) BTreeMap<String, Origin>);
 
@@ -75,7 +75,7 @@ pub(super) fn leaves(spec: &Spec) -> Vec<(String, Value)> {
             Value::Table(section) => {
                 found.extend(section.into_iter().map(|(inner, value)| (format!("{name}.{inner}"), value)));
             }
-            Value::Array(elements) if name == "prefixes" => {
+            Value::Array(elements) if name == "prefixes" || name == "witnesses" => {
                 for (position, element) in elements.into_iter().enumerate() {
                     let inner = element.as_table().cloned().unwrap_or_default();
                     found.extend(inner.into_iter().map(|(key, value)| (format!("{name}[{position}].{key}"), value)));

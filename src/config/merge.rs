@@ -12,7 +12,7 @@ use toml::{Table, Value};
 use super::fault::{ConfigError, Fault};
 use super::layers::{Layers, Origin, Origins};
 use super::nearest::nearest;
-use super::spec::Spec;
+use super::spec::{Spec, WitnessSpec};
 use super::typed::{internal, parse_as, type_named, wrong_type};
 use crate::model::prefix::PrefixPolicy;
 use crate::model::text::Text;
@@ -59,10 +59,39 @@ pub(super) fn merge(layers: &Layers) -> Result<(Spec, Origins), ConfigError> {
     merging.finish()
 }
 
+/// A key whose value is a list of sections, `[[name]]`.
+struct KnownList {
+    name: &'static str,
+    /// The keys of one section, at their defaults.
+    member: Table,
+    /// Keys that every section must have, and what to call them.
+    needed: &'static [(&'static str, &'static str, &'static str)],
+    probe: fn(Table) -> Result<(), toml::de::Error>,
+}
+
+impl KnownList {
+    fn all() -> Result<Vec<KnownList>, toml::ser::Error> {
+        Ok(vec![
+            KnownList {
+                name: "prefixes",
+                member: Table::try_from(PrefixPolicy::new(""))?,
+                needed: &[("prefix", "前缀", "prefix")],
+                probe: |alone| PrefixPolicy::deserialize(alone).map(drop),
+            },
+            KnownList {
+                name: "witnesses",
+                member: Table::try_from(WitnessSpec::default())?,
+                needed: &[("url", "地址", "address"), ("key", "公钥", "key")],
+                probe: |alone| WitnessSpec::deserialize(alone).map(drop),
+            },
+        ])
+    }
+}
+
 /// The state of a merge: faults are collected, so that one start reports them all.
 struct Merging {
     known: Table,
-    known_prefix: Table,
+    lists: Vec<KnownList>,
     merged: Table,
     origins: Origins,
     faults: Vec<Fault>,
@@ -72,8 +101,8 @@ impl Merging {
     fn new() -> Result<Self, ConfigError> {
         let broken = |error: toml::ser::Error| Fault::new("", "default", internal(&error));
         let known = Table::try_from(Spec::default()).map_err(broken)?;
-        let known_prefix = Table::try_from(PrefixPolicy::new("")).map_err(broken)?;
-        Ok(Self { merged: known.clone(), known, known_prefix, origins: Origins::default(), faults: Vec::new() })
+        let lists = KnownList::all().map_err(broken)?;
+        Ok(Self { merged: known.clone(), known, lists, origins: Origins::default(), faults: Vec::new() })
     }
 
     fn read_file(&mut self, path: &Path, text: &str) {
@@ -102,8 +131,8 @@ impl Merging {
                 (Some(Value::Table(known)), Value::Table(section)) => {
                     self.read_section(&name, &known, section, inner, &lines);
                 }
-                (Some(Value::Array(_)), Value::Array(elements)) if name == "prefixes" => {
-                    self.read_prefixes(elements, inner, lines.origin(span), &lines);
+                (Some(Value::Array(_)), Value::Array(elements)) if self.lists.iter().any(|list| list.name == name) => {
+                    self.read_list(&name, elements, inner, lines.origin(span), &lines);
                 }
                 (Some(known), value) => self.set(&name, &known, value, lines.origin(span)),
             }
@@ -126,41 +155,47 @@ impl Merging {
         }
     }
 
-    fn read_prefixes(&mut self, elements: Vec<Value>, spans: &DeValue<'_>, whole: Origin, lines: &LineOf<'_>) {
+    fn read_list(&mut self, name: &str, elements: Vec<Value>, spans: &DeValue<'_>, whole: Origin, lines: &LineOf<'_>) {
+        let needed = self.lists.iter().find(|list| list.name == name).map_or(&[][..], |list| list.needed);
         for (position, element) in elements.iter().enumerate() {
             let spans = spans.as_array().and_then(|list| list.get(position)).and_then(|one| one.get_ref().as_table());
             let (Some(spans), Some(element)) = (spans, element.as_table()) else {
-                self.faults.push(Fault::new("prefixes", &whole, wrong_type("[[prefixes]]", "[[prefixes]]")));
+                let section = format!("[[{name}]]");
+                self.faults.push(Fault::new(name, &whole, wrong_type(&section, &section)));
                 continue;
             };
-            if !element.contains_key("prefix") {
+            for (inner, zh, en) in needed.iter().filter(|(inner, ..)| !element.contains_key(*inner)) {
                 self.faults.push(Fault::new(
-                    format!("prefixes[{position}].prefix"),
+                    format!("{name}[{position}].{inner}"),
                     &whole,
-                    Text::new("缺少前缀, 请填写", "the prefix is missing: name it"),
+                    Text::new(format!("缺少{zh}, 请填写"), format!("the {en} is missing: name it")),
                 ));
             }
             for (inner, value) in element {
                 if let Some((span, _)) = find(spans, inner) {
-                    let key = format!("prefixes[{position}].{inner}");
-                    self.read_prefix_member(&key, inner, value, lines.origin(span));
+                    let key = format!("{name}[{position}].{inner}");
+                    self.read_member(name, &key, inner, value, lines.origin(span));
                 }
             }
         }
-        self.origins.0.insert("prefixes".to_owned(), whole);
-        self.merged.insert("prefixes".to_owned(), Value::Array(elements));
+        self.origins.0.insert(name.to_owned(), whole);
+        self.merged.insert(name.to_owned(), Value::Array(elements));
     }
 
-    fn read_prefix_member(&mut self, key: &str, inner: &str, value: &Value, origin: Origin) {
-        match self.known_prefix.get(inner) {
+    fn read_member(&mut self, name: &str, key: &str, inner: &str, value: &Value, origin: Origin) {
+        let Some((member, probe)) = self.lists.iter().find(|list| list.name == name).map(|it| (&it.member, it.probe))
+        else {
+            return;
+        };
+        match member.get(inner) {
             None => self.unknown_key(key, origin),
             Some(known) if !known.same_type(value) => {
                 self.faults.push(Fault::new(key, &origin, type_named(known)));
             }
             Some(_) => {
-                let mut alone = self.known_prefix.clone();
+                let mut alone = member.clone();
                 alone.insert(inner.to_owned(), value.clone());
-                self.probe(key, &origin, || PrefixPolicy::deserialize(alone).map(drop));
+                self.probe(key, &origin, || probe(alone));
                 self.origins.0.insert(key.to_owned(), origin);
             }
         }
@@ -275,8 +310,10 @@ impl Merging {
     }
 
     fn unknown_key(&mut self, key: &str, origin: Origin) {
-        let bare = key.rsplit_once("].").map(|(_, inner)| format!("prefixes.{inner}"));
-        let nearest = nearest(bare.as_deref().unwrap_or(key), &self.known, &self.known_prefix);
+        let bare =
+            key.split_once('[').zip(key.rsplit_once("].")).map(|((list, _), (_, inner))| format!("{list}.{inner}"));
+        let lists: Vec<_> = self.lists.iter().map(|list| (list.name, &list.member)).collect();
+        let nearest = nearest(bare.as_deref().unwrap_or(key), &self.known, &lists);
         self.faults.push(Fault::new(
             key,
             &origin,

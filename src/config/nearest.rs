@@ -3,7 +3,7 @@
 use toml::{Table, Value};
 
 /// The known key with the fewest edits to `wanted`.
-pub(super) fn nearest(wanted: &str, known: &Table, known_prefix: &Table) -> String {
+pub(super) fn nearest(wanted: &str, known: &Table, lists: &[(&str, &Table)]) -> String {
     let mut keys = Vec::new();
     for (name, value) in known {
         keys.push(name.clone());
@@ -11,7 +11,7 @@ pub(super) fn nearest(wanted: &str, known: &Table, known_prefix: &Table) -> Stri
             keys.extend(section.keys().map(|inner| format!("{name}.{inner}")));
         }
     }
-    keys.extend(known_prefix.keys().map(|inner| format!("prefixes.{inner}")));
+    keys.extend(lists.iter().flat_map(|(name, member)| member.keys().map(move |inner| format!("{name}.{inner}"))));
     keys.into_iter().min_by_key(|key| edits(wanted, key)).unwrap_or_default()
 }
 

@@ -36,6 +36,7 @@ pub struct Spec {
     pub log: LogSpec,
     pub traces: TracesSpec,
     pub prefixes: Vec<PrefixPolicy>,
+    pub witnesses: Vec<WitnessSpec>,
 }
 
 impl Default for Spec {
@@ -53,6 +54,7 @@ impl Default for Spec {
             log: LogSpec::default(),
             traces: TracesSpec::default(),
             prefixes: Vec::new(),
+            witnesses: Vec::new(),
         }
     }
 }
@@ -328,4 +330,14 @@ impl Default for TracesSpec {
     fn default() -> Self {
         Self { endpoint: String::new(), sample_per_million: 10_000, follow_parent: true, queue_requests: 2048 }
     }
+}
+
+/// A witness that is asked to cosign every head of the log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessSpec {
+    /// Its submission prefix (c2sp.org/tlog-witness): `/add-checkpoint` is put behind it.
+    pub url: String,
+    /// Its key of cosignatures, in the form of notes (a "vkey").
+    pub key: String,
 }

@@ -42,6 +42,37 @@ fn the_commented_prefix_of_the_template_works_when_uncommented() {
     assert_eq!(config.prefixes[0].prefix, "88.118.8");
     let defaults = PrefixPolicy::new("88.118.8");
     assert_eq!(config.prefixes[0], PrefixPolicy { registrant: "示例企业".to_owned(), ..defaults });
+    assert_eq!(config.witnesses.len(), 1);
+    assert_eq!(config.witnesses[0].url, "https://witness.example.cn");
+}
+
+#[test]
+fn a_witness_has_an_address_and_a_key_of_cosignatures_of_its_own() {
+    const KEY: &str = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2";
+    const LOG: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    let with = |url: &str, key: &str| {
+        file(&format!("[node]\niss = \"urn:x:1\"\n[[witnesses]]\nurl = \"{url}\"\nkey = \"{key}\"\n"))
+    };
+    for url in ["https://w.example", "http://[::1]:8090/", "http://w.example:80/prefix"] {
+        assert!(Config::load(&with(url, KEY)).is_ok(), "{url}");
+    }
+    for url in ["", "w.example", "ftp://w.example", "https://u:p@w.example", "https://w.example/?a=1"] {
+        let fault = only_fault(&with(url, KEY));
+        assert_eq!((fault.key.as_str(), fault.place.as_str()), ("witnesses[0].url", "mingpai.toml:4"), "{url}");
+    }
+    for key in ["", "x", LOG, &KEY.replace("da77", "da78")] {
+        let fault = only_fault(&with("https://w.example", key));
+        assert_eq!((fault.key.as_str(), fault.place.as_str()), ("witnesses[0].key", "mingpai.toml:5"), "{key}");
+    }
+    let twice = format!("[[witnesses]]\nurl = \"https://w.example\"\nkey = \"{KEY}\"\n").repeat(2);
+    assert_eq!(only_fault(&file(&format!("node.iss = \"urn:x:1\"\n{twice}"))).key, "witnesses[1].key");
+    let alone = file("[node]\niss = \"urn:x:1\"\n[[witnesses]]\nurl = \"https://w.example\"\n");
+    assert_eq!(Config::load(&alone).unwrap_err().faults[0].key, "witnesses[0].key");
+    let fault = only_fault(&file(&format!(
+        "[node]\niss = \"urn:x:1\"\n[[witnesses]]\nurl = \"https://w.example\"\nkey = \"{KEY}\"\nkeys = \"\"\n"
+    )));
+    assert_eq!((fault.key.as_str(), fault.place.as_str()), ("witnesses[0].keys", "mingpai.toml:6"));
+    assert!(fault.text.en.ends_with("witnesses.key"), "{fault:?}");
 }
 
 #[test]

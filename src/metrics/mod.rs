@@ -11,6 +11,7 @@ mod log;
 mod request;
 mod shard;
 mod traces;
+mod witnesses;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use log::LogMetrics;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
 pub use traces::TraceMetrics;
+pub use witnesses::WitnessMetrics;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -46,6 +48,7 @@ pub struct Metrics {
     /// What is worth a line; it stands beside the numbers that it is compared with.
     pub attention: Attention,
     pub backup: BackupMetrics,
+    pub witnesses: WitnessMetrics,
     registry: Registry,
 }
 
@@ -64,7 +67,7 @@ impl Metrics {
         let (journal, records) = (JournalMetrics::default(), RecordMetrics::default());
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let (traces, attention) = (TraceMetrics::default(), Attention::default());
-        let (backup, log) = (BackupMetrics::default(), LogMetrics::default());
+        let (backup, log, witnesses) = (BackupMetrics::default(), LogMetrics::default(), WitnessMetrics::default());
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -78,7 +81,23 @@ impl Metrics {
         traces.register(&mut registry);
         attention.register(&mut registry);
         backup.register(&mut registry);
-        Self { node, requests, accept, tls, cache, journal, log, records, import, backup, traces, attention, registry }
+        witnesses.register(&mut registry);
+        Self {
+            node,
+            requests,
+            accept,
+            tls,
+            cache,
+            journal,
+            log,
+            records,
+            import,
+            traces,
+            attention,
+            backup,
+            witnesses,
+            registry,
+        }
     }
 
     /// The OpenMetrics text of everything counted so far.

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,15 +12,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
+use super::outgoing::{self, Outgoing, with_causes};
 use super::spans::{message, resource};
 use super::traces::{Traced, Traces};
 use crate::config::{Config, TracesSpec};
@@ -197,29 +193,14 @@ struct SendFailure {
 
 struct Collector {
     endpoint: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Outgoing,
     resource: Resource,
 }
 
 impl Collector {
     fn new(spec: &TracesSpec, resource: Resource) -> io::Result<Self> {
         let endpoint: Uri = spec.endpoint.parse().map_err(io::Error::other)?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(SEND_TIMEOUT));
-        connector.enforce_http(false);
-        let mut roots = rustls::RootCertStore::empty();
-        if endpoint.scheme_str() == Some("https") {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+        let client = outgoing::client([&endpoint], SEND_TIMEOUT)?;
         Ok(Self { endpoint, client, resource })
     }
 
@@ -249,16 +230,4 @@ impl Collector {
             _ => Ok(()),
         }
     }
-}
-
-/// hyper's own words leave out what the connection failed of.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

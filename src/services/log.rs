@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{ServiceError, Services};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::sign::keys::SigningKey;
+use crate::sign::note_signer::NoteSigner;
 use crate::store::Refusal;
 use crate::store::trees::{Heads, Tree, TreeReader};
 use crate::tlog::checkpoint::Checkpoint;
@@ -26,60 +27,58 @@ const AUDIT_SUFFIX: &str = "/audit";
 
 /// The keys that sign heads, under the log's name.
 pub struct LogSigner {
-    keys: Arc<Vec<SigningKey>>,
-    registry: Vec<VerifierKey>,
-    audit: Vec<VerifierKey>,
+    registry: Signers,
+    audit: Signers,
 }
 
-/// One key under one of the two names.
-struct Named<'a>(&'a SigningKey, &'a VerifierKey);
+/// The same keys under one of the two names.
+struct Signers {
+    origin: String,
+    signers: Vec<NoteSigner>,
+    verifiers: Vec<VerifierKey>,
+}
 
-impl SignNote for Named<'_> {
-    fn verifier(&self) -> &VerifierKey {
-        self.1
+impl Signers {
+    fn new(keys: &[Arc<SigningKey>], origin: String) -> Result<Signers, NoteError> {
+        let named = keys.iter().map(|key| NoteSigner::new(&origin, KeyKind::Note, Arc::clone(key)));
+        let signers = named.collect::<Result<Vec<_>, _>>()?;
+        let verifiers = signers.iter().map(|signer| signer.verifier().clone()).collect();
+        Ok(Signers { origin, signers, verifiers })
     }
 
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.0.sign(message)
+    fn sign(&self, head: Head) -> Result<Note, NoteError> {
+        let origin = self.origin.clone();
+        let text = Checkpoint { origin, size: head.size, root: head.root, extensions: Vec::new() }.encode();
+        let signers: Vec<&dyn SignNote> = self.signers.iter().map(|signer| signer as &dyn SignNote).collect();
+        Note::sign(&text, &signers)
     }
 }
 
 impl LogSigner {
     /// All keys sign every head, so that a new one can be pinned before an old one goes.
-    pub fn new(keys: Arc<Vec<SigningKey>>, origin: &str) -> Result<LogSigner, NoteError> {
+    pub fn new(keys: Vec<SigningKey>, origin: &str) -> Result<LogSigner, NoteError> {
+        let keys: Vec<Arc<SigningKey>> = keys.into_iter().map(Arc::new).collect();
         let audit = format!("{origin}{AUDIT_SUFFIX}");
-        let named = |name: &str| -> Result<Vec<VerifierKey>, NoteError> {
-            keys.iter().map(|key| VerifierKey::new(name, KeyKind::Note, key.public_bytes())).collect()
-        };
-        Ok(LogSigner { registry: named(origin)?, audit: named(&audit)?, keys })
+        Ok(LogSigner { registry: Signers::new(&keys, origin.to_owned())?, audit: Signers::new(&keys, audit)? })
     }
 
     /// The keys that others check heads of a tree by.
     #[must_use]
     pub fn verifiers(&self, tree: Tree) -> &[VerifierKey] {
+        &self.of(tree).verifiers
+    }
+
+    fn of(&self, tree: Tree) -> &Signers {
         match tree {
             Tree::Registry => &self.registry,
             Tree::Audit => &self.audit,
         }
     }
 
-    fn origin(&self, tree: Tree) -> &str {
-        self.verifiers(tree).first().map_or("", VerifierKey::name)
-    }
-
-    fn sign(&self, tree: Tree, head: Head) -> Result<Note, NoteError> {
-        let origin = self.origin(tree).to_owned();
-        let text = Checkpoint { origin, size: head.size, root: head.root, extensions: Vec::new() }.encode();
-        let signers: Vec<Named<'_>> =
-            self.keys.iter().zip(self.verifiers(tree)).map(|(key, verifier)| Named(key, verifier)).collect();
-        let signers: Vec<&dyn SignNote> = signers.iter().map(|signer| signer as &dyn SignNote).collect();
-        Note::sign(&text, &signers)
-    }
-
     /// Signs both heads.
     pub fn publish(&self, heads: Heads) -> Result<Published, NoteError> {
-        let registry = self.sign(Tree::Registry, heads.registry)?;
-        let audit = self.sign(Tree::Audit, heads.audit)?;
+        let registry = self.registry.sign(heads.registry)?;
+        let audit = self.audit.sign(heads.audit)?;
         Ok(Published { heads, registry: registry.to_string(), audit: audit.to_string(), note: registry })
     }
 
@@ -90,7 +89,7 @@ impl LogSigner {
         let read = |tree, text: &str| {
             let note = Note::parse(text).ok()?;
             let checkpoint =
-                Checkpoint::of_note(&note).ok().filter(|checkpoint| checkpoint.origin == self.origin(tree))?;
+                Checkpoint::of_note(&note).ok().filter(|checkpoint| checkpoint.origin == self.of(tree).origin)?;
             Some((note, checkpoint.head()))
         };
         let (note, registry) = read(Tree::Registry, &kept.registry)?;
@@ -101,7 +100,7 @@ impl LogSigner {
     /// Whether heads are signed by the keys of now: by others, they are no longer to be shown.
     #[must_use]
     pub fn made(&self, published: &Published) -> bool {
-        published.note.verify(&self.registry).is_ok_and(|signed| !signed.is_empty())
+        published.note.verify(&self.registry.verifiers).is_ok_and(|signed| !signed.is_empty())
     }
 }
 
@@ -139,6 +138,12 @@ impl Published {
             Tree::Registry => self.heads.registry,
             Tree::Audit => self.heads.audit,
         }
+    }
+
+    /// The registry's head with its signatures.
+    #[must_use]
+    pub fn note(&self) -> &Note {
+        &self.note
     }
 
     /// What the journal keeps.
@@ -187,7 +192,7 @@ impl Log {
     }
 
     /// From now on these are the newest. They must be durable.
-    pub(super) fn show(&self, published: Published) {
+    pub(in crate::services) fn show(&self, published: Published) {
         let size = published.heads.registry.size;
         *self.published.write() = Some(Arc::new(published));
         self.covered.send_replace(size);

@@ -9,6 +9,7 @@
 //! - `log`: what is published of the log, and proven. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
+//! - `witnesses`: those who are asked to cosign the log's heads.
 
 pub mod administer;
 pub mod audit;
@@ -30,6 +31,7 @@ pub mod resolve;
 pub mod signing_keys;
 mod token;
 pub mod watch;
+pub mod witnesses;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -31,6 +31,8 @@ pub enum KeyUse {
     Entry,
     Checkpoint,
     Session,
+    /// Cosigns checkpoints of others' logs.
+    Witness,
 }
 
 impl KeyUse {
@@ -39,6 +41,7 @@ impl KeyUse {
             KeyUse::Entry => "entry",
             KeyUse::Checkpoint => "checkpoint",
             KeyUse::Session => "session",
+            KeyUse::Witness => "witness",
         }
     }
 }
@@ -259,6 +262,23 @@ pub fn generate(folder: &Path, key_use: KeyUse, now: i64) -> Result<PathBuf, Key
         .map_err(|error| KeyError::Malformed { path: path.clone(), cause: error.to_string() })?;
     write_secret_file(&path, &text)?;
     Ok(path)
+}
+
+/// The only pair of a use in a folder, for programs that are no node; `None` where there is none. Two are an error: which of
+/// them others have pinned cannot be told.
+pub fn only(folder: &Path, key_use: KeyUse) -> Result<Option<SigningKey>, KeyError> {
+    let mut found = None;
+    for entry in std::fs::read_dir(folder).map_err(io("list", folder))? {
+        let path = entry.map_err(io("list", folder))?.path();
+        if path.extension().is_none_or(|extension| extension != "jwk") {
+            continue;
+        }
+        let (read, _, key) = read_key(&path)?;
+        if read == key_use && found.replace(key).is_some() {
+            return Err(KeyError::Malformed { path, cause: "a second key of one use in this folder".to_owned() });
+        }
+    }
+    Ok(found)
 }
 
 /// Writes a file that only its owner may read; durable when this returns. An existing file is an error.

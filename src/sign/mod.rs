@@ -2,12 +2,14 @@
 //!
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
 //! - `statement`: every other signed statement. `verify`: what a partner checks, with no node at hand.
+//! - `note_signer`: a key that signs notes of the log.
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
 pub mod entry;
 pub mod jws;
 pub mod keys;
+pub mod note_signer;
 pub mod sd_jwt;
 pub mod statement;
 pub mod verify;

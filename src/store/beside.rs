@@ -12,13 +12,15 @@ use parking_lot::Mutex;
 
 use super::Fatal;
 use super::catch_up::Opening;
+use super::checkpoint::CheckpointKeeper;
 use super::cold::{Mover, Tiers};
-use super::handle::{Locks, Room};
+use super::handle::{Keeper, Locks, Room};
 use super::journal::{Reader, Tail};
 use super::medium::Medium;
 use super::open::{OpenError, StoreOptions};
 use super::sequencer::{Job, Sequencer, refuse_until_stopped};
 use super::snapshot::{self, Rows, SnapshotKeeper, SnapshotState};
+use super::trees::{TreeKeeper, Trees};
 
 /// The sequencer until it is stopped. One that panics may leave a group that is durable and not visible, and nobody would take
 /// another: as bad as a failed disk.
@@ -112,6 +114,40 @@ impl Moving {
         }
         let _ = self.thread.join();
     }
+}
+
+/// Starts the threads that keep what is derived from the journal.
+pub(super) fn keepers(
+    options: &StoreOptions,
+    sequencer: JoinHandle<()>,
+    checkpoints: CheckpointKeeper,
+    snapshots: &Arc<SnapshotKeeper>,
+    trees: TreeKeeper,
+    moving: Option<Moving>,
+) -> Result<Keeper, OpenError> {
+    let (stop, thread) = keep(options, "checkpoints", move |stop| checkpoints.run(stop))?;
+    let snapshots = Arc::clone(snapshots);
+    let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| snapshots.run(stop))?;
+    let (stop_trees, trees_thread) = keep(options, "trees", move |stop| trees.run(stop))?;
+    Ok(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, stop_trees, trees_thread, moving })
+}
+
+/// The trees, and who keeps them where the journal is. What is soon done is done when this returns.
+pub(super) fn trees(
+    options: &StoreOptions,
+    medium: &Arc<dyn Medium>,
+    journal: &Arc<Reader>,
+    settled: &Arc<Mutex<Tail>>,
+) -> (Arc<Trees>, TreeKeeper) {
+    let trees = Arc::new(Trees::open(medium, journal.start(), *settled.lock()));
+    let keeper = TreeKeeper {
+        trees: Arc::clone(&trees),
+        journal: Arc::clone(journal),
+        settled: Arc::clone(settled),
+        interval: options.checkpoint_interval,
+    };
+    keeper.begin();
+    (trees, keeper)
 }
 
 /// Who takes the snapshots of this store.

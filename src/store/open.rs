@@ -12,19 +12,18 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
-use super::beside::{Moving, Poison, keep, mover, room, run_to_the_end, snapshots, spawn};
+use super::beside::{Moving, Poison, keepers, mover, room, run_to_the_end, snapshots, spawn, trees};
 use super::catch_up::Opening;
 use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
 use super::cold::{self, ColdError, ColdOptions, Folders};
 use super::engine::EngineError;
-use super::handle::{Keeper, Room, Singles, Store};
+use super::handle::{Room, Singles, Store};
 use super::home::Home;
 use super::journal::{self, Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
 use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer};
 use super::snapshot::{self, Layered};
-use super::trees::{TreeKeeper, Trees};
 use super::{Fatal, Observer};
 
 /// Where the rows live.
@@ -200,7 +199,7 @@ impl Store {
         Ok((store, opened))
     }
 
-    /// Starts the sequencer and the thread that moves the checkpoint along.
+    /// Starts the sequencer and those who work beside it.
     fn start(
         options: &StoreOptions,
         journal: Journal,
@@ -219,14 +218,7 @@ impl Store {
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
-        let trees = Arc::new(Trees::open(&medium, reader.start(), journal.tail()));
-        let tree_keeper = TreeKeeper {
-            trees: Arc::clone(&trees),
-            journal: Arc::clone(&reader),
-            settled: Arc::clone(&settled),
-            interval: options.checkpoint_interval,
-        };
-        tree_keeper.begin();
+        let (trees, tree_keeper) = trees(options, &medium, &reader, &settled);
         let mover = mover(options, tiers, &reader, &snapshots, &room, &fatal, &poisoned);
         let sequencer = Sequencer {
             journal,
@@ -257,11 +249,8 @@ impl Store {
             interval: options.checkpoint_interval,
             doubted: opening.engine.doubted(),
         };
-        let (stop, thread) = keep(options, "checkpoints", move |stop| keeper.run(stop))?;
-        let keeper = Arc::clone(&snapshots);
-        let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| keeper.run(stop))?;
-        let (stop_trees, trees_thread) = keep(options, "trees", move |stop| tree_keeper.run(stop))?;
         let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
+        let keeper = keepers(options, sequencer, keeper, &snapshots, tree_keeper, moving)?;
         Ok(Store {
             doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
@@ -276,16 +265,7 @@ impl Store {
             snapshots,
             trees,
             mover,
-            keeper: Mutex::new(Some(Keeper {
-                stop,
-                thread,
-                sequencer,
-                stop_snapshots,
-                snapshots_thread,
-                stop_trees,
-                trees_thread,
-                moving,
-            })),
+            keeper: Mutex::new(Some(keeper)),
             poisoned,
             restored: opening.restored,
             _locks: locks,

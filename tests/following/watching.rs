@@ -9,7 +9,7 @@ use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
 
 use crate::auditing::vkey_of;
-use crate::mingpai_json;
+use crate::{mingpai, mingpai_json};
 use crate::program::Node;
 use crate::recorded::{PREFIX, Shelf, Signers, bundle, name, parts, serve};
 
@@ -89,7 +89,10 @@ fn an_owner_is_told_of_entries_that_it_did_not_make() {
     assert_eq!(owner.watch(&whole).1, ["unknown_entry 3", "unknown_entry 6"]);
     // Names of others, and a secret that is another prefix's, see nothing.
     owner.write("names", &["88.999.2/X".to_owned()]);
-    assert_eq!(owner.watch(&whole).0, 2, "no name under this prefix");
+    let vkey = owner.signers.vkey();
+    let asked = ["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"];
+    let (code, said) = mingpai(owner.folder.path(), &asked);
+    assert!(code == 2 && said.contains("88.999.2/X: it is not under 88.999.1"), "{code} {said}");
     owner.write("names", &[name(0)]);
     write_secret(owner.folder.path(), &[7; 32]);
     assert_eq!(owner.watch(&["--names", "names"]).1, Vec::<String>::new());

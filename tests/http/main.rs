@@ -16,6 +16,7 @@ mod differing;
 mod exporting;
 mod importing;
 mod listing;
+mod log;
 mod manners;
 mod operating;
 mod parts;

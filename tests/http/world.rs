@@ -27,8 +27,13 @@ pub struct World {
 /// A store waits for its own threads when it stops, which no thread that runs a runtime may do.
 impl Drop for World {
     fn drop(&mut self) {
+        let publisher = self.node.publisher.take();
         let store = &self.node.services.store;
-        std::thread::scope(|scope| scope.spawn(|| store.stop()).join()).ok();
+        let stop = move || {
+            drop(publisher);
+            store.stop();
+        };
+        std::thread::scope(|scope| scope.spawn(stop).join()).ok();
     }
 }
 
@@ -226,10 +231,14 @@ impl World {
     }
 
     pub fn rot_at(&self, place: Location) {
+        self.rot_file(&format!("journal/{:010}.journal", place.segment), u64::from(place.offset + place.length) - 5);
+    }
+
+    /// Flips a bit of a file of the data folder; done again, it mends it.
+    pub fn rot_file(&self, name: &str, at: u64) {
         use std::os::unix::fs::FileExt;
-        let path = self.folder.path().join(format!("journal/{:010}.journal", place.segment));
-        let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-        let (mut byte, at) = ([0], u64::from(place.offset + place.length) - 5);
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(self.folder.path().join(name)).unwrap();
+        let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ 1], at).unwrap();
     }

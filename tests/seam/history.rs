@@ -12,8 +12,8 @@ use mingpai::store::journal::{Effect, FrameKind};
 use mingpai::store::rows::{LeafHash, RequestRow};
 use mingpai::store::{ApplyError, Expect, Outcome, Proposal, Store};
 
-use super::Dice;
 use super::registry::{BLINDED, OPEN, PRINCIPAL, Registry, Version, draft, idempotency};
+use super::{Dice, trees};
 
 const NAMES: u64 = 10;
 const ALIASES: u64 = 6;
@@ -211,6 +211,7 @@ impl Model {
     /// Compares everything that the store says.
     pub fn compare(&self, store: &Store) {
         self.compare_frames(store);
+        trees::compare(store);
         for (key, versions) in &self.records {
             compare_record(store, key, versions);
         }

@@ -1,4 +1,5 @@
-//! What the store's tests stand on: a disk that can lose its power (`disk`), a machine with two (`machine`), and signed proposals for it (`registry`).
+//! What the store's tests stand on: a disk that can lose its power (`disk`), a machine with two (`machine`), signed proposals for it (`registry`), and
+//! a comparison of its trees with its journal (`trees`).
 //!
 //! Not a test itself. Each test binary takes in the parts that it needs.
 
@@ -8,6 +9,7 @@ pub mod disk;
 pub mod history;
 pub mod machine;
 pub mod registry;
+pub mod trees;
 
 use std::num::ParseIntError;
 

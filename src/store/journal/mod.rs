@@ -1,7 +1,8 @@
 //! The journal: one sequence of frames in segment files that are full of zeros before they are used; the only thing that must survive.
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
-//! - `claim`: a look at a place that a client names. `sequences`: which one a frame has. `walk`: over a copy of a segment.
+//! - `claim`: a look at a place that a client names. `statement`: a frame without its disclosures. `sequences`: which one it has.
+//! - `walk`: over a copy of a segment.
 //! - `places`: what happens to a segment that is full: blanking, and moving to another folder.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
@@ -16,6 +17,7 @@ mod places;
 mod recover;
 mod scan;
 pub mod sequences;
+mod statement;
 pub mod walk;
 
 use std::borrow::Cow;
@@ -25,10 +27,8 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use ring::rand::SecureRandom;
 
-use self::format::{
-    FRAME_HEADER_BYTES, FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader,
-};
 pub use self::format::{FrameContent, FrameKind, GroupHash};
+use self::format::{FrameView, GROUP_HEADER_BYTES, GroupHasher, GroupHeader, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use self::meta::{Effect, Idempotency, JobTag, Meta};
 pub use self::places::{Places, Sealed};
 pub use self::recover::{Examined, Recovered, Start, copy_rest, cut, examine, remove_half_made, settled};
@@ -275,19 +275,6 @@ impl Reader {
             return Err(segment.unreadable(location, "the checksum of the disclosures is wrong"));
         }
         own(&view, location, 0, 0).ok_or_else(|| segment.unreadable(location, "the frame's meta is not readable"))
-    }
-
-    /// The kind and the statement of a frame, read without its disclosures, which may be long.
-    pub fn statement(&self, location: Location) -> Result<(FrameKind, Vec<u8>), JournalError> {
-        let segment = self.segment(location.segment)?;
-        segment.answering()?;
-        let head = Location { length: location.length.min(FRAME_HEADER_BYTES as u32), ..location };
-        let kept = format::kept_bytes(&segment.read(head)?).filter(|kept| *kept <= location.length as usize);
-        let kept = kept.ok_or_else(|| unreadable(location, "the frame's lengths are wrong"))?;
-        let bytes = segment.read(Location { length: kept as u32, ..location })?;
-        let (kind, statement) = format::decode_kept(&bytes, segment.header.seed)
-            .ok_or_else(|| unreadable(location, "the frame's checksum is wrong"))?;
-        Ok((kind, statement.to_vec()))
     }
 
     /// Whether a frame still has the disclosures that it was written with.

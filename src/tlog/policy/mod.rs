@@ -107,7 +107,7 @@ impl Policy {
         read::read(bytes)
     }
 
-    /// One log, and a quorum of so many of these witnesses; 0 demands none. Witnesses are named `w1`, `w2` and so on.
+    /// Some logs, and a quorum of so many of these witnesses; 0 demands none. Witnesses are named `w1`, `w2` and so on.
     pub fn of(
         logs: Vec<Log>,
         witnesses: Vec<(VerifierKey, Option<Vec<u8>>)>,

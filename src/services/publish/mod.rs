@@ -9,14 +9,20 @@
 //! Two heads that disagree are never signed: a head goes out only after it is in the journal, whose order is the log's; the trees
 //! only give heads of groups that are durable; and before the first one is signed after a start, the newest one from before is
 //! compared with the tree as it is now.
+//!
+//! - `cosigning`: what witnesses add.
+
+mod cosigning;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::cosigning::Cosigning;
 use super::Services;
 use super::log::Published;
+use super::witnesses::Witnesses;
 use crate::metrics::LogMetrics;
 use crate::model::time::Timestamp;
 use crate::store::journal::FrameKind;
@@ -41,6 +47,7 @@ pub struct Publisher {
 struct Publishing {
     services: Arc<Services>,
     metrics: LogMetrics,
+    cosigning: Option<Cosigning>,
     /// The newest head from before this start was compared with the tree.
     is_compared: bool,
     /// It did not fit: nothing is signed any more.
@@ -69,17 +76,24 @@ enum PublishError {
 }
 
 impl Publisher {
-    /// Shows what was signed before, if it can be told at once, and goes on from there.
-    pub fn start(services: &Arc<Services>, metrics: LogMetrics) -> std::io::Result<Publisher> {
+    /// Shows what was signed before, if the trees are there, and goes on from it.
+    pub fn start(
+        services: &Arc<Services>,
+        metrics: LogMetrics,
+        witnesses: Witnesses,
+    ) -> std::io::Result<Publisher> {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut publishing = Publishing {
             services: Arc::clone(services),
             metrics,
+            cosigning: Cosigning::start(services, witnesses)?,
             is_compared: false,
             is_forked: false,
             told: String::new(),
         };
-        publishing.look();
+        // Signing waits for the disk, and this may be a thread that must not wait.
+        let recalled = publishing.recall().map(|_| false);
+        publishing.tell(recalled);
         let stop = Arc::clone(&is_over);
         let run = move || publishing.run(&stop);
         let thread = std::thread::Builder::new().name("publish".to_owned()).spawn(run)?;
@@ -99,12 +113,20 @@ impl Drop for Publisher {
 
 impl Publishing {
     fn run(mut self, is_over: &AtomicBool) {
-        let mut last = Instant::now();
+        let mut last: Option<Instant> = None;
+        // What was signed before this start may have been cosigned by nobody yet.
+        if let Some(published) = self.services.log.published() {
+            self.show((*published).clone());
+        }
         loop {
             let is_last = is_over.load(Ordering::Acquire);
-            if (is_last || last.elapsed() >= BETWEEN_HEADS) && self.look() {
-                last = Instant::now();
+            if is_last || last.is_none_or(|last| last.elapsed() >= BETWEEN_HEADS) {
+                let done = self.publish();
+                if self.tell(done) {
+                    last = Some(Instant::now());
+                }
             }
+            self.add_late();
             if is_last {
                 return;
             }
@@ -112,9 +134,8 @@ impl Publishing {
         }
     }
 
-    /// Publishes what is new; whether it did. What hinders it is told once.
-    fn look(&mut self) -> bool {
-        let done = self.publish();
+    /// Whether something was published. What hindered it is told once.
+    fn tell(&mut self, done: Result<bool, PublishError>) -> bool {
         match &done {
             Ok(_) => self.told.clear(),
             Err(error) => {
@@ -134,32 +155,57 @@ impl Publishing {
     fn publish(&mut self) -> Result<bool, PublishError> {
         let services = Arc::clone(&self.services);
         let store = &services.store;
-        if self.is_forked {
+        let Some(heads) = self.recall()? else {
+            return Ok(false);
+        };
+        let before = services.log.published().map(|published| published.heads);
+        if before == Some(heads) || store.restored().is_some_and(Restored::is_undecided) {
             return Ok(false);
         }
-        let Some((heads, newest)) = store.trees().heads() else {
-            return Ok(false);
+        let published = services.log.signer().publish(heads)?;
+        self.make_durable(&published)?;
+        self.show(published);
+        Ok(true)
+    }
+
+    /// Shows a head, with what witnesses say of it in a moment.
+    fn show(&self, published: Published) {
+        let published = match &self.cosigning {
+            Some(cosigning) => cosigning.cosign(published),
+            None => published,
+        };
+        self.services.log.show(published);
+    }
+
+    fn add_late(&self) {
+        let published = self.services.log.published();
+        let late = self.cosigning.as_ref().zip(published).and_then(|(cosigning, published)| cosigning.late(&published));
+        if let Some(cosigned) = late {
+            self.services.log.show(cosigned);
+        }
+    }
+
+    /// The heads that could be signed now. Before the first of them the newest one from before this start is compared with the
+    /// trees, and shown.
+    fn recall(&mut self) -> Result<Option<Heads>, PublishError> {
+        let services = Arc::clone(&self.services);
+        let Some((heads, newest)) = services.store.trees().heads().filter(|_| !self.is_forked) else {
+            return Ok(None);
         };
         if !self.is_compared {
             if let Some(place) = newest {
-                let (_, frame) = store.statement(place).map_err(|error| PublishError::Unread(error.to_string()))?;
-                if let Some(published) = self.services.log.signer().read(&frame) {
+                let (_, frame) =
+                    services.store.statement(place).map_err(|error| PublishError::Unread(error.to_string()))?;
+                if let Some(published) = services.log.signer().read(&frame) {
                     self.compare(&published, &heads)?;
-                    if self.services.log.signer().made(&published) {
-                        self.services.log.show(published);
+                    if services.log.signer().made(&published) {
+                        services.log.show(published);
                     }
                 }
             }
             self.is_compared = true;
         }
-        let before = self.services.log.published().map(|published| published.heads);
-        if before == Some(heads) || store.restored().is_some_and(Restored::is_undecided) {
-            return Ok(false);
-        }
-        let published = self.services.log.signer().publish(heads)?;
-        self.make_durable(&published)?;
-        self.services.log.show(published);
-        Ok(true)
+        Ok(Some(heads))
     }
 
     /// Whether heads from before are of the trees as they are.

@@ -9,28 +9,29 @@
 //! or rot has taken from them is made again from the journal by [`TreeKeeper`], in the background where that is long. Until they
 //! are where the journal is, nobody is given a head to sign. What they say below their size never changes, so it is read
 //! without a lock.
+//!
+//! - `files`: one tree's two. `keeper`: the thread.
+
+mod files;
+mod keeper;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use self::files::TreeFiles;
+pub use self::files::TreeReader;
+pub(super) use self::keeper::TreeKeeper;
 use super::journal::{FrameKind, JournalError, Location, Reader, Tail};
-use super::medium::{self, Medium, MediumFile};
+use super::medium::{self, Medium};
 use crate::tlog::frontier::Frontier;
 use crate::tlog::hash::{Hash, Head};
-use crate::tlog::layout::{HASH_BYTES, Node, ReadHashes, perfect, stored};
 
 const MARK_FILE: &str = "trees.mark";
 const MARK_LIMIT_BYTES: u64 = 64 * 1024;
-/// Bytes of a leaf's place.
-const PLACE_BYTES: u64 = 12;
-/// So many frames behind, an opening does not wait.
-const WAITED_FOR_FRAMES: u64 = 20_000;
 /// So many frames behind, the rest is taken in while the sequencer waits: about a tenth of a second.
 const LAST_FRAMES: u64 = 20_000;
 
@@ -78,6 +79,8 @@ pub struct Trees {
     state: Mutex<State>,
     /// Whether the trees are where the journal is.
     in_step: AtomicBool,
+    /// Whether they were found in their files, and are behind by what came after their mark alone.
+    is_as_left: bool,
 }
 
 struct State {
@@ -87,18 +90,6 @@ struct State {
     audit: Frontier,
     /// The frame of the newest head that was signed.
     newest_head: Option<Location>,
-}
-
-struct TreeFiles {
-    tree: Tree,
-    files: OnceLock<Files>,
-    /// Leaves whose hashes and places are written.
-    size: AtomicU64,
-}
-
-struct Files {
-    hashes: Arc<dyn MediumFile>,
-    places: Arc<dyn MediumFile>,
 }
 
 /// The heads of both trees at one place of the journal.
@@ -120,7 +111,8 @@ impl Trees {
     /// The trees as they were left, as far as they are believed; the rest is [`Trees::catch_up`]'s. Never fails: the journal is
     /// whole without them.
     pub(super) fn open(medium: &Arc<dyn Medium>, start: Tail, until: Tail) -> Trees {
-        let trees = Trees {
+        let mut trees = Trees {
+            is_as_left: false,
             medium: Arc::clone(medium),
             registry: TreeFiles::of(Tree::Registry),
             audit: TreeFiles::of(Tree::Audit),
@@ -133,7 +125,10 @@ impl Trees {
             in_step: AtomicBool::new(false),
         };
         match trees.load(until) {
-            Ok(Some(state)) => *trees.state.lock() = state,
+            Ok(Some(state)) => {
+                *trees.state.lock() = state;
+                trees.is_as_left = true;
+            }
             Ok(None) if until.sequence > 0 => tracing::info!("the log's trees are made from the journal"),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the log's trees do not read: they are made anew from the journal"),
@@ -289,199 +284,4 @@ pub enum TreeError {
     Journal(#[from] JournalError),
     #[error("the files of the log's trees: {0}")]
     Io(#[from] io::Error),
-}
-
-impl TreeFiles {
-    fn of(tree: Tree) -> TreeFiles {
-        TreeFiles { tree, files: OnceLock::new(), size: AtomicU64::new(0) }
-    }
-
-    /// Opens or makes the files; a failure is tried again at the next call.
-    fn open(&self, medium: &dyn Medium) -> io::Result<&Files> {
-        if self.files.get().is_none() {
-            let file = |extension| {
-                let name = format!("{}.{extension}", self.tree.name());
-                match medium.open(&name) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => medium.create(&name, 0),
-                    other => other,
-                }
-            };
-            let _ = self.files.set(Files { hashes: file("tree")?, places: file("places")? });
-        }
-        self.files.get().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// The tree at a size, if the files have it and it has this root.
-    fn load(&self, medium: &dyn Medium, size: u64, root: &Hash) -> io::Result<Option<Frontier>> {
-        let files = self.open(medium)?;
-        if files.hashes.length()? < stored(size) * HASH_BYTES || files.places.length()? < size * PLACE_BYTES {
-            return Ok(None);
-        }
-        let reader = TreeReader { files: self, size };
-        let edge = perfect(0, size).into_iter().map(|node| reader.hash(node)).collect::<io::Result<Vec<_>>>()?;
-        let found = Frontier::of(size, edge).filter(|frontier| frontier.root() == *root);
-        if found.is_some() {
-            self.size.store(size, Ordering::Release);
-        }
-        Ok(found)
-    }
-
-    fn grow<'a>(
-        &self,
-        medium: &dyn Medium,
-        from: &Frontier,
-        frames: impl Iterator<Item = &'a Grown>,
-    ) -> io::Result<Frontier> {
-        let mut frontier = from.clone();
-        let (mut hashes, mut places) = (Vec::new(), Vec::new());
-        for grown in frames {
-            frontier.push_all(grown.leaf, |hash| hashes.extend_from_slice(hash));
-            let Location { segment, offset, length } = grown.location;
-            for number in [segment, offset, length] {
-                places.extend_from_slice(&number.to_le_bytes());
-            }
-        }
-        if !places.is_empty() {
-            let files = self.open(medium)?;
-            files.hashes.write_all_at(&hashes, stored(from.size) * HASH_BYTES)?;
-            files.places.write_all_at(&places, from.size * PLACE_BYTES)?;
-        }
-        Ok(frontier)
-    }
-
-    fn sync(&self, medium: &dyn Medium) -> io::Result<()> {
-        let files = self.open(medium)?;
-        files.hashes.sync_data()?;
-        files.places.sync_data()
-    }
-}
-
-/// What a tree held when this was made.
-pub struct TreeReader<'a> {
-    files: &'a TreeFiles,
-    size: u64,
-}
-
-impl TreeReader<'_> {
-    /// Leaves.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The place of a leaf's frame; `None` where there is no such leaf.
-    pub fn place(&self, index: u64) -> io::Result<Option<Location>> {
-        Ok(self.places(index, 1)?.pop())
-    }
-
-    /// The places of so many leaves from an index on, as far as they are there.
-    pub fn places(&self, index: u64, count: u64) -> io::Result<Vec<Location>> {
-        let count = count.min(self.size.saturating_sub(index));
-        let mut bytes = vec![0; usize::try_from(count * PLACE_BYTES).unwrap_or(0)];
-        if count > 0 {
-            self.opened()?.places.read_exact_at(&mut bytes, index * PLACE_BYTES)?;
-        }
-        let number = |bytes: &[u8]| bytes.try_into().map(u32::from_le_bytes).unwrap_or_default();
-        let place = |bytes: &[u8]| Location {
-            segment: number(&bytes[..4]),
-            offset: number(&bytes[4..8]),
-            length: number(&bytes[8..]),
-        };
-        Ok(bytes.chunks_exact(PLACE_BYTES as usize).map(place).collect())
-    }
-
-    /// Hashes of one level that follow each other.
-    pub fn row(&self, level: u8, numbers: std::ops::Range<u64>) -> io::Result<Vec<Hash>> {
-        let node = |number| Node { level, number };
-        if level > 0 || numbers.is_empty() {
-            return numbers.map(|number| self.hash(node(number))).collect();
-        }
-        // Leaves stand close together: one read for all of them.
-        self.check(node(numbers.end - 1))?;
-        let (first, last) = (node(numbers.start).place(), node(numbers.end - 1).place());
-        let mut bytes = vec![0; usize::try_from((last - first + 1) * HASH_BYTES).unwrap_or(0)];
-        self.opened()?.hashes.read_exact_at(&mut bytes, first * HASH_BYTES)?;
-        let hash = |number| {
-            let at = ((node(number).place() - first) * HASH_BYTES) as usize;
-            bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
-        };
-        Ok(numbers.map(hash).collect())
-    }
-
-    fn check(&self, node: Node) -> io::Result<()> {
-        let is_there = node.end() <= self.size;
-        is_there.then_some(()).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the tree is not that large"))
-    }
-
-    fn opened(&self) -> io::Result<&Files> {
-        self.files.files.get().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-impl ReadHashes for TreeReader<'_> {
-    type Error = io::Error;
-
-    fn hash(&self, node: Node) -> io::Result<Hash> {
-        self.check(node)?;
-        let mut hash = [0; 32];
-        self.opened()?.hashes.read_exact_at(&mut hash, node.place() * HASH_BYTES)?;
-        Ok(hash)
-    }
-}
-
-/// The thread that brings the trees to where the journal is, and makes them durable now and then.
-pub(super) struct TreeKeeper {
-    pub trees: Arc<Trees>,
-    pub journal: Arc<Reader>,
-    pub settled: Arc<Mutex<Tail>>,
-    pub interval: Duration,
-}
-
-impl TreeKeeper {
-    /// At an opening: what is soon done is waited for.
-    pub fn begin(&self) {
-        let (from, until) = (self.trees.state.lock().tail, *self.settled.lock());
-        if until.sequence - from.sequence.min(until.sequence) <= WAITED_FOR_FRAMES {
-            self.catch_up(&mut String::new(), || true);
-        }
-    }
-
-    pub fn run(self, stop: &Receiver<()>) {
-        const LOOK_AGAIN: Duration = Duration::from_millis(200);
-        let (mut due, mut told) = (Instant::now() + self.interval, String::new());
-        let mut saved = self.trees.state.lock().tail.sequence;
-        while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(LOOK_AGAIN) {
-            if !self.trees.is_in_step() {
-                self.catch_up(&mut told, || stop.is_empty());
-            }
-            let sequence = self.trees.state.lock().tail.sequence;
-            if Instant::now() >= due && sequence != saved {
-                self.persist();
-                (due, saved) = (Instant::now() + self.interval, sequence);
-            }
-        }
-        self.persist();
-    }
-
-    fn catch_up(&self, told: &mut String, go_on: impl FnMut() -> bool) {
-        match self.trees.catch_up(&self.journal, &self.settled, go_on) {
-            Ok(_) => told.clear(),
-            Err(error) => {
-                let error = error.to_string();
-                if error != *told {
-                    tracing::error!(
-                        error,
-                        "the log's trees cannot follow the journal: no head is signed; it is tried again"
-                    );
-                    *told = error;
-                }
-            }
-        }
-    }
-
-    fn persist(&self) {
-        if let Err(error) = self.trees.persist() {
-            tracing::warn!(%error, "the log's trees were not made durable: the next start makes more of them again");
-        }
-    }
 }
