@@ -12,10 +12,11 @@ use super::client::Server;
 use super::failure::CliError;
 use super::new_file::NewFile;
 use super::screen::Screen;
+use super::vkeys::{self, Keys};
 use crate::model::text::Text;
 use crate::services::follow::http_source::HttpSource;
 use crate::services::follow::{Follower, Memory, Options, Source, SourceError};
-use crate::tlog::note::VerifierKey;
+use crate::tlog::note::{KeyKind, VerifierKey};
 use crate::tlog::policy::{Log, POLICY_LIMIT_BYTES, Policy};
 
 /// The largest answer that is read as keys.
@@ -32,31 +33,14 @@ pub struct LogArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "vkey")]
     policy: Option<PathBuf>,
     /// 日志的校验公钥（/log/vkey 的一行），可重复 / The log's key, a line of /log/vkey; may be repeated
-    #[arg(long, value_name = "VKEY")]
-    vkey: Vec<VerifierKeyArgument>,
+    #[arg(long, value_name = "VKEY", value_parser = vkeys::of_logs)]
+    vkey: Vec<Keys>,
     /// https：信任此文件中的根证书（PEM） / https: trust the roots in this file (PEM)
     #[arg(long, value_name = "FILE", env = "MINGPAI_CA_FILE")]
     ca_file: Option<PathBuf>,
     /// 网络不通时重试多久（秒） / How long to try again where the network fails, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
-}
-
-/// A key as clap reads it. Both languages: it is shown before a language is known.
-#[derive(Clone, Debug)]
-struct VerifierKeyArgument(VerifierKey);
-
-/// Why it is none.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{} / {}", .0.zh, .0.en)]
-struct KeyArgumentError(Text);
-
-impl std::str::FromStr for VerifierKeyArgument {
-    type Err = KeyArgumentError;
-
-    fn from_str(text: &str) -> Result<Self, KeyArgumentError> {
-        VerifierKey::parse(text.trim()).map(VerifierKeyArgument).map_err(|error| KeyArgumentError(error.text()))
-    }
 }
 
 impl LogArguments {
@@ -66,7 +50,7 @@ impl LogArguments {
         let source = HttpSource::new(&address, self.ca_file.as_deref()).map_err(CliError::Wrong)?;
         let (policy, is_pinned) = match &self.policy {
             Some(path) => (policy_of(path)?, true),
-            None if !self.vkey.is_empty() => (believing(self.vkey.iter().map(|key| key.0.clone()).collect())?, true),
+            None if !self.vkey.is_empty() => (believing(self.vkey.iter().flat_map(|keys| keys.0.clone()).collect())?, true),
             None => (believing(self.shown_keys(&source).await?)?, false),
         };
         if !is_pinned {
@@ -89,9 +73,7 @@ impl LogArguments {
             let url = &self.url;
             CliError::wrong(format!("{url}{FOLDER}/vkey：{}", cause.zh), format!("{url}{FOLDER}/vkey: {}", cause.en))
         })?;
-        let text = String::from_utf8_lossy(&bytes);
-        let keys: Result<Vec<VerifierKey>, _> = text.lines().map(VerifierKey::parse).collect();
-        keys.map_err(|error| CliError::Wrong(error.text()))
+        vkeys::parse_from(&bytes, KeyKind::Note, &format!("{}{FOLDER}/vkey", self.url))
     }
 }
 
