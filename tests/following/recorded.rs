@@ -49,7 +49,7 @@ impl Signers {
         let mut strangers = KeyFolder::open(&folder.path().join("strangers"), 1).unwrap();
         let secret = *keys.secret();
         Signers {
-            head: LogSigner::new(Arc::new(keys.take_all(KeyUse::Checkpoint)), ISSUER).unwrap(),
+            head: LogSigner::new(keys.take_all(KeyUse::Checkpoint), ISSUER).unwrap(),
             entry: keys.take_all(KeyUse::Entry).pop().unwrap(),
             stranger: strangers.take_all(KeyUse::Entry).pop().unwrap(),
             blinding: Blinding::new(secret),

@@ -8,7 +8,7 @@ use mingpai::sign::entry::Blinding;
 use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
 
-use crate::auditing::vkey_of;
+use crate::auditing::{DEMONSTRATION, shown, wait_for_head};
 use crate::{mingpai, mingpai_json};
 use crate::program::Node;
 use crate::recorded::{PREFIX, Shelf, Signers, bundle, name, parts, serve};
@@ -163,6 +163,7 @@ fn a_dishonest_log_is_told_to_its_owner_too() {
 fn the_owner_of_a_prefix_of_a_node_of_our_own_watches_it() {
     let folder = tempfile::tempdir().unwrap();
     let node = Node::start(folder.path());
+    wait_for_head(&node, DEMONSTRATION);
     let here = folder.path();
     let run = |arguments: &[&str]| {
         let output = node.signed(arguments).current_dir(here).output().unwrap();
@@ -175,7 +176,7 @@ fn the_owner_of_a_prefix_of_a_node_of_our_own_watches_it() {
     );
     assert_eq!((code, &made["kid"]), (0, &json!(PREFIX)));
     std::fs::write(here.join("names"), run(&["export", "--prefix", PREFIX])).unwrap();
-    let vkey = vkey_of(&node);
+    let vkey = shown(&node, "/log/vkey");
     let watch = |more: &[&str]| {
         let base = ["watch", &node.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret"];
         let whole = ["--names", "names", "--known", "known", "--state", "state"];
@@ -192,6 +193,7 @@ fn the_owner_of_a_prefix_of_a_node_of_our_own_watches_it() {
     record["registrant"] = "另一家企业".into();
     std::fs::write(here.join("change.ndjson"), record.to_string()).unwrap();
     run(&["import", "change.ndjson", "--on-conflict", "update"]);
+    wait_for_head(&node, DEMONSTRATION + 1);
     let (code, said) = watch(&[]);
     assert_eq!((code, said["found"].as_array().unwrap().len()), (1, 1), "{said}");
     std::fs::write(here.join("answer"), run(&["resolve", said["found"][0]["identifier"].as_str().unwrap(), "--entry", "--json"])).unwrap();

@@ -1,5 +1,6 @@
 //! `GET /v1/changes`: the log as lines and as events, for administrators.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -117,12 +118,11 @@ async fn events_go_on_as_the_log_grows_and_resume_after_the_last_one_heard() {
         let event = body.frame().await.unwrap().unwrap().into_data().unwrap();
         heard.push_str(std::str::from_utf8(&event).unwrap());
     }
+    assert_eq!(world.node.services.log.listeners.load(Ordering::Relaxed), 1);
     let ids: Vec<u64> = heard.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
     assert_eq!(ids, [size, size + 1]);
     assert!(body.frame().await.is_none(), "two were asked for");
-    assert_eq!(world.node.services.log.listeners.load(std::sync::atomic::Ordering::Relaxed), 1);
-    drop(body);
-    assert_eq!(world.node.services.log.listeners.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(world.node.services.log.listeners.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
