@@ -196,7 +196,7 @@ impl Example<'_> {
 }
 
 /// What is another each time: its kind stands for it.
-const CHANGING: [&str; 19] = [
+const CHANGING: [&str; 22] = [
     "updated",
     "registered",
     "timestamp",
@@ -216,6 +216,9 @@ const CHANGING: [&str; 19] = [
     "registry_size",
     "audit_size",
     "time",
+    "statement",
+    "licence",
+    "issued",
 ];
 /// Of a job that has just begun: how far it is already.
 const PROGRESS: [&str; 8] = ["state", "rows", "bytes_done", "ended", "columns", "encoding", "separator", "errors"];
@@ -223,11 +226,11 @@ const PROGRESS: [&str; 8] = ["state", "rows", "bytes_done", "ended", "columns", 
 fn settled(body: &Json, status: u16) -> Json {
     match body {
         Json::Object(members) => {
-            let is_logged = members.contains_key("leaf");
+            let is_logged = members.contains_key("leaf") || members.contains_key("statement");
             let kept = members.iter().filter(|(name, _)| status != 202 || !PROGRESS.contains(&name.as_str()));
             kept.map(|(name, value)| {
                 let changes = CHANGING.contains(&name.as_str())
-                    || (is_logged && name == "index")
+                    || (is_logged && ["index", "not_after"].contains(&name.as_str()))
                     || value.as_str().is_some_and(|text| text.starts_with("/v1/imports/"));
                 let is_minted = value.as_str().and_then(|text| text.strip_prefix("88.999.1/20")).is_some();
                 let value = match value {
