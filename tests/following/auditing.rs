@@ -154,8 +154,12 @@ fn licences_follow_each_other_and_a_key_that_ended_is_named() {
     let signers = Signers::new();
     let good = signers.two_versions_each(2);
     let key = signers.entry.public();
-    let licence = stated(&signers.entry, LICENCE_TYPE, &json!({"iat": 1_790_000_003, "iss": ISSUER, "prefix": "88.999.1", "seq": 1,
-        "role": "enterprise", "holder": "示范企业", "holder_key": key}));
+    let licence = stated(
+        &signers.entry,
+        LICENCE_TYPE,
+        &json!({"iat": 1_790_000_003, "iss": ISSUER, "prefix": "88.999.1", "seq": 1,
+        "role": "enterprise", "holder": "示范企业", "holder_key": key}),
+    );
     let end = |seq: u64, prev: &[u8]| {
         let id = BASE64URL.encode(leaf_hash(&licence));
         let statement = json!({"iat": 1_790_000_004, "iss": ISSUER, "prefix": "88.999.1", "seq": seq,
@@ -209,7 +213,8 @@ fn a_log_that_turns_back_or_splits_is_told_by_what_was_remembered() {
     let (code, report) = mingpai_json(folder.path(), &arguments);
     assert_eq!((code, &report["error"]["code"]), (1, &json!("altered_entry")));
     // Nobody there, another key, no key at all.
-    let (code, report) = mingpai_json(folder.path(), &["audit", "http://127.0.0.1:9", "--vkey", &vkey, "--patience", "0"]);
+    let (code, report) =
+        mingpai_json(folder.path(), &["audit", "http://127.0.0.1:9", "--vkey", &vkey, "--patience", "0"]);
     assert_eq!((code, &report["clean"], &report["error"]["code"]), (2, &Json::Null, &json!("unreachable")));
     shelf.show(parts(&signers.head, &good));
     let other = Signers::new().vkey();

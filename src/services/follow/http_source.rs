@@ -101,7 +101,8 @@ impl HttpSource {
 
     fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, SourceError> {
         let long = || SourceError::Lasting(Text::new("地址过长", "the address is too long"));
-        let path: PathAndQuery = format!("{}/{path}", self.base.path().trim_end_matches('/')).parse().map_err(|_| long())?;
+        let path: PathAndQuery =
+            format!("{}/{path}", self.base.path().trim_end_matches('/')).parse().map_err(|_| long())?;
         let mut parts = self.base.clone().into_parts();
         parts.path_and_query = Some(path);
         let mut request = Request::new(Empty::new());
