@@ -1,15 +1,19 @@
-//! `mingpai keygen`: a new pair in the key folder, or a key that encrypts backups. Only its id and its file are shown.
+//! `mingpai keygen`: a new pair in the key folder, a key that encrypts backups, or a prefix's secret for its owner. Only its id and its file are shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
+use crate::model::identifier::Identifier;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
-use crate::sign::keys::{KeyError, KeyUse, generate, read_signing_key, write_secret_file};
+use crate::sign::entry::Blinding;
+use crate::sign::keys::{KeyError, KeyUse, generate, read_secret, read_signing_key, write_secret_file};
 use crate::store::backup::BackupKey;
 
 #[derive(Debug, Args)]
@@ -17,6 +21,7 @@ use crate::store::backup::BackupKey;
   mingpai keygen --use entry --keys mingpai-data/keys
   mingpai keygen --use owner --keys my-keys
   mingpai keygen --use backup --out backup-key
+  mingpai keygen --use prefix-secret --keys mingpai-data/keys --prefix 88.999.1 --out 88.999.1.secret
 
 正在运行的节点不受影响，下次启动时才启用新密钥。
 A running node is not touched: the key is taken into use at its next start.")]
@@ -27,15 +32,18 @@ pub struct Keygen {
     /// 密钥目录（数据目录下的 keys） / Key folder (`keys` in the data folder)
     #[arg(long, value_name = "DIR", required_unless_present = "out")]
     keys: Option<PathBuf>,
-    /// 仅备份密钥：写入的文件（0600，不覆盖） / For a backup key: where to; mode 0600, never over an existing file
-    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
+    /// 备份密钥与前缀密文：写入的文件（0600，不覆盖） / For a backup key and a prefix's secret: where to; mode 0600, never over an existing file
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// 前缀密文所属的前缀 / For a prefix's secret: the prefix
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
     /// JSON
     #[arg(long)]
     pub json: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Use {
     /// 签记录 / records
     Entry,
@@ -47,6 +55,8 @@ enum Use {
     Owner,
     /// 加密备份 / encrypts backups
     Backup,
+    /// 交给前缀所有者，用以在日志中认出自己的标识 / for a prefix's owner, to know its own names in the log
+    PrefixSecret,
 }
 
 impl Use {
@@ -57,7 +67,7 @@ impl Use {
             Use::Checkpoint => Some(KeyUse::Checkpoint),
             Use::Session => Some(KeyUse::Session),
             Use::Owner => Some(KeyUse::Owner),
-            Use::Backup => None,
+            Use::Backup | Use::PrefixSecret => None,
         }
     }
 
@@ -71,6 +81,10 @@ impl Use {
             Use::Backup => (
                 "没有它，用它加密的备份谁也打不开：请另存一份，且不要与备份放在一处",
                 "nobody opens a backup that it has encrypted without it: keep another copy, and not beside the backup",
+            ),
+            Use::PrefixSecret => (
+                "持有它的人能在日志中认出此前缀下任何标识的条目：只交给该前缀的所有者，供 mingpai watch 使用",
+                "whoever has it knows the entries of every name under this prefix in the log: give it to the prefix's owner alone, for mingpai watch",
             ),
             Use::Owner => (
                 "把公钥（public）交给节点的管理员以取得许可；私钥文件请自行保管，另存一份",
@@ -86,26 +100,7 @@ impl Use {
 
 impl Keygen {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let (name, kid, path) = match (self.key_use.key_use(), &self.keys, &self.out) {
-            (Some(key_use), Some(keys), _) => {
-                let path = generate(keys, key_use, Timestamp::now().as_seconds()).map_err(|error| failed(&error))?;
-                // The file's name is USE-KID.jwk.
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-                let kid = stem.strip_prefix(key_use.name()).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&stem);
-                (key_use.name(), kid.to_owned(), path)
-            }
-            (None, _, Some(out)) => {
-                let key = BackupKey::generate().ok_or_else(|| failed(&KeyError::NoRandomness))?;
-                write_secret_file(out, format!("{}\n", key.text()).as_bytes()).map_err(|error| failed(&error))?;
-                ("backup", key.id(), out.clone())
-            }
-            (Some(_), None, _) => {
-                return Err(CliError::wrong("请用 --keys 指明密钥目录", "name the key folder with --keys"));
-            }
-            (None, ..) => {
-                return Err(CliError::wrong("请用 --out 指明备份密钥的文件", "name the backup key's file with --out"));
-            }
-        };
+        let (name, kid, path) = self.make()?;
         // Whoever is to license it, or to verify by it, needs the public half.
         let public = match self.key_use {
             Use::Owner => Some(read_signing_key(&path).map_err(|error| failed(&error))?.public()),
@@ -127,6 +122,53 @@ impl Keygen {
             screen.note(zh, en);
         }
         Ok(Verdict::Yes)
+    }
+
+    /// Word, id and file of what was made.
+    fn make(&self) -> Result<(&'static str, String, PathBuf), CliError> {
+        if self.prefix.is_some() && self.key_use != Use::PrefixSecret {
+            return Err(CliError::wrong(
+                "--prefix 只用于 --use prefix-secret",
+                "--prefix goes with --use prefix-secret only",
+            ));
+        }
+        match (self.key_use, self.key_use.key_use(), &self.keys, &self.out) {
+            (_, Some(key_use), Some(keys), None) => {
+                let path = generate(keys, key_use, Timestamp::now().as_seconds()).map_err(|error| failed(&error))?;
+                // The file's name is USE-KID.jwk.
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                let kid = stem.strip_prefix(key_use.name()).and_then(|rest| rest.strip_prefix('-')).unwrap_or(&stem);
+                Ok((key_use.name(), kid.to_owned(), path))
+            }
+            (Use::Backup, _, None, Some(out)) => {
+                let key = BackupKey::generate().ok_or_else(|| failed(&KeyError::NoRandomness))?;
+                write_secret_file(out, format!("{}\n", key.text()).as_bytes()).map_err(|error| failed(&error))?;
+                Ok(("backup", key.id(), out.clone()))
+            }
+            (Use::PrefixSecret, _, Some(keys), Some(out)) => self.hand_out(keys, out),
+            (Use::PrefixSecret, ..) => Err(CliError::wrong(
+                "请用 --keys 指明密钥目录、--prefix 指明前缀、--out 指明写入的文件",
+                "name the key folder with --keys, the prefix with --prefix and the file with --out",
+            )),
+            (Use::Backup, ..) => {
+                Err(CliError::wrong("备份密钥只需用 --out 指明文件", "a backup key takes --out alone: the file"))
+            }
+            _ => Err(CliError::wrong("请只用 --keys 指明密钥目录", "name the key folder with --keys, and no --out")),
+        }
+    }
+
+    /// The secret of one prefix, out of the node's own. None is made: another one would blind every name otherwise.
+    fn hand_out(&self, keys: &Path, out: &Path) -> Result<(&'static str, String, PathBuf), CliError> {
+        let prefix = self.prefix.as_deref().and_then(|text| {
+            let text = text.trim();
+            Identifier::parse(&format!("{text}/x")).ok().map(|named| named.prefix().to_owned())
+        });
+        let prefix = prefix.ok_or_else(|| {
+            CliError::wrong("--prefix 应为前缀，例如 88.999.1", "--prefix must be a prefix, such as 88.999.1")
+        })?;
+        let secret = Blinding::new(read_secret(keys).map_err(|error| failed(&error))?).prefix_secret(&prefix);
+        write_secret_file(out, format!("{}\n", BASE64URL.encode(secret)).as_bytes()).map_err(|error| failed(&error))?;
+        Ok(("prefix-secret", prefix, out.to_owned()))
     }
 }
 

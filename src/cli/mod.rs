@@ -5,6 +5,7 @@
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `licence`: who may use a prefix; grants and owner's signatures, which need no node. `key_file`: the public keys it is given.
 //! - `operate`: the log and the configuration of a running node.
+//! - `audit`, `watch`: of a log that need not be trusted. `log_source`: which one, by which keys.
 //! - `completions`: for shells and man(1).
 //! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
 //! - `screen`, `progress`, `new_file`, `vkeys`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
@@ -31,6 +32,11 @@ mod operate;
 mod resolve;
 mod token;
 mod token_file;
+
+// Of a log that need not be trusted.
+mod audit;
+mod log_source;
+mod watch;
 
 // With no node at hand.
 mod completions;
@@ -104,6 +110,10 @@ enum Command {
     Diff(history::Diff),
     /// 离线验证签名条目 / Verify a signed entry, offline
     Verify(verify::Verify),
+    /// 审计整个日志：每条、每个签名、每个标识的版本链 / Audit a whole log: every leaf, signature and chain of versions
+    Audit(audit::AuditArguments),
+    /// 前缀所有者：看日志中有没有并非自己登记的条目 / An owner's watch for entries under its names that it did not make
+    Watch(watch::WatchArguments),
     /// 生成信任策略：固定日志与见证方的公钥 / Make a trust policy: keys of a log and of witnesses to pin
     Policy(policy::PolicyArguments),
     /// 生成签名密钥 / Make a key that signs
@@ -203,6 +213,8 @@ impl Command {
             Command::Completions(completions) => completions.run(),
             Command::Man(pages) => pages.run(screen(false)),
             Command::Token(token) => client::wait_for(token.run(screen(token.json))),
+            Command::Audit(audit) => client::wait_for(audit.run(screen(audit.json))),
+            Command::Watch(watch) => client::wait_for(watch.run(screen(watch.json))),
             Command::Verify(verify) => client::wait_for(verify.run(screen(verify.json))),
         }
     }

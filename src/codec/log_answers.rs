@@ -5,8 +5,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::model::time::Timestamp;
 use crate::services::bundle::Word;
+use crate::services::changes::Change;
 use crate::services::log::{Consistency, Inclusion};
+use crate::store::journal::FrameKind;
 use crate::store::trees::Tree;
 use crate::tlog::hash::{Hash, Head};
 
@@ -53,6 +56,53 @@ struct ProofBody<'a> {
     index: u64,
     hashes: Vec<String>,
     checkpoint: &'a str,
+}
+
+/// A leaf of the registry with what it hides · 日志的一条及其披露内容
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Change")]
+pub(super) struct ChangeBody<'a> {
+    index: u64,
+    /// Of its frame in the journal.
+    sequence: u64,
+    #[schemars(extend("enum" = ["entry", "statement", "erasure"]))]
+    kind: &'static str,
+    /// Of its statement.
+    typ: &'a str,
+    /// The leaf, byte for byte: a compact JWS.
+    statement: &'a str,
+    /// Joined by "~"; absent once erased, and where the kind hides nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    disclosures: Option<&'a str>,
+    /// Of the record, where it is an entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Timestamp")]
+    registered: Option<Timestamp>,
+    updated: Timestamp,
+}
+
+/// One line of what follows the log, without its end.
+pub(super) fn write_change(change: &Change, out: &mut Vec<u8>) {
+    let body = ChangeBody {
+        index: change.index,
+        sequence: change.sequence,
+        kind: match change.kind {
+            FrameKind::Entry => "entry",
+            FrameKind::Erasure => "erasure",
+            _ => "statement",
+        },
+        typ: &change.typ,
+        statement: &change.statement,
+        disclosures: change.disclosures.as_deref(),
+        version: change.version,
+        registered: change.registered,
+        updated: change.updated,
+    };
+    out.extend(json(&body));
 }
 
 pub(in crate::codec) fn consistency(found: &Consistency) -> Vec<u8> {

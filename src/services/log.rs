@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -174,12 +175,14 @@ pub struct Log {
     published: RwLock<Option<Arc<Published>>>,
     /// Leaves of the registry that the newest head covers, for those who wait for theirs.
     covered: watch::Sender<u64>,
+    /// Who listens to what is added to it.
+    pub listeners: Arc<AtomicUsize>,
 }
 
 impl Log {
     #[must_use]
     pub fn new(signer: LogSigner) -> Log {
-        Log { signer, published: RwLock::default(), covered: watch::Sender::new(0) }
+        Log { signer, published: RwLock::default(), covered: watch::Sender::new(0), listeners: Arc::default() }
     }
 
     /// Who signs.
@@ -381,11 +384,11 @@ fn proven(reader: &TreeReader<'_>, index: u64, head: &Head) -> Result<Vec<Hash>,
     is_right.then_some(hashes).ok_or_else(|| rotten("a hash of the tree"))
 }
 
-fn unread(error: io::Error) -> ServiceError {
+pub(super) fn unread(error: io::Error) -> ServiceError {
     ServiceError::Refused(Refusal::ReadFailed(error.to_string()))
 }
 
-fn rotten(what: &str) -> ServiceError {
+pub(super) fn rotten(what: &str) -> ServiceError {
     ServiceError::Internal(format!(
         "{what} is not what was written: stop the node, remove trees.mark beside the journal, start it again"
     ))

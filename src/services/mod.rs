@@ -8,14 +8,18 @@
 //! - `licence`: who may use a prefix, and whose signature counts there.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
-//! - `backup`: the log, for a copy of it. `origin`: how a restored log goes on.
+//! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
+//! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
 //! - `witnesses`: those who are asked to cosign the log's heads.
 
 pub mod administer;
+pub mod audit;
 pub mod backup;
 pub mod bundle;
+pub mod changes;
 pub mod compare;
 pub mod error;
+pub mod follow;
 pub mod history;
 pub mod import;
 pub mod licence;
@@ -29,6 +33,7 @@ pub mod register;
 pub mod resolve;
 pub mod signing_keys;
 mod token;
+pub mod watch;
 pub mod witnesses;
 
 use std::collections::HashSet;

@@ -90,13 +90,18 @@ impl Blinding {
 
     /// The key that ties an identifier to its `sid`.
     pub fn sid_key(&self, identifier: &Identifier) -> [u8; 32] {
-        hmac_sha256(&self.prefix_secret(identifier.prefix()), identifier.key().as_str().as_bytes())
+        sid_key_of(&self.prefix_secret(identifier.prefix()), identifier)
     }
 
     /// The blinded name of an identifier.
     pub fn sid(&self, identifier: &Identifier) -> [u8; 32] {
         sid_of(&self.sid_key(identifier), identifier.key())
     }
+}
+
+/// The key that ties an identifier to its `sid`, by the secret of the identifier's prefix: what its owner computes.
+pub fn sid_key_of(prefix_secret: &[u8; 32], identifier: &Identifier) -> [u8; 32] {
+    hmac_sha256(prefix_secret, identifier.key().as_str().as_bytes())
 }
 
 /// sid = SHA-256(sid_key || canonical identifier).

@@ -324,6 +324,20 @@ fn read_key(path: &Path) -> Result<(KeyUse, i64, SigningKey), KeyError> {
     Ok((private.mingpai_use, private.created, key))
 }
 
+/// The secret that the prefixes' secrets come from, from a node's key folder; none is made.
+pub fn read_secret(folder: &Path) -> Result<[u8; 32], KeyError> {
+    decode_secret(&folder.join(SECRET_FILE))
+}
+
+/// A secret of 32 bytes in a file of its own, in base64url.
+pub fn decode_secret(path: &Path) -> Result<[u8; 32], KeyError> {
+    let bytes = read_secret_file(path)?;
+    let decoded = BASE64URL.decode(bytes.trim_ascii_end()).unwrap_or_default();
+    decoded
+        .try_into()
+        .map_err(|_| KeyError::Malformed { path: path.to_owned(), cause: "not 32 bytes in base64url".to_owned() })
+}
+
 fn read_or_make_secret(folder: &Path) -> Result<[u8; 32], KeyError> {
     let path = folder.join(SECRET_FILE);
     if !path.exists() {
@@ -331,9 +345,7 @@ fn read_or_make_secret(folder: &Path) -> Result<[u8; 32], KeyError> {
         SystemRandom::new().fill(&mut secret).map_err(|_| KeyError::NoRandomness)?;
         write_secret_file(&path, BASE64URL.encode(secret).as_bytes())?;
     }
-    let bytes = read_secret_file(&path)?;
-    let decoded = BASE64URL.decode(bytes.trim_ascii_end()).unwrap_or_default();
-    decoded.try_into().map_err(|_| KeyError::Malformed { path, cause: "not 32 bytes in base64url".to_owned() })
+    decode_secret(&path)
 }
 
 fn make_folder(folder: &Path) -> Result<(), KeyError> {

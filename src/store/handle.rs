@@ -14,6 +14,7 @@ use super::beside::Moving;
 use super::checkpoint::{self, Checkpoint};
 use super::cold::{ColdState, MoveError, Mover};
 use super::engine::{Engine, EngineError, RowBytes, Table};
+use super::journal::sequences::Counted;
 use super::journal::{Frame, FrameKind, JournalError, Location, Places, Reader, Tail};
 use super::medium::Medium;
 use super::open::OpenError;
@@ -191,6 +192,11 @@ impl Store {
     /// One frame of the journal.
     pub fn frame(&self, location: Location) -> Result<Frame, JournalError> {
         self.journal.frame(location)
+    }
+
+    /// Which sequence the frame at a place has. `near`: what the last call found in there, or nothing.
+    pub fn sequence(&self, location: Location, near: &mut Option<Counted>) -> Result<u64, JournalError> {
+        self.journal.sequence(location, near)
     }
 
     /// The trees over the journal.

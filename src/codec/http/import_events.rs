@@ -5,37 +5,28 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::call::Call;
-use super::failure::Failure;
+use super::listening::{EVENTS, HEARTBEAT, LONGEST, Place, RETRY, last_event_id};
 use super::query::Query;
 use super::reply::{self, Keep, Reply};
 use super::{Desk, Readiness, negotiation};
 use crate::codec::answers;
-use crate::codec::problem::Code;
 use crate::model::permitted::{Action, Permitted};
 use crate::model::text::Language;
 use crate::observe::laps::Step;
 use crate::services::import::{JobState, JobView, ReadJob};
 
 const ROUTE: &str = "/v1/imports/";
-const EVENTS: &str = "text/event-stream";
 /// Between two looks at the job.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// What is silent for longer is taken for dead by proxies.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Who listens is asked again for a credential after this: an EventSource comes back by itself.
-const LONGEST: Duration = Duration::from_secs(600);
-/// Listeners of all jobs together: each has a connection and a timer.
-const MOST_LISTENERS: usize = 256;
 
 pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
@@ -89,12 +80,8 @@ impl Listener {
     /// What is sent next; none at the end of the answer.
     async fn next(&mut self) -> Option<Bytes> {
         if std::mem::take(&mut self.is_first) {
-            // How long an EventSource waits before it comes back, in milliseconds.
-            let begin = "retry: 1000\n\n".to_owned();
-            return Some(match self.event() {
-                Some(event) => (begin + &event).into(),
-                None => begin.into(),
-            });
+            let event = self.event().unwrap_or_default();
+            return Some(format!("{RETRY}{event}").into());
         }
         while !self.is_over {
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -148,24 +135,4 @@ fn event_id(view: &JobView) -> String {
         "{state}.{}.{}.{}.{}.{}.{}",
         rows.total, rows.registered, rows.updated, rows.skipped, rows.failed, view.bytes_done
     )
-}
-
-fn last_event_id(headers: &HeaderMap) -> Option<String> {
-    headers.get("last-event-id")?.to_str().ok().filter(|id| id.len() <= 160).map(str::to_owned)
-}
-
-/// One of the places for listeners.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(taken: &Arc<AtomicUsize>) -> Result<Place, Failure> {
-        let place = Place(Arc::clone(taken));
-        if taken.fetch_add(1, Ordering::Relaxed) >= MOST_LISTENERS { Err(Code::Overloaded.into()) } else { Ok(place) }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -7,7 +7,8 @@
 //! call         one request on its way: who asks, what for, how long each stage took
 //! openapi      the document of all this; docs serves it, with a page to read it
 //! query, preconditions, negotiation, body, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, licences, backup, bundle, log, operating, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, licences, backup, bundle, log, changes, operating, about      the handlers
+//! listening    what answers that go on while somebody listens have in common
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
 //! reply        the answer on its way out
@@ -22,6 +23,7 @@ pub(in crate::codec) mod body;
 mod bulk;
 pub(in crate::codec) mod bundle;
 pub(in crate::codec) mod call;
+mod changes;
 mod docs;
 pub(in crate::codec) mod expansion;
 mod export;
@@ -36,6 +38,7 @@ mod import_parts;
 pub(in crate::codec) mod imports;
 mod keys;
 mod licences;
+mod listening;
 mod listing;
 mod log;
 mod negotiation;

@@ -18,8 +18,8 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, bundle, docs, export, history, import_errors, import_events, import_mapping,
-    import_parts, imports, keys, licences, listing, log, operating, records, resolve,
+    Desk, about, backup, batch, bulk, bundle, changes, docs, export, history, import_errors, import_events,
+    import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -84,6 +84,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/log/audit/checkpoint" closed { GET log::audit_checkpoint }
     "/log/audit/vkey" closed { GET log::audit_vkey }
     "/log/audit/tile/{*tile}" closed { GET log::audit_tile }
+    "/v1/changes" closed { GET changes::read }
     "/v1/log/consistency" open { GET log::consistency }
     "/v1/log/proof/{index}" open { GET log::proof }
     "/.well-known/jwks.json" open { GET about::jwks }

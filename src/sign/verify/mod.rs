@@ -181,12 +181,23 @@ fn check_bundle(report: &mut Report, bundle: Result<Bundle, String>, known: Know
 }
 
 /// An entry that was taken apart.
-struct Checked {
+pub struct Checked {
     kid: String,
-    payload: Payload,
-    claims: Claims,
+    pub payload: Payload,
+    pub claims: Claims,
     /// The identifier, where the entry was shown to belong to it.
     identifier: Option<Identifier>,
+}
+
+/// What a document claims, and what was checked of it: as [`verify_document`], for whoever goes on with the claims. They are
+/// there where the disclosures belong to the statement, whatever else failed.
+pub fn open_document(document: &[u8], known: Known<'_>) -> (Report, Option<Checked>) {
+    let mut report = Report::default();
+    let text = std::str::from_utf8(document).unwrap_or_default().trim();
+    let answer = serde_json::from_str::<Json>(text).ok();
+    let entry = answer.as_ref().map_or(Some(text), |answer| answer.get("entry").and_then(Json::as_str));
+    let checked = entry.and_then(|entry| check_entry(&mut report, entry, known));
+    (report, checked)
 }
 
 fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Checked> {

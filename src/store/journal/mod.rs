@@ -1,7 +1,8 @@
 //! The journal: one sequence of frames in segment files that are full of zeros before they are used; the only thing that must survive.
 //!
 //! - `format`: the bytes. `meta`: what stands beside a statement. `recover`, `scan`: opening after any stop.
-//! - `claim`: a look at a place that a client names. `statement`: a frame without its disclosures. `walk`: over a copy of a segment.
+//! - `claim`: a look at a place that a client names. `statement`: a frame without its disclosures. `sequences`: which one it has.
+//! - `walk`: over a copy of a segment.
 //! - `places`: what happens to a segment that is full: blanking, and moving to another folder.
 //!
 //! Durability: a frame is durable when [`Journal::append`] has returned. A crash before that leaves either the whole
@@ -15,6 +16,7 @@ pub mod meta;
 mod places;
 mod recover;
 mod scan;
+pub mod sequences;
 mod statement;
 pub mod walk;
 

@@ -53,7 +53,7 @@ pub const OWNERS: &[Code] = &[
 pub const REPEATS: &[Code] = &[Code::IdempotencyRunning, Code::IdempotencyMismatch];
 
 /// Headers of answers: name, type, and what they say.
-const HEADERS: [(&str, &str, &str, &str); 17] = [
+const HEADERS: [(&str, &str, &str, &str); 18] = [
     ("X-Request-Id", "string", "请求编号，与日志中的相同", "the request's id, as in the node's log"),
     ("ETag", "string", "记录的版本，如 \"2\"", "the record's version, such as \"2\""),
     ("Location", "string", "所建之物的地址", "where what was made is found"),
@@ -67,6 +67,7 @@ const HEADERS: [(&str, &str, &str, &str); 17] = [
     ("Content-Security-Policy", "string", "网页只用本节点的文件", "the page uses files of this node only"),
     ("Content-Disposition", "string", "文件名", "the file's name"),
     ("Mingpai-Columns", "string", "CSV 各列的标记，续写时给回", "stands for the columns of a CSV, to be given back"),
+    ("Mingpai-Next", "integer", "全部收到后由此序号续读", "the index to go on from once all has come"),
     ("Upload-Offset", "integer", "上传到第几字节", "the byte where an upload stands"),
     ("Upload-Complete", "string", "?1 表示已全", "?1 where all has come"),
     ("Upload-Limit", "string", "上限", "its bounds"),

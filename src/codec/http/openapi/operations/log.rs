@@ -2,14 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
-use super::JSON;
+use super::{JSON, NDJSON};
 use crate::codec::http::bundle::PACKED;
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
 use crate::codec::http::openapi::problems::{NAMES, READS};
 use crate::codec::http::openapi::schemas::Shape;
-use crate::codec::log_answers::{ConsistencyBody, InclusionBody, WordBody};
+use crate::codec::log_answers::{ChangeBody, ConsistencyBody, InclusionBody, WordBody};
 use crate::codec::problem::Code;
 use crate::sign::bundle::BUNDLE_FORM;
 use crate::tlog::log_proof;
@@ -17,6 +17,7 @@ use crate::tlog::log_proof;
 const BYTES: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 const PLAIN: &str = "text/plain";
+const EVENTS: &str = "text/event-stream";
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -39,6 +40,7 @@ pub(super) fn operations() -> Vec<Operation> {
         proof(),
         bundle(),
         latest(),
+        changes(),
     ]
 }
 
@@ -213,4 +215,32 @@ fn proof() -> Operation {
             .path("index", "0")
             .header("Accept", log_proof::MEDIA_TYPE),
     )
+}
+
+fn changes() -> Operation {
+    Operation::get("/v1/changes", "followChanges", Tag::Log, "日志的变化", "Follow the log")
+        .about(
+            "登记树的各条及其披露内容，按序，只到最新检查点；以最后一行的 index 加一续读。text/event-stream 则持续推送，事件的 id 即 \
+             index，可用 Last-Event-ID 续读。须管理员。",
+            "The registry's leaves in order with what they hide, as far as the newest head covers them; the index of the last \
+             line and one goes on. As text/event-stream it goes on as the log grows; an event's id is its index, so that \
+             Last-Event-ID resumes. For administrators.",
+        )
+        .keyed()
+        .parameter(Parameter::query("from", "从此序号起，缺省为 0", "the first index, 0 if not said", size()))
+        .parameter(Parameter::query("limit", "至多多少条", "how many at most", size()))
+        .parameter(Parameter::header(
+            "Last-Event-ID",
+            "推送时：最后收到的事件，代替 from",
+            "of events: the one that was heard last, in place of from",
+            json!({"type": "string"}),
+        ))
+        .answer(200, "各条", "the leaves", vec![
+            (NDJSON, Shape::lines(Shape::of::<ChangeBody<'_>>())),
+            (EVENTS, Shape::text(EVENTS)),
+        ])
+        .with_headers(&["Cache-Control", "Vary", "Mingpai-Next"])
+        .fails(READS)
+        .fails(&[Code::LogPartUnknown, Code::Overloaded])
+        .example(Example::new("genesis", "日志的第一条", "the first statement").query("from", 0).query("limit", 1))
 }

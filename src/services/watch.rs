@@ -1,0 +1,302 @@
+//! An owner's watch over a log: what stands there under the blinded names of its own identifiers, and whether the entries that
+//! its partners were given are those.
+//!
+//! The secret of its prefix lets an owner compute the `sid` of each of its names, and nobody else's. Under a second `sid` an
+//! entry of the same name is invisible to it in the log; the bundle of a partner who was given that entry shows it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::examine::shown;
+use super::audit::keys::{Succession, is_about_keys};
+use super::follow::{Batch, FollowError, Memory};
+use crate::model::identifier::Identifier;
+use crate::model::text::Text;
+use crate::sign::decode_sid;
+use crate::sign::entry::{sid_key_of, sid_of};
+use crate::sign::jws;
+use crate::sign::keys::PublicJwk;
+use crate::sign::verify::{Finding as StepFinding, Known, open_document};
+use crate::store::rows::leaf_hash;
+use crate::tlog::hash::Hash;
+
+/// The names that are watched, by their blinded names.
+pub struct Names {
+    prefix: String,
+    secret: [u8; 32],
+    sids: HashMap<Hash, String>,
+}
+
+/// What must not be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// An entry under one of its names that the owner does not know.
+    UnknownEntry,
+    /// An entry that the owner knows, or that a partner was given, is not in the log.
+    NotInLog,
+    /// A genuine entry about one of its names under another `sid` than that name has.
+    SecondSid,
+    /// A partner was given what no key of the log signed, or with disclosures that do not belong to it.
+    ForgedBundle,
+}
+
+/// Something that must not be, and as much as is known of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    pub kind: FindingKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// The leaf hash, base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
+    /// The bundle that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    pub detail: Text,
+}
+
+/// An entry under one of the watched names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    pub identifier: String,
+    pub version: u64,
+    /// The leaf hash, base64url.
+    pub leaf: String,
+    pub iat: i64,
+}
+
+/// What was seen so far: kept from one time to the next.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    log: serde_json::Value,
+    /// Of the names that were watched: others begin anew.
+    names: String,
+    keys: Succession,
+    seen: BTreeMap<u64, Seen>,
+}
+
+/// A name that cannot be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotWatched {
+    pub name: String,
+    pub detail: Text,
+}
+
+impl Names {
+    /// Names under a prefix, with the secret that its owner was given.
+    pub fn of(prefix: &str, secret: [u8; 32], names: &[String]) -> Result<Names, NotWatched> {
+        let mut sids = HashMap::new();
+        for name in names {
+            let wrong = |zh: String, en: String| NotWatched { name: name.clone(), detail: Text::new(zh, en) };
+            let identifier = Identifier::parse(name).map_err(|error| wrong(error.text().zh, error.text().en))?;
+            if identifier.prefix() != prefix {
+                return Err(wrong(format!("不在前缀 {prefix} 之下"), format!("it is not under {prefix}")));
+            }
+            for sid in sids_of(&secret, &identifier) {
+                sids.insert(sid, identifier.spelling().to_owned());
+            }
+        }
+        Ok(Names { prefix: prefix.to_owned(), secret, sids })
+    }
+
+    /// Stands for these very names and this secret.
+    fn digest(&self) -> String {
+        let mut sids: Vec<&Hash> = self.sids.keys().collect();
+        sids.sort_unstable();
+        let mut all = Vec::with_capacity(32 * sids.len());
+        sids.into_iter().for_each(|sid| all.extend_from_slice(sid));
+        shown(&leaf_hash(&all))
+    }
+}
+
+/// The blinded names of an identifier: with cases that tell names apart and without, for the prefix's policy is the node's.
+fn sids_of(secret: &[u8; 32], identifier: &Identifier) -> [Hash; 2] {
+    [identifier.clone(), identifier.clone().with_case_sensitive_suffix()]
+        .map(|reading| sid_of(&sid_key_of(secret, &reading), reading.key()))
+}
+
+/// A watch over one log.
+pub struct Watch {
+    names: Names,
+    keys: Succession,
+    /// By registry index.
+    seen: BTreeMap<u64, Seen>,
+}
+
+/// What of an entry's payload a watch reads.
+#[derive(Deserialize)]
+struct Stated {
+    iat: i64,
+    sid: String,
+    ver: u64,
+}
+
+/// A bundle of a partner that is about one of the owner's names.
+pub struct Bundle {
+    pub leaf: Hash,
+    pub identifier: String,
+    pub version: u64,
+    pub file: String,
+}
+
+impl Watch {
+    /// A watch that begins, with a follower's empty memory; or that goes on from a state, where that was of the same names.
+    /// Of other names the log is read anew, and only its newest head is kept.
+    pub fn begin(names: Names, state: Option<&[u8]>) -> Result<(Watch, Memory), FollowError> {
+        let Some(state) = state else {
+            return Ok((Watch { names, keys: Succession::default(), seen: BTreeMap::new() }, Memory::default()));
+        };
+        let kept: Kept = serde_json::from_slice(state).map_err(|_| FollowError::Memory("it is not a watch's JSON"))?;
+        let memory = Memory::decode(kept.log.to_string().as_bytes())?;
+        if kept.names == names.digest() {
+            return Ok((Watch { names, keys: kept.keys, seen: kept.seen }, memory));
+        }
+        let watch = Watch { names, keys: Succession::default(), seen: BTreeMap::new() };
+        Ok((watch, memory.from_the_start()))
+    }
+
+    /// The state to go on from.
+    #[must_use]
+    pub fn encode(&self, memory: &Memory) -> Vec<u8> {
+        let log = serde_json::from_slice(&memory.encode()).unwrap_or_default();
+        let (names, keys, seen) = (self.names.digest(), self.keys.clone(), self.seen.clone());
+        serde_json::to_vec_pretty(&Kept { log, names, keys, seen }).unwrap_or_default()
+    }
+
+    /// Takes entries in that were verified. Those that do not read are for an audit to tell.
+    pub fn take(&mut self, batch: &Batch) {
+        for (index, leaf, entry) in batch.iter() {
+            if is_about_keys(entry) {
+                // A fault of keys is for an audit to tell, too: such a key is not learnt.
+                let _ = self.keys.take(index, entry);
+                continue;
+            }
+            let payload = jws::payload_of(entry).unwrap_or_default();
+            let Ok(Stated { iat, sid, ver }) = serde_json::from_slice(&payload) else { continue };
+            let Some(name) = decode_sid(&sid).and_then(|sid| self.names.sids.get(&sid)) else { continue };
+            self.seen.insert(index, Seen { identifier: name.clone(), version: ver, leaf: shown(leaf), iat });
+        }
+    }
+
+    /// Entries under the watched names, by their registry indexes.
+    #[must_use]
+    pub fn seen(&self) -> &BTreeMap<u64, Seen> {
+        &self.seen
+    }
+
+    /// Entries under the watched names that are none of these, from an index on.
+    #[must_use]
+    pub fn unknown(&self, known: &HashSet<Hash>, from: u64) -> Vec<Finding> {
+        let is_unknown = |seen: &Seen| decode_sid(&seen.leaf).is_none_or(|leaf| !known.contains(&leaf));
+        let found = self.seen.range(from..).filter(|(_, seen)| is_unknown(seen));
+        let finding = |(index, seen): (&u64, &Seen)| Finding {
+            kind: FindingKind::UnknownEntry,
+            identifier: Some(seen.identifier.clone()),
+            version: Some(seen.version),
+            index: Some(*index),
+            leaf: Some(seen.leaf.clone()),
+            file: None,
+            detail: Text::new(
+                "日志中有此标识的条目，而不在您的已知条目之中：若非您所登记，请告知运营方",
+                "the log has an entry under this name that is none of those you know: if you did not make it, tell the operator",
+            ),
+        };
+        found.map(finding).collect()
+    }
+
+    /// Those of some leaves that were not seen under the watched names: whether the log has them elsewhere is not known yet.
+    #[must_use]
+    pub fn unseen(&self, leaves: impl IntoIterator<Item = Hash>) -> HashSet<Hash> {
+        let seen: HashSet<Hash> = self.seen.values().filter_map(|seen| decode_sid(&seen.leaf)).collect();
+        leaves.into_iter().filter(|leaf| !seen.contains(leaf)).collect()
+    }
+
+    /// Judges what a partner was given: an answer of a resolution with its entry, or the entry. `Ok(None)`: about a name of
+    /// another prefix. The log must have been followed before, for its keys.
+    pub fn judge(&self, file: &str, document: &[u8], findings: &mut Vec<Finding>) -> Result<Option<Bundle>, Text> {
+        let keys: Vec<PublicJwk> = self.keys.keys().iter().map(|known| known.key.clone()).collect();
+        let (report, checked) = open_document(document, Known { keys: &keys, ..Known::default() });
+        let statement = statement_of(document).ok_or_else(|| {
+            Text::new(
+                "没有 entry：请用 ?entry=1 重新解析并保存",
+                "it has no `entry`: resolve again with ?entry=1 and save that",
+            )
+        })?;
+        let leaf = leaf_hash(statement.as_bytes());
+        let step = |name: &str| report.steps.iter().find(|step| step.name == name).map(|step| step.finding);
+        let mut found = |kind, identifier: Option<&str>, version, detail| {
+            findings.push(Finding {
+                kind,
+                identifier: identifier.map(str::to_owned),
+                version,
+                index: None,
+                leaf: Some(shown(&leaf)),
+                file: Some(file.to_owned()),
+                detail,
+            });
+        };
+        let is_genuine = step("signature") == Some(StepFinding::Pass) && step("disclosures") == Some(StepFinding::Pass);
+        let Some(checked) = checked.filter(|_| is_genuine) else {
+            let detail = Text::new(
+                "条目不是由日志授权的密钥签署，或披露内容与之不符：不是此节点所签",
+                "no key that the log authorises signed this, or its disclosures are not the signed ones: the node did not make it",
+            );
+            found(FindingKind::ForgedBundle, None, None, detail);
+            return Ok(None);
+        };
+        let hidden = || Text::new("没有披露标识，无法判断", "its identifier is not disclosed: nothing can be told");
+        let name = checked.claims.sub.as_deref().ok_or_else(hidden)?;
+        let identifier = Identifier::parse(name).map_err(|error| error.text())?;
+        if identifier.prefix() != self.names.prefix {
+            return Ok(None);
+        }
+        let version = checked.payload.ver;
+        let signed = decode_sid(&checked.payload.sid);
+        if !signed.is_some_and(|sid| sids_of(&self.names.secret, &identifier).contains(&sid)) {
+            let sid = &checked.payload.sid;
+            let detail = Text::new(
+                format!(
+                    "条目已由节点签署，但其 sid {sid} 不是此标识的：节点为同一标识使用了第二个 sid，请保留此文件作为证据"
+                ),
+                format!(
+                    "the node signed this entry, and its sid {sid} is not this identifier's: one name under two sids; keep the file as evidence"
+                ),
+            );
+            found(FindingKind::SecondSid, Some(name), Some(version), detail);
+        }
+        Ok(Some(Bundle { leaf, identifier: name.to_owned(), version, file: file.to_owned() }))
+    }
+}
+
+/// An entry that is not in the log, though its owner knows it or a partner was given it.
+#[must_use]
+pub fn not_in_log(leaf: &Hash, bundle: Option<&Bundle>) -> Finding {
+    Finding {
+        kind: FindingKind::NotInLog,
+        identifier: bundle.map(|bundle| bundle.identifier.clone()),
+        version: bundle.map(|bundle| bundle.version),
+        index: None,
+        leaf: Some(shown(leaf)),
+        file: bundle.map(|bundle| bundle.file.clone()),
+        detail: Text::new(
+            "最新检查点不包含此条目：刚登记的请稍后再查，否则节点没有把它记入公开的日志",
+            "the newest checkpoint does not cover this entry: just made, look again in a moment; else the node kept it out of its public log",
+        ),
+    }
+}
+
+/// The statement in a document: before the first "~", or all of it.
+fn statement_of(document: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(document).ok()?.trim();
+    let entry = match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(answer) => answer.get("entry")?.as_str()?.to_owned(),
+        Err(_) => text.to_owned(),
+    };
+    entry.split('~').next().map(str::to_owned)
+}
