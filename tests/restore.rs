@@ -296,17 +296,17 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
     let decide = |arguments: &[&str]| mingpai(&[&["restore", "--data", &text(&new)], arguments].concat());
     decide(&[]).expect(2);
     decide(&["--log-ended-here", "--new-origin"]).expect(2);
-    let head = |size: u64, root: &str| {
+    let head_file = |size: u64, root: &str| {
         let path = place.path("head");
         std::fs::write(&path, format!("urn:mingpai:dev\n{size}\n{root}\n\n\u{2014} witness c2lnbmF0dXJl\n")).unwrap();
         text(&path)
     };
-    let told = decide(&["--continue-from", &head(size + 5, &root)]).expect(1);
+    let told = decide(&["--continue-from", &head_file(size + 5, &root)]).expect(1);
     assert!(told.err.contains("5 are missing"), "{}", told.err);
-    decide(&["--continue-from", &head(size - 1, &root)]).expect(1);
-    decide(&["--continue-from", &head(size, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]).expect(1);
+    decide(&["--continue-from", &head_file(size - 1, &root)]).expect(1);
+    decide(&["--continue-from", &head_file(size, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]).expect(1);
     decide(&["--continue-from", &place.arg("admin")]).expect(2);
-    decide(&["--continue-from", &head(size, &root)]).expect(0);
+    decide(&["--continue-from", &head_file(size, &root)]).expect(0);
     let node = Node::start(&new);
     let (_, next) = register(&node, "NEXT", &key);
     let continued = head(&node, next["index"].as_u64().unwrap() + 1);
