@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::failure::CliError;
 use crate::sign::keys::PublicJwk;
+use crate::sign::verify::KeyIndexes;
 
 /// The largest file that is read as keys.
 const LIMIT_BYTES: u64 = 1 << 20;
@@ -29,6 +30,18 @@ pub fn ed25519_keys(document: &Json) -> Vec<PublicJwk> {
         .filter(|public| public.len() == 32)
         .map(|public| PublicJwk::of(&public))
         .collect()
+}
+
+/// For which registry indexes the keys of a node's set may sign, where it says so.
+pub fn key_indexes(document: &Json) -> Vec<KeyIndexes> {
+    let listed = document.get("keys").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
+    let one = |key: &Json| {
+        let public = BASE64URL.decode(key.get("x")?.as_str()?).ok()?;
+        let number = |name: &str| key.get(name).and_then(Json::as_u64);
+        let kid = PublicJwk::of(&public).kid;
+        Some(KeyIndexes { kid, from: number("mingpai:from")?, until: number("mingpai:until") })
+    };
+    listed.iter().filter_map(one).collect()
 }
 
 /// The keys that an argument gives: the text of a JWK, or the name of a file with one or several. Of a private key's file the

@@ -9,11 +9,11 @@ use serde_json::{Value as Json, json};
 
 use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
-use super::key_file::{ed25519_keys, read_public_key};
+use super::key_file::{ed25519_keys, key_indexes, read_public_key};
 use super::screen::Screen;
 use crate::model::time::Timestamp;
 use crate::sign::keys::PublicJwk;
-use crate::sign::verify::{Finding, Known, Report, verify_document};
+use crate::sign::verify::{Finding, KeyIndexes, Known, Report, verify_document};
 use crate::tlog::policy::Policy;
 
 /// The largest file that is read as an entry, or as keys.
@@ -47,6 +47,9 @@ pub struct Verify {
     /// 须在这些秒之内被声明为最新版本，否则答“无法判断” / It must have been the newest version within so many seconds
     #[arg(long, value_name = "SECONDS")]
     max_age: Option<u64>,
+    /// 须证明由获许可的所有者签名，否则答“无法判断” / A licensed owner's signature must be proven
+    #[arg(long)]
+    require_owner: bool,
     /// 应为此标识（或其别名） / It must be about this identifier, or an alias of it
     #[arg(long, value_name = "ID")]
     identifier: Option<String>,
@@ -63,7 +66,7 @@ pub struct Verify {
 
 impl Verify {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let keys = self.keys(screen).await?;
+        let (keys, ranges) = self.keys(screen).await?;
         let upper = self.upper_key.as_deref().map(read_public_key).transpose()?;
         let policy = self.policy.as_deref().map(read_policy).transpose()?;
         let document = read_document(&self.file)?;
@@ -77,6 +80,8 @@ impl Verify {
                 are_licences_proven: false,
                 policy: policy.as_ref(),
                 max_age_seconds: self.max_age.map(|age| i64::try_from(age).unwrap_or(i64::MAX)),
+                ranges: &ranges,
+                requires_owner: self.require_owner,
                 now_seconds: Some(Timestamp::now().as_seconds()),
             },
         );
@@ -89,7 +94,7 @@ impl Verify {
         Ok(verdict)
     }
 
-    async fn keys(&self, screen: Screen) -> Result<Vec<PublicJwk>, CliError> {
+    async fn keys(&self, screen: Screen) -> Result<(Vec<PublicJwk>, Vec<KeyIndexes>), CliError> {
         let document: Json = match (&self.jwks, &self.server) {
             (Some(path), _) => serde_json::from_slice(&read_document(path)?).map_err(|error| {
                 let path = path.display();
@@ -106,13 +111,13 @@ impl Verify {
                 )?;
                 client.ask_json("/.well-known/jwks.json", JWKS_LIMIT_BYTES).await?
             }
-            (None, None) => return Ok(Vec::new()),
+            (None, None) => return Ok((Vec::new(), Vec::new())),
         };
         let keys = ed25519_keys(&document);
         if keys.is_empty() {
             screen.note("给出的公钥里没有可用的 Ed25519 公钥", "there is no usable Ed25519 key among the given keys");
         }
-        Ok(keys)
+        Ok((keys, key_indexes(&document)))
     }
 }
 
@@ -162,7 +167,7 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
 /// What only a proof, a node or more statements could tell.
 fn left_out(report: &Report) -> Vec<&'static str> {
     let is_checked = |name: &str| report.steps.iter().any(|step| step.name == name);
-    [("inclusion", "log_inclusion"), ("freshness", "newest_version"), ("statements", "licences")]
+    [("inclusion", "log_inclusion"), ("freshness", "newest_version"), ("owner_licence", "licences")]
         .into_iter()
         .filter(|(step, _)| !is_checked(step))
         .map(|(_, left)| left)

@@ -10,7 +10,9 @@ use super::{ServiceError, Services, Standing};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::time::Timestamp;
 use crate::sign::bundle::{BUNDLE_FORM, Bundle, LogProof, ProvenStatement, encode_hashes};
+use crate::sign::keys::SigningKey;
 use crate::sign::latest::{AbsentStatement, AsOf, LatestStatement};
+use crate::store::engine::Table;
 use crate::store::trees::Tree;
 
 /// Asks for a bundle of an identifier, or for the node's word about it.
@@ -48,8 +50,12 @@ impl Services {
         let identifier = self.identifier(&asked.request().identifier)?;
         self.policy(&identifier)?;
         let Some(standing) = self.named(identifier.key())? else {
+            // It was here: an older bundle would refute the word that there is none.
+            if self.store.any_row(Table::Erased, &self.signing.blinding.sid(&identifier))?.is_some() {
+                return Err(ServiceError::Gone { identifier: asked.request().identifier.clone() });
+            }
             let sub = identifier.key().as_str().to_owned();
-            let signed = AbsentStatement { as_of: self.as_of(under), sub }.sign(&self.signing.key)?;
+            let signed = AbsentStatement { as_of: self.as_of(under), sub }.sign(self.log_pair()?)?;
             return Ok(Moment::Said(Word::Absent(signed)));
         };
         Ok(match self.latest(&standing, under)? {
@@ -104,7 +110,11 @@ impl Services {
             ver: standing.record.version,
             leaf: BASE64URL.encode(standing.row.leaf),
         };
-        Ok(Some(statement.sign(&self.signing.key)?))
+        Ok(Some(statement.sign(self.log_pair()?)?))
+    }
+
+    fn log_pair(&self) -> Result<&SigningKey, ServiceError> {
+        self.log.signer().pair().ok_or_else(|| ServiceError::Internal("no key signs the log".to_owned()))
     }
 
     fn as_of(&self, under: &Published) -> AsOf {

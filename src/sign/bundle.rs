@@ -90,7 +90,9 @@ impl Bundle {
             return Err(format!("it has more than {STATEMENTS_AT_MOST} statements"));
         }
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-        if !bundle.entry.bytes().all(is_letter) || !bundle.entry.ends_with('~') || bundle.encode() != text {
+        let is_plain =
+            bundle.entry.bytes().all(is_letter) && bundle.entry.ends_with('~') && !bundle.entry.contains("~~");
+        if !is_plain || bundle.encode() != text {
             return Err("it is not written as a bundle is".to_owned());
         }
         Ok(bundle)
@@ -131,14 +133,19 @@ impl Bundle {
     pub fn unpack(text: &str) -> Result<Bundle, &'static str> {
         let text = text.strip_prefix(PACKED_PREFIX).ok_or("it is not a packed bundle")?;
         let packed = base45::decode(text).map_err(|_| "it is not base45")?;
+        if base45::encode(&packed) != text {
+            return Err("it is not written as a bundle is");
+        }
         // Compressed bytes can say the same in many ways: the checksum leaves one.
         let (packed, crc) = packed.split_last_chunk::<4>().ok_or("it is cut short")?;
         if crc32c::crc32c(packed).to_be_bytes() != *crc {
             return Err("its checksum is wrong: it was read or copied with a mistake");
         }
         let mut bytes = Vec::new();
-        let unpacked = DeflateDecoder::new(packed).take(UNPACKED_LIMIT_BYTES + 1).read_to_end(&mut bytes);
-        if unpacked.is_err() || bytes.len() as u64 > UNPACKED_LIMIT_BYTES {
+        let mut decoder = DeflateDecoder::new(packed);
+        let unpacked = decoder.by_ref().take(UNPACKED_LIMIT_BYTES + 1).read_to_end(&mut bytes);
+        let is_whole = decoder.total_in() == packed.len() as u64;
+        if unpacked.is_err() || !is_whole || bytes.len() as u64 > UNPACKED_LIMIT_BYTES {
             return Err("it does not unpack, or to more than a bundle has");
         }
         Bundle::of_parts(&mut Reading(&bytes)).ok_or("its parts are cut short or too many")
@@ -148,7 +155,7 @@ impl Bundle {
         let mut entry = parts.jws()?;
         entry.push('~');
         for _ in 0..parts.number()? {
-            entry.push_str(&BASE64URL.encode(parts.part()?));
+            entry.push_str(&BASE64URL.encode(parts.part().filter(|part| !part.is_empty())?));
             entry.push('~');
         }
         let index = parts.number()?;

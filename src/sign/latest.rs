@@ -2,7 +2,8 @@
 //!
 //! A proof of inclusion says that a version was registered, not that no later one was. Only the node can say that, and only
 //! for a moment; it signs it, with the head that it holds for, so that whoever was told otherwise can show it. These
-//! statements are no leaves of the log.
+//! statements are no leaves of the log, so they are signed by the key of its heads, which a verifier has pinned: an entry key
+//! that was replaced or stolen says nothing of what is new, whatever statements about keys are left out of a bundle.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD as BASE64URL};

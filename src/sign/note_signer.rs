@@ -19,6 +19,14 @@ impl NoteSigner {
     }
 }
 
+impl NoteSigner {
+    /// The pair itself.
+    #[must_use]
+    pub fn pair(&self) -> &SigningKey {
+        &self.pair
+    }
+}
+
 impl SignNote for NoteSigner {
     fn verifier(&self) -> &VerifierKey {
         &self.key

@@ -70,6 +70,8 @@ fn remaining(segments: &dyn Medium, segment: &str, offset: u64) -> Result<(Tail,
         }
         while (number < last || u64::from(walk.tail.offset) < offset)
             && let Some(seen) = walk.group(&bytes)
+            // A group that the place falls into is cut whole.
+            && (number < last || u64::from(seen.next.offset) <= offset)
         {
             for frame in seen.frames.iter().filter(|frame| frame.kind.in_registry()) {
                 tree.push(leaf_hash(frame.statement));

@@ -2,9 +2,9 @@
 
 use http::Method;
 use mingpai::sign::bundle::Bundle;
-use mingpai::sign::keys::PublicJwk;
+use mingpai::sign::keys::{KeyFolder, KeyUse, PublicJwk};
 use mingpai::sign::latest::{AbsentStatement, LatestStatement};
-use mingpai::sign::verify::{Finding, FreshnessState, Known, Report, verify_document};
+use mingpai::sign::verify::{Finding, FreshnessState, KeyIndexes, Known, Report, verify_document};
 use mingpai::tlog::hash::leaf_hash;
 use mingpai::tlog::log_proof::LogProof;
 use mingpai::tlog::note::VerifierKey;
@@ -20,16 +20,23 @@ const PACKED: &str = "application/vnd.mingpai.bundle";
 struct Partner {
     policy: Policy,
     keys: Vec<PublicJwk>,
+    ranges: Vec<KeyIndexes>,
+    /// Those that sign what is the newest.
+    of_log: Vec<PublicJwk>,
 }
 
 impl Partner {
     /// Who once took the log's key, and for the short form the node's keys, over a way that he trusts.
     async fn of(world: &World) -> Partner {
         let vkey = world.get("/log/vkey").send().await.text();
-        let logs = vkey.lines().map(|line| Log { key: VerifierKey::parse(line).unwrap(), url: None }).collect();
+        let logs: Vec<Log> =
+            vkey.lines().map(|line| Log { key: VerifierKey::parse(line).unwrap(), url: None }).collect();
+        let of_log = logs.iter().map(|log| PublicJwk::of(log.key.public())).collect();
         let jwks = world.get("/.well-known/jwks.json").send().await.json();
         let keys = jwks["keys"].as_array().unwrap().iter().map(|key| serde_json::from_value(key.clone()).unwrap());
-        Partner { policy: Policy::of(logs, Vec::new(), 0).unwrap(), keys: keys.collect() }
+        let keys: Vec<PublicJwk> = keys.collect();
+        let ranges = keys.iter().map(|key| KeyIndexes { kid: key.kid.clone(), from: 0, until: None }).collect();
+        Partner { policy: Policy::of(logs, Vec::new(), 0).unwrap(), keys, ranges, of_log }
     }
 
     fn known(&self) -> Known<'_> {
@@ -84,6 +91,9 @@ async fn a_bundle_is_genuine_by_the_logs_key_alone_and_says_how_old_it_is() {
         let report = verify_document(bundle.as_bytes(), asked(most, now));
         assert_eq!((report.freshness.as_ref().unwrap().state, report.verdict()), (state, finding));
     }
+    // Nobody owns the prefix, so nobody signed.
+    let owned = Known { requires_owner: true, ..partner.known() };
+    assert_eq!(verify_document(bundle.as_bytes(), owned).verdict(), Finding::Unknown);
     // Of another log, or about another name.
     let other = World::new().await;
     assert_ne!(Partner::of(&other).await.verify(&bundle).verdict(), Finding::Pass);
@@ -99,9 +109,15 @@ async fn the_short_form_needs_the_nodes_keys_and_fits_a_code_on_a_label() {
     let packed = bundle_of(&world, NAME, PACKED).await;
     assert!(packed.len() <= 4_296, "{} letters", packed.len());
     assert_eq!(partner.verify(&packed).verdict(), Finding::Unknown, "no key is known to check the signature by");
-    let known = Known { keys: &partner.keys, ..partner.known() };
+    let known = Known { keys: &partner.keys, ranges: &partner.ranges, ..partner.known() };
     let report = verify_document(packed.as_bytes(), known);
     assert_eq!(report.verdict(), Finding::Pass, "{report:?}");
+    // Without the indexes for which a key counts, or outside of them.
+    let index = Bundle::unpack(&packed).unwrap().proof.index;
+    let ended = [KeyIndexes { until: Some(index - 1), ..partner.ranges[0].clone() }];
+    for (ranges, verdict) in [(&[][..], Finding::Unknown), (&ended[..], Finding::Fail)] {
+        assert_eq!(verify_document(packed.as_bytes(), Known { ranges, ..known }).verdict(), verdict);
+    }
     let whole = Bundle::read(&bundle_of(&world, NAME, "application/json").await).unwrap();
     assert_eq!(Bundle::unpack(&packed).unwrap().entry, whole.entry);
 }
@@ -111,7 +127,7 @@ async fn no_byte_of_a_bundle_can_be_changed() {
     let world = World::new().await;
     world.register(NAME, &part("螺栓")).await;
     let partner = Partner::of(&world).await;
-    let packed = Known { keys: &partner.keys, ..partner.known() };
+    let packed = Known { keys: &partner.keys, ranges: &partner.ranges, ..partner.known() };
     for (accept, known) in [("application/json", partner.known()), (PACKED, packed)] {
         let bundle = bundle_of(&world, NAME, accept).await;
         assert_eq!(verify_document(bundle.as_bytes(), known).verdict(), Finding::Pass);
@@ -222,16 +238,32 @@ async fn an_old_bundle_of_a_recalled_item_is_genuine_and_never_fresh() {
 }
 
 #[tokio::test]
+async fn an_entry_key_says_nothing_of_what_is_newest() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let mut bundle = Bundle::read(&bundle_of(&world, NAME, "application/json").await).unwrap();
+    let stated = LatestStatement::read(bundle.latest.as_deref().unwrap(), &partner.of_log).unwrap();
+    // The very word, signed by the key of entries, as a thief of it would.
+    let folder = world.keys();
+    let keys = KeyFolder::open(&folder, 1).unwrap();
+    let thief = keys.all(KeyUse::Entry)[0];
+    assert_eq!(thief.kid(), partner.keys[0].kid);
+    bundle.latest = Some(stated.sign(thief).unwrap());
+    assert_eq!(partner.verify(&bundle.encode()).verdict(), Finding::Fail);
+}
+
+#[tokio::test]
 async fn the_node_states_what_is_newest_and_what_is_absent() {
     let world = World::new().await;
     world.register(NAME, &part("螺栓")).await;
     let partner = Partner::of(&world).await;
     let word = world.get(&format!("/v1/latest/{NAME}")).send().await.json();
-    let latest = LatestStatement::read(word["latest"].as_str().unwrap(), &partner.keys).unwrap();
+    let latest = LatestStatement::read(word["latest"].as_str().unwrap(), &partner.of_log).unwrap();
     assert_eq!(latest.ver, 1);
     assert!((latest.as_of.iat - now()).abs() < 60);
     let word = world.get("/v1/latest/88.999.1/nothing-here").send().await.json();
-    let absent = AbsentStatement::read(word["absent"].as_str().unwrap(), &partner.keys).unwrap();
+    let absent = AbsentStatement::read(word["absent"].as_str().unwrap(), &partner.of_log).unwrap();
     assert!(absent.sub.eq_ignore_ascii_case("88.999.1/nothing-here"), "{}", absent.sub);
     assert_eq!(absent.as_of.origin, "urn:mingpai:dev");
     for (target, status, code) in [
@@ -247,5 +279,5 @@ async fn the_node_states_what_is_newest_and_what_is_absent() {
     world.ask(Method::DELETE, &format!("/v1/records/{NAME}")).signed().header("if-match", "*").send().await;
     assert_eq!(world.get(&format!("/v1/bundle/{NAME}")).send().await.code(), "identifier_deleted");
     let word = world.get(&format!("/v1/latest/{NAME}")).send().await.json();
-    assert_eq!(LatestStatement::read(word["latest"].as_str().unwrap(), &partner.keys).unwrap().ver, 2);
+    assert_eq!(LatestStatement::read(word["latest"].as_str().unwrap(), &partner.of_log).unwrap().ver, 2);
 }

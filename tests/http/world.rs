@@ -239,6 +239,11 @@ impl World {
         self.rot_file(&format!("journal/{:010}.journal", place.segment), u64::from(place.offset + place.length) - 5);
     }
 
+    /// The folder of the node's keys.
+    pub fn keys(&self) -> PathBuf {
+        self.folder.path().join("keys")
+    }
+
     /// Flips a bit of a file of the data folder; done again, it mends it.
     pub fn rot_file(&self, name: &str, at: u64) {
         use std::os::unix::fs::FileExt;

@@ -10,8 +10,10 @@ use crate::sign::jws;
 use crate::sign::licence::chain::{Chain, Licence};
 use crate::sign::licence::{KeyEnd, LicenceEndStatement, Listed, prefix_of_row};
 use crate::sign::statement::Authority;
+use crate::store::Refusal;
 use crate::store::engine::Table;
 use crate::store::rows::leaf_hash;
+use crate::store::trees::Tree;
 
 /// Which statements are there?
 #[derive(Clone, Debug)]
@@ -132,13 +134,25 @@ impl Services {
         let mut found = Vec::new();
         for authority in self.authorities()? {
             let kid = authority.key.kid.clone();
-            if let Some(statement) = authority.statement.clone() {
+            if let Some(statement) = self.statement_of(&authority)? {
                 let id = id(&statement);
                 found.push(Stated { index: authority.from, id, statement, about: About::Key(authority) });
             }
             found.extend(self.key_end(&kid)?);
         }
         Ok(found)
+    }
+
+    /// An entry key's own statement; a row that an earlier program made does not have it, and the log does.
+    fn statement_of(&self, authority: &Authority) -> Result<Option<String>, ServiceError> {
+        if authority.statement.is_some() {
+            return Ok(authority.statement.clone());
+        }
+        let unread = |error: std::io::Error| ServiceError::Refused(Refusal::ReadFailed(error.to_string()));
+        let Some(place) = self.store.trees().reader(Tree::Registry).place(authority.from).map_err(unread)? else {
+            return Ok(None);
+        };
+        Ok(String::from_utf8(self.store.statement(place)?.1).ok())
     }
 
     pub(super) fn stated_key_end(&self, kid: &str) -> Result<Stated, ServiceError> {

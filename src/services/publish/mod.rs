@@ -69,8 +69,9 @@ enum PublishError {
     #[error("{0}")]
     Unread(String),
     #[error(
-        "the newest head that was signed before ({size} statements) is not one of this log: nothing is signed, for that would prove a \
-         fork. Restore the newest backup, or let the log go on under a new name (`mingpai restore --new-origin`)"
+        "the newest head that was signed before ({size} statements) is not one of the trees as they are: nothing is signed, for that \
+         could prove a fork. Stop the node, remove trees.mark beside the journal and start it: the trees are made anew. If this is said \
+         again, the journal is another one: restore the newest backup, or let the log go on under a new name"
     )]
     Forked { size: u64 },
 }

@@ -23,8 +23,9 @@ use crate::observe::outgoing;
 use crate::tlog::hash::{Hash, Head};
 use crate::tlog::note::{Note, SignatureLine, VerifierKey};
 
-/// How long one witness may take for one head, all its questions together.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one witness may take for one head, all its questions together: less than from one head to the next, for what comes later is
+/// of a head that nobody is shown any more, and the others' lines would be late with it.
+const ASK_TIMEOUT: Duration = Duration::from_millis(900);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A witness that failed is left alone so long; twice as long after each further failure, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -157,12 +157,19 @@ pub(super) fn check_latest(
         return None;
     };
     let fail = |report: &mut Report, zh: &str, en: &str| report.add(NAME, Finding::Fail, zh, en);
-    let size = proven.head.as_ref().map_or(u64::MAX, |(_, head)| head.size);
-    let of_log = proven.keys.keys.iter().filter(|range| range.holds_at(size)).map(|range| range.key.clone());
-    let keys: Vec<PublicJwk> = if proven.keys.keys.is_empty() { known.keys.to_vec() } else { of_log.collect() };
+    // Only the pinned key of the log: what a bundle says of entry keys may leave out that one of them was ended.
+    let keys: Vec<PublicJwk> = match (&proven.head, known.policy) {
+        (Some((origin, _)), Some(policy)) => {
+            let logs = policy.logs().iter().filter(|log| log.key.name() == origin);
+            logs.map(|log| PublicJwk::of(log.key.public())).collect()
+        }
+        _ => Vec::new(),
+    };
     if keys.is_empty() {
-        let (zh, en) =
-            ("没有可核验“最新版本”声明的公钥", "no key is known to check the word for the newest version by");
+        let (zh, en) = (
+            "没有可信的检查点，无法核验“最新版本”声明",
+            "without a checkpoint that is believed the word for the newest version cannot be checked",
+        );
         report.add(NAME, Finding::Unknown, zh, en);
         return None;
     }
@@ -196,7 +203,16 @@ pub(super) fn check_latest(
 
 fn judge_age(report: &mut Report, stated: &LatestStatement, known: Known<'_>) -> Option<Freshness> {
     const NAME: &str = "freshness";
-    let (as_of, size) = (Timestamp::from_seconds(stated.as_of.iat).ok()?, stated.as_of.size);
+    let Ok(as_of) = Timestamp::from_seconds(stated.as_of.iat) else {
+        report.add(
+            NAME,
+            Finding::Fail,
+            "“最新版本”声明的时间不可用",
+            "the time of the word for the newest version is none",
+        );
+        return None;
+    };
+    let size = stated.as_of.size;
     let age = known.now_seconds.map(|now| now - stated.as_of.iat);
     let state = match (known.max_age_seconds, age) {
         (Some(_), Some(age)) if age < -CLOCKS_APART_SECONDS => FreshnessState::Unknown,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod in_log;
+mod rights;
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -12,15 +13,15 @@ use serde_json::Value as Json;
 use self::answer::compare;
 pub use self::in_log::{Freshness, FreshnessState};
 use self::in_log::{Proven, Shown};
+pub use self::rights::KeyIndexes;
+use self::rights::{check_indexes, check_licences};
 use super::bundle::{self, Bundle, LogProof};
 use super::entry::{Claims, Payload};
 use super::jws::{ENTRY_TYPE, Parsed};
 use super::keys::PublicJwk;
-use super::licence::{self, Listed};
-use super::owner::Content;
+use super::licence::Listed;
 use super::sd_jwt;
 use crate::model::identifier::Identifier;
-use crate::model::record::Status;
 use crate::model::text::Text;
 use crate::tlog::policy::Policy;
 
@@ -83,6 +84,10 @@ pub struct Known<'a> {
     pub policy: Option<&'a Policy>,
     /// How old the node's word for the newest version may be, in seconds; `None`: nobody asks.
     pub max_age_seconds: Option<i64>,
+    /// For which registry indexes each of `keys` may sign, as the node says it; empty: that is not known.
+    pub ranges: &'a [KeyIndexes],
+    /// Whether an answer counts only with the signature of a licensed owner.
+    pub requires_owner: bool,
     /// The verifier's clock, epoch seconds; `None`: it has none.
     pub now_seconds: Option<i64>,
 }
@@ -138,6 +143,9 @@ fn check_answer(report: &mut Report, answer: &Json, known: Known<'_>) {
     }
     let Some(checked) = check_entry(report, entry, known) else { return };
     compare(report, answer, &checked);
+    if known.policy.is_some() {
+        check_indexes(report, answer.pointer("/proof/index").and_then(Json::as_u64), &checked, known);
+    }
     let index = answer.pointer("/proof/index").or_else(|| answer.get("index")).and_then(Json::as_u64);
     match answer.get("licences").map(|listed| serde_json::from_value::<Vec<Listed>>(listed.clone())) {
         Some(Err(error)) => {
@@ -174,6 +182,9 @@ fn check_bundle(report: &mut Report, bundle: Result<Bundle, String>, known: Know
     let listed: Vec<Listed> =
         bundle.statements.iter().map(|one| Listed { index: one.index, statement: one.statement.clone() }).collect();
     let listed = (!listed.is_empty()).then_some(&listed[..]);
+    if listed.is_none() {
+        check_indexes(report, Some(bundle.proof.index), &checked, known);
+    }
     check_licences(report, listed, Some(bundle.proof.index), &checked, within);
     let statement = bundle.entry.split('~').next().unwrap_or_default();
     let shown = Shown { sid: &checked.payload.sid, version: checked.payload.ver, statement };
@@ -327,45 +338,6 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
         check_asked(report, asked, &bound, claims);
     }
     bound.into_iter().next()
-}
-
-/// What statements beside the entry show of whose prefix it is; `index` is the entry's own. Without them nobody asked, and only
-/// what contradicts is told.
-fn check_licences(
-    report: &mut Report,
-    listed: Option<&[Listed]>,
-    index: Option<u64>,
-    checked: &Checked,
-    known: Known<'_>,
-) {
-    let Checked { kid, payload, claims, identifier } = checked;
-    // Which identifier it is about was told above.
-    let Some(identifier) = identifier else { return };
-    let mut values = claims.values.clone();
-    values.sort_by_key(|value| value.index);
-    let shown = licence::check::Presented {
-        statements: listed.unwrap_or_default(),
-        are_proven: known.are_licences_proven,
-        upper: known.upper,
-        keys: known.keys,
-        index,
-        kid,
-        identifier,
-        version: payload.ver,
-        owner_jws: claims.owner_jws.as_deref(),
-        content: claims.state.map(|status| Content {
-            status,
-            template: claims.template.as_deref(),
-            values: &values,
-            links: &claims.links,
-            aliases: &claims.aliases,
-        }),
-        is_deleted: claims.state == Some(Status::Deleted),
-    };
-    match listed {
-        Some(_) => licence::check::check(report, &shown),
-        None => licence::check::check_bare(report, &shown),
-    }
 }
 
 /// Whether the entry is about the name asked for. `bound`: the readings of its identifier that the `sid` fits; both fit a

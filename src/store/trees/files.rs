@@ -4,6 +4,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
+
 use super::{Grown, Tree};
 use crate::store::journal::Location;
 use crate::store::medium::{Medium, MediumFile};
@@ -17,22 +19,25 @@ const PLACE_BYTES: u64 = 12;
 pub(super) struct TreeFiles {
     tree: Tree,
     files: OnceLock<Files>,
+    making: Mutex<()>,
     /// Leaves whose hashes and places are written.
     pub size: AtomicU64,
 }
 
-struct Files {
+pub(super) struct Files {
     hashes: Arc<dyn MediumFile>,
     places: Arc<dyn MediumFile>,
 }
 
 impl TreeFiles {
     pub fn of(tree: Tree) -> TreeFiles {
-        TreeFiles { tree, files: OnceLock::new(), size: AtomicU64::new(0) }
+        TreeFiles { tree, files: OnceLock::new(), making: Mutex::new(()), size: AtomicU64::new(0) }
     }
 
     /// Opens or makes the files; a failure is tried again at the next call.
-    fn open(&self, medium: &dyn Medium) -> io::Result<&Files> {
+    pub fn open(&self, medium: &dyn Medium) -> io::Result<&Files> {
+        // One at a time: a file that two make at once would be emptied by the second.
+        let _making = self.making.lock();
         if self.files.get().is_none() {
             let file = |extension| {
                 let name = format!("{}.{extension}", self.tree.name());

@@ -32,11 +32,16 @@ impl TreeKeeper {
 
     pub fn run(self, stop: &Receiver<()>) {
         const LOOK_AGAIN: Duration = Duration::from_millis(200);
+        const LONGEST_PAUSE: Duration = Duration::from_secs(30);
         let (mut due, mut told) = (Instant::now() + self.interval, String::new());
         let mut saved = self.trees.state.lock().tail.sequence;
+        // What fails each time costs the sequencer a moment each time.
+        let (mut pause, mut next) = (LOOK_AGAIN, Instant::now());
         while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(self.interval.min(LOOK_AGAIN)) {
-            if !self.trees.is_in_step() {
+            if !self.trees.is_in_step() && Instant::now() >= next {
                 self.catch_up(&mut told, || stop.is_empty());
+                pause = if told.is_empty() { LOOK_AGAIN } else { (pause * 2).min(LONGEST_PAUSE) };
+                next = Instant::now() + if told.is_empty() { Duration::ZERO } else { pause };
             }
             let sequence = self.trees.state.lock().tail.sequence;
             if Instant::now() >= due && sequence != saved {
@@ -51,6 +56,8 @@ impl TreeKeeper {
         match self.trees.catch_up(&self.journal, &self.settled, go_on) {
             Ok(_) => told.clear(),
             Err(error) => {
+                // A journal that was mended behind the mark may have another group there than the one that it knew.
+                self.trees.doubt(&self.journal);
                 let error = error.to_string();
                 if error != *told {
                     tracing::error!(
@@ -65,7 +72,7 @@ impl TreeKeeper {
 
     fn persist(&self) {
         if let Err(error) = self.trees.persist() {
-            tracing::warn!(%error, "the log's trees were not made durable: the next start makes more of them again");
+            tracing::warn!(%error, "the log's trees were not made durable: the next start makes them anew");
         }
     }
 }

@@ -81,6 +81,10 @@ pub struct Trees {
     in_step: AtomicBool,
     /// Whether they were found in their files, and are behind by what came after their mark alone.
     is_as_left: bool,
+    /// What the mark said was given up.
+    is_doubted: AtomicBool,
+    /// A sync has failed: no mark is written any more.
+    is_undurable: AtomicBool,
 }
 
 struct State {
@@ -90,6 +94,12 @@ struct State {
     audit: Frontier,
     /// The frame of the newest head that was signed.
     newest_head: Option<Location>,
+}
+
+impl State {
+    fn start(tail: Tail) -> State {
+        State { tail, registry: Frontier::default(), audit: Frontier::default(), newest_head: None }
+    }
 }
 
 /// The heads of both trees at one place of the journal.
@@ -116,14 +126,17 @@ impl Trees {
             medium: Arc::clone(medium),
             registry: TreeFiles::of(Tree::Registry),
             audit: TreeFiles::of(Tree::Audit),
-            state: Mutex::new(State {
-                tail: start,
-                registry: Frontier::default(),
-                audit: Frontier::default(),
-                newest_head: None,
-            }),
+            state: Mutex::new(State::start(start)),
             in_step: AtomicBool::new(false),
+            is_doubted: AtomicBool::new(false),
+            is_undurable: AtomicBool::new(false),
         };
+        // Now, while nobody else can: two who make a file at once would empty it.
+        for files in [&trees.registry, &trees.audit] {
+            if let Err(error) = files.open(medium.as_ref()) {
+                tracing::warn!(%error, "the files of the log's trees do not open; it is tried again");
+            }
+        }
         match trees.load(until) {
             Ok(Some(state)) => {
                 *trees.state.lock() = state;
@@ -213,8 +226,35 @@ impl Trees {
         Ok(false)
     }
 
+    /// After the journal could not be followed from where the mark left them: they are made anew from its start, once.
+    fn doubt(&self, journal: &Reader) {
+        let mut state = self.state.lock();
+        if self.is_as_left && !self.in_step.load(Ordering::Acquire) && !self.is_doubted.swap(true, Ordering::AcqRel) {
+            tracing::warn!("the log's trees do not fit the journal: they are made anew from it");
+            self.registry.size.store(0, Ordering::Release);
+            self.audit.size.store(0, Ordering::Release);
+            *state = State::start(journal.start());
+        }
+    }
+
     /// Makes them durable as far as they are now, so that the next start goes on from here.
+    ///
+    /// After a failure never again: the kernel may have dropped what it could not write and say at the next call that all is
+    /// well, while the bytes still look written (docs/decisions.md, "Every failed fsync ends the process"). Without a mark the
+    /// next opening makes them anew.
     pub(super) fn persist(&self) -> io::Result<()> {
+        if self.is_undurable.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.sync_and_mark().inspect_err(|_| {
+            self.is_undurable.store(true, Ordering::Release);
+            if let Err(error) = forget(self.medium.as_ref()).and_then(|()| self.medium.sync_directory()) {
+                tracing::error!(%error, "the mark of the log's trees cannot be taken away: remove trees.mark before the next start");
+            }
+        })
+    }
+
+    fn sync_and_mark(&self) -> io::Result<()> {
         let mark = {
             let state = self.state.lock();
             Mark {
