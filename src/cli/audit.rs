@@ -48,14 +48,18 @@ impl AuditArguments {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let pinned = self.jwks.as_deref().map(keys_of).transpose()?.unwrap_or_default();
         let state = read_state(self.state.as_deref(), MEMORY_LIMIT_BYTES as u64)?;
-        let memory = state.map(|state| Memory::decode(&state)).transpose().map_err(|error| CliError::Wrong(error.text()))?;
+        let memory =
+            state.map(|state| Memory::decode(&state)).transpose().map_err(|error| CliError::Wrong(error.text()))?;
         let memory = memory.unwrap_or_default().from_the_start();
         let (mut follower, is_pinned) = self.log.follower(memory, screen).await?;
         let mut progress = Progress::begin(screen, Unit::Records, None, "审计", "audit");
         let done = audit::audit(&mut follower, &pinned, |leaves| progress.update(leaves, 0, "")).await;
         progress.end();
         let audit = done.map_err(|error| {
-            CliError::wrong(format!("无法启动校验线程：{error}"), format!("the threads that examine do not start: {error}"))
+            CliError::wrong(
+                format!("无法启动校验线程：{error}"),
+                format!("the threads that examine do not start: {error}"),
+            )
         })?;
         let verdict = verdict(&audit);
         // What was not believed must not be what the next run begins with; what was, must.
@@ -83,7 +87,10 @@ fn verdict(audit: &Audit) -> Verdict {
 fn keys_of(path: &Path) -> Result<Vec<PublicJwk>, CliError> {
     let shown = path.display();
     let document: Json = serde_json::from_slice(&read_bounded(path, JWKS_LIMIT_BYTES)?).map_err(|error| {
-        CliError::wrong(format!("公钥文件 {shown} 不是 JSON：{error}"), format!("the key file {shown} is not JSON: {error}"))
+        CliError::wrong(
+            format!("公钥文件 {shown} 不是 JSON：{error}"),
+            format!("the key file {shown} is not JSON: {error}"),
+        )
     })?;
     let keys = ed25519_keys(&document);
     if keys.is_empty() {

@@ -107,7 +107,10 @@ impl Keygen {
     /// Word, id and file of what was made.
     fn make(&self) -> Result<(&'static str, String, PathBuf), CliError> {
         if self.prefix.is_some() && self.key_use != Use::PrefixSecret {
-            return Err(CliError::wrong("--prefix 只用于 --use prefix-secret", "--prefix goes with --use prefix-secret only"));
+            return Err(CliError::wrong(
+                "--prefix 只用于 --use prefix-secret",
+                "--prefix goes with --use prefix-secret only",
+            ));
         }
         match (self.key_use, self.key_use.key_use(), &self.keys, &self.out) {
             (_, Some(key_use), Some(keys), None) => {

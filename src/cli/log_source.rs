@@ -50,7 +50,9 @@ impl LogArguments {
         let source = HttpSource::new(&address, self.ca_file.as_deref()).map_err(CliError::Wrong)?;
         let (policy, is_pinned) = match &self.policy {
             Some(path) => (policy_of(path)?, true),
-            None if !self.vkey.is_empty() => (believing(self.vkey.iter().flat_map(|keys| keys.0.clone()).collect())?, true),
+            None if !self.vkey.is_empty() => {
+                (believing(self.vkey.iter().flat_map(|keys| keys.0.clone()).collect())?, true)
+            }
             None => (believing(self.shown_keys(&source).await?)?, false),
         };
         if !is_pinned {

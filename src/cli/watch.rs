@@ -78,7 +78,10 @@ impl WatchArguments {
         let secret = decode_secret(&self.secret_file).map_err(|error| CliError::Wrong(error.text()))?;
         let names = self.names.as_deref().map(names_of).transpose()?.unwrap_or_default();
         let names = Names::of(self.prefix.trim(), secret, &names).map_err(|fault| {
-            CliError::wrong(format!("{}：{}", fault.name, fault.detail.zh), format!("{}: {}", fault.name, fault.detail.en))
+            CliError::wrong(
+                format!("{}：{}", fault.name, fault.detail.zh),
+                format!("{}: {}", fault.name, fault.detail.en),
+            )
         })?;
         let known = self.known.as_deref().map(known_of).transpose()?.unwrap_or_default();
         let state = read_state(self.state.as_deref(), LIST_LIMIT_BYTES)?;
@@ -146,7 +149,13 @@ impl WatchArguments {
         (bundles, notes)
     }
 
-    fn tell(&self, findings: &[Finding], notes: &[Text], follower: &Follower, screen: Screen) -> Result<Verdict, CliError> {
+    fn tell(
+        &self,
+        findings: &[Finding],
+        notes: &[Text],
+        follower: &Follower,
+        screen: Screen,
+    ) -> Result<Verdict, CliError> {
         // A bundle that could not be judged leaves it open.
         let is_open = |found: &Finding| !(self.confirm && found.kind == FindingKind::UnknownEntry);
         let verdict = match (!findings.iter().any(is_open), notes.is_empty()) {
@@ -328,7 +337,8 @@ fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
     for finding in findings.iter().filter(|finding| finding.kind == FindingKind::UnknownEntry) {
         let leaf = finding.leaf.clone().unwrap_or_default();
         let Finding { identifier, version, index, .. } = finding;
-        lines.push_str(&json!({"leaf": leaf, "identifier": identifier, "version": version, "index": index}).to_string());
+        lines
+            .push_str(&json!({"leaf": leaf, "identifier": identifier, "version": version, "index": index}).to_string());
         lines.push('\n');
     }
     file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(failed())

@@ -59,6 +59,10 @@ pub fn admit(
     action: Action,
     now: Timestamp,
 ) -> Result<Pass, GuardError> {
+    if action != Action::Read {
+        // A mirror knows nobody: no credential would open this.
+        services.writes().map_err(GuardError::Service)?;
+    }
     let principal = match credentials {
         Credentials::Absent => Principal::anonymous(),
         Credentials::Unreadable => return Err(GuardError::BadCredentials),

@@ -44,6 +44,8 @@ pub struct Change {
     /// Of an entry: the record's version, and when its first was registered.
     pub version: Option<u64>,
     pub registered: Option<Timestamp>,
+    /// Of an erasure: the index of what it erases.
+    pub erases: Option<u64>,
     pub updated: Timestamp,
 }
 
@@ -102,6 +104,11 @@ impl Services {
                 disclosures: frame.disclosures.filter(|hidden| !hidden.is_empty()).map(text).transpose()?,
                 version: is_entry.then_some(frame.meta.version),
                 registered: is_entry.then(|| time(frame.meta.registered)),
+                erases: frame
+                    .meta
+                    .previous
+                    .filter(|_| frame.kind == FrameKind::Erasure)
+                    .map(|_| frame.meta.previous_index),
                 updated: time(frame.meta.time),
             });
             reading.next += 1;

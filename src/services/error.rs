@@ -69,6 +69,8 @@ pub enum ServiceError {
     NotUndoable { id: String },
     /// The credential does not open anything.
     BadCredential,
+    /// This node shows another one's records, and whoever wants more must ask that one.
+    MirrorReadOnly { origin: String },
 
     // The node's.
     /// What the journal holds of it cannot be read; the cause goes to the log.
@@ -113,6 +115,7 @@ impl ServiceError {
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
+            ServiceError::MirrorReadOnly { .. } => "mirror_read_only",
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
@@ -236,6 +239,10 @@ impl ServiceError {
                 Text::new("cursor：不是本列表给出的游标", "cursor: is no cursor that this list has given")
             }
             ServiceError::UnknownRequest => Text::new("没有记得的请求带此键", "no remembered request has this key"),
+            ServiceError::MirrorReadOnly { origin } => Text::new(
+                format!("本节点是只读镜像：请向源节点 {origin} 登记或查询"),
+                format!("this node is a mirror and only reads: ask its origin, {origin}"),
+            ),
             ServiceError::BadCredential => Text::new("凭据无效", "the credential is not valid"),
             // The node's own fault, whose cause is for the log alone.
             _ => Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"),

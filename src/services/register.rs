@@ -234,7 +234,7 @@ impl Services {
             Expect::Absent => None,
             Expect::At { leaf, .. } => Some(leaf),
         };
-        let signed = self.signing.signer().entry(&record, log, prev).map_err(|error| match error {
+        let signed = self.signing()?.signer().entry(&record, log, prev).map_err(|error| match error {
             entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
             other => ServiceError::Internal(other.to_string()),
         })?;
@@ -282,7 +282,7 @@ impl Services {
             Some(Outcome::Damaged(cause)) => {
                 Err(ServiceError::RecordDamaged { identifier: record.identifier.spelling().to_owned(), cause })
             }
-            Some(Outcome::Withdrawn) => {
+            Some(Outcome::Withdrawn | Outcome::Unfit(_)) => {
                 Err(ServiceError::Conflict { identifier: record.identifier.spelling().to_owned() })
             }
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),

@@ -223,7 +223,10 @@ impl Watch {
         let keys: Vec<PublicJwk> = self.keys.keys().iter().map(|known| known.key.clone()).collect();
         let (report, checked) = open_document(document, Known { keys: &keys, ..Known::default() });
         let statement = statement_of(document).ok_or_else(|| {
-            Text::new("没有 entry：请用 ?entry=1 重新解析并保存", "it has no `entry`: resolve again with ?entry=1 and save that")
+            Text::new(
+                "没有 entry：请用 ?entry=1 重新解析并保存",
+                "it has no `entry`: resolve again with ?entry=1 and save that",
+            )
         })?;
         let leaf = leaf_hash(statement.as_bytes());
         let step = |name: &str| report.steps.iter().find(|step| step.name == name).map(|step| step.finding);
@@ -258,8 +261,12 @@ impl Watch {
         if !signed.is_some_and(|sid| sids_of(&self.names.secret, &identifier).contains(&sid)) {
             let sid = &checked.payload.sid;
             let detail = Text::new(
-                format!("条目已由节点签署，但其 sid {sid} 不是此标识的：节点为同一标识使用了第二个 sid，请保留此文件作为证据"),
-                format!("the node signed this entry, and its sid {sid} is not this identifier's: one name under two sids; keep the file as evidence"),
+                format!(
+                    "条目已由节点签署，但其 sid {sid} 不是此标识的：节点为同一标识使用了第二个 sid，请保留此文件作为证据"
+                ),
+                format!(
+                    "the node signed this entry, and its sid {sid} is not this identifier's: one name under two sids; keep the file as evidence"
+                ),
             );
             found(FindingKind::SecondSid, Some(name), Some(version), detail);
         }

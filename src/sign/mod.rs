@@ -1,11 +1,13 @@
 //! Stage 5: keys, signed entries, and their verification.
 //!
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
+//! - `disclosed`: an entry that a stranger discloses.
 //! - `statement`: every other signed statement. `verify`: what a partner checks, with no node at hand.
 //! - `note_signer`: a key that signs notes of the log.
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
+pub mod disclosed;
 pub mod entry;
 pub mod jws;
 pub mod keys;

@@ -48,7 +48,9 @@ pub use self::cold::{ColdError, ColdOptions};
 pub use self::handle::Store;
 use self::journal::Tail;
 pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};
-pub use self::proposal::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
+pub use self::proposal::{
+    Committed, Copied, CopyProposal, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
+};
 pub use self::sequencer::GroupLimits;
 use crate::model::identifier::CanonicalKey;
 

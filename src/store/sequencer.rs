@@ -150,6 +150,7 @@ impl Sequencer {
             journal: &reader,
             statements: self.applier.statements.as_ref(),
             mark: &self.mark,
+            registry_size: self.journal.tail().registry_size,
         };
         let planned: Vec<Planned> = proposals.into_iter().map(|proposal| group.plan(proposal, &reading)).collect();
         if atomic && planned.iter().any(|fate| matches!(fate, Planned::Not(_))) {

@@ -176,7 +176,8 @@ fn a_log_that_turns_back_or_splits_is_told_by_what_was_remembered() {
     let (code, report) = mingpai_json(folder.path(), &arguments);
     assert_eq!((code, &report["error"]["code"]), (1, &json!("altered_entry")));
     // Nobody there, another key, no key at all.
-    let (code, report) = mingpai_json(folder.path(), &["audit", "http://127.0.0.1:9", "--vkey", &vkey, "--patience", "0"]);
+    let (code, report) =
+        mingpai_json(folder.path(), &["audit", "http://127.0.0.1:9", "--vkey", &vkey, "--patience", "0"]);
     assert_eq!((code, &report["clean"], &report["error"]["code"]), (2, &Json::Null, &json!("unreachable")));
     shelf.show(parts(&signers.head, &good));
     let other = Signers::new().vkey();

@@ -71,7 +71,8 @@ async fn every_size_around_a_tiles_edge_is_followed_to_every_later_one() {
     for (at, old) in sizes.into_iter().enumerate() {
         for new in sizes.into_iter().skip(at) {
             let shelf = Shelf::of(parts(&signers.head, &all[..new]));
-            let memory = if old == 0 { Memory::default() } else { Memory::of("urn:test:log".to_owned(), head_of(&all[..old])) };
+            let memory =
+                if old == 0 { Memory::default() } else { Memory::of("urn:test:log".to_owned(), head_of(&all[..old])) };
             let (head, _, entries) = advance(&mut follower(&shelf, &signers, memory)).await;
             assert_eq!(head.unwrap(), head_of(&all[..new]), "{old} {new}");
             assert_eq!(entries, &all[old..new], "{old} {new}");
@@ -129,7 +130,9 @@ async fn each_lie_is_caught_and_named_before_anything_altered_is_handed_on() {
     assert!(said_of.starts_with("wrong_root: "), "{said_of}");
 
     // Lengths.
-    for change in [|bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1), |bytes: &mut Vec<u8>| bytes.push(0), Vec::clear] {
+    for change in
+        [|bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1), |bytes: &mut Vec<u8>| bytes.push(0), Vec::clear]
+    {
         for path in ["tile/entries/002", "tile/0/002", "tile/0/003.p/132"] {
             let (said_of, _) = said(&signers, |shelf| shelf.change(path, change)).await;
             // Of a full tile of hashes it is known beforehand how long it can be.

@@ -205,7 +205,9 @@ pub fn serve(shelf: &Arc<Shelf>) -> String {
                 let (socket, _) = listener.accept().await.unwrap();
                 let shelf = Arc::clone(&shelf);
                 let service = service_fn(move |request| answer(request, Arc::clone(&shelf)));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service),
+                );
             }
         });
     });

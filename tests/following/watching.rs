@@ -9,9 +9,9 @@ use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
 
 use crate::auditing::{DEMONSTRATION, shown, wait_for_head};
-use crate::{mingpai, mingpai_json};
 use crate::program::Node;
 use crate::recorded::{PREFIX, Shelf, Signers, bundle, name, parts, serve};
+use crate::{mingpai, mingpai_json};
 
 fn write_secret(folder: &Path, secret: &[u8; 32]) {
     use std::os::unix::fs::PermissionsExt;
@@ -73,7 +73,8 @@ fn an_owner_is_told_of_entries_that_it_did_not_make() {
     let whole = ["--names", "names", "--known", "known", "--state", "state"];
     assert_eq!(owner.watch(&whole).0, 0);
     // The node makes a version by itself, and signs it as it should.
-    let forged = owner.signers.entry(&name(1), 3, Some(&owner.entries[5]), &owner.signers.entry, &owner.signers.blinding);
+    let forged =
+        owner.signers.entry(&name(1), 3, Some(&owner.entries[5]), &owner.signers.entry, &owner.signers.blinding);
     owner.add(&forged);
     let (code, found, said) = owner.watch(&whole);
     assert_eq!((code, found), (1, vec!["unknown_entry 7".to_owned()]));
@@ -90,7 +91,8 @@ fn an_owner_is_told_of_entries_that_it_did_not_make() {
     // Names of others, and a secret that is another prefix's, see nothing.
     owner.write("names", &["88.999.2/X".to_owned()]);
     let vkey = owner.signers.vkey();
-    let asked = ["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"];
+    let asked =
+        ["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"];
     let (code, said) = mingpai(owner.folder.path(), &asked);
     assert!(code == 2 && said.contains("88.999.2/X: it is not under 88.999.1"), "{code} {said}");
     owner.write("names", &[name(0)]);
@@ -118,9 +120,13 @@ fn a_partners_answer_shows_a_second_name_for_one_identifier_and_forgeries() {
     let forged = owner.signers.entry(&name(0), 3, Some(&owner.entries[4]), stranger, blinding);
     let unlogged = owner.signers.entry(&name(5), 1, None, key, blinding);
     let foreign = owner.signers.entry("88.999.2/X", 1, None, key, blinding);
-    for (file, entry) in
-        [("genuine", &genuine), ("second", &second), ("forged", &forged), ("unlogged", &unlogged), ("foreign", &foreign)]
-    {
+    for (file, entry) in [
+        ("genuine", &genuine),
+        ("second", &second),
+        ("forged", &forged),
+        ("unlogged", &unlogged),
+        ("foreign", &foreign),
+    ] {
         owner.write(file, &[bundle(entry)]);
     }
     owner.add(&genuine);
@@ -196,6 +202,10 @@ fn the_owner_of_a_prefix_of_a_node_of_our_own_watches_it() {
     wait_for_head(&node, DEMONSTRATION + 1);
     let (code, said) = watch(&[]);
     assert_eq!((code, said["found"].as_array().unwrap().len()), (1, 1), "{said}");
-    std::fs::write(here.join("answer"), run(&["resolve", said["found"][0]["identifier"].as_str().unwrap(), "--entry", "--json"])).unwrap();
+    std::fs::write(
+        here.join("answer"),
+        run(&["resolve", said["found"][0]["identifier"].as_str().unwrap(), "--entry", "--json"]),
+    )
+    .unwrap();
     assert_eq!(watch(&["--confirm", "--bundle", "answer"]).0, 0);
 }

@@ -55,8 +55,10 @@ async fn lines_are_every_leaf_with_what_it_hides_as_far_as_a_head_covers_it() {
         Ok(())
     };
     world.node.services.store.replay(each).unwrap();
-    let told: Vec<(u64, String)> =
-        all.iter().map(|line| (line["sequence"].as_u64().unwrap(), line["statement"].as_str().unwrap().to_owned())).collect();
+    let told: Vec<(u64, String)> = all
+        .iter()
+        .map(|line| (line["sequence"].as_u64().unwrap(), line["statement"].as_str().unwrap().to_owned()))
+        .collect();
     assert_eq!(told, frames);
 }
 
@@ -78,7 +80,11 @@ async fn a_part_is_asked_for_and_the_next_one_goes_on() {
     let end = world.get(&format!("/v1/changes?from={size}")).signed().send().await;
     assert_eq!((end.status.as_u16(), end.text().as_str()), (200, ""), "nothing new");
     let beyond = world.get(&format!("/v1/changes?from={}", size + 1)).signed().send().await;
-    assert_eq!((beyond.status.as_u16(), beyond.code().as_str()), (404, "log_part_unknown"), "the asker followed another log");
+    assert_eq!(
+        (beyond.status.as_u16(), beyond.code().as_str()),
+        (404, "log_part_unknown"),
+        "the asker followed another log"
+    );
     for query in ["from=-1", "from=x", "limit=x", "from=1&from=2", "other=1"] {
         let answer = world.get(&format!("/v1/changes?{query}")).signed().send().await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "query_invalid"), "{query}");
@@ -100,7 +106,8 @@ async fn events_go_on_as_the_log_grows_and_resume_after_the_last_one_heard() {
     let world = World::new().await;
     world.register("88.999.1/C-1", &part("螺栓")).await;
     let size = covered(&world).await;
-    let past = world.get("/v1/changes?limit=1").signed().header("accept", EVENTS).header("last-event-id", "0").send().await;
+    let past =
+        world.get("/v1/changes?limit=1").signed().header("accept", EVENTS).header("last-event-id", "0").send().await;
     assert_eq!(past.header("content-type"), EVENTS);
     let text = past.text();
     assert!(text.starts_with("retry: 1000\n\nevent: change\nid: 1\ndata: {\"index\":1,"), "{text}");
@@ -108,7 +115,8 @@ async fn events_go_on_as_the_log_grows_and_resume_after_the_last_one_heard() {
 
     // What is not there yet comes when it is.
     let target = format!("/v1/changes?from={size}&limit=2");
-    let request = Request::get(target).header("accept", EVENTS).header("authorization", format!("Bearer {}", world.key));
+    let request =
+        Request::get(target).header("accept", EVENTS).header("authorization", format!("Bearer {}", world.key));
     let mut body = world.http.answer(request.body(Body::empty()).unwrap()).await.into_body();
     let begin = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(begin, "retry: 1000\n\n");

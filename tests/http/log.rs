@@ -53,7 +53,8 @@ impl World {
             .map(|number| format!("{}\n", json!({"identifier": format!("88.999.1/ROW-{number}"), "values": [{"index": 1, "type": "名称", "data": "行"}]})))
             .collect();
         if count > 1 {
-            let job = world.ask(http::Method::POST, "/v1/imports").signed().typed("application/x-ndjson", rows).send().await;
+            let job =
+                world.ask(http::Method::POST, "/v1/imports").signed().typed("application/x-ndjson", rows).send().await;
             assert_eq!(job.status, 202, "{}", job.text());
             world.head_of(count as u64 + 1).await;
         }
@@ -146,7 +147,8 @@ async fn tiles_and_bundles_are_whole_and_add_up_to_the_head() {
                     assert!(!plain.headers.contains_key("content-encoding"));
                 }
                 Content::Hashes(_) => {
-                    let known = statements.iter().skip(if width == 256 { 0 } else { 256 }).map(|entry| leaf_hash(entry));
+                    let known =
+                        statements.iter().skip(if width == 256 { 0 } else { 256 }).map(|entry| leaf_hash(entry));
                     assert_eq!(leaves(&answer), known.take(width as usize).collect::<Vec<_>>());
                 }
             }
@@ -159,7 +161,9 @@ async fn tiles_and_bundles_are_whole_and_add_up_to_the_head() {
     assert!(statements.iter().all(|entry| !entry.contains(&b'~') && entry.split(|byte| *byte == b'.').count() == 3));
     let root = world.get("/log/tile/1/000.p/1").send().await;
     assert_eq!(root.body.len(), 32);
-    for beyond in ["0/000.p/255x", "0/001", "0/001.p/200", "1/000", "2/000.p/1", "entries/002.p/1", "x", "8/000.p/1", "0/000.p/0"] {
+    for beyond in
+        ["0/000.p/255x", "0/001", "0/001.p/200", "1/000", "2/000.p/1", "entries/002.p/1", "x", "8/000.p/1", "0/000.p/0"]
+    {
         let answer = world.get(&format!("/log/tile/{beyond}")).send().await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "log_part_unknown"), "{beyond}");
     }
@@ -213,7 +217,9 @@ async fn the_log_at_every_size_is_the_beginning_of_what_it_is_now() {
 async fn the_audit_tree_is_for_administrators() {
     let world = World::filled(1).await;
     world.head_of(2).await;
-    for target in ["/log/audit/checkpoint", "/log/audit/vkey", "/log/audit/tile/0/000.p/1", "/log/audit/tile/entries/000.p/1"] {
+    for target in
+        ["/log/audit/checkpoint", "/log/audit/vkey", "/log/audit/tile/0/000.p/1", "/log/audit/tile/entries/000.p/1"]
+    {
         assert_eq!(world.get(target).send().await.status, 401, "{target}");
         let answer = world.get(target).signed().send().await;
         assert_eq!(answer.status, 200, "{target}: {}", answer.text());

@@ -85,7 +85,7 @@ pub(super) async fn jwks(desk: Arc<Desk>, call: Call) -> Reply {
     let media_type = negotiation::best(&call.headers, &[JSON, JWK_SET])?;
     let authorities = desk.services.authorities();
     call.laps.end(Step::Service);
-    let body = answers::jwks(&authorities?, &desk.services.signing_key());
+    let body = answers::jwks(&authorities?);
     Ok(reply::of_type(media_type, StatusCode::OK, Keep::Public(JWKS_SECONDS), Body::from(body)))
 }
 

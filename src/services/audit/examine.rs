@@ -35,10 +35,23 @@ pub struct Examined {
 /// What a leaf says, as far as an audit needs it.
 #[derive(Clone, Debug)]
 pub enum Says {
-    Entry { sid: Hash, version: u64, prev: Option<Hash> },
+    Entry {
+        sid: Hash,
+        version: u64,
+        prev: Option<Hash>,
+    },
     Keys,
-    Origin { origin: String, before: String, size: u64, root: Hash },
-    Erasure { sid: Hash, leaf: Hash, is_last: bool },
+    Origin {
+        origin: String,
+        before: String,
+        size: u64,
+        root: Hash,
+    },
+    Erasure {
+        sid: Hash,
+        leaf: Hash,
+        is_last: bool,
+    },
     /// An event of the audit tree, which has no place here.
     AuditEvent,
     /// Of a kind that this program does not know: only its signature is judged.

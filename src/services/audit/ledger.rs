@@ -77,7 +77,9 @@ impl Ledger {
     /// Notes what was wrong with a statement about keys.
     pub fn key_fault(&mut self, index: u64, fault: KeyFault) {
         match fault {
-            KeyFault::Unreadable => self.found(index, Kind::Unreadable, "密钥声明不可读", "a statement about keys does not read"),
+            KeyFault::Unreadable => {
+                self.found(index, Kind::Unreadable, "密钥声明不可读", "a statement about keys does not read")
+            }
             KeyFault::Genesis => self.found(
                 index,
                 Kind::Genesis,
@@ -104,7 +106,12 @@ impl Ledger {
     fn take_one(&mut self, one: &Examined, tree: &mut Frontier, keys: &Succession) {
         let index = one.index;
         if let Says::Unreadable(what) = one.says {
-            self.found(index, Kind::Unreadable, format!("不是可读的声明：{what}"), format!("no statement that reads: {what}"));
+            self.found(
+                index,
+                Kind::Unreadable,
+                format!("不是可读的声明：{what}"),
+                format!("no statement that reads: {what}"),
+            );
             tree.push(one.leaf);
             return;
         }
@@ -144,7 +151,10 @@ impl Ledger {
                 self.origin = Some(one.iss.clone());
             }
             Some(issuer) if *issuer != one.iss => {
-                let (zh, en) = (format!("签发者是 {}，不是 {issuer}", one.iss), format!("its issuer is {}, not {issuer}", one.iss));
+                let (zh, en) = (
+                    format!("签发者是 {}，不是 {issuer}", one.iss),
+                    format!("its issuer is {}, not {issuer}", one.iss),
+                );
                 self.found(one.index, Kind::WrongIssuer, zh, en);
             }
             Some(_) => {}
@@ -171,10 +181,20 @@ impl Ledger {
             ),
             Some(Standing { version: GONE, .. }) => {
                 self.sids.insert(sid, Standing { leaf: one.leaf, version: GONE });
-                self.found(index, Kind::AfterErasure, format!("{name} 抹除后又有条目"), format!("{name} was erased, and here it is again"));
+                self.found(
+                    index,
+                    Kind::AfterErasure,
+                    format!("{name} 抹除后又有条目"),
+                    format!("{name} was erased, and here it is again"),
+                );
             }
             Some(_) if version == 1 => {
-                self.found(index, Kind::SecondFirst, format!("{name} 有第二个版本 1"), format!("{name} has a second version 1"));
+                self.found(
+                    index,
+                    Kind::SecondFirst,
+                    format!("{name} 有第二个版本 1"),
+                    format!("{name} has a second version 1"),
+                );
             }
             Some(before) if version != before.version + 1 => self.found(
                 index,

@@ -138,12 +138,7 @@ fn learn(keys: &Succession, index: u64, entry: &[u8]) -> Result<Option<Successio
     Ok(Some(next))
 }
 
-fn take(
-    ledger: &mut Ledger,
-    trees: &mut VecDeque<Frontier>,
-    examined: Vec<examine::Examined>,
-    keys: &Succession,
-) {
+fn take(ledger: &mut Ledger, trees: &mut VecDeque<Frontier>, examined: Vec<examine::Examined>, keys: &Succession) {
     ledger.take(examined, &trees.pop_front().unwrap_or_default(), keys);
 }
 
@@ -161,7 +156,8 @@ fn judge_names(ledger: &mut Ledger, keys: &Succession, follower: &Follower, pinn
         );
     }
     let first = keys.keys().first();
-    if let Some(first) = first.filter(|first| !pinned.is_empty() && !pinned.iter().any(|pin| pin.kid == first.key.kid)) {
+    if let Some(first) = first.filter(|first| !pinned.is_empty() && !pinned.iter().any(|pin| pin.kid == first.key.kid))
+    {
         let kid = first.key.kid.clone();
         ledger.found(
             0,

@@ -33,7 +33,9 @@ pub enum FollowError {
     OtherOrigin { remembered: String, shown: String },
     #[error("rolled back: a head of {remembered} entries was seen before, now one of {shown} is shown")]
     RolledBack { remembered: u64, shown: u64, evidence: Box<Evidence> },
-    #[error("forked: the head of {size} entries that was seen before is not the beginning of the one of {shown} shown now")]
+    #[error(
+        "forked: the head of {size} entries that was seen before is not the beginning of the one of {shown} shown now"
+    )]
     Forked { size: u64, shown: u64, evidence: Box<Evidence> },
     #[error("the tiles do not add up to the signed root of {size} entries")]
     WrongRoot { size: u64 },
@@ -112,7 +114,9 @@ impl FollowError {
         let zh = match self {
             Self::Source { path, cause } => format!("{path}：{}", cause.zh),
             Self::NoHead => "日志尚未发布检查点：请稍后再试".to_owned(),
-            Self::Withheld { path } => format!("取不到 {path}，而已签名的检查点包含它：日志扣留了内容，请稍后再试并告知运营方"),
+            Self::Withheld { path } => {
+                format!("取不到 {path}，而已签名的检查点包含它：日志扣留了内容，请稍后再试并告知运营方")
+            }
             Self::Oversize { path, limit_bytes } => format!("{path} 超过 {limit_bytes} 字节，未读取：不会是日志的内容"),
             Self::NotOurs(error) => format!("检查点不可信：{}", error.text().zh),
             Self::NoQuorum { cosigned } => {
@@ -141,7 +145,9 @@ impl FollowError {
             Self::Oversize { .. } => format!("{self} and was not read: nothing of a log is that long"),
             Self::NoQuorum { .. } => format!("{self}; try again later, or see whether the witnesses run"),
             Self::OtherOrigin { .. } => {
-                format!("{self}: if it was restored under a new name, make sure of that and begin with a new state file")
+                format!(
+                    "{self}: if it was restored under a new name, make sure of that and begin with a new state file"
+                )
             }
             Self::RolledBack { .. } | Self::Forked { .. } => {
                 format!("{self}; keep both checkpoints as evidence, tell the operator and the witnesses")

@@ -79,6 +79,12 @@ impl HttpSource {
         self
     }
 
+    /// The same with the header as it is.
+    #[must_use]
+    pub fn with_authorization(self, header: HeaderValue) -> HttpSource {
+        HttpSource { authorization: Some(header), ..self }
+    }
+
     async fn exchange(&self, path: &str, limit_bytes: usize) -> Result<Bytes, SourceError> {
         let request = self.request(path)?;
         let response = self.pool.request(request).await.map_err(|error| broken(&error))?;
@@ -101,7 +107,8 @@ impl HttpSource {
 
     fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, SourceError> {
         let long = || SourceError::Lasting(Text::new("地址过长", "the address is too long"));
-        let path: PathAndQuery = format!("{}/{path}", self.base.path().trim_end_matches('/')).parse().map_err(|_| long())?;
+        let path: PathAndQuery =
+            format!("{}/{path}", self.base.path().trim_end_matches('/')).parse().map_err(|_| long())?;
         let mut parts = self.base.clone().into_parts();
         parts.path_and_query = Some(path);
         let mut request = Request::new(Empty::new());

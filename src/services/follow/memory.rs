@@ -53,7 +53,8 @@ impl Memory {
     pub fn decode(bytes: &[u8]) -> Result<Memory, FollowError> {
         let kept: Kept = serde_json::from_slice(bytes).map_err(|_| FollowError::Memory("it is not its JSON"))?;
         let root = BASE64.decode(&kept.root).ok().and_then(|root| root.try_into().ok());
-        let done = Head { size: kept.size, root: root.ok_or(FollowError::Memory("its root is not 32 bytes in base64"))? };
+        let done =
+            Head { size: kept.size, root: root.ok_or(FollowError::Memory("its root is not 32 bytes in base64"))? };
         let mut newest = done;
         if let Some(text) = &kept.checkpoint {
             let note = Note::parse(text).ok().and_then(|note| Checkpoint::of_note(&note).ok());

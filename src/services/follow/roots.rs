@@ -39,7 +39,9 @@ impl RootsError {
                 let path = path.display();
                 Text::new(
                     format!("{path} 中没有 PEM 格式的证书：请指明根证书文件（-----BEGIN CERTIFICATE-----）"),
-                    format!("{path} holds no certificate in PEM: name the file of the root (-----BEGIN CERTIFICATE-----)"),
+                    format!(
+                        "{path} holds no certificate in PEM: name the file of the root (-----BEGIN CERTIFICATE-----)"
+                    ),
                 )
             }
             Self::NoneHere => Text::new(

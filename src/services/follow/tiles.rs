@@ -158,8 +158,7 @@ impl Asking {
 
     /// The entries of a bundle, each held against its leaf.
     pub async fn bundle(&self, tile: Tile, above: Above) -> Result<Batch, FollowError> {
-        let (leaves, (bytes, found)) =
-            try_join(self.leaves(tile, above), self.tile(tile, BUNDLE_LIMIT_BYTES)).await?;
+        let (leaves, (bytes, found)) = try_join(self.leaves(tile, above), self.tile(tile, BUNDLE_LIMIT_BYTES)).await?;
         let entries = tile::entries(&bytes, found.width);
         let entries = entries.ok_or_else(|| FollowError::Misshapen { path: path_of(&found) })?;
         let entries: Vec<Bytes> = entries.into_iter().take(leaves.len()).map(|entry| bytes.slice_ref(entry)).collect();

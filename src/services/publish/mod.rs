@@ -77,11 +77,7 @@ enum PublishError {
 
 impl Publisher {
     /// Shows what was signed before, if the trees are there, and goes on from it.
-    pub fn start(
-        services: &Arc<Services>,
-        metrics: LogMetrics,
-        witnesses: Witnesses,
-    ) -> std::io::Result<Publisher> {
+    pub fn start(services: &Arc<Services>, metrics: LogMetrics, witnesses: Witnesses) -> std::io::Result<Publisher> {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut publishing = Publishing {
             services: Arc::clone(services),

@@ -71,7 +71,8 @@ impl Segment {
 
     fn frame_bytes(&self, offset: u64, sought: Location) -> Result<u32, JournalError> {
         let head = self.piece(offset, FRAME_HEADER_BYTES, sought)?;
-        let head = FrameHead::decode(&head).ok_or_else(|| unreadable(sought, "the head of a frame before it is wrong"))?;
+        let head =
+            FrameHead::decode(&head).ok_or_else(|| unreadable(sought, "the head of a frame before it is wrong"))?;
         Ok(head.whole_bytes)
     }
 

@@ -1,4 +1,8 @@
 //! The log as it is published: its newest signed heads, and what can be proven against them.
+//!
+//! - `heads`: who signs them, and what they are.
+
+mod heads;
 
 use std::io;
 use std::sync::Arc;
@@ -6,162 +10,17 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use self::heads::{LogSigner, Published};
 use super::{ServiceError, Services};
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::sign::keys::SigningKey;
-use crate::sign::note_signer::NoteSigner;
 use crate::store::Refusal;
-use crate::store::trees::{Heads, Tree, TreeReader};
-use crate::tlog::checkpoint::Checkpoint;
+use crate::store::trees::{Tree, TreeReader};
 use crate::tlog::hash::{Hash, Head, leaf_hash};
 use crate::tlog::log_proof::LogProof;
-use crate::tlog::note::{KeyKind, Note, NoteError, SignNote, SignatureLine, VerifierKey};
 use crate::tlog::proof::{self, check_consistency, check_inclusion};
 use crate::tlog::tile::{self, Content, Tile};
-
-/// Behind the log's name, for the tree of the audit events.
-const AUDIT_SUFFIX: &str = "/audit";
-
-/// The keys that sign heads, under the log's name.
-pub struct LogSigner {
-    registry: Signers,
-    audit: Signers,
-}
-
-/// The same keys under one of the two names.
-struct Signers {
-    origin: String,
-    signers: Vec<NoteSigner>,
-    verifiers: Vec<VerifierKey>,
-}
-
-impl Signers {
-    fn new(keys: &[Arc<SigningKey>], origin: String) -> Result<Signers, NoteError> {
-        let named = keys.iter().map(|key| NoteSigner::new(&origin, KeyKind::Note, Arc::clone(key)));
-        let signers = named.collect::<Result<Vec<_>, _>>()?;
-        let verifiers = signers.iter().map(|signer| signer.verifier().clone()).collect();
-        Ok(Signers { origin, signers, verifiers })
-    }
-
-    fn sign(&self, head: Head) -> Result<Note, NoteError> {
-        let origin = self.origin.clone();
-        let text = Checkpoint { origin, size: head.size, root: head.root, extensions: Vec::new() }.encode();
-        let signers: Vec<&dyn SignNote> = self.signers.iter().map(|signer| signer as &dyn SignNote).collect();
-        Note::sign(&text, &signers)
-    }
-}
-
-impl LogSigner {
-    /// All keys sign every head, so that a new one can be pinned before an old one goes.
-    pub fn new(keys: Vec<SigningKey>, origin: &str) -> Result<LogSigner, NoteError> {
-        let keys: Vec<Arc<SigningKey>> = keys.into_iter().map(Arc::new).collect();
-        let audit = format!("{origin}{AUDIT_SUFFIX}");
-        Ok(LogSigner { registry: Signers::new(&keys, origin.to_owned())?, audit: Signers::new(&keys, audit)? })
-    }
-
-    /// The keys that others check heads of a tree by.
-    #[must_use]
-    pub fn verifiers(&self, tree: Tree) -> &[VerifierKey] {
-        &self.of(tree).verifiers
-    }
-
-    fn of(&self, tree: Tree) -> &Signers {
-        match tree {
-            Tree::Registry => &self.registry,
-            Tree::Audit => &self.audit,
-        }
-    }
-
-    /// Signs both heads.
-    pub fn publish(&self, heads: Heads) -> Result<Published, NoteError> {
-        let registry = self.registry.sign(heads.registry)?;
-        let audit = self.audit.sign(heads.audit)?;
-        Ok(Published { heads, registry: registry.to_string(), audit: audit.to_string(), note: registry })
-    }
-
-    /// Heads that were signed before, from the journal; `None` where they bear another name: the log had it before.
-    #[must_use]
-    pub fn read(&self, frame: &[u8]) -> Option<Published> {
-        let kept: Kept = serde_json::from_slice(frame).ok()?;
-        let read = |tree, text: &str| {
-            let note = Note::parse(text).ok()?;
-            let checkpoint =
-                Checkpoint::of_note(&note).ok().filter(|checkpoint| checkpoint.origin == self.of(tree).origin)?;
-            Some((note, checkpoint.head()))
-        };
-        let (note, registry) = read(Tree::Registry, &kept.registry)?;
-        let (_, audit) = read(Tree::Audit, &kept.audit)?;
-        Some(Published { heads: Heads { registry, audit }, registry: kept.registry, audit: kept.audit, note })
-    }
-
-    /// Whether heads are signed by the keys of now: by others, they are no longer to be shown.
-    #[must_use]
-    pub fn made(&self, published: &Published) -> bool {
-        published.note.verify(&self.registry.verifiers).is_ok_and(|signed| !signed.is_empty())
-    }
-}
-
-/// What a frame of the journal keeps of signed heads.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    registry: String,
-    audit: String,
-}
-
-/// Signed heads of both trees.
-#[derive(Clone, Debug)]
-pub struct Published {
-    pub heads: Heads,
-    /// The notes, as they are given out.
-    registry: String,
-    audit: String,
-    note: Note,
-}
-
-impl Published {
-    /// The note of a tree's head.
-    #[must_use]
-    pub fn checkpoint(&self, tree: Tree) -> &str {
-        match tree {
-            Tree::Registry => &self.registry,
-            Tree::Audit => &self.audit,
-        }
-    }
-
-    /// The head of a tree.
-    #[must_use]
-    pub fn head(&self, tree: Tree) -> Head {
-        match tree {
-            Tree::Registry => self.heads.registry,
-            Tree::Audit => self.heads.audit,
-        }
-    }
-
-    /// The registry's head with its signatures.
-    #[must_use]
-    pub fn note(&self) -> &Note {
-        &self.note
-    }
-
-    /// What the journal keeps.
-    pub fn frame(&self) -> Result<Vec<u8>, serde_json::Error> {
-        serde_json::to_vec(&Kept { registry: self.registry.clone(), audit: self.audit.clone() })
-    }
-
-    /// The same head with what witnesses have signed below it.
-    #[must_use]
-    pub fn cosigned(&self, lines: Vec<SignatureLine>) -> Published {
-        let mut published = self.clone();
-        for line in lines {
-            published.note.add(line);
-        }
-        published.registry = published.note.to_string();
-        published
-    }
-}
 
 /// What is published of the log now.
 pub struct Log {
@@ -252,7 +111,7 @@ impl Inclusion {
     /// As the file that anybody's verifier reads (C2SP tlog-proof); `None` without a signed head.
     #[must_use]
     pub fn file(&self) -> Option<String> {
-        let checkpoint = self.published.as_ref()?.note.clone();
+        let checkpoint = self.published.as_ref()?.note().clone();
         Some(LogProof { extra: None, index: self.index, hashes: self.hashes.clone(), checkpoint }.encode())
     }
 }
