@@ -4,6 +4,7 @@
 pub mod dev;
 mod dev_certificate;
 pub mod housekeeping;
+pub mod mirror_once;
 pub mod open_files;
 pub mod operator;
 pub mod serve;

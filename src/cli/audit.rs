@@ -8,10 +8,10 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::failure::{CliError, Verdict};
+use super::key_file::ed25519_keys;
 use super::log_source::{LogArguments, read_bounded, read_state, write_state};
 use super::progress::{Progress, Unit};
 use super::screen::Screen;
-use super::verify::ed25519_keys;
 use crate::model::text::Text;
 use crate::services::audit::{self, Audit};
 use crate::services::follow::memory::MEMORY_LIMIT_BYTES;
@@ -116,6 +116,13 @@ fn notes(audit: &Audit) -> Vec<Text> {
             format!("{count} statements are dated before the one in front of them, entry {first} first: a clock was set back"),
         ));
     }
+    for (kid, not_after, last) in audit.ledger.ended.iter().filter(|(_, not_after, last)| not_after < last) {
+        let first = not_after + 1;
+        notes.push(Text::new(
+            format!("密钥 {kid} 的签名自第 {first} 条起不算数：至第 {last} 条由它签署的都不可信"),
+            format!("the signatures of the key {kid} count no more from entry {first} on: what it signed up to entry {last} is void"),
+        ));
+    }
     for (typ, count) in &audit.ledger.counts.other {
         notes.push(Text::new(
             format!("{count} 条 {typ} 只查了签名与签发者"),
@@ -193,12 +200,12 @@ fn print(audit: &Audit, follower: &Follower, verdict: Verdict, screen: Screen) -
     let others: u64 = counts.other.values().sum();
     screen.say(
         format_args!(
-            "查过    {} 条：记录 {}，密钥 {}，改名 {}，抹除 {}，其他 {others}",
-            audit.judged, counts.entries, counts.keys, counts.origins, counts.erasures
+            "查过    {} 条：记录 {}，密钥 {}，许可 {}，改名 {}，抹除 {}，其他 {others}",
+            audit.judged, counts.entries, counts.keys, counts.licences, counts.origins, counts.erasures
         ),
         format_args!(
-            "judged       {}: {} of records, {} about keys, {} about the log's name, {} erasures, {others} others",
-            audit.judged, counts.entries, counts.keys, counts.origins, counts.erasures
+            "judged       {}: {} of records, {} about keys, {} about licences, {} about the log's name, {} erasures, {others} others",
+            audit.judged, counts.entries, counts.keys, counts.licences, counts.origins, counts.erasures
         ),
     )?;
     let (identifiers, mebibytes) = (ledger.identifiers(), ledger.table_bytes() >> 20);

@@ -13,12 +13,13 @@ use crate::model::identifier::Identifier;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::entry::Blinding;
-use crate::sign::keys::{KeyError, KeyUse, generate, read_secret, write_secret_file};
+use crate::sign::keys::{KeyError, KeyUse, generate, read_secret, read_signing_key, write_secret_file};
 use crate::store::backup::BackupKey;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
   mingpai keygen --use entry --keys mingpai-data/keys
+  mingpai keygen --use owner --keys my-keys
   mingpai keygen --use backup --out backup-key
   mingpai keygen --use prefix-secret --keys mingpai-data/keys --prefix 88.999.1 --out 88.999.1.secret
 
@@ -50,6 +51,8 @@ enum Use {
     Checkpoint,
     /// 签会话 / sessions
     Session,
+    /// 企业或上级节点自己的密钥：签条目内容或授权 / an enterprise's or upper node's own: contents and grants
+    Owner,
     /// 加密备份 / encrypts backups
     Backup,
     /// 交给前缀所有者，用以在日志中认出自己的标识 / for a prefix's owner, to know its own names in the log
@@ -63,6 +66,7 @@ impl Use {
             Use::Entry => Some(KeyUse::Entry),
             Use::Checkpoint => Some(KeyUse::Checkpoint),
             Use::Session => Some(KeyUse::Session),
+            Use::Owner => Some(KeyUse::Owner),
             Use::Backup | Use::PrefixSecret => None,
         }
     }
@@ -82,6 +86,10 @@ impl Use {
                 "持有它的人能在日志中认出此前缀下任何标识的条目：只交给该前缀的所有者，供 mingpai watch 使用",
                 "whoever has it knows the entries of every name under this prefix in the log: give it to the prefix's owner alone, for mingpai watch",
             ),
+            Use::Owner => (
+                "把公钥（public）交给节点的管理员以取得许可；私钥文件请自行保管，另存一份",
+                "give the public key to the node's administrator, who licenses it; keep the file, and a copy of it, to yourself",
+            ),
             Use::Checkpoint | Use::Session => (
                 "下次启动时，节点会读取它；旧密钥文件请保留",
                 "the node reads it at its next start; keep the old key files",
@@ -93,11 +101,23 @@ impl Use {
 impl Keygen {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let (name, kid, path) = self.make()?;
+        // Whoever is to license it, or to verify by it, needs the public half.
+        let public = match self.key_use {
+            Use::Owner => Some(read_signing_key(&path).map_err(|error| failed(&error))?.public()),
+            _ => None,
+        };
         if screen.json {
-            screen.print_json(&json!({"use": name, "kid": kid, "path": path}))?;
+            let mut told = json!({"use": name, "kid": kid, "path": path});
+            if let (Some(public), Some(members)) = (&public, told.as_object_mut()) {
+                members.insert("public".to_owned(), json!(public));
+            }
+            screen.print_json(&told)?;
         } else {
             screen.print(format_args!("kid   {kid}"))?;
             screen.print(format_args!("file  {}", path.display()))?;
+            if let Some(public) = &public {
+                screen.print(format_args!("public  {}", json!(public)))?;
+            }
             let (zh, en) = self.key_use.consequence();
             screen.note(zh, en);
         }

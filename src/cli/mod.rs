@@ -1,8 +1,9 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
-//! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
+//! - `serve`, `mirror`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
 //! - `witness`: a server of its own, for a partner who watches logs.
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
+//! - `licence`: who may use a prefix; grants and owner's signatures, which need no node. `key_file`: the public keys it is given.
 //! - `operate`: the log and the configuration of a running node.
 //! - `audit`, `watch`: of a log that need not be trusted. `log_source`: which one, by which keys.
 //! - `completions`: for shells and man(1).
@@ -16,6 +17,7 @@ mod backup;
 mod check_config;
 mod doctor;
 mod keygen;
+mod mirror;
 mod node_arguments;
 mod serve;
 mod witness;
@@ -26,6 +28,7 @@ mod client;
 mod export;
 mod history;
 mod import;
+mod licence;
 mod operate;
 mod resolve;
 mod token;
@@ -38,6 +41,7 @@ mod watch;
 
 // With no node at hand.
 mod completions;
+mod key_file;
 mod plan;
 mod policy;
 mod verify;
@@ -93,6 +97,8 @@ enum Spoken {
 enum Command {
     /// 运行节点 / Run a node
     Serve(serve::Serve),
+    /// 运行另一节点的只读镜像，逐条校验 / Run a read mirror of another node, which checks every entry
+    Mirror(mirror::MirrorArguments),
     /// 批量导入产品记录（NDJSON、CSV、XLSX） / Import records from NDJSON, CSV (plain or .gz) or XLSX
     Import(import::Import),
     /// 按条件批量变更记录 / Change every record that a filter matches
@@ -115,6 +121,8 @@ enum Command {
     Policy(policy::PolicyArguments),
     /// 生成签名密钥 / Make a key that signs
     Keygen(keygen::Keygen),
+    /// 前缀的许可与所有者签名 / Licences of prefixes, and owners' signatures
+    Licence(licence::Licence),
     /// 换取或新建 API 密钥 / Get an API key
     Token(token::NewToken),
     /// 查看或临时改变运行中节点的日志 / See or change, for the time being, how a running node keeps its log
@@ -185,6 +193,7 @@ impl Command {
         let screen = |json| Screen { language, json };
         match self {
             Command::Serve(serve) => serve.run(),
+            Command::Mirror(mirror) => mirror.run(screen(mirror.json)),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Witness(witness) => witness.run(screen(witness.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),
@@ -199,6 +208,10 @@ impl Command {
             Command::Resolve(resolve) => client::wait_for(resolve.run(screen(resolve.json))),
             Command::History(history) => client::wait_for(history.run(screen(history.json))),
             Command::Diff(diff) => client::wait_for(diff.run(screen(diff.json))),
+            Command::Licence(licence) => {
+                let screen = screen(licence.is_json());
+                client::wait_for(licence.run(screen))
+            }
             Command::Log(log) => client::wait_for(log.run(screen(log.json))),
             Command::Reload(reload) => client::wait_for(reload.run(screen(reload.json))),
             Command::Completions(completions) => completions.run(),

@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
+use super::key_file::{ed25519_keys, read_public_key};
 use super::screen::Screen;
 use crate::sign::keys::PublicJwk;
 use crate::sign::verify::{Finding, Known, Report, verify_document};
@@ -45,6 +44,9 @@ pub struct Verify {
     /// 应由此节点签发 / It must be issued by this node
     #[arg(long, value_name = "URI")]
     issuer: Option<String>,
+    /// 所信任的上级节点公钥，用以核对许可 / The upper node's public key, to judge licences by
+    #[arg(long, value_name = "JWK|FILE")]
+    upper_key: Option<String>,
     /// JSON
     #[arg(long)]
     pub json: bool,
@@ -53,10 +55,17 @@ pub struct Verify {
 impl Verify {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let keys = self.keys(screen).await?;
+        let upper = self.upper_key.as_deref().map(read_public_key).transpose()?;
         let document = read_document(&self.file)?;
         let report = verify_document(
             &document,
-            Known { keys: &keys, identifier: self.identifier.as_deref(), issuer: self.issuer.as_deref() },
+            Known {
+                keys: &keys,
+                identifier: self.identifier.as_deref(),
+                issuer: self.issuer.as_deref(),
+                upper: upper.as_ref(),
+                are_licences_proven: false,
+            },
         );
         let verdict = match report.verdict() {
             Finding::Pass => Verdict::Yes,
@@ -94,23 +103,6 @@ impl Verify {
     }
 }
 
-/// The Ed25519 keys of a JWK Set, a list of keys, or one key. Of each only `x` is believed: the id is computed from it.
-pub(super) fn ed25519_keys(document: &Json) -> Vec<PublicJwk> {
-    let listed = document.get("keys").unwrap_or(document);
-    let listed = match listed {
-        Json::Array(keys) => keys.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let member = |key: &Json, name: &str| key.get(name).and_then(Json::as_str).map(str::to_owned);
-    listed
-        .iter()
-        .filter(|key| member(key, "kty").as_deref() == Some("OKP") && member(key, "crv").as_deref() == Some("Ed25519"))
-        .filter_map(|key| BASE64URL.decode(member(key, "x")?).ok())
-        .filter(|public| public.len() == 32)
-        .map(|public| PublicJwk::of(&public))
-        .collect()
-}
-
 fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliError> {
     if screen.json {
         return screen.print_json(&json!({
@@ -120,7 +112,7 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
                 Verdict::Unknown => Json::Null,
             },
             "steps": report.steps,
-            "not_checked": ["log_inclusion", "newest_version"],
+            "not_checked": left_out(report),
         }));
     }
     for step in &report.steps {
@@ -144,6 +136,15 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
     Ok(())
 }
 
+/// What only a proof, a node or more statements could tell.
+fn left_out(report: &Report) -> Vec<&'static str> {
+    let mut left = vec!["log_inclusion", "newest_version"];
+    if !report.steps.iter().any(|step| step.name == "statements") {
+        left.push("licences");
+    }
+    left
+}
+
 fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
@@ -160,24 +161,4 @@ fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {
         ));
     }
     Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_found_in_a_set_a_list_and_alone_and_their_ids_are_computed() {
-        // RFC 8037, appendix A.2.
-        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "claimed",
-            "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
-        let rsa = json!({"kty": "RSA", "n": "AQAB"});
-        for document in [json!({"keys": [rsa, key]}), json!([key]), key.clone()] {
-            let keys = ed25519_keys(&document);
-            assert_eq!(keys.len(), 1);
-            assert_eq!(keys[0].kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-        }
-        assert!(ed25519_keys(&json!({"keys": [rsa]})).is_empty());
-        assert!(ed25519_keys(&json!("text")).is_empty());
-    }
 }

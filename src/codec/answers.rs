@@ -370,7 +370,8 @@ pub(super) struct JwkBody<'a> {
     /// Signs statements after this index of the registry tree (the first key: that one too, the genesis).
     #[serde(rename = "mingpai:from")]
     from: u64,
-    /// The last index it signs: the statement that authorises its successor. Absent while it is in force.
+    /// The last index for which its signatures count: the statement that authorises its successor, or what the key's end says.
+    /// Absent while it is in force.
     #[serde(rename = "mingpai:until", skip_serializing_if = "Option::is_none")]
     until: Option<u64>,
     #[serde(rename = "mingpai:active")]
@@ -382,12 +383,14 @@ pub(super) struct JwkBody<'a> {
 pub fn jwks(authorities: &[Authority]) -> Vec<u8> {
     let successors = authorities.iter().skip(1).map(|next| Some(next.from));
     let keys = authorities.iter().zip(successors.chain([None]));
+    // A key that was found out counts no longer than its end says.
+    let last = |until: Option<u64>, end: Option<u64>| [until, end].into_iter().flatten().min();
     json(&JwksBody {
         keys: keys
             .map(|(authority, until)| JwkBody {
                 jwk: &authority.key,
                 from: authority.from,
-                until,
+                until: last(until, authority.not_after),
                 active: until.is_none(),
             })
             .collect(),
@@ -400,7 +403,13 @@ mod tests {
 
     #[test]
     fn each_key_ends_where_its_successor_begins() {
-        let authority = |seed: u8, from| Authority { key: PublicJwk::of(&[seed; 32]), from, issued: 0 };
+        let authority = |seed: u8, from| Authority {
+            key: PublicJwk::of(&[seed; 32]),
+            from,
+            issued: 0,
+            statement: None,
+            not_after: None,
+        };
         let (first, second) = (authority(1, 0), authority(2, 40));
         let set: serde_json::Value = serde_json::from_slice(&jwks(&[first, second])).unwrap();
         assert_eq!(set["keys"][0]["mingpai:until"], 40);

@@ -17,6 +17,8 @@ pub enum Kind {
     Versions,
     /// After an API key's id.
     Keys,
+    /// After a statement about a prefix: `prefix.seq`, the last dot parting them.
+    Licences,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
             Self::Records => "r1:",
             Self::Versions => "v2:",
             Self::Keys => "k1:",
+            Self::Licences => "l1:",
         }
     }
 }
@@ -60,6 +63,21 @@ pub fn version(cursor: &str) -> Option<Place> {
     (of_version(&place) == cursor).then_some(place)
 }
 
+/// The cursor of a list that goes on after a statement about a prefix.
+#[must_use]
+pub fn of_licence(prefix: &str, seq: u64) -> String {
+    encode(Kind::Licences, &format!("{prefix}.{seq}"))
+}
+
+/// The prefix and number in such a cursor.
+#[must_use]
+pub fn licence(cursor: &str) -> Option<(String, u64)> {
+    let text = decode(Kind::Licences, cursor)?;
+    let (prefix, seq) = text.rsplit_once('.')?;
+    let place = (prefix.to_owned(), seq.parse().ok()?);
+    (of_licence(&place.0, place.1) == cursor).then_some(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +91,8 @@ mod tests {
         let place = Place { version: u64::MAX, segment: 7, offset: u32::MAX };
         assert_eq!(version(&of_version(&place)), Some(place));
         assert_eq!(version(&cursor), None);
+        assert_eq!(licence(&of_licence("88.999.1", 7)), Some(("88.999.1".to_owned(), 7)));
+        assert_eq!(licence(&cursor), None);
         for broken in ["", "*", "cjE", "AAAA"] {
             assert_eq!(decode(Kind::Records, broken), None, "{broken}");
         }

@@ -1,5 +1,6 @@
 //! What a service could not do, and whose fault it is. Status codes are given at the edge (codec/problem), not here.
 
+use super::licence::LicenceError;
 use crate::config::ConfigError;
 use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
@@ -71,6 +72,8 @@ pub enum ServiceError {
     BadCredential,
     /// This node shows another one's records, and whoever wants more must ask that one.
     MirrorReadOnly { origin: String },
+    /// A licence, or an owner's signature.
+    Licence(LicenceError),
 
     // The node's.
     /// What the journal holds of it cannot be read; the cause goes to the log.
@@ -116,6 +119,7 @@ impl ServiceError {
             ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
             ServiceError::MirrorReadOnly { .. } => "mirror_read_only",
+            ServiceError::Licence(error) => error.code(),
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
@@ -181,6 +185,7 @@ impl ServiceError {
                 "最新检查点没有涵盖它，或没有这样的部分",
                 "the newest checkpoint does not cover it, or there is no such part",
             ),
+            ServiceError::Licence(error) => error.text(),
             ServiceError::Configuration(error) => {
                 let told = error.text();
                 Text::new(

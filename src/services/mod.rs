@@ -5,6 +5,7 @@
 //! - `list`: records in the order of their keys.
 //! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
+//! - `licence`: who may use a prefix, and whose signature counts there.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
@@ -21,6 +22,7 @@ pub mod error;
 pub mod follow;
 pub mod history;
 pub mod import;
+pub mod licence;
 pub mod list;
 pub mod log;
 pub mod mirror;
@@ -120,6 +122,7 @@ pub struct Services {
     pub(crate) table_reader: Arc<dyn import::ReadTable>,
     /// Idempotency keys of requests that are running: (principal, key).
     pub(crate) running: Mutex<HashSet<(String, String)>>,
+    pub(crate) chains: licence::Chains,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
     pub(crate) operator: Arc<dyn operate::Operate>,
@@ -160,6 +163,7 @@ impl Services {
             row_reader: parts.row_reader,
             table_reader: parts.table_reader,
             running: Mutex::default(),
+            chains: licence::Chains::default(),
             bootstrap: administer::Bootstrap::default(),
             operator: parts.operator,
         }

@@ -77,6 +77,10 @@ pub(super) struct Decided {
     pub record: Record,
     pub expect: Expect,
     pub effect: Effect,
+    /// The owner's own signature over the record, checked.
+    owner_jws: Option<String>,
+    /// By which licences it was decided.
+    licences: u64,
 }
 
 impl Services {
@@ -177,26 +181,29 @@ impl Services {
         standing: Option<&Standing>,
     ) -> Result<Decided, ServiceError> {
         let mut now = Timestamp::now();
+        let licences = self.store.licences_seen();
         let Some(standing) = standing else {
-            let Change::Put(draft) = change else {
+            let Change::Put(mut draft) = change else {
                 return Err(ServiceError::Unknown { identifier: identifier.spelling().to_owned() });
             };
+            let owner_jws = draft.owner_jws.take();
             let mut record = Record::first(identifier.clone(), draft, now);
             self.complete(&mut record)?;
-            return Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created });
+            self.check_owner(&record, owner_jws.as_deref())?;
+            return Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created, owner_jws, licences });
         };
         // A clock that was set back must not order versions backwards.
         now = now.max(standing.record.updated);
-        let mut record = match change {
-            Change::Put(draft) => standing.record.next(draft, now),
+        let mut draft = match change {
+            Change::Put(draft) => Some(draft),
             Change::Patch(patch) => {
-                let draft = patch
-                    .apply_to(standing.record.to_draft(), &self.settings.draft_limits)
-                    .map_err(ServiceError::Fields)?;
-                standing.record.next(draft, now)
+                let limits = &self.settings.draft_limits;
+                Some(patch.apply_to(standing.record.to_draft(), limits).map_err(ServiceError::Fields)?)
             }
-            Change::Delete => standing.record.tombstone(now),
+            Change::Delete => None,
         };
+        let owner_jws = draft.as_mut().and_then(|draft| draft.owner_jws.take());
+        let mut record = draft.map_or_else(|| standing.record.tombstone(now), |draft| standing.record.next(draft, now));
         let (from, to) = (standing.record.status, record.status);
         if !from.may_become(to) {
             return Err(ServiceError::StatusStep { from, to });
@@ -207,9 +214,10 @@ impl Services {
             record.identifier = compared;
         }
         self.complete(&mut record)?;
+        self.check_owner(&record, owner_jws.as_deref())?;
         let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
         let expect = Expect::At { version: standing.row.version, leaf: standing.row.leaf };
-        Ok(Decided { record, expect, effect })
+        Ok(Decided { record, expect, effect, owner_jws, licences })
     }
 
     /// Fills in what the prefix says.
@@ -228,13 +236,14 @@ impl Services {
         principal: &str,
         idempotency: Option<Idempotency>,
     ) -> Result<EntryProposal, ServiceError> {
-        let Decided { record, expect, effect } = decided;
+        let Decided { record, expect, effect, owner_jws, licences } = decided;
         let log = self.policy(&record.identifier)?.log;
         let prev = match &expect {
             Expect::Absent => None,
             Expect::At { leaf, .. } => Some(leaf),
         };
-        let signed = self.signing()?.signer().entry(&record, log, prev).map_err(|error| match error {
+        let signer = self.signing()?.signer();
+        let signed = signer.entry(&record, log, prev, owner_jws.as_deref()).map_err(|error| match error {
             entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
             other => ServiceError::Internal(other.to_string()),
         })?;
@@ -249,6 +258,7 @@ impl Services {
             principal: principal.to_owned(),
             idempotency,
             job: None,
+            licences,
             record: Arc::new(record),
         })
     }

@@ -4,6 +4,7 @@ use super::ServiceError;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::keys::{KeyError, KeyFolder, KeyUse, PublicJwk, SigningKey};
+use crate::sign::licence::KeyEnd;
 use crate::sign::statement::{Authority, KeysStatement, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
@@ -17,7 +18,11 @@ const KEYS_AT_MOST: usize = 10_000;
 pub fn authorities(store: &crate::store::Store) -> Result<Vec<Authority>, ServiceError> {
     let mut found: Vec<Authority> = Vec::new();
     for (_, row) in store.scan(Table::Authority, None, KEYS_AT_MOST)? {
-        found.push(serde_json::from_slice(&row)?);
+        let mut authority: Authority = serde_json::from_slice(&row)?;
+        if let Some(end) = store.any_row(Table::AuthorityEnd, authority.key.kid.as_bytes())? {
+            authority.not_after = Some(serde_json::from_slice::<KeyEnd>(&end)?.not_after);
+        }
+        found.push(authority);
     }
     found.sort_by_key(|authority| authority.from);
     Ok(found)

@@ -123,14 +123,26 @@ pub struct Signer<'a> {
 
 impl Signer<'_> {
     /// Builds and signs the entry of a record's version. `prev` is the leaf hash of the version before.
-    pub fn entry(&self, record: &Record, log: LogMode, prev: Option<&LeafHash>) -> Result<Entry, EntryError> {
+    ///
+    /// `owner_jws` is the owner's own signature, which was checked.
+    pub fn entry(
+        &self,
+        record: &Record,
+        log: LogMode,
+        prev: Option<&LeafHash>,
+        owner_jws: Option<&str>,
+    ) -> Result<Entry, EntryError> {
         let sid_key = self.blinding.sid_key(&record.identifier);
         let sid = sid_of(&sid_key, record.identifier.key());
         let open = log == LogMode::Open;
-        let (disclosures, sd) = hide(record, &sid_key, open)?.finish().map_err(|error| match error {
+        let mut hider = hide(record, &sid_key, open)?;
+        if let Some(owner_jws) = owner_jws {
+            hider.hide("owner_jws", &owner_jws)?;
+        }
+        let (disclosures, sd) = hider.finish().map_err(|error| match error {
             HideError::NoRandomness => EntryError::NoRandomness,
             HideError::TooManyClaims => {
-                EntryError::TooLarge { found: record.values.len() + 8, limit: sd_jwt::MAX_DIGESTS, unit: "claims" }
+                EntryError::TooLarge { found: record.values.len() + 9, limit: sd_jwt::MAX_DIGESTS, unit: "claims" }
             }
         })?;
         let payload = Payload {
@@ -200,7 +212,9 @@ pub fn join(disclosures: &[Disclosure]) -> String {
 
 /// The compact SD-JWT that a reader is given: the statement, and the disclosures of which `visible` approves the value.
 ///
-/// What is no value (name, state, links and so on) is what every reader of the record sees, so it always goes along.
+/// What is no value (name, state, links and so on) is what every reader of the record sees, so it always goes along. But the
+/// owner's signature goes to who sees every value: its digest has no salt, so it would tell whether a guess at a hidden one
+/// is right.
 pub fn present(
     statement: &str,
     disclosures: &str,
@@ -209,16 +223,21 @@ pub fn present(
     let mut out = String::with_capacity(statement.len() + disclosures.len() + 2);
     out.push_str(statement);
     out.push('~');
+    let (mut owner_jws, mut is_whole) = (None, true);
     for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
         let (name, value) = sd_jwt::open(encoded)?;
-        let shown = match name.strip_prefix("value/") {
-            None => true,
-            Some(_) => visible(visibility_of(&value)),
-        };
-        if shown {
+        if name == "owner_jws" {
+            owner_jws = Some(encoded);
+        } else if !name.starts_with("value/") || visible(visibility_of(&value)) {
             out.push_str(encoded);
             out.push('~');
+        } else {
+            is_whole = false;
         }
+    }
+    if let Some(owner_jws) = owner_jws.filter(|_| is_whole) {
+        out.push_str(owner_jws);
+        out.push('~');
     }
     Ok(out)
 }

@@ -15,6 +15,20 @@ pub const KEYS_TYPE: &str = "mingpai-keys+jwt";
 pub const AUDIT_TYPE: &str = "mingpai-audit+jwt";
 /// The `typ` of a statement by which the log takes another name.
 pub const ORIGIN_TYPE: &str = "mingpai-origin+jwt";
+/// The `typ` of a statement that an entry key's signatures count no more from some index on.
+pub const KEY_END_TYPE: &str = "mingpai-key-end+jwt";
+/// The `typ` of a licence: a prefix, and who may use it by which key.
+pub const LICENCE_TYPE: &str = "mingpai-licence+jwt";
+/// The `typ` of a licence's end.
+pub const LICENCE_END_TYPE: &str = "mingpai-licence-end+jwt";
+/// The `typ` of an upper node's own word that a prefix is this node's; it stands inside a licence.
+pub const GRANT_TYPE: &str = "mingpai-grant+jwt";
+/// The `typ` of an owner's signature over what is registered.
+pub const OWNER_TYPE: &str = "mingpai-owner+jwt";
+/// The `typ` of the node's word that a version is the newest at a head of the log; no leaf.
+pub const LATEST_TYPE: &str = "mingpai-latest+jwt";
+/// The `typ` of the node's word that it has no such name at a head of the log; no leaf.
+pub const ABSENT_TYPE: &str = "mingpai-absent+jwt";
 /// The `typ` of an erasure.
 pub const ERASURE_TYPE: &str = "mingpai-erasure+jwt";
 

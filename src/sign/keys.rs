@@ -33,6 +33,8 @@ pub enum KeyUse {
     Session,
     /// Cosigns checkpoints of others' logs.
     Witness,
+    /// Of an enterprise or an upper node: owner's signatures and grants. No node of this program signs with it.
+    Owner,
 }
 
 impl KeyUse {
@@ -42,6 +44,7 @@ impl KeyUse {
             KeyUse::Checkpoint => "checkpoint",
             KeyUse::Session => "session",
             KeyUse::Witness => "witness",
+            KeyUse::Owner => "owner",
         }
     }
 }
@@ -279,6 +282,11 @@ pub fn only(folder: &Path, key_use: KeyUse) -> Result<Option<SigningKey>, KeyErr
         }
     }
     Ok(found)
+}
+
+/// The pair in a file that [`generate`] made, whatever it is for: an upper node's or an enterprise's own.
+pub fn read_signing_key(path: &Path) -> Result<SigningKey, KeyError> {
+    read_key(path).map(|(_, _, key)| key)
 }
 
 /// Writes a file that only its owner may read; durable when this returns. An existing file is an error.

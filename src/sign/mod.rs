@@ -2,16 +2,21 @@
 //!
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
 //! - `disclosed`: an entry that a stranger discloses.
-//! - `statement`: every other signed statement. `verify`: what a partner checks, with no node at hand.
+//! - `statement`: every other signed statement. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
+//!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
 //! - `note_signer`: a key that signs notes of the log.
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
 pub mod disclosed;
 pub mod entry;
+pub mod jcs;
 pub mod jws;
 pub mod keys;
+pub mod latest;
+pub mod licence;
 pub mod note_signer;
+pub mod owner;
 pub mod sd_jwt;
 pub mod statement;
 pub mod verify;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE};
 use super::keys::{PublicJwk, SigningKey};
+use super::licence;
 use crate::model::time::Timestamp;
 use crate::store::StatementProposal;
 use crate::store::backup::{Naming, ReadLog};
@@ -51,6 +52,12 @@ pub struct Authority {
     /// The registry index of the statement that authorises it. It may sign what comes after (and the genesis itself).
     pub from: u64,
     pub issued: i64,
+    /// The statement itself, to be shown to verifiers. Rows of programs before licences lack it; a rebuild adds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// The last index for which its signatures count, where its end was said. It has a row of its own.
+    #[serde(skip)]
+    pub not_after: Option<u64>,
 }
 
 /// An API key, as its row has it: the secret only as a hash.
@@ -137,7 +144,7 @@ pub fn propose_origin(
     propose_typed(key, FrameKind::Statement, ORIGIN_TYPE, statement, now, "node")
 }
 
-fn propose_typed<T: Serialize>(
+pub(super) fn propose_typed<T: Serialize>(
     key: &SigningKey,
     kind: FrameKind,
     typ: &str,
@@ -156,6 +163,11 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
     }
     let payload = jws::payload_of(statement)?;
     let wrong = |error: serde_json::Error| error.to_string();
+    if kind == FrameKind::Statement
+        && let Some(rows) = licence::rows(&jws::type_of(statement)?, &payload, statement, index)?
+    {
+        return Ok(rows);
+    }
     Ok(match kind {
         FrameKind::Statement if jws::type_of(statement)? == ORIGIN_TYPE => {
             let OriginStatement { origin, iat, .. } = serde_json::from_slice(&payload).map_err(wrong)?;
@@ -165,7 +177,9 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
         FrameKind::Statement => {
             let keys: KeysStatement = serde_json::from_slice(&payload).map_err(wrong)?;
             let kid = keys.key.kid.clone();
-            let row = Authority { key: keys.key, from: index, issued: keys.iat };
+            let statement = String::from_utf8(statement.to_vec()).map_err(|_| "not text".to_owned())?;
+            let row =
+                Authority { key: keys.key, from: index, issued: keys.iat, statement: Some(statement), not_after: None };
             vec![put(Table::Authority, kid, &row)?]
         }
         FrameKind::Audit => {
@@ -198,10 +212,14 @@ pub struct LogReader;
 impl ReadLog for LogReader {
     fn naming(&self, statement: &[u8]) -> Option<Naming> {
         let payload = jws::payload_of(statement).ok()?;
-        if jws::type_of(statement).ok()? == ORIGIN_TYPE {
-            serde_json::from_slice::<OriginStatement>(&payload).ok().map(|statement| Naming::Origin(statement.origin))
-        } else {
-            serde_json::from_slice::<KeysStatement>(&payload).ok().map(|statement| Naming::Issuer(statement.iss))
+        match jws::type_of(statement).ok()?.as_str() {
+            ORIGIN_TYPE => serde_json::from_slice::<OriginStatement>(&payload)
+                .ok()
+                .map(|statement| Naming::Origin(statement.origin)),
+            KEYS_TYPE => {
+                serde_json::from_slice::<KeysStatement>(&payload).ok().map(|statement| Naming::Issuer(statement.iss))
+            }
+            _ => None,
         }
     }
 

@@ -9,8 +9,11 @@ use serde_json::Value as Json;
 use super::entry::{Claims, Payload};
 use super::jws::{ENTRY_TYPE, Parsed};
 use super::keys::PublicJwk;
+use super::licence::{self, Listed};
+use super::owner::Content;
 use super::sd_jwt;
 use crate::model::identifier::Identifier;
+use crate::model::record::Status;
 use crate::model::text::Text;
 
 /// How a step ended. Ordered from best to worst.
@@ -43,7 +46,7 @@ impl Report {
         self.steps.iter().map(|step| step.finding).max().unwrap_or(Finding::Unknown)
     }
 
-    fn add(&mut self, name: &'static str, finding: Finding, zh: impl Into<String>, en: impl Into<String>) {
+    pub(super) fn add(&mut self, name: &'static str, finding: Finding, zh: impl Into<String>, en: impl Into<String>) {
         self.steps.push(Step { name, finding, detail: Text { zh: zh.into(), en: en.into() } });
     }
 
@@ -62,6 +65,10 @@ pub struct Known<'a> {
     pub identifier: Option<&'a str>,
     /// The issuer that is expected.
     pub issuer: Option<&'a str>,
+    /// The upper node's key, pinned.
+    pub upper: Option<&'a PublicJwk>,
+    /// Whether the statements in the document's `licences` were proven to be in the log.
+    pub are_licences_proven: bool,
 }
 
 /// Verifies a file: a compact SD-JWT entry, or the JSON of a resolution that carries one as `entry`.
@@ -83,6 +90,7 @@ pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
             Some(entry) => {
                 if let Some(checked) = check_entry(&mut report, entry, known) {
                     compare(&mut report, &answer, &checked);
+                    check_licences(&mut report, &answer, &checked, known);
                 }
             }
             None => report.add(
@@ -101,8 +109,11 @@ pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
 
 /// An entry that was taken apart.
 pub struct Checked {
+    kid: String,
     pub payload: Payload,
     pub claims: Claims,
+    /// The identifier, where the entry was shown to belong to it.
+    identifier: Option<Identifier>,
 }
 
 /// What a document claims, and what was checked of it: as [`verify_document`], for whoever goes on with the claims. They are
@@ -157,8 +168,8 @@ fn check_entry(report: &mut Report, entry: &str, known: Known<'_>) -> Option<Che
         );
     }
     let claims = check_disclosures(report, &payload, &disclosures)?;
-    check_identifier(report, &payload, &claims, known);
-    Some(Checked { payload, claims })
+    let identifier = check_identifier(report, &payload, &claims, known);
+    Some(Checked { kid: parsed.header.kid, payload, claims, identifier })
 }
 
 fn check_signature(report: &mut Report, parsed: &Parsed<'_>, known: Known<'_>) {
@@ -214,7 +225,7 @@ fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str
     Some(claims)
 }
 
-fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, known: Known<'_>) {
+fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, known: Known<'_>) -> Option<Identifier> {
     let (Some(sub), Some(_)) = (&claims.sub, &claims.sid_key) else {
         report.add(
             "identifier",
@@ -222,11 +233,11 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
             "没有披露标识或其盲化密钥，无法判断条目属于哪个标识",
             "the identifier or its blinding key is not disclosed: which identifier this is about cannot be told",
         );
-        return;
+        return None;
     };
     let Ok(identifier) = Identifier::parse(sub) else {
         report.add("identifier", Finding::Fail, "披露的标识不合规则", "the disclosed identifier breaks the rules");
-        return;
+        return None;
     };
     let mut bound = claims.readings(&identifier);
     bound.retain(|reading| claims.belongs(reading, &payload.sid));
@@ -241,6 +252,56 @@ fn check_identifier(report: &mut Report, payload: &Payload, claims: &Claims, kno
     );
     if let Some(asked) = known.identifier {
         check_asked(report, asked, &bound, claims);
+    }
+    bound.into_iter().next()
+}
+
+/// What `licences` beside the entry show, `[{"index", "statement"}]`; the entry's own index stands in `proof` or in `index`.
+/// Without them nobody asked whose prefix it is, and only what contradicts is told.
+fn check_licences(report: &mut Report, answer: &Json, checked: &Checked, known: Known<'_>) {
+    let Checked { kid, payload, claims, identifier } = checked;
+    let listed = answer.get("licences");
+    let statements = match listed {
+        None => Vec::new(),
+        Some(listed) => match serde_json::from_value::<Vec<Listed>>(listed.clone()) {
+            Ok(listed) => listed,
+            Err(error) => {
+                return report.add(
+                    "licences",
+                    Finding::Unknown,
+                    format!("licences 不可读：{error}"),
+                    error.to_string(),
+                );
+            }
+        },
+    };
+    // Which identifier it is about was told above.
+    let Some(identifier) = identifier else { return };
+    let index = answer.pointer("/proof/index").or_else(|| answer.get("index")).and_then(Json::as_u64);
+    let mut values = claims.values.clone();
+    values.sort_by_key(|value| value.index);
+    let shown = licence::check::Presented {
+        statements: &statements,
+        are_proven: known.are_licences_proven,
+        upper: known.upper,
+        keys: known.keys,
+        index,
+        kid,
+        identifier,
+        version: payload.ver,
+        owner_jws: claims.owner_jws.as_deref(),
+        content: claims.state.map(|status| Content {
+            status,
+            template: claims.template.as_deref(),
+            values: &values,
+            links: &claims.links,
+            aliases: &claims.aliases,
+        }),
+        is_deleted: claims.state == Some(Status::Deleted),
+    };
+    match listed {
+        Some(_) => licence::check::check(report, &shown),
+        None => licence::check::check_bare(report, &shown),
     }
 }
 

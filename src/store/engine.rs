@@ -43,8 +43,12 @@ tables! {
     Request = b'i',
     /// An API key's id -> its hash and scope.
     Key = b'k',
+    /// A prefix and the number of a statement about it -> the statement and its registry index.
+    Licence = b'l',
     /// The engine's own mark.
     Mark = b'm',
+    /// The leaf hash of a licence -> the key of its row.
+    LicencePlace = b'n',
     /// A name that the log took after a restore -> since which registry index.
     Origin = b'o',
     /// Canonical key -> the record's head, with its values when they are small.
@@ -53,6 +57,8 @@ tables! {
     Authority = b'u',
     /// An API key's id, once revoked.
     Revoked = b'v',
+    /// A signing key's id -> the last registry index for which its signatures count.
+    AuthorityEnd = b'w',
 }
 
 impl Table {

@@ -44,6 +44,8 @@ pub struct Store {
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
     pub(super) doubted: Arc<AtomicBool>,
+    /// How often licences have changed since the opening.
+    pub(super) licences: Arc<AtomicU64>,
     /// What a restore has left beside the journal when this was opened.
     pub(super) restored: Option<Restored>,
     pub(super) trees: Arc<Trees>,
@@ -243,6 +245,12 @@ impl Store {
         each: impl FnMut(Frame) -> Result<(), ApplyError>,
     ) -> Result<(), ApplyError> {
         self.journal.replay(from, until, each)
+    }
+
+    /// How often licences have changed since the store was opened. Read before their rows, it goes into the proposal that
+    /// was decided by them.
+    pub fn licences_seen(&self) -> u64 {
+        self.licences.load(Ordering::Acquire)
     }
 
     /// Where the journal and the record store stand together.

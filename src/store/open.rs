@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -205,15 +205,13 @@ impl Store {
         journal: Journal,
         applier: Applier,
         opening: Opening,
-        (folders, lock): (Folders, Option<File>),
+        (Folders { hot: medium, tiers, lock: cold_lock }, lock): (Folders, Option<File>),
         checkpoint: Checkpoint,
         hooks: Hooks,
     ) -> Result<Store, OpenError> {
-        let Folders { hot: medium, tiers, lock: cold_lock } = folders;
-        let locks = Arc::new([lock, cold_lock]);
-        let (reader, group_limit) = (journal.reader(), journal.group_limit());
-        let settled = Arc::new(Mutex::new(journal.tail()));
-        let poisoned = Arc::new(AtomicBool::new(false));
+        let (locks, group_limit) = (Arc::new([lock, cold_lock]), journal.group_limit());
+        let (reader, settled) = (journal.reader(), Arc::new(Mutex::new(journal.tail())));
+        let (poisoned, licences) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::default()));
         let room: Room = Arc::new(room(Arc::clone(&medium), options.reserve_bytes));
         let (jobs, queue) = bounded(options.queue_entries);
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
@@ -235,6 +233,7 @@ impl Store {
             forgotten_to: None,
             trees: Arc::clone(&trees),
             erasures: Arc::clone(&snapshots.erasures),
+            licences: Arc::clone(&licences),
             is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
             is_restored: opening.restored.is_some(),
         };
@@ -267,6 +266,7 @@ impl Store {
             mover,
             keeper: Mutex::new(Some(keeper)),
             poisoned,
+            licences,
             restored: opening.restored,
             _locks: locks,
         })

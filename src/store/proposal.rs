@@ -34,6 +34,8 @@ pub struct EntryProposal {
     pub idempotency: Option<Idempotency>,
     /// The job that it is a row of.
     pub job: Option<JobTag>,
+    /// What [`super::Store::licences_seen`] said before it was decided who may sign it: other licences, another decision.
+    pub licences: u64,
 }
 
 /// Any other signed statement.
@@ -120,7 +122,8 @@ impl Proposal {
 pub enum Outcome {
     /// Durable and visible.
     Committed(Committed),
-    /// The identifier has moved on: it stands at this row now (`None`: it does not exist). Build and sign anew, or give up.
+    /// The identifier has moved on: it stands at this row now (`None`: it does not exist), or a licence was given or ended
+    /// since. Decide, build and sign anew, or give up.
     Moved(Option<RecordRow>),
     /// Another identifier has this name, as its own or as an alias.
     AliasTaken { alias: CanonicalKey, bearer: CanonicalKey },

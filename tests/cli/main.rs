@@ -8,6 +8,7 @@
 mod clients;
 mod exporting;
 mod importing;
+mod licensing;
 mod local;
 mod operating;
 mod paper_node;

@@ -41,7 +41,7 @@ fn make_of(identifier: Identifier, log: LogMode) -> Made {
         {"index": 2001, "type": "成本", "data": "12.50", "visibility": "owner"}]});
     let record = Record::first(identifier, Draft::from_json(&draft, now).unwrap(), now);
     let blinding = Blinding::new(*keys.secret());
-    let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, log, None).unwrap();
+    let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, log, None, None).unwrap();
     let disclosures = join(&entry.disclosures);
     let with_hidden =
         present(&entry.statement, &disclosures, |v| v == mingpai::model::value::Visibility::Public).unwrap();
@@ -86,7 +86,7 @@ fn a_genuine_entry_passes_with_a_value_shown_and_with_it_hidden() {
 fn a_flipped_byte_is_never_genuine_wherever_it_stands() {
     let made = make();
     let keys = [made.key.clone()];
-    let known = Known { keys: &keys, identifier: Some(NAME), issuer: Some(ISSUER) };
+    let known = Known { keys: &keys, identifier: Some(NAME), issuer: Some(ISSUER), ..Known::default() };
     let bytes = made.whole.as_bytes();
     assert_eq!(verify_document(bytes, known).verdict(), Finding::Pass);
     for at in 0..bytes.len() - 1 {

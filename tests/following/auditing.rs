@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use mingpai::sign::jws::{ENTRY_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE, sign};
+use mingpai::sign::jws::{
+    ENTRY_TYPE, ERASURE_TYPE, KEY_END_TYPE, KEYS_TYPE, LICENCE_END_TYPE, LICENCE_TYPE, ORIGIN_TYPE, sign,
+};
 use mingpai::sign::keys::SigningKey;
 use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
@@ -145,6 +147,41 @@ fn erasures_name_what_is_there_and_names_of_the_log_what_it_was() {
     let unknown = stated(&signers.entry, "mingpai-new+jwt", &json!({"iat": 1_790_000_005, "iss": ISSUER}));
     let (code, faults, report) = audit(&signers, &[good.clone(), vec![unknown]].concat());
     assert_eq!((code, faults, &report["counts"]["other"]["mingpai-new+jwt"]), (0, none, &json!(1)));
+}
+
+#[test]
+fn licences_follow_each_other_and_a_key_that_ended_is_named() {
+    let signers = Signers::new();
+    let good = signers.two_versions_each(2);
+    let key = signers.entry.public();
+    let licence = stated(
+        &signers.entry,
+        LICENCE_TYPE,
+        &json!({"iat": 1_790_000_003, "iss": ISSUER, "prefix": "88.999.1", "seq": 1,
+        "role": "enterprise", "holder": "示范企业", "holder_key": key}),
+    );
+    let end = |seq: u64, prev: &[u8]| {
+        let id = BASE64URL.encode(leaf_hash(&licence));
+        let statement = json!({"iat": 1_790_000_004, "iss": ISSUER, "prefix": "88.999.1", "seq": seq,
+            "prev": BASE64URL.encode(leaf_hash(prev)), "licence": id, "reason": "revoked"});
+        stated(&signers.entry, LICENCE_END_TYPE, &statement)
+    };
+    let with = |added: Vec<Vec<u8>>| audit(&signers, &[good.clone(), added].concat());
+    let (code, faults, report) = with(vec![licence.clone(), end(2, &licence)]);
+    assert_eq!((code, faults, &report["counts"]["licences"]), (0, vec![], &json!(2)), "{report}");
+    assert_eq!(with(vec![end(2, &licence)]).1, ["5 licence_chain"], "the licence itself is missing");
+    assert_eq!(with(vec![licence.clone(), end(2, b"another")]).1, ["6 licence_chain"]);
+
+    let keys = json!({"iat": 1_790_000_003, "iss": ISSUER, "key": signers.stranger.public()});
+    let keys = stated(&signers.entry, KEYS_TYPE, &keys);
+    let ended = |kid: &str, by: &SigningKey| {
+        stated(by, KEY_END_TYPE, &json!({"iat": 1_790_000_004, "iss": ISSUER, "kid": kid, "not_after": 3}))
+    };
+    let (code, faults, report) = with(vec![keys.clone(), ended(signers.entry.kid(), &signers.stranger)]);
+    assert_eq!((code, faults), (0, Vec::<String>::new()), "{report}");
+    let note = report["notes"][0]["en"].as_str().unwrap();
+    assert!(note.contains("from entry 4 on: what it signed up to entry 5 is void"), "{note}");
+    assert_eq!(with(vec![keys, ended(signers.stranger.kid(), &signers.stranger)]).1, ["6 key_not_authorised"]);
 }
 
 #[test]

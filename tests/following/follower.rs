@@ -152,7 +152,7 @@ async fn each_lie_is_caught_and_named_before_anything_altered_is_handed_on() {
     all[17] = b"rewritten".to_vec();
     for size in [300, 301, 900] {
         let (said_of, handed) = said(&signers, |shelf| shelf.show(parts(&signers.head, &all[..size]))).await;
-        assert!(said_of.starts_with("forked: ") && said_of.contains(&format!("shown now")), "{said_of}");
+        assert!(said_of.starts_with("forked: ") && said_of.contains("shown now"), "{said_of}");
         assert_eq!(handed, 0);
     }
     all.remove(17);

@@ -79,7 +79,7 @@ impl Signers {
         let mut record = Record::first(Identifier::parse(name).unwrap(), draft, now);
         record.version = version;
         let prev = prev.map(leaf_hash);
-        Signer { key, issuer: ISSUER, blinding }.entry(&record, LogMode::Blinded, prev.as_ref()).unwrap()
+        Signer { key, issuer: ISSUER, blinding }.entry(&record, LogMode::Blinded, prev.as_ref(), None).unwrap()
     }
 
     /// A log of so many names, each with two versions, the second ones after all first ones.

@@ -1,6 +1,8 @@
 //! `mingpai watch`: what an owner sees in the log, and what only a partner's answer shows.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -163,6 +165,32 @@ fn a_dishonest_log_is_told_to_its_owner_too() {
     assert_eq!((code, &said["error"]["code"]), (1, &json!("rolled_back")));
     owner.shelf.show(parts(&owner.signers.head, &owner.entries));
     assert_eq!(owner.watch(&whole).0, 0);
+}
+
+#[test]
+fn a_watch_that_goes_on_tells_each_entry_as_it_comes_and_ends_when_the_log_turns_back() {
+    let mut owner = Owner::new();
+    let vkey = owner.signers.vkey();
+    let mut going = Command::new(env!("CARGO_BIN_EXE_mingpai"))
+        .args(["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"])
+        .args(["--known", "known", "--state", "state", "--follow", "--every", "1", "--patience", "0", "--json"])
+        .current_dir(owner.folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(going.stdout.take().unwrap()).lines();
+    let mut prev = owner.entries[5].clone();
+    for version in 3..5 {
+        let next = owner.signers.entry(&name(1), version, Some(&prev), &owner.signers.entry, &owner.signers.blinding);
+        prev = next.statement.clone().into_bytes();
+        owner.add(&next);
+        let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        assert_eq!((&told["kind"], &told["version"]), (&json!("unknown_entry"), &json!(version)));
+    }
+    owner.shelf.show(parts(&owner.signers.head, &owner.entries[..6]));
+    let rest: String = lines.map(|line| line.unwrap() + "\n").collect();
+    assert!(rest.contains("rolled_back"), "{rest}");
+    assert_eq!(going.wait().unwrap().code(), Some(1));
 }
 
 #[test]

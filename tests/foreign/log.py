@@ -231,7 +231,10 @@ def run(said, folder):
             *judges.aics(samples=50, checkpoints=seen),
         )
         grow(life, said)
-        judged([sys.executable, os.path.join(HERE, "hostile_check.py"), recorded, said.go, *([said.aics] if said.aics else [])])
+        judged(
+            [sys.executable, os.path.join(HERE, "hostile_check.py"), recorded, said.go, *([said.aics] if said.aics else [])],
+            [sys.executable, os.path.join(HERE, "hostile_follow.py"), said.binary, recorded],
+        )
         token = os.path.join(data, "dev-token")
         life.ended.set()
         life.watcher.join()

@@ -1,4 +1,5 @@
-"""Verifies the node's entries over HTTP with libraries that were not written here: jwcrypto and sd-jwt.
+"""Verifies the node's entries over HTTP with libraries that were not written here: jwcrypto and sd-jwt. Makes grants and
+owner's signatures with them too, their canonical JSON (RFC 8785) written here by hand.
 
 usage: verify.py PATH-OF-MINGPAI. Starts a node on a throw-away folder on loopback, stops it by its pid, prints
 "foreign: N passed, N failed" at the end.
@@ -119,13 +120,138 @@ def refused(entry, keys):
         return True
 
 
+def canonical(value):
+    """RFC 8785, for documents without fractions: members by UTF-16, no white space, the least escaping."""
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+        return "{" + ",".join(canonical(name) + ":" + canonical(value[name]) for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(canonical(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def unpadded(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def compact(key, typ, payload):
+    token = jws.JWS(json.dumps(payload, ensure_ascii=False).encode())
+    header = {"alg": "EdDSA", "typ": typ, "kid": key.thumbprint()}
+    token.add_signature(key, alg="EdDSA", protected=json.dumps(header))
+    return token.serialize(compact=True)
+
+
+def public(key):
+    exported = key.export_public(as_dict=True)
+    return {"kty": "OKP", "crv": "Ed25519", "x": exported["x"]}
+
+
+def whole_public(key):
+    return {**public(key), "kid": key.thumbprint(), "alg": "EdDSA", "use": "sig"}
+
+
+def owner_jws(key, identifier, version, content):
+    """`content`: the record as it will be, but for what is the node's to set."""
+    covered = {"links": [], "aliases": [], **content}
+    digest = unpadded(hashlib.sha256(canonical(covered).encode()).digest())
+    return compact(key, "mingpai-owner+jwt", {"sub": identifier, "ver": version, "digest": digest})
+
+
+def owners(node, binary, folder, token):
+    """An upper node, this node, an enterprise: all but this node's part is made here."""
+    signed = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
+
+    def post(path, body):
+        status, text = node.send("POST", path, json.dumps(body).encode(), signed)
+        return status, json.loads(text)
+
+    def put(identifier, body):
+        path = "/v1/records/" + urllib.parse.quote(identifier)
+        status, text = node.send("PUT", path, json.dumps(body, ensure_ascii=False).encode(), signed)
+        return status, json.loads(text)
+
+    upper = jwk.JWK.generate(kty="OKP", crv="Ed25519")
+    enterprise = jwk.JWK.generate(kty="OKP", crv="Ed25519")
+    own = json.loads(node.get("/.well-known/jwks.json")[1])["keys"]
+    own = [{name: key[name] for name in ("kty", "crv", "x", "kid", "alg", "use")} for key in own]
+    grant = {"iat": 1, "iss": "https://top.example.cn", "by": whole_public(upper), "prefix": "88.999", "holder": "dev", "keys": own}
+    status, _ = post("/v1/licences", {"role": "node", "grant": compact(upper, "mingpai-grant+jwt", grant)})
+    check("a grant that jwcrypto signed is taken into the log", status == 201)
+    wanted = {"role": "enterprise", "prefix": "88.999.1", "holder": "演示企业甲", "key": public(enterprise)}
+    status, licence = post("/v1/licences", wanted)
+    check("the enterprise's key is licensed", status == 201)
+    statement = jws.JWS()
+    statement.deserialize(licence["statement"])
+    statement.verify(jwk.JWK(**own[-1]), alg="EdDSA")
+    said = json.loads(statement.payload)
+    leaf = unpadded(hashlib.sha256(b"\0" + licence["statement"].encode()).digest())
+    check("its statement verifies, and its id is its leaf hash", said["holder_key"]["kid"] == enterprise.thumbprint() and leaf == licence["id"])
+
+    identifier = "88.999.1/外签-\U0001f600\u20ac"
+    values = [
+        {"index": 2000, "type": "产品名称", "data": {"format": "string", "value": 'A"\\\n\u0007/\u2028铭'}, "ttl": 86400},
+        {"index": 2001, "type": "件数", "data": {"format": "integer", "value": -9007199254740991}, "ttl": 60},
+        {"index": 2002, "type": "站点", "data": {"format": "site", "value": {"\ufb33": 1, "\U0001f600": 2, "a": [None, True]}}, "ttl": 86400},
+    ]
+    content = {"status": "active", "template": "零部件 v1", "values": values}
+    record = {**content, "owner_jws": owner_jws(enterprise, identifier, 1, content)}
+    status, done = put(identifier, record)
+    check(f"an owner's signature made by jwcrypto over JSON canonicalised here is taken ({status} {done.get('code', '')})", status == 201)
+    answer = entry_of(node, identifier)
+    keys = {key["kid"]: jwk.JWK(**key) for key in own}
+    _, payload, claims = verify_by_hand(answer["entry"], keys)
+    check("the entry carries it as it was sent", claims["owner_jws"] == record["owner_jws"] and payload["ver"] == 1)
+    for name, refused_with, body in [
+        ("another version", (409, "owner_version_moved"), {**content, "owner_jws": owner_jws(enterprise, identifier + "x", 2, content)}),
+        ("another content", (422, "owner_digest_mismatch"), {**content, "owner_jws": owner_jws(enterprise, identifier + "x", 1, {**content, "status": "retired"})}),
+        ("an unlicensed key", (403, "owner_not_licensed"), {**content, "owner_jws": owner_jws(upper, identifier + "x", 1, content)}),
+    ]:
+        status, problem = put(identifier + "x", body)
+        check(f"{name} is refused", (status, problem.get("code")) == refused_with)
+
+    listed = json.loads(node.get("/v1/licences?identifier=" + urllib.parse.quote(identifier, safe=""))[1])["statements"]
+    answer["index"] = done["index"]
+    answer["licences"] = [{name: one[name] for name in ("index", "statement")} for one in listed]
+    paths = {name: os.path.join(folder, name) for name in ("bundle.json", "bundle-jwks.json", "upper.json")}
+    documents = {"bundle.json": answer, "bundle-jwks.json": {"keys": own}, "upper.json": public(upper)}
+    for name, document in documents.items():
+        with open(paths[name], "w", encoding="utf-8") as file:
+            json.dump(document, file, ensure_ascii=False)
+    command = [binary, "verify", paths["bundle.json"], "--jwks", paths["bundle-jwks.json"], "--upper-key", paths["upper.json"], "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True).stdout)
+    steps = {step["name"]: step["finding"] for step in told["steps"]}
+    good = all(steps[name] == "pass" for name in ("key_range", "node_licence", "owner_licence", "owner_signature"))
+    check("mingpai verify walks the chain", good and steps["statements"] == "unknown")
+    status, _ = post(f"/v1/licences/{licence['id']}/end", {"reason": "compromised", "not_after": done["index"] - 1})
+    listed = json.loads(node.get("/v1/licences?identifier=" + urllib.parse.quote(identifier, safe=""))[1])["statements"]
+    answer["licences"] = [{name: one[name] for name in ("index", "statement")} for one in listed]
+    with open(paths["bundle.json"], "w", encoding="utf-8") as file:
+        json.dump(answer, file, ensure_ascii=False)
+    check("after the key was found out mingpai verify says 1", status == 201 and subprocess.run(command, capture_output=True).returncode == 1)
+    return listed
+
+
+def rebuilt(binary, folder, listed):
+    """The rows of licences come out of the journal as they went in."""
+    for arguments in (["doctor", "--data", folder], ["doctor", "--data", folder, "--rebuild", "--dev"], ["doctor", "--data", folder]):
+        code = subprocess.run([binary, *arguments], capture_output=True).returncode
+        check(f"{arguments[0]} {' '.join(arguments[3:])} finds the stopped node whole", code == 0)
+    again = Node(binary, folder)
+    try:
+        status, body = again.get("/v1/licences?identifier=88.999.1%2Fa")
+        check("a rebuilt node lists the same statements", status == 200 and json.loads(body)["statements"] == listed)
+    finally:
+        check("the rebuilt node stops with exit code 0", again.stop() == 0)
+
+
 def main(binary):
     folder = tempfile.mkdtemp(prefix="mingpai-foreign-")
     node = Node(binary, folder)
     try:
-        run(node, binary, folder)
+        listed = run(node, binary, folder)
     finally:
         check("the node stops with exit code 0", node.stop() == 0)
+    rebuilt(binary, folder, listed)
     print(f"foreign: {RESULTS['passed']} passed, {RESULTS['failed']} failed")
     sys.exit(1 if RESULTS["failed"] else 0)
 
@@ -204,6 +330,7 @@ def run(node, binary, folder):
     with open(saved, "w", encoding="utf-8") as file:
         json.dump(answer, file, ensure_ascii=False)
     check("mingpai verify says 1 of an altered answer", subprocess.run([*said, "--jwks", keyset], capture_output=True).returncode == 1)
+    return owners(node, binary, folder, token)
 
 
 if __name__ == "__main__":

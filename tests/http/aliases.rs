@@ -75,7 +75,7 @@ async fn an_entry_says_whether_cases_tell_its_identifier_apart() {
         let answer = world.get("/v1/resolve/88.999.2/abc?entry=1").send().await;
         for (asked, finding) in [("abc", Finding::Pass), ("ABC", finding)] {
             let asked = format!("88.999.2/{asked}");
-            let known = Known { keys: &keys, identifier: Some(&asked), issuer: None };
+            let known = Known { keys: &keys, identifier: Some(&asked), issuer: None, ..Known::default() };
             assert_eq!(verify_document(&answer.body, known).verdict(), finding, "{policy}: {asked}");
         }
         let statement = answer.json()["entry"].as_str().unwrap().split('~').next().unwrap().to_owned();
@@ -96,7 +96,7 @@ async fn an_answer_says_that_cases_tell_an_alias_apart_and_an_import_takes_it() 
         [("Ab", Finding::Pass), ("aB", Finding::Fail), ("low", Finding::Pass), ("LOW", Finding::Fail)]
     {
         let asked = format!("88.999.2/{asked}");
-        let known = Known { keys: &keys, identifier: Some(&asked), issuer: None };
+        let known = Known { keys: &keys, identifier: Some(&asked), issuer: None, ..Known::default() };
         assert_eq!(verify_document(&answer.body, known).verdict(), finding, "{asked}");
     }
     let lines = world.get("/v1/records").signed().header("accept", "application/x-ndjson").send().await;

@@ -218,6 +218,11 @@ impl World {
         World { http, node, key: String::new(), folder }
     }
 
+    /// The node's data folder.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub fn bootstrap_token(&self) -> String {
         let path = self.node.services.put_bootstrap_out(self.folder.path()).unwrap().expect("nobody has a key yet");
         std::fs::read_to_string(path).unwrap().trim().to_owned()

@@ -74,7 +74,7 @@ impl Registry {
     pub fn version(&self, record: Record, effect: Effect, prev: Option<&LeafHash>) -> Version {
         let log = self.prefixes.responsible(&record.identifier).unwrap().log;
         let signer = Signer { key: &self.key, issuer: ISSUER, blinding: &self.blinding };
-        let signed = signer.entry(&record, log, prev).unwrap();
+        let signed = signer.entry(&record, log, prev, None).unwrap();
         let statement = signed.statement.into_bytes();
         Version {
             leaf: leaf_hash(&statement),
@@ -146,6 +146,7 @@ impl Version {
             principal: PRINCIPAL.to_owned(),
             idempotency,
             job: None,
+            licences: 0,
         })
     }
 }

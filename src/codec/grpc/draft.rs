@@ -83,6 +83,7 @@ impl Writer {
         members.put_some("status", status(draft.status));
         members.put_some("template", draft.template);
         members.put_some("registrant", draft.registrant);
+        members.put_some("owner_jws", draft.owner_jws);
         let values = draft.values.into_iter().enumerate();
         let values: Vec<Json> = values.map(|(at, value)| self.value(value, at)).collect();
         // An empty list is none, also where members that are there take the place of others.
@@ -102,6 +103,7 @@ impl Writer {
         }
         let values = patch.values.into_iter().enumerate();
         members.put("values", values.map(|(at, value)| self.value_patch(value, at)).collect::<Vec<Json>>());
+        members.put_some("owner_jws", patch.owner_jws);
         members.put_some("links", patch.links.map(|list| all(list.items, link)));
         members.put_some("aliases", patch.aliases.map(|list| all(list.items, alias)));
         members
@@ -315,6 +317,7 @@ mod tests {
             links: out.links,
             aliases: out.aliases,
             registrant: out.registrant,
+            owner_jws: None,
         };
         let again = draft(back, 32).unwrap();
         assert_eq!(Draft::from_json(&again, Timestamp::EPOCH).unwrap(), first);

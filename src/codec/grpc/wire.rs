@@ -3,7 +3,6 @@
 #![expect(clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated code")]
 
 /// `mingpai.v1`: ours.
-#[expect(clippy::large_enum_variant, reason = "generated code; the first message of an import comes once")]
 pub mod v1 {
     tonic::include_proto!("mingpai.v1");
 }

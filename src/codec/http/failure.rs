@@ -6,6 +6,7 @@ use crate::guard::GuardError;
 use crate::model::field::FieldError;
 use crate::model::text::Text;
 use crate::services::ServiceError;
+use crate::services::licence::LicenceError;
 use crate::store::Refusal;
 
 /// Why a handler has no answer.
@@ -128,6 +129,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::NotUndoable { .. } => Code::ImportNotUndoable,
         ServiceError::BadCredential => Code::BadCredentials,
         ServiceError::MirrorReadOnly { .. } => Code::MirrorReadOnly,
+        ServiceError::Licence(error) => of_licence(error),
         ServiceError::RecordDamaged { .. } => Code::RecordDamaged,
         ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
@@ -136,6 +138,23 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Refused(Refusal::Undecided) => Code::RestoredUndecided,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
+    }
+}
+
+fn of_licence(error: &LicenceError) -> Code {
+    match error {
+        LicenceError::Unknown { .. } => Code::LicenceUnknown,
+        LicenceError::InForce { .. } => Code::LicenceInForce,
+        LicenceError::Ended { .. } => Code::LicenceEnded,
+        LicenceError::ChainFull { .. } => Code::LicenceChainFull,
+        LicenceError::SigningKeyUnknown { .. } => Code::SigningKeyUnknown,
+        LicenceError::SigningKeyActive { .. } => Code::SigningKeyActive,
+        LicenceError::SigningKeyEnded { .. } => Code::SigningKeyEnded,
+        LicenceError::SignatureRequired { .. } => Code::OwnerSignatureRequired,
+        LicenceError::SignatureInvalid { .. } => Code::OwnerSignatureInvalid,
+        LicenceError::NotLicensed { .. } => Code::OwnerNotLicensed,
+        LicenceError::VersionMoved { .. } => Code::OwnerVersionMoved,
+        LicenceError::DigestMismatch { .. } => Code::OwnerDigestMismatch,
     }
 }
 
@@ -179,6 +198,18 @@ mod tests {
             ServiceError::NotUndoable { id: String::new() },
             ServiceError::BadCredential,
             ServiceError::MirrorReadOnly { origin: String::new() },
+            LicenceError::Unknown { id: String::new() }.into(),
+            LicenceError::InForce { prefix: String::new(), holder: String::new() }.into(),
+            LicenceError::Ended { id: String::new() }.into(),
+            LicenceError::ChainFull { prefix: String::new(), limit: 1 }.into(),
+            LicenceError::SigningKeyUnknown { kid: String::new() }.into(),
+            LicenceError::SigningKeyActive { kid: String::new() }.into(),
+            LicenceError::SigningKeyEnded { kid: String::new() }.into(),
+            LicenceError::SignatureRequired { prefix: String::new() }.into(),
+            LicenceError::SignatureInvalid { cause: Text::new("", "") }.into(),
+            LicenceError::NotLicensed { prefix: String::new(), kid: String::new() }.into(),
+            LicenceError::VersionMoved { signed: 1, next: 2 }.into(),
+            LicenceError::DigestMismatch { expected: String::new() }.into(),
             ServiceError::RecordDamaged { identifier: identifier(), cause: String::new() },
             refused(Refusal::Busy),
             refused(Refusal::Full { needed_bytes: 1 }),

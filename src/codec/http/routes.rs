@@ -19,7 +19,7 @@ use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
     Desk, about, backup, batch, bulk, changes, docs, export, history, import_errors, import_events, import_mapping,
-    import_parts, imports, keys, listing, log, operating, records, resolve,
+    import_parts, imports, keys, licences, listing, log, operating, records, resolve,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -69,6 +69,9 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/requests/{key}" closed { GET records::request }
     "/v1/keys" closed { GET keys::list, POST keys::create }
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
+    "/v1/licences" open { GET licences::list, POST licences::grant }
+    "/v1/licences/{id}/end" closed { POST licences::end }
+    "/v1/signing-keys/{id}/end" closed { POST licences::end_key }
     "/v1/admin/log" closed { GET operating::log, PATCH operating::change_log }
     "/v1/admin/reload" closed { POST operating::reload }
     "/v1/backup" closed { GET backup::end, POST backup::note }

@@ -135,6 +135,10 @@ problems! {
         "没有权限", "Not permitted";
         "请有权者操作, 或向管理员申请", "Ask someone who may, or the administrator for the right"
     }
+    OwnerNotLicensed "owner_not_licensed" 403 {
+        "签名密钥没有该前缀的有效许可", "The signing key has no licence in force for the prefix";
+        "用获许可的密钥签名; 许可见 GET /v1/licences?identifier=", "Sign with a licensed key; GET /v1/licences?identifier= lists the licences"
+    }
     RouteUnknown "route_unknown" 404 {
         "没有这个地址", "No such address";
         "地址列表见 /", "The addresses are listed at /"
@@ -162,6 +166,14 @@ problems! {
     KeyUnknown "key_unknown" 404 {
         "没有这个密钥", "No such key";
         "密钥编号见 GET /v1/keys", "The ids are listed at GET /v1/keys"
+    }
+    LicenceUnknown "licence_unknown" 404 {
+        "没有这个许可", "No such licence";
+        "许可见 GET /v1/licences", "The licences are listed at GET /v1/licences"
+    }
+    SigningKeyUnknown "signing_key_unknown" 404 {
+        "没有这把签名密钥", "No such signing key";
+        "签名密钥见 /.well-known/jwks.json", "The signing keys are listed at /.well-known/jwks.json"
     }
     RequestUnknown "request_unknown" 404 {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
@@ -198,6 +210,30 @@ problems! {
     AliasTaken "alias_taken" 409 {
         "别名已属于另一个标识", "The alias belongs to another identifier";
         "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
+    }
+    LicenceInForce "licence_in_force" 409 {
+        "前缀已有有效许可", "A licence of the prefix is in force";
+        "以 replace 在同一步中结束它, 或先单独结束", "End it in the same step with replace, or by itself first"
+    }
+    LicenceEnded "licence_ended" 409 {
+        "许可已经结束", "The licence has ended";
+        "许可的状态见 GET /v1/licences", "GET /v1/licences shows how each licence stands"
+    }
+    LicenceChainFull "licence_chain_full" 409 {
+        "该前缀的许可声明已满", "There are too many statements about the prefix";
+        "少换发许可; 一个前缀至多 256 条声明", "Change licences less often; a prefix has at most 256 statements"
+    }
+    SigningKeyActive "signing_key_active" 409 {
+        "签名密钥正在使用", "The signing key is in use";
+        "先用 mingpai keygen --use entry 换用新密钥并重启", "Make another with mingpai keygen --use entry and restart the node first"
+    }
+    SigningKeyEnded "signing_key_ended" 409 {
+        "签名密钥的终止已经登记", "The signing key's end is in the log";
+        "无需再作改动; 见 /.well-known/jwks.json", "Nothing is left to do; see /.well-known/jwks.json"
+    }
+    OwnerVersionMoved "owner_version_moved" 409 {
+        "所有者所签的版本不是下一版本", "The owner signed another version than the next";
+        "重新读取记录, 以新的版本号再签", "Read the record again and sign with the new version number"
     }
     StatusChangeRefused "status_change_refused" 409 {
         "状态不能这样变更", "The status cannot change that way";
@@ -258,6 +294,18 @@ problems! {
     FieldsInvalid "fields_invalid" 422 {
         "内容有误", "Some members are wrong";
         "按 errors 逐项改正", "Correct each member in errors"
+    }
+    OwnerSignatureRequired "owner_signature_required" 422 {
+        "需要所有者签名", "The owner's signature is needed";
+        "随内容给出 owner_jws; mingpai licence sign 可生成", "Send owner_jws with the content; mingpai licence sign makes it"
+    }
+    OwnerSignatureInvalid "owner_signature_invalid" 422 {
+        "所有者签名无效", "The owner's signature is not valid";
+        "按 detail 改正后重新签名", "Correct what detail names and sign again"
+    }
+    OwnerDigestMismatch "owner_digest_mismatch" 422 {
+        "所有者签名的内容与所登记的不同", "The owner signed other content than is registered";
+        "按登记后的样子计算摘要, 见 docs/api.md", "Compute the digest over the content as it will be registered; docs/api.md says how"
     }
     VersionFarBack "version_far_back" 422 {
         "所问的版本之后版本过多", "Too many versions came after the one asked for";

@@ -26,7 +26,9 @@ pub use patch::{DraftPatch, ValueChange};
 /// A template's name and version: applications assume 128 bytes for the version.
 pub(crate) const MAX_TEMPLATE_BYTES: usize = 255;
 pub(crate) const MAX_REGISTRANT_BYTES: usize = 255;
-pub(crate) const MEMBERS: [&str; 6] = ["status", "template", "values", "links", "aliases", "registrant"];
+/// Of an owner's signature: an identifier of 2,048 bytes, escaped and in base64, has room.
+pub const MAX_OWNER_JWS_BYTES: usize = 16 * 1024;
+pub(crate) const MEMBERS: [&str; 7] = ["status", "template", "values", "links", "aliases", "registrant", "owner_jws"];
 
 /// How much one record may hold, and what it may not hold twice.
 #[derive(Clone, Debug)]
@@ -66,6 +68,8 @@ pub struct Draft {
     /// No key occurs twice.
     pub aliases: Vec<Alias>,
     pub registrant: Option<String>,
+    /// The owner's own signature over this content, a compact JWS. It is kept with the entry and is no part of the record.
+    pub owner_jws: Option<String>,
 }
 
 impl Draft {
@@ -94,7 +98,8 @@ impl Draft {
         let values = read_values(object, now, limits, complaints);
         let links = read_links(object, limits, complaints);
         let aliases = read_aliases(object, limits, complaints);
-        Some(Self { status, template, values, links, aliases, registrant })
+        let owner_jws = complaints.optional_line(object, "owner_jws", &Place::Root, MAX_OWNER_JWS_BYTES);
+        Some(Self { status, template, values, links, aliases, registrant, owner_jws })
     }
 }
 

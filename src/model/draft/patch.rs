@@ -7,8 +7,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::{
-    Draft, DraftLimits, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases, read_links, read_status,
-    refuse_heavy_record, refuse_second_index,
+    Draft, DraftLimits, MAX_OWNER_JWS_BYTES, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES, MEMBERS, read_aliases,
+    read_links, read_status, refuse_heavy_record, refuse_second_index,
 };
 use crate::model::alias::Alias;
 use crate::model::field::{Complaints, FieldError, Place};
@@ -26,6 +26,8 @@ pub struct DraftPatch {
     links: Option<Vec<Link>>,
     aliases: Option<Vec<Alias>>,
     registrant: Option<Option<String>>,
+    /// Over the content after the change.
+    owner_jws: Option<String>,
     /// The time of values that a change touches without naming one.
     now: Timestamp,
 }
@@ -83,7 +85,8 @@ impl DraftPatch {
         let values = read_changes(object, limits, complaints);
         let links = object.contains_key("links").then(|| read_links(object, limits, complaints));
         let aliases = object.contains_key("aliases").then(|| read_aliases(object, limits, complaints));
-        Some(Self { status, template, values, links, aliases, registrant, now })
+        let owner_jws = complaints.optional_line(object, "owner_jws", &Place::Root, MAX_OWNER_JWS_BYTES);
+        Some(Self { status, template, values, links, aliases, registrant, owner_jws, now })
     }
 
     #[must_use]
@@ -130,6 +133,7 @@ impl DraftPatch {
         replace(&mut draft.registrant, self.registrant.as_ref());
         replace(&mut draft.links, self.links.as_ref());
         replace(&mut draft.aliases, self.aliases.as_ref());
+        draft.owner_jws.clone_from(&self.owner_jws);
         complaints.or(Some(draft))
     }
 }

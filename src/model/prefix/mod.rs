@@ -1,8 +1,9 @@
 //! The prefixes that this node answers for, and the policy of each: how cases compare, how the log is kept, how suffixes are
 //! minted.
 //!
-//! Not a delegation: quotas, validity and licences of enterprises come with organizations.
+//! Not a delegation: who was licensed a prefix is in the log (`sign::licence`); quotas come with organizations.
 
+mod licensed;
 mod mint;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use super::identifier::Identifier;
 use super::scheme::{handle, vaa};
 use super::time::Timestamp;
 
+pub use licensed::{and_above, covers, is_canonical};
 pub use mint::{MintPattern, MintPatternError};
 
 /// What the public log shows of a prefix's records.

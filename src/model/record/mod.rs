@@ -111,6 +111,7 @@ impl Record {
             links: self.links.clone(),
             aliases: self.aliases.clone(),
             registrant: self.registrant.clone(),
+            owner_jws: None,
         }
     }
 

@@ -13,7 +13,10 @@ use super::keys::Succession;
 use crate::model::text::Text;
 use crate::services::follow::{Batch, FollowError};
 use crate::sign::decode_sid;
-use crate::sign::jws::{AUDIT_TYPE, ENTRY_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE, Parsed};
+use crate::sign::jws::{
+    AUDIT_TYPE, ENTRY_TYPE, ERASURE_TYPE, KEY_END_TYPE, KEYS_TYPE, LICENCE_END_TYPE, LICENCE_TYPE, ORIGIN_TYPE, Parsed,
+};
+use crate::sign::licence::KeyEndStatement;
 use crate::sign::statement::{ErasureStatement, OriginStatement};
 use crate::tlog::hash::Hash;
 
@@ -41,6 +44,16 @@ pub enum Says {
         prev: Option<Hash>,
     },
     Keys,
+    /// The signatures of a key count no more after an index.
+    KeyEnd {
+        kid: String,
+        not_after: u64,
+    },
+    /// A licence of a prefix, or its end: in full, for they are few.
+    Licence {
+        prefix: String,
+        statement: String,
+    },
     Origin {
         origin: String,
         before: String,
@@ -77,6 +90,12 @@ struct EntryStated {
     prev: Option<String>,
 }
 
+/// The same of a licence, or of its end.
+#[derive(Deserialize)]
+struct LicenceStated {
+    prefix: String,
+}
+
 /// Looks at one leaf.
 #[must_use]
 pub fn examine(index: u64, leaf: Hash, entry: &[u8], keys: &Succession) -> Examined {
@@ -91,11 +110,11 @@ pub fn examine(index: u64, leaf: Hash, entry: &[u8], keys: &Succession) -> Exami
         return unreadable("it lacks iss or iat");
     };
     let is_signed = keys.at(index).is_some_and(|key| parsed.verify(key));
-    let says = read(&parsed).unwrap_or_else(Says::Unreadable);
+    let says = read(&parsed, text).unwrap_or_else(Says::Unreadable);
     Examined { index, leaf, is_signed, iss, iat, says }
 }
 
-fn read(parsed: &Parsed<'_>) -> Result<Says, &'static str> {
+fn read(parsed: &Parsed<'_>, text: &str) -> Result<Says, &'static str> {
     let payload = parsed.payload.as_slice();
     Ok(match parsed.header.typ.as_str() {
         ENTRY_TYPE => {
@@ -109,6 +128,14 @@ fn read(parsed: &Parsed<'_>) -> Result<Says, &'static str> {
             Says::Entry { sid, version: stated.ver, prev }
         }
         KEYS_TYPE => Says::Keys,
+        KEY_END_TYPE => {
+            let stated: KeyEndStatement = serde_json::from_slice(payload).map_err(|_| "it is no end of a key")?;
+            Says::KeyEnd { kid: stated.kid, not_after: stated.not_after }
+        }
+        LICENCE_TYPE | LICENCE_END_TYPE => {
+            let LicenceStated { prefix } = serde_json::from_slice(payload).map_err(|_| "it names no prefix")?;
+            Says::Licence { prefix, statement: text.to_owned() }
+        }
         ORIGIN_TYPE => {
             let stated: OriginStatement =
                 serde_json::from_slice(payload).map_err(|_| "it is no statement about the log's name")?;

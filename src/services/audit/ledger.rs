@@ -9,6 +9,7 @@ use super::examine::{Examined, Says, shown};
 use super::keys::{KeyFault, Succession};
 use super::{Anomaly, Kind};
 use crate::model::text::Text;
+use crate::sign::licence::chain::Chain;
 use crate::tlog::frontier::Frontier;
 use crate::tlog::hash::Hash;
 
@@ -28,6 +29,8 @@ struct Standing {
 pub struct Counts {
     pub entries: u64,
     pub keys: u64,
+    /// Statements about licences of prefixes: given, and ended.
+    pub licences: u64,
     pub origins: u64,
     pub erasures: u64,
     /// Kinds that this program does not know: only their signatures were judged.
@@ -48,6 +51,10 @@ pub struct Ledger {
     last_iat: i64,
     /// Statements dated before the one in front of them, and the first of them. No fault: clocks are set back.
     pub earlier: (u64, Option<u64>),
+    /// What the log says of each prefix.
+    licences: HashMap<String, Chain>,
+    /// Keys whose signatures count no more: key, the last index for which they do, and the last one that it signed.
+    pub ended: Vec<(String, u64, u64)>,
     /// Leaves that erasures name and that are no newest ones: the erasures' indexes.
     pub sought: HashMap<Hash, Vec<u64>>,
 }
@@ -115,7 +122,9 @@ impl Ledger {
             tree.push(one.leaf);
             return;
         }
-        if !one.is_signed && !(keys.keys().is_empty() && index > 0) {
+        // Without any key that was said once, of the first statement.
+        let is_told = index > 0 && keys.keys().is_empty();
+        if !one.is_signed && !is_told {
             self.found(
                 index,
                 Kind::NotSigned,
@@ -127,6 +136,8 @@ impl Ledger {
         match &one.says {
             Says::Entry { sid, version, prev } => self.take_entry(one, *sid, *version, prev.as_ref()),
             Says::Keys => self.counts.keys += 1,
+            Says::KeyEnd { kid, not_after } => self.take_key_end(index, kid, *not_after, keys),
+            Says::Licence { prefix, statement } => self.take_licence(index, prefix, statement),
             Says::Origin { origin, before, size, root } => {
                 let is_there = *size == index && tree.root() == *root;
                 self.take_origin(index, origin, before, is_there);
@@ -209,6 +220,31 @@ impl Ledger {
                 format!("{name}, version {version}: the entry that it names as the one before is not the log's"),
             ),
             Some(_) => {}
+        }
+    }
+
+    fn take_key_end(&mut self, index: u64, kid: &str, not_after: u64, keys: &Succession) {
+        self.counts.keys += 1;
+        // The key in force must not end itself: its successor does.
+        let ended = keys.keys().iter().position(|known| known.key.kid == kid);
+        let next = ended.and_then(|at| keys.keys().get(at + 1)).filter(|next| next.from < index);
+        match next {
+            Some(next) => self.ended.push((kid.to_owned(), not_after, next.from)),
+            None => self.found(
+                index,
+                Kind::KeyNotAuthorised,
+                format!("结束的密钥 {kid} 从未列入，或仍然有效"),
+                format!("the key that it ends, {kid}, was never authorised, or is the one in force"),
+            ),
+        }
+    }
+
+    fn take_licence(&mut self, index: u64, prefix: &str, statement: &str) {
+        self.counts.licences += 1;
+        let chain = self.licences.entry(prefix.to_owned()).or_insert_with(|| Chain::new(prefix));
+        if let Err(fault) = chain.add(index, statement) {
+            let en = fault.to_string();
+            self.found(index, Kind::LicenceChain, format!("关于前缀 {prefix} 的声明不相接：{en}"), en);
         }
     }
 

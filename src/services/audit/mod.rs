@@ -41,6 +41,7 @@ pub enum Kind {
     WrongPrev,
     AfterErasure,
     ErasureUnknown,
+    LicenceChain,
 }
 
 impl Kind {
@@ -60,6 +61,7 @@ impl Kind {
             Self::WrongPrev => "wrong_prev",
             Self::AfterErasure => "after_erasure",
             Self::ErasureUnknown => "erasure_unknown",
+            Self::LicenceChain => "licence_chain",
         }
     }
 }

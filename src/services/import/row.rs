@@ -289,8 +289,9 @@ impl Services {
     }
 }
 
-/// A draft without the times of its values.
+/// A draft without the times of its values, and without what only an entry has.
 pub(super) fn timeless(mut draft: Draft) -> Draft {
+    draft.owner_jws = None;
     for value in &mut draft.values {
         value.timestamp = Timestamp::EPOCH;
     }

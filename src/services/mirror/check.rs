@@ -51,7 +51,7 @@ pub(super) fn check(index: u64, leaf: Hash, entry: &Bytes, beside: Beside, by: &
     let time = examined.iat;
     let (mut erases, mut is_unexplained) = (None, false);
     let copied = match &examined.says {
-        Says::Keys | Says::Origin { .. } => Copied::Statement,
+        Says::Keys | Says::KeyEnd { .. } | Says::Licence { .. } | Says::Origin { .. } => Copied::Statement,
         Says::Erasure { leaf, .. } => {
             if by.is_granted {
                 let erased = beside.erases.filter(|erased| *erased < index);

@@ -53,6 +53,8 @@ pub(super) struct Group {
     aliases: HashMap<CanonicalKey, Option<CanonicalKey>>,
     requests: HashSet<Vec<u8>>,
     rows: HashSet<(Table, Vec<u8>)>,
+    /// Whether it changes who is licensed what: nothing that was decided before may follow it here.
+    changes_licences: bool,
     /// Identifiers that this group erases: nothing more happens to them.
     erased: HashSet<CanonicalKey>,
     /// Leaves of the registry among the frames.
@@ -81,6 +83,8 @@ pub(super) struct Committed<'a> {
     pub mark: &'a Mark,
     /// Leaves of the registry before this group.
     pub registry_size: u64,
+    /// How often licences have changed since the store was opened.
+    pub licences: u64,
 }
 
 impl Group {
@@ -106,6 +110,9 @@ impl Group {
     }
 
     fn entry(&mut self, entry: EntryProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+        if self.changes_licences || entry.licences != committed.licences {
+            return Ok(Planned::Not(Outcome::Moved(None)));
+        }
         let key = entry.record.identifier.key().clone();
         let request = entry.idempotency.as_ref().map(|idempotency| RequestRow::key(&entry.principal, &idempotency.key));
         if let Some(outcome) = self.asked_before(request.as_deref(), entry.time, committed)? {
@@ -255,6 +262,7 @@ impl Group {
                 return Ok(Planned::Not(Outcome::Exists));
             }
         }
+        self.changes_licences |= rows.iter().any(|row| row.table == Table::Licence);
         self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
         let meta = Meta::plain(proposal.time, &proposal.principal);
         Ok(Planned::Frame(self.push_statement(proposal, meta, None)))
@@ -436,6 +444,7 @@ mod tests {
             principal: String::new(),
             idempotency: None,
             job: None,
+            licences: 0,
         }
     }
 
@@ -443,12 +452,41 @@ mod tests {
         StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() }
     }
 
+    /// Every statement is about a licence.
+    struct Licences;
+
+    impl ReadStatement for Licences {
+        fn record(&self, _: &[u8], _: &[u8], _: &Meta) -> Result<Record, String> {
+            Err("none".to_owned())
+        }
+        fn rows(&self, _: FrameKind, statement: &[u8], _: u64) -> Result<Vec<Write>, String> {
+            Ok(vec![Write { table: Table::Licence, key: statement.to_vec(), value: Some(Vec::new()) }])
+        }
+    }
+
+    #[test]
+    fn what_was_decided_under_other_licences_is_decided_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
+        let committed =
+            Committed { engine: &engine, journal: &journal, statements: &Licences, mark: &mark, registry_size: 0, licences: 7 };
+        let mut group = Group::default();
+        let entry = |licences| Proposal::Entry(EntryProposal { licences, ..first_version("88.999.1/A") });
+        assert!(matches!(group.plan(entry(6), &committed), Planned::Not(Outcome::Moved(_))));
+        assert!(matches!(group.plan(entry(7), &committed), Planned::Frame(0)));
+        assert!(matches!(group.plan(Proposal::Statement(statement()), &committed), Planned::Frame(1)));
+        let behind = EntryProposal { licences: 7, ..first_version("88.999.1/B") };
+        let behind = group.plan(Proposal::Entry(behind), &committed);
+        assert!(matches!(behind, Planned::Not(Outcome::Moved(_))), "the licence before it in the group may forbid it");
+        assert!(matches!(group.plan(Proposal::Statement(statement()), &committed), Planned::Not(Outcome::Exists)));
+    }
+
     #[test]
     fn a_row_that_rotted_is_damaged_and_no_name_that_may_be_given_out() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
         let committed =
-            Committed { engine: &engine, journal: &journal, statements: &NoStatements, mark: &mark, registry_size: 0 };
+            Committed { engine: &engine, journal: &journal, statements: &NoStatements, mark: &mark, registry_size: 0, licences: 0 };
         let entry = first_version("88.999.1/A");
         let key = entry.record.identifier.key().clone();
         let rotten = Write { table: Table::Record, key: key.as_bytes().to_vec(), value: Some(vec![7; 20]) };
@@ -464,7 +502,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark) = (empty_journal(folder.path()), Mark::default());
         let committed =
-            Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark, registry_size: 0 };
+            Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark, registry_size: 0, licences: 0 };
         let (entry, statement) = (first_version("88.999.1/A"), statement());
         let key = entry.record.identifier.key().clone();
         let erasure = Proposal::Erase { key, statements: vec![statement.clone()] };

@@ -40,6 +40,15 @@ pub const JSON_BODY: &[Code] =
 /// What a change of one record may meet.
 pub const CHANGES: &[Code] = &[Code::AliasTaken, Code::Conflict, Code::EntryTooLarge];
 
+/// What an owner's signature on a record may meet.
+pub const OWNERS: &[Code] = &[
+    Code::OwnerNotLicensed,
+    Code::OwnerVersionMoved,
+    Code::OwnerSignatureRequired,
+    Code::OwnerSignatureInvalid,
+    Code::OwnerDigestMismatch,
+];
+
 /// Where a request may be repeated under a key.
 pub const REPEATS: &[Code] = &[Code::IdempotencyRunning, Code::IdempotencyMismatch];
 

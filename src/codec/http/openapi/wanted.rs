@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::schemas::reference;
 use super::shapes::{administrator, line, of_format, pointing, time, with_unit};
-use crate::model::draft::{DraftLimits, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES};
+use crate::model::draft::{DraftLimits, MAX_OWNER_JWS_BYTES, MAX_REGISTRANT_BYTES, MAX_TEMPLATE_BYTES};
 use crate::model::identifier::MAX_IDENTIFIER_BYTES;
 use crate::model::link::{MAX_LANGUAGES, MAX_TITLE_BYTES, MAX_URL_BYTES, MAX_WORD_BYTES};
 use crate::model::scheme::Scheme;
@@ -28,6 +28,10 @@ pub(super) fn components(limits: &DraftLimits) -> Vec<(&'static str, Json)> {
             "links": list_of("LinkDraft", limits.max_links),
             "aliases": list_of("AliasDraft", limits.max_aliases),
             "registrant": maybe(line(MAX_REGISTRANT_BYTES)),
+            "owner_jws": maybe(json!({
+                "type": "string", "maxLength": MAX_OWNER_JWS_BYTES,
+                "description": "the owner's signature: a compact JWS over {sub, ver, digest} · 所有者签名",
+            })),
         })
     };
     let mut minted = content("ValueDraft");

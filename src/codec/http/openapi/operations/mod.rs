@@ -7,6 +7,7 @@ mod exports;
 mod imports;
 mod jobs;
 mod keys;
+mod licences;
 mod log;
 mod node;
 mod operating;
@@ -28,6 +29,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         imports::operations(),
         jobs::operations(),
         keys::operations(),
+        licences::operations(),
         operating::operations(),
         backup::operations(),
         log::operations(),

@@ -8,7 +8,7 @@ use crate::codec::http::listing::{MOST_RECORDS, USUAL_RECORDS};
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
-use crate::codec::http::openapi::problems::{CHANGES, JSON_BODY, NAMES, READS, REPEATS, WRITES};
+use crate::codec::http::openapi::problems::{CHANGES, JSON_BODY, NAMES, OWNERS, READS, REPEATS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
 
@@ -58,6 +58,7 @@ fn put() -> Operation {
         .answer(200, "已修改", "changed", registered())
         .with_headers(&["ETag", "Cache-Control", "Vary"])
         .fails(JSON_BODY)
+        .fails(OWNERS)
         .leads_to(201, "readRecord", "identifier", "$response.body#/identifier")
         .leads_to(201, "readHistory", "identifier", "$response.body#/identifier")
         .example(
@@ -121,6 +122,7 @@ fn patch() -> Operation {
         .answer(200, "已修改", "changed", registered())
         .with_headers(&["ETag", "Cache-Control", "Vary"])
         .fails(JSON_BODY)
+        .fails(OWNERS)
         .example(
             Example::new("recall", "召回并补充一个值", "recall it, and add a value")
                 .path("identifier", NAME)
@@ -170,6 +172,7 @@ fn mint() -> Operation {
         .answer(200, "重发得到的首次回答，其记录此后又有改动", "the first answer again", registered())
         .with_headers(&["ETag", "Cache-Control", "Vary"])
         .fails(JSON_BODY)
+        .fails(OWNERS)
         .fails(NAMES)
         .fails(WRITES)
         .fails(CHANGES)
