@@ -169,7 +169,7 @@ impl Node {
         let (store, opened) = open_store(config, &prefixes, observer, &metrics, fatal)?;
         let (duty, signer) = match (keys, &order) {
             (Some(keys), _) => signing(&store, keys, config).await?,
-            (None, Some(order)) => mirroring(order),
+            (None, Some(order)) => mirroring(order, &config.node.data)?,
             (None, None) => return Err(StartError::IsMirror(config.node.data.clone())),
         };
         let services = Arc::new(Services::new(Parts {
@@ -255,8 +255,8 @@ async fn signing(store: &Store, mut keys: KeyFolder, config: &Config) -> Result<
     Ok((Duty::Signs(signing), signer))
 }
 
-fn mirroring(order: &Order) -> (Duty, LogSigner) {
-    (Duty::Mirrors(Mirror::of(&order.url)), LogSigner::of_others(order.keys(), &order.origin))
+fn mirroring(order: &Order, data: &Path) -> Result<(Duty, LogSigner), StartError> {
+    Ok((Duty::Mirrors(Mirror::open(&order.url, data)?), LogSigner::of_others(order.keys(), &order.origin)))
 }
 
 /// Goes on with the imports that the last stop cut short.

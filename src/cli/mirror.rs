@@ -134,7 +134,10 @@ fn tell(done: &Result<Reached, Halt>, seconds: f64, verdict: Verdict, screen: Sc
             }
             screen.say(
                 format!("已追上 {} 条的检查点：新增 {statements} 条，{seconds:.1} 秒，每秒 {a_second} 条", head.size),
-                format!("the head of {} statements is reached: {statements} new, {seconds:.1} s, {a_second} a second", head.size),
+                format!(
+                    "the head of {} statements is reached: {statements} new, {seconds:.1} s, {a_second} a second",
+                    head.size
+                ),
             )
         }
         Err(halt) if screen.json => {

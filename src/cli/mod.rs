@@ -7,7 +7,7 @@
 //! - `operate`: the log and the configuration of a running node.
 //! - `audit`, `watch`: of a log that need not be trusted. `log_source`: which one, by which keys.
 //! - `completions`: for shells and man(1).
-//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
+//! - `plan`: how large a machine is wanted. `bench`: what this one can verify. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
 //! - `screen`, `progress`, `new_file`, `vkeys`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
@@ -40,6 +40,7 @@ mod log_source;
 mod watch;
 
 // With no node at hand.
+mod bench;
 mod completions;
 mod key_file;
 mod plan;
@@ -139,6 +140,8 @@ enum Command {
     Restore(backup::Restore),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
+    /// 本机每秒可校验多少 / What this machine can verify in a second
+    Bench(bench::Bench),
     /// 按记录数估算磁盘、内存和启动时间 / Disk, memory and start times for a number of records
     Plan(plan::Plan),
     /// 生成 shell 补全脚本 / Make a script that completes commands in a shell
@@ -194,6 +197,7 @@ impl Command {
         match self {
             Command::Serve(serve) => serve.run(),
             Command::Mirror(mirror) => mirror.run(screen(mirror.json)),
+            Command::Bench(bench) => client::wait_for(bench.run(screen(bench.is_json()))),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Witness(witness) => witness.run(screen(witness.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),

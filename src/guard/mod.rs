@@ -59,10 +59,6 @@ pub fn admit(
     action: Action,
     now: Timestamp,
 ) -> Result<Pass, GuardError> {
-    if action != Action::Read {
-        // A mirror knows nobody: no credential would open this.
-        services.writes().map_err(GuardError::Service)?;
-    }
     let principal = match credentials {
         Credentials::Absent => Principal::anonymous(),
         Credentials::Unreadable => return Err(GuardError::BadCredentials),
@@ -116,6 +112,7 @@ pub fn admit_key_maker<'a>(
     credentials: &'a Credentials,
     now: Timestamp,
 ) -> Result<KeyMaker<'a>, GuardError> {
+    services.writes().map_err(GuardError::Service)?;
     if let Credentials::Bearer(token) = credentials
         && services.is_bootstrap(token.secret(), now)
     {

@@ -31,6 +31,7 @@ use crate::config::{Config, ConfigError};
 use crate::metrics::Transport;
 use crate::model::text::Text;
 use crate::services::ServiceError;
+use crate::services::mirror::Mirror;
 use crate::store;
 
 /// Why a node does not serve.
@@ -176,7 +177,7 @@ struct FirstCredential {
 async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCredential>, ServeError> {
     let data = &config.node.data;
     if node.services.mirror().is_some() {
-        return Ok(None);
+        return Ok(Some(FirstCredential { path: Mirror::key_file(data), is_bootstrap: false }));
     }
     if config.node.dev {
         let path = match dev_token(&node.services, data).await {

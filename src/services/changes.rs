@@ -67,6 +67,8 @@ impl Reading {
 impl Services {
     /// The size of the newest head. Whoever has more than that followed another log, or a head that is lost.
     pub fn changes_end(&self, asked: &Permitted<ReadChanges>) -> Result<u64, ServiceError> {
+        // What a mirror was not given would look here as if it had been erased.
+        self.writes()?;
         let size = self.heads()?.head(Tree::Registry).size;
         if asked.request().from > size { Err(ServiceError::NotInLog) } else { Ok(size) }
     }

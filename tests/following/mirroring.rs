@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
+use crate::auditing::DEMONSTRATION;
 use crate::mingpai_json;
 use crate::program::Node;
 use crate::recorded::{Shelf, Signers, name, parts, serve};
@@ -124,11 +125,11 @@ impl Origin {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Once its head covers all that was acknowledged: nothing is uncovered for two looks.
-    fn settled(&self) -> u64 {
-        until("the head that covers everything", || {
-            let metrics = get(self.url(), "/metrics").text();
-            metrics.contains("mingpai_uncovered_leaves 0\n").then(|| size(self.url())).filter(|size| *size > 0)
+    /// The size of the head that covers the newest change, which this name had.
+    fn settled(&self, last: &str) -> u64 {
+        until("the head that covers the last change", || {
+            let answer = get(self.url(), &format!("/v1/resolve/{last}?proof=1")).json();
+            answer["proof"].is_object().then(|| size(self.url()))
         })
     }
 
@@ -196,7 +197,6 @@ fn same(origin: &str, mirror: &str, names: &[&str], leaves: u64) {
         format!("/log/tile/0/{:03}.p/{}", leaves / 256, leaves % 256),
         format!("/v1/log/consistency?from=7&to={leaves}"),
         "/v1/log/proof/5".to_owned(),
-        "/v1/records?limit=100&prefix=88.999.1".to_owned(),
     ];
     for name in names {
         paths.extend(["", "?entry=1", "?proof=1", "?at=1"].map(|more| format!("/v1/resolve/{name}{more}")));
@@ -235,14 +235,14 @@ fn a_mirror_answers_as_its_origin_does_refuses_writes_and_follows_later_changes(
     let origin = Origin::start(folder.path());
     origin.put("88.999.1/M-1", 0, "一");
     origin.put("88.999.1/M-1", 1, "二");
-    let alias = |name: &str| json!({"values": [], "aliases": [name]});
+    let alias = |name: &str| json!({"values": [], "aliases": [{"scheme": "vaa", "identifier": name}]});
     origin.change("PUT", "88.999.1/M-2", 0, &alias("88.999.1/M-OTHER"));
     origin.put("88.999.1/M-2", 1, "别名已去");
     origin.change("PUT", "88.999.1/M-3", 0, &alias("88.999.1/M-OTHER"));
     origin.put("88.999.1/M-GONE", 0, "将删除");
     origin.change("DELETE", "88.999.1/M-GONE", 1, &Json::Null);
     origin.import(folder.path(), 600);
-    let leaves = origin.settled();
+    let leaves = origin.settled("88.999.1/ROW-599");
     let token = folder.path().join("dev-token");
     let vkey = origin.vkey();
     let pinned = ["--vkey", &vkey, "--token-file", &token.to_string_lossy()];
@@ -252,12 +252,23 @@ fn a_mirror_answers_as_its_origin_does_refuses_writes_and_follows_later_changes(
     same(origin.url(), &mirror.url, &names, leaves);
 
     // It writes nothing, and says who does.
-    for (method, path) in [("PUT", "/v1/records/88.999.1/NEW"), ("POST", "/v1/imports"), ("GET", "/log/audit/checkpoint")] {
+    for (method, path) in [("PUT", "/v1/records/88.999.1/NEW"), ("POST", "/v1/imports"), ("POST", "/v1/keys")] {
         let answer = ask(&mirror.url, method, path, &[("if-none-match", "*")], "{}");
         let problem = answer.json();
         assert_eq!((answer.status, &problem["code"]), (403, &json!("mirror_read_only")), "{path}");
         assert!(problem["detail"].as_str().unwrap().contains(origin.url()), "{problem}");
     }
+    // With the key of its operator, which is no key of the origin's, it lists and exports.
+    let own = fs::read_to_string(copies.path().join("mirror-token")).unwrap();
+    let with =
+        |url: &str, key: &str, path: &str| ask(url, "GET", path, &[("authorization", &format!("Bearer {key}"))], "");
+    for path in ["/v1/records?limit=1000&prefix=88.999.1", "/v1/export?format=ndjson"] {
+        let (there, here) = (with(origin.url(), &origin.key, path), with(&mirror.url, own.trim(), path));
+        assert!(there.status == 200 && there.body == here.body, "{path}: {} {}", there.text(), here.text());
+        assert_eq!(with(&mirror.url, &origin.key, path).status, 401, "{path}");
+    }
+    assert_eq!(with(&mirror.url, own.trim(), "/log/audit/checkpoint").status, 404);
+    assert_eq!(with(&mirror.url, own.trim(), "/v1/changes").json()["code"], "mirror_read_only");
     // Its log is a log to whoever audits one.
     let (code, report) = mingpai_json(copies.path(), &["audit", &mirror.url, "--vkey", &vkey]);
     assert_eq!((code, &report["clean"]), (0, &json!(true)), "{report}");
@@ -265,14 +276,14 @@ fn a_mirror_answers_as_its_origin_does_refuses_writes_and_follows_later_changes(
     // Live; a cached answer is not what it was.
     assert_eq!(get(&mirror.url, "/v1/resolve/88.999.1/M-1").json()["version"], 2);
     origin.put("88.999.1/M-1", 2, "三");
-    let leaves = origin.settled();
+    let leaves = origin.settled("88.999.1/M-1");
     mirror.reaches(leaves);
     assert_eq!(get(&mirror.url, "/v1/resolve/88.999.1/M-1").json()["version"], 3);
 
     // Killed, its origin changed meanwhile; what is pinned and granted is remembered, but the key is not.
     mirror.kill();
     origin.put("88.999.1/M-1", 3, "四");
-    let leaves = origin.settled();
+    let leaves = origin.settled("88.999.1/M-1");
     let refused = Command::new(env!("CARGO_BIN_EXE_mingpai"))
         .args(["--lang", "en", "mirror", origin.url(), "--dev", "--once", "--data"])
         .arg(copies.path())
@@ -305,7 +316,7 @@ fn a_mirror_answers_as_its_origin_does_refuses_writes_and_follows_later_changes(
 fn without_a_grant_the_log_alone_is_mirrored_and_a_later_grant_shows_what_comes_later() {
     let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let origin = Origin::start(folder.path());
-    let leaves = origin.settled();
+    let leaves = until("the demonstration", || Some(size(origin.url())).filter(|size| *size == DEMONSTRATION));
     let vkey = origin.vkey();
     let mirror = Mirror::start(origin.url(), copies.path(), &["--vkey", &vkey]);
     mirror.reaches(leaves);
@@ -314,7 +325,7 @@ fn without_a_grant_the_log_alone_is_mirrored_and_a_later_grant_shows_what_comes_
     mirror.kill();
     origin.put("88.999.1/LATER", 0, "后来");
     origin.change("PUT", "88.999.1/NEV-VEH-2026-000003", 1, &json!({"values": []}));
-    let leaves = origin.settled();
+    let leaves = origin.settled("88.999.1/NEV-VEH-2026-000003");
     let token = folder.path().join("dev-token");
     let mirror = Mirror::start(origin.url(), copies.path(), &["--token-file", &token.to_string_lossy()]);
     mirror.reaches(leaves);
@@ -332,7 +343,7 @@ fn a_mirror_that_is_killed_again_and_again_while_it_catches_up_ends_with_every_e
     let (folder, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let origin = Origin::start(folder.path());
     origin.import(folder.path(), 4_000);
-    let leaves = origin.settled();
+    let leaves = origin.settled("88.999.1/ROW-3999");
     let (vkey, token) = (origin.vkey(), folder.path().join("dev-token"));
     let more = ["--vkey", &vkey, "--token-file", &token.to_string_lossy()];
     let mut cut = 0;
@@ -340,7 +351,9 @@ fn a_mirror_that_is_killed_again_and_again_while_it_catches_up_ends_with_every_e
         let mirror = Mirror::start(origin.url(), copies.path(), &more);
         until("an entry", || {
             let metrics = get(&mirror.url, "/metrics").text();
-            let count = metrics.lines().find_map(|line| line.strip_prefix("mingpai_mirror_entries_total{origin=\"urn:mingpai:dev\"} "));
+            let count = metrics
+                .lines()
+                .find_map(|line| line.strip_prefix("mingpai_mirror_entries_total{origin=\"urn:mingpai:dev\"} "));
             (count.is_some_and(|count| count != "0") || size(&mirror.url) > 0).then_some(())
         });
         cut += u32::from(size(&mirror.url) < leaves);
@@ -371,31 +384,46 @@ fn evidence(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn an_origin_that_was_put_back_and_went_on_otherwise_is_followed_no_further() {
-    let (folder, old, copies) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (folder, old, copies) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut origin = Origin::start(folder.path());
-    let (vkey, token) = (origin.vkey(), folder.path().join("dev-token"));
-    origin.settled();
+    let token = folder.path().join("dev-token");
+    until("the demonstration", || Some(size(origin.url())).filter(|size| *size == DEMONSTRATION));
+    let vkey = origin.vkey();
     origin.node.kill();
     copy_folder(folder.path(), &old.path().join("node"));
     let origin = Origin::start(folder.path());
     origin.put("88.999.1/FORK", 0, "甲");
-    let leaves = origin.settled();
+    let leaves = origin.settled("88.999.1/FORK");
     let once = |url: &str| {
         let data = copies.path().to_string_lossy().into_owned();
         let token = token.to_string_lossy().into_owned();
-        let arguments = ["mirror", url, "--dev", "--data", &data, "--vkey", &vkey, "--token-file", &token, "--patience", "2", "--once"];
+        let arguments = [
+            "mirror",
+            url,
+            "--dev",
+            "--data",
+            &data,
+            "--vkey",
+            &vkey,
+            "--token-file",
+            &token,
+            "--patience",
+            "2",
+            "--once",
+        ];
         mingpai_json(folder.path(), &arguments)
     };
     let (code, said) = once(origin.url());
     assert_eq!((code, &said["size"], &said["verdict"]), (0, &json!(leaves), &json!("yes")), "{said}");
     drop(origin);
     let origin = Origin::start(&old.path().join("node"));
-    origin.settled();
+    until("the head of before", || Some(size(origin.url())).filter(|size| *size == DEMONSTRATION));
     let (code, said) = once(origin.url());
     assert_eq!((code, &said["code"]), (1, &json!("rolled_back")), "{said}");
     origin.put("88.999.1/FORK", 0, "乙");
     origin.put("88.999.1/FORK", 1, "丙");
-    origin.settled();
+    origin.settled("88.999.1/FORK");
     let mirror = Mirror::start(origin.url(), copies.path(), &["--token-file", &token.to_string_lossy()]);
     until("the stop", || {
         let metrics = get(&mirror.url, "/metrics").text();

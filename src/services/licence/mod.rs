@@ -375,7 +375,8 @@ impl<'a> Writing<'a> {
         if self.seq >= CHAIN_AT_MOST {
             return Err(LicenceError::ChainFull { prefix: self.prefix.to_owned(), limit: CHAIN_AT_MOST }.into());
         }
-        let (proposal, leaf): (_, LeafHash) = propose(&self.services.signing()?.key, statement, self.now, self.principal)?;
+        let (proposal, leaf): (_, LeafHash) =
+            propose(&self.services.signing()?.key, statement, self.now, self.principal)?;
         self.seq += 1;
         self.prev = Some(BASE64URL.encode(leaf));
         self.proposals.push(Proposal::Statement(proposal));

@@ -468,8 +468,14 @@ mod tests {
     fn what_was_decided_under_other_licences_is_decided_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
-        let committed =
-            Committed { engine: &engine, journal: &journal, statements: &Licences, mark: &mark, registry_size: 0, licences: 7 };
+        let committed = Committed {
+            engine: &engine,
+            journal: &journal,
+            statements: &Licences,
+            mark: &mark,
+            registry_size: 0,
+            licences: 7,
+        };
         let mut group = Group::default();
         let entry = |licences| Proposal::Entry(EntryProposal { licences, ..first_version("88.999.1/A") });
         assert!(matches!(group.plan(entry(6), &committed), Planned::Not(Outcome::Moved(_))));
@@ -485,8 +491,14 @@ mod tests {
     fn a_row_that_rotted_is_damaged_and_no_name_that_may_be_given_out() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
-        let committed =
-            Committed { engine: &engine, journal: &journal, statements: &NoStatements, mark: &mark, registry_size: 0, licences: 0 };
+        let committed = Committed {
+            engine: &engine,
+            journal: &journal,
+            statements: &NoStatements,
+            mark: &mark,
+            registry_size: 0,
+            licences: 0,
+        };
         let entry = first_version("88.999.1/A");
         let key = entry.record.identifier.key().clone();
         let rotten = Write { table: Table::Record, key: key.as_bytes().to_vec(), value: Some(vec![7; 20]) };
@@ -501,8 +513,14 @@ mod tests {
     fn an_engine_that_does_not_answer_refuses_the_proposal_and_says_that_nothing_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark) = (empty_journal(folder.path()), Mark::default());
-        let committed =
-            Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark, registry_size: 0, licences: 0 };
+        let committed = Committed {
+            engine: &Silent,
+            journal: &journal,
+            statements: &NoStatements,
+            mark: &mark,
+            registry_size: 0,
+            licences: 0,
+        };
         let (entry, statement) = (first_version("88.999.1/A"), statement());
         let key = entry.record.identifier.key().clone();
         let erasure = Proposal::Erase { key, statements: vec![statement.clone()] };
