@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use mingpai::sign::sd_jwt;
@@ -101,6 +102,12 @@ async fn nobody_else_sees_what_is_hidden() {
     }
 }
 
+/// The next piece of an answer that goes on; `None` at its end.
+async fn frame(body: &mut Body) -> Option<Bytes> {
+    let frame = tokio::time::timeout(Duration::from_secs(30), body.frame()).await.expect("nothing comes, and no end");
+    frame.map(|frame| frame.unwrap().into_data().unwrap())
+}
+
 #[tokio::test]
 async fn events_go_on_as_the_log_grows_and_resume_after_the_last_one_heard() {
     let world = World::new().await;
@@ -118,18 +125,18 @@ async fn events_go_on_as_the_log_grows_and_resume_after_the_last_one_heard() {
     let request =
         Request::get(target).header("accept", EVENTS).header("authorization", format!("Bearer {}", world.key));
     let mut body = world.http.answer(request.body(Body::empty()).unwrap()).await.into_body();
-    let begin = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let begin = frame(&mut body).await.unwrap();
     assert_eq!(begin, "retry: 1000\n\n");
     let mut heard = String::new();
     for number in 2..4 {
         world.register(&format!("88.999.1/C-{number}"), &part("螺栓")).await;
-        let event = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let event = frame(&mut body).await.unwrap();
         heard.push_str(std::str::from_utf8(&event).unwrap());
     }
     assert_eq!(world.node.services.log.listeners.load(Ordering::Relaxed), 1);
     let ids: Vec<u64> = heard.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
     assert_eq!(ids, [size, size + 1]);
-    assert!(body.frame().await.is_none(), "two were asked for");
+    assert!(frame(&mut body).await.is_none(), "two were asked for");
     assert_eq!(world.node.services.log.listeners.load(Ordering::Relaxed), 0);
 }
 
@@ -137,6 +144,8 @@ async fn events_go_on_as_the_log_grows_and_resume_after_the_last_one_heard() {
 async fn a_node_that_stops_lets_no_listener_wait() {
     let world = World::ready(&[], mingpai::codec::http::Readiness::Stopping).await;
     let size = covered(&world).await;
-    let answer = world.get(&format!("/v1/changes?from={size}")).signed().header("accept", EVENTS).send().await;
+    let target = format!("/v1/changes?from={size}");
+    let answer = world.get(&target).signed().header("accept", EVENTS).send();
+    let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("it waits all the same");
     assert_eq!(answer.text(), "retry: 1000\n\n");
 }
