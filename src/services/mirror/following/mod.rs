@@ -1,37 +1,34 @@
 //! The thread that follows the origin: a look at its head every second, everything that a new one brings taken in, and then the
 //! head shown. It stops for good where the log is not honest; all else it tries again.
+//!
+//! - `taking`: from the follower to the pipeline.
 
-use std::collections::HashMap;
+mod taking;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::check::Measure;
+use self::taking::{Counts, Taking, issuer};
 use super::disclosed::Disclosing;
 use super::evidence;
 use super::halt::{Fault, Halt};
 use super::order::Order;
-use super::pipeline::{Pipeline, Told};
 use super::recall;
 use crate::metrics::MirrorMetrics;
-use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::Services;
-use crate::services::audit::keys::{Succession, is_about_keys};
-use crate::services::follow::{Batch, FollowError, Follower, Options};
+use crate::services::audit::keys::Succession;
+use crate::services::follow::{Follower, Options};
 use crate::services::log::Published;
 use crate::services::signing_keys::authorities;
-use crate::sign::jws;
-use crate::sign::statement::KeysStatement;
 use crate::store::journal::FrameKind;
 use crate::store::{Outcome, Proposal, StatementProposal};
-use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::hash::{Hash, Head};
+use crate::tlog::hash::Head;
 use crate::tlog::note::Note;
 
 /// Between two looks at the origin's head, which changes once a second at most.
@@ -125,27 +122,6 @@ struct Mirroring {
     told: String,
 }
 
-/// What the committing thread counts.
-struct Counts {
-    metrics: MirrorMetrics,
-    /// Entries without what they hide, by leaf: index, and heads since.
-    unexplained: Mutex<HashMap<Hash, (u64, u32)>>,
-}
-
-impl Told for Counts {
-    fn committed(&self, statements: usize) {
-        self.metrics.applied(statements as u64);
-    }
-
-    fn unexplained(&self, leaf: Hash, index: u64) {
-        self.unexplained.lock().insert(leaf, (index, 0));
-    }
-
-    fn explained(&self, leaf: &Hash) {
-        self.unexplained.lock().remove(leaf);
-    }
-}
-
 impl Mirroring {
     fn new(services: &Arc<Services>, metrics: MirrorMetrics, order: Order, ending: Arc<Ending>) -> Mirroring {
         Mirroring {
@@ -155,7 +131,7 @@ impl Mirroring {
             follower: None,
             keys: Arc::default(),
             issuer: Arc::from(""),
-            counts: Arc::new(Counts { metrics, unexplained: Mutex::default() }),
+            counts: Arc::new(Counts::of(metrics)),
             ending,
             told: String::new(),
         }
@@ -315,105 +291,5 @@ impl Mirroring {
             "the origin's log is not honest, or is not the one that was mirrored: it is followed no further; what was verified is served on"
         );
         true
-    }
-}
-
-/// The issuer that the log began with; empty before its first statement.
-fn issuer(services: &Services) -> Result<String, Halt> {
-    let reader = services.store.trees().reader(crate::store::trees::Tree::Registry);
-    let Some(place) = reader.place(0).map_err(|error| Halt::Own(error.to_string()))? else {
-        return Ok(String::new());
-    };
-    let (_, statement) = services.store.statement(place).map_err(|error| Halt::Own(error.to_string()))?;
-    stated_issuer(&statement).ok_or_else(|| Halt::Own("the first statement does not read".to_owned()))
-}
-
-fn stated_issuer(statement: &[u8]) -> Option<String> {
-    let payload = jws::payload_of(statement).ok()?;
-    serde_json::from_slice::<KeysStatement>(&payload).ok().map(|statement| statement.iss)
-}
-
-/// The size that a head states.
-fn size_of(head: &[u8]) -> u64 {
-    let checkpoint = Note::parse_bytes(head).ok().and_then(|note| Checkpoint::of_note(&note).ok());
-    checkpoint.map_or(0, |checkpoint| checkpoint.size)
-}
-
-/// One round's way from the follower to the pipeline.
-struct Taking {
-    services: Arc<Services>,
-    source: Arc<Disclosing>,
-    counts: Arc<Counts>,
-    ending: Arc<Ending>,
-    keys: Arc<Succession>,
-    issuer: Arc<str>,
-    is_granted: bool,
-    pipeline: Option<Pipeline>,
-    halt: Option<Halt>,
-}
-
-impl Taking {
-    fn of(mirroring: &Mirroring) -> Taking {
-        Taking {
-            services: Arc::clone(&mirroring.services),
-            source: Arc::clone(&mirroring.source),
-            counts: Arc::clone(&mirroring.counts),
-            ending: Arc::clone(&mirroring.ending),
-            keys: Arc::clone(&mirroring.keys),
-            issuer: Arc::clone(&mirroring.issuer),
-            is_granted: mirroring.order.granted.is_some(),
-            pipeline: None,
-            halt: None,
-        }
-    }
-
-    fn take(&mut self, batch: Batch) -> Result<(), FollowError> {
-        self.put(batch).map_err(|halt| {
-            let text = halt.text();
-            self.halt = Some(halt);
-            FollowError::Stopped(text)
-        })
-    }
-
-    fn put(&mut self, batch: Batch) -> Result<(), Halt> {
-        if self.ending.is_over.load(Ordering::Acquire) {
-            return Err(Halt::Over);
-        }
-        if batch.entries.is_empty() {
-            return Ok(());
-        }
-        if self.pipeline.is_none() {
-            let folder = &self.services.settings.data_folder;
-            let unkept =
-                |error: io::Error| Halt::Own(format!("the head could not be kept: {}", Text::of_io(&error).en));
-            let shown = self.source.head();
-            recall::keep_seen(folder, &shown).map_err(unkept)?;
-            self.counts.metrics.lags(size_of(&shown).saturating_sub(batch.first));
-            let told: Arc<dyn Told> = Arc::clone(&self.counts) as _;
-            let started = Pipeline::start(&self.services, &told);
-            self.pipeline = Some(started.map_err(|error| Halt::Own(format!("no thread: {error}")))?);
-        }
-        self.learn_keys(&batch)?;
-        let beside = self.source.take(batch.first, batch.entries.len());
-        let by = Measure {
-            keys: Arc::clone(&self.keys),
-            issuer: Arc::clone(&self.issuer),
-            prefixes: Arc::clone(&self.services.prefixes),
-            is_granted: self.is_granted,
-        };
-        self.pipeline.as_mut().map_or(Err(Halt::Over), |pipeline| pipeline.put(batch, beside, by))
-    }
-
-    /// Keys sign what comes after them, perhaps in this very bundle.
-    fn learn_keys(&mut self, batch: &Batch) -> Result<(), Halt> {
-        for (index, _, entry) in batch.iter().filter(|(_, _, entry)| is_about_keys(entry)) {
-            if index == 0 {
-                self.issuer = Arc::from(stated_issuer(entry).unwrap_or_default().as_str());
-            }
-            let taken = Arc::make_mut(&mut self.keys).take(index, entry);
-            let cause = |fault| format!("what it says of keys is not authorised: {fault:?}");
-            taken.map_err(|fault| Halt::Fault(Fault { index, cause: cause(fault) }))?;
-        }
-        Ok(())
     }
 }
