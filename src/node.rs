@@ -4,6 +4,7 @@
 pub mod dev;
 mod dev_certificate;
 pub mod housekeeping;
+pub mod mirror_once;
 pub mod open_files;
 pub mod operator;
 pub mod serve;
@@ -28,11 +29,12 @@ use crate::observe::otlp::{self, Sending};
 use crate::observe::traces::Traces;
 use crate::services::import::OldImports;
 use crate::services::log::{Log, LogSigner};
+use crate::services::mirror::{Following, Mirror, Order, OrderError, Stated};
 use crate::services::origin::{origin, settle_restore};
 use crate::services::publish::Publisher;
 use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::witnesses::Witnesses;
-use crate::services::{EncodeResolution, Parts, ServiceSettings, Services, Signing};
+use crate::services::{Duty, EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
 use crate::sign::entry::Blinding;
 use crate::sign::keys::{KeyError, KeyFolder, KeyUse, SECRET_FILE};
@@ -66,6 +68,10 @@ pub enum StartError {
     Origin(#[from] NoteError),
     #[error("the thread that signs heads of the log: {0}")]
     Publisher(io::Error),
+    #[error(transparent)]
+    Mirror(#[from] OrderError),
+    #[error("{0} is the data folder of a mirror")]
+    IsMirror(PathBuf),
     #[error("the sender of spans: {0}")]
     Traces(io::Error),
 }
@@ -89,6 +95,16 @@ impl StartError {
                 format!("日志的名称（node.iss）不可用：{}", error.text().zh),
                 format!("{self}: it is node.iss unless the log was given another name"),
             ),
+            Self::Mirror(error) => error.text(),
+            Self::IsMirror(path) => Text::new(
+                format!(
+                    "{} 是镜像的数据目录，不能在其上登记：请用 mingpai mirror 启动，或用 --data 换一个目录",
+                    path.display()
+                ),
+                format!(
+                    "{self}, where nothing is registered: start it with `mingpai mirror`, or name another with --data"
+                ),
+            ),
             Self::Publisher(error) => Text::new(
                 format!("签发检查点的线程无法启动：{}", Text::of_io(error).zh),
                 format!("{self}; check the limit of processes (ulimit -u)"),
@@ -110,6 +126,8 @@ pub struct Node {
     pub traces: Traces,
     /// Signs heads of the log, until dropped.
     pub publisher: Option<Publisher>,
+    /// Follows the origin of a mirror, until dropped.
+    pub following: Option<Following>,
     /// Sends what is traced, until dropped.
     pub sending: Option<Sending>,
 }
@@ -131,14 +149,9 @@ impl Node {
         encoder: Arc<dyn EncodeResolution>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<Node, StartError> {
-        let data = &config.node.data;
-        make_private_folder(data)?;
+        let order = process.mirror.clone();
+        settle_folder(&config.node.data, order.as_ref())?;
         let prefixes = Arc::new(Prefixes::new(config.prefixes.clone())?);
-        let secret = data.join("keys").join(SECRET_FILE);
-        if is_store(data) && !secret.exists() {
-            return Err(KeyError::SecretMissing(secret).into());
-        }
-        let mut keys = KeyFolder::open(&data.join("keys"), Timestamp::now().as_seconds())?;
         let cache = Arc::new(AnswerCache::new(
             config.cache.budget_bytes,
             config.cache.negative_share_percent,
@@ -151,41 +164,99 @@ impl Node {
         }
         let operator = Arc::new(Operator::new(config, process, Arc::clone(&metrics), traces.clone()));
         let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
-        let statements = Arc::new(StatementReader { prefixes: Arc::clone(&prefixes) });
-        let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
-        metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
-        metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
-        metrics.records.in_memory.set(u64::from(opened.in_memory));
-        metrics.records.opened(opened.kind(), opened.seconds);
-        let is_undecided = store.restored().is_some_and(Restored::is_undecided);
-        metrics.backup.restored_undecided.set(u64::from(is_undecided));
-        if let Some(last) = load_last(data) {
-            metrics.backup.set(last.time.as_seconds(), last.sequence, last.bytes);
-        }
-        // Before anything else is written: the log goes on with it, or not at all.
-        settle_restore(&store, &keys, &config.node.iss).await?;
-        let key = settle_keys(&store, &mut keys, &config.node.iss).await?;
-        let origin = origin(&store, &config.node.iss).map_err(SettleError::from)?;
-        let log = Log::new(LogSigner::new(keys.take_all(KeyUse::Checkpoint), &origin)?);
-        let signing = Signing { key, issuer: config.node.iss.clone(), blinding: Blinding::new(*keys.secret()) };
-        let settings = service_settings(config, Arc::clone(&prefixes));
+        // A mirror has none, and a folder without its secret is found before the store is touched.
+        let keys = order.is_none().then(|| open_keys(&config.node.data)).transpose()?;
+        let (store, opened) = open_store(config, &prefixes, observer, &metrics, fatal)?;
+        let (duty, signer) = match (keys, &order) {
+            (Some(keys), _) => signing(&store, keys, config).await?,
+            (None, Some(order)) => mirroring(order, &config.node.data)?,
+            (None, None) => return Err(StartError::IsMirror(config.node.data.clone())),
+        };
         let services = Arc::new(Services::new(Parts {
             store,
             cache,
-            log,
+            log: Log::new(signer),
+            settings: service_settings(config, Arc::clone(&prefixes)),
             prefixes,
-            settings,
-            signing,
+            duty,
             encoder,
             row_reader: Arc::new(StrictRows { depth: as_usize(config.limits.json_depth) }),
             table_reader: Arc::new(Tables::of(&config.limits)),
             operator,
         }));
-        take_up_imports(&services, data)?;
-        let witnesses = Witnesses::new(&config.witnesses, metrics.witnesses.clone()).map_err(StartError::Publisher)?;
-        let publisher = Publisher::start(&services, metrics.log.clone(), witnesses).map_err(StartError::Publisher)?;
-        Ok(Node { services, metrics, opened, traces, publisher: Some(publisher), sending })
+        let mut node = Node { services, metrics, opened, traces, publisher: None, following: None, sending };
+        match order {
+            Some(order) if order.is_followed => {
+                let metrics = node.metrics.mirror.of(&order.origin);
+                let following = Following::start(&node.services, metrics, order).map_err(StartError::Publisher)?;
+                node.following = Some(following);
+            }
+            Some(_) => {}
+            None => {
+                take_up_imports(&node.services, &config.node.data)?;
+                let witnesses =
+                    Witnesses::new(&config.witnesses, node.metrics.witnesses.clone()).map_err(StartError::Publisher)?;
+                let publisher = Publisher::start(&node.services, node.metrics.log.clone(), witnesses);
+                node.publisher = Some(publisher.map_err(StartError::Publisher)?);
+            }
+        }
+        Ok(node)
     }
+}
+
+/// The folder of a node that registers, or of this mirror; never the one for the other.
+fn settle_folder(data: &Path, order: Option<&Order>) -> Result<(), StartError> {
+    make_private_folder(data)?;
+    match order {
+        Some(order) => Ok(Stated::of(order).settle(data)?),
+        None if Stated::read(data)?.is_some() => Err(StartError::IsMirror(data.to_owned())),
+        None => Ok(()),
+    }
+}
+
+fn open_keys(data: &Path) -> Result<KeyFolder, StartError> {
+    let secret = data.join("keys").join(SECRET_FILE);
+    if is_store(data) && !secret.exists() {
+        return Err(KeyError::SecretMissing(secret).into());
+    }
+    Ok(KeyFolder::open(&data.join("keys"), Timestamp::now().as_seconds())?)
+}
+
+fn open_store(
+    config: &Config,
+    prefixes: &Arc<Prefixes>,
+    observer: Arc<NodeObserver>,
+    metrics: &Metrics,
+    fatal: Arc<dyn Fatal>,
+) -> Result<(Store, Opened), StartError> {
+    let statements = Arc::new(StatementReader { prefixes: Arc::clone(prefixes) });
+    let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
+    metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
+    metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
+    metrics.records.in_memory.set(u64::from(opened.in_memory));
+    metrics.records.opened(opened.kind(), opened.seconds);
+    let is_undecided = store.restored().is_some_and(Restored::is_undecided);
+    metrics.backup.restored_undecided.set(u64::from(is_undecided));
+    if let Some(last) = load_last(&config.node.data) {
+        metrics.backup.set(last.time.as_seconds(), last.sequence, last.bytes);
+    }
+    Ok((store, opened))
+}
+
+/// What a node that registers signs with, once its log has heard of it.
+async fn signing(store: &Store, mut keys: KeyFolder, config: &Config) -> Result<(Duty, LogSigner), StartError> {
+    let issuer = &config.node.iss;
+    // Before anything else is written: the log goes on with it, or not at all.
+    settle_restore(store, &keys, issuer).await?;
+    let key = settle_keys(store, &mut keys, issuer).await?;
+    let origin = origin(store, issuer).map_err(SettleError::from)?;
+    let signer = LogSigner::new(keys.take_all(KeyUse::Checkpoint), &origin)?;
+    let signing = Signing { key, issuer: issuer.clone(), blinding: Blinding::new(*keys.secret()) };
+    Ok((Duty::Signs(signing), signer))
+}
+
+fn mirroring(order: &Order, data: &Path) -> Result<(Duty, LogSigner), StartError> {
+    Ok((Duty::Mirrors(Mirror::open(&order.url, data)?), LogSigner::of_others(order.keys(), &order.origin)))
 }
 
 /// Goes on with the imports that the last stop cut short.

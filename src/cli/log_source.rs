@@ -46,14 +46,20 @@ pub struct LogArguments {
 impl LogArguments {
     /// Who follows the log from what is remembered of it, and whether its key was pinned beforehand.
     pub async fn follower(&self, memory: Memory, screen: Screen) -> Result<(Follower, bool), CliError> {
-        let address = format!("{}{FOLDER}", self.url);
-        let source = HttpSource::new(&address, self.ca_file.as_deref()).map_err(CliError::Wrong)?;
+        let source = self.source()?;
+        let (policy, is_pinned) = self.policy(&source, screen).await?;
+        let options = Options { patience: self.patience(), ..Options::default() };
+        Ok((Follower::new(Arc::new(source), policy, memory, options), is_pinned))
+    }
+
+    /// Whose log is believed, and whether that was said beforehand.
+    pub async fn policy(&self, source: &HttpSource, screen: Screen) -> Result<(Policy, bool), CliError> {
         let (policy, is_pinned) = match &self.policy {
             Some(path) => (policy_of(path)?, true),
             None if !self.vkey.is_empty() => {
                 (believing(self.vkey.iter().flat_map(|keys| keys.0.clone()).collect())?, true)
             }
-            None => (believing(self.shown_keys(&source).await?)?, false),
+            None => (believing(self.shown_keys(source).await?)?, false),
         };
         if !is_pinned {
             screen.note(
@@ -61,8 +67,44 @@ impl LogArguments {
                 "without --policy or --vkey the log's key is the one that it shows: this can tell whether the log agrees with itself, not whether it is the one you mean",
             );
         }
-        let options = Options { patience: Duration::from_secs(self.patience), ..Options::default() };
-        Ok((Follower::new(Arc::new(source), policy, memory, options), is_pinned))
+        Ok((policy, is_pinned))
+    }
+
+    /// Whether it was said beforehand whose log is believed.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.policy.is_some() || !self.vkey.is_empty()
+    }
+
+    /// The address of the node, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url.to_string().trim_end_matches('/').to_owned()
+    }
+
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(self.patience)
+    }
+
+    /// The log.
+    pub fn source(&self) -> Result<HttpSource, CliError> {
+        HttpSource::new(&format!("{}{FOLDER}", self.url), self.ca_file.as_deref()).map_err(CliError::Wrong)
+    }
+
+    /// The node whose log it is.
+    pub fn node(&self) -> Result<HttpSource, CliError> {
+        HttpSource::new(&self.url(), self.ca_file.as_deref()).map_err(CliError::Wrong)
+    }
+
+    /// The name that the log gives itself, under a head that the policy believes.
+    pub async fn origin(&self, policy: &Policy) -> Result<String, CliError> {
+        let options = Options { patience: self.patience(), ..Options::default() };
+        let follower = Follower::new(Arc::new(self.source()?), policy.clone(), Memory::default(), options);
+        follower.origin().await.map_err(|error| match error.blames_the_log() {
+            true => CliError::No(error.text()),
+            false => CliError::Wrong(error.text()),
+        })
     }
 
     async fn shown_keys(&self, source: &HttpSource) -> Result<Vec<VerifierKey>, CliError> {

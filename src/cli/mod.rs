@@ -1,13 +1,13 @@
 //! The subcommands of `mingpai`, and what they share.
 //!
-//! - `serve`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
+//! - `serve`, `mirror`, `check_config`, `doctor`, `keygen`, `backup`: on the node's own machine. `node_arguments`: their configuration.
 //! - `witness`: a server of its own, for a partner who watches logs.
 //! - `import`, `bulk`, `export`, `resolve`, `history`, `token`: clients of a running node. `client`: HTTP to it. `token_file`: what they show.
 //! - `licence`: who may use a prefix; grants and owner's signatures, which need no node. `key_file`: the public keys it is given.
 //! - `operate`: the log and the configuration of a running node.
 //! - `audit`, `watch`: of a log that need not be trusted. `log_source`: which one, by which keys.
 //! - `completions`: for shells and man(1).
-//! - `plan`: how large a machine is wanted. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
+//! - `plan`: how large a machine is wanted. `bench`: what this one can verify. `verify`: offline, for whoever holds an entry. `policy`: what a verifier pins.
 //! - `screen`, `progress`, `new_file`, `vkeys`, `failure`, `mistake`: what is read, watched, written, and when it cannot be done.
 //!
 //! A command gives a [`Verdict`]: 0 yes, 1 no, 2 could not tell or was asked wrongly.
@@ -17,6 +17,7 @@ mod backup;
 mod check_config;
 mod doctor;
 mod keygen;
+mod mirror;
 mod node_arguments;
 mod serve;
 mod witness;
@@ -39,6 +40,7 @@ mod log_source;
 mod watch;
 
 // With no node at hand.
+mod bench;
 mod completions;
 mod key_file;
 mod plan;
@@ -96,6 +98,8 @@ enum Spoken {
 enum Command {
     /// 运行节点 / Run a node
     Serve(serve::Serve),
+    /// 运行另一节点的只读镜像，逐条校验 / Run a read mirror of another node, which checks every entry
+    Mirror(mirror::MirrorArguments),
     /// 批量导入产品记录（NDJSON、CSV、XLSX） / Import records from NDJSON, CSV (plain or .gz) or XLSX
     Import(import::Import),
     /// 按条件批量变更记录 / Change every record that a filter matches
@@ -136,6 +140,8 @@ enum Command {
     Restore(backup::Restore),
     /// 检查并修复数据目录 / Examine a node's data folder, and repair it
     Doctor(doctor::Doctor),
+    /// 本机每秒可校验多少 / What this machine can verify in a second
+    Bench(bench::Bench),
     /// 按记录数估算磁盘、内存和启动时间 / Disk, memory and start times for a number of records
     Plan(plan::Plan),
     /// 生成 shell 补全脚本 / Make a script that completes commands in a shell
@@ -190,6 +196,8 @@ impl Command {
         let screen = |json| Screen { language, json };
         match self {
             Command::Serve(serve) => serve.run(),
+            Command::Mirror(mirror) => mirror.run(screen(mirror.json)),
+            Command::Bench(bench) => client::wait_for(bench.run(screen(bench.is_json()))),
             Command::CheckConfig(check) => check.run(screen(check.json)),
             Command::Witness(witness) => witness.run(screen(witness.json)),
             Command::Doctor(doctor) => doctor.run(screen(doctor.json)),

@@ -380,7 +380,7 @@ pub(super) struct JwkBody<'a> {
 
 /// A JWK Set (RFC 7517) of every entry key, the oldest first; members of ours begin with "mingpai:".
 #[must_use]
-pub fn jwks(authorities: &[Authority], active: &PublicJwk) -> Vec<u8> {
+pub fn jwks(authorities: &[Authority]) -> Vec<u8> {
     let successors = authorities.iter().skip(1).map(|next| Some(next.from));
     let keys = authorities.iter().zip(successors.chain([None]));
     // A key that was found out counts no longer than its end says.
@@ -391,7 +391,7 @@ pub fn jwks(authorities: &[Authority], active: &PublicJwk) -> Vec<u8> {
                 jwk: &authority.key,
                 from: authority.from,
                 until: last(until, authority.not_after),
-                active: authority.key.kid == active.kid,
+                active: until.is_none(),
             })
             .collect(),
     })
@@ -411,8 +411,7 @@ mod tests {
             not_after: None,
         };
         let (first, second) = (authority(1, 0), authority(2, 40));
-        let active = second.key.clone();
-        let set: serde_json::Value = serde_json::from_slice(&jwks(&[first, second], &active)).unwrap();
+        let set: serde_json::Value = serde_json::from_slice(&jwks(&[first, second])).unwrap();
         assert_eq!(set["keys"][0]["mingpai:until"], 40);
         assert_eq!(set["keys"][0]["mingpai:active"], false);
         assert_eq!(set["keys"][1]["mingpai:from"], 40);

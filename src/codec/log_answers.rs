@@ -82,6 +82,10 @@ pub(super) struct ChangeBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Timestamp")]
     registered: Option<Timestamp>,
+    /// Of an erasure: the index of the version that it erases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    erases: Option<u64>,
     updated: Timestamp,
 }
 
@@ -100,6 +104,7 @@ pub(super) fn write_change(change: &Change, out: &mut Vec<u8>) {
         disclosures: change.disclosures.as_deref(),
         version: change.version,
         registered: change.registered,
+        erases: change.erases,
         updated: change.updated,
     };
     out.extend(json(&body));

@@ -112,6 +112,7 @@ pub fn admit_key_maker<'a>(
     credentials: &'a Credentials,
     now: Timestamp,
 ) -> Result<KeyMaker<'a>, GuardError> {
+    services.writes().map_err(GuardError::Service)?;
     if let Credentials::Bearer(token) = credentials
         && services.is_bootstrap(token.secret(), now)
     {

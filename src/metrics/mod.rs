@@ -8,6 +8,7 @@ mod attention;
 mod groups;
 mod histogram;
 mod log;
+mod mirror;
 mod request;
 mod shard;
 mod traces;
@@ -24,6 +25,7 @@ pub use groups::{
 };
 pub use histogram::BOUNDS_SECONDS;
 pub use log::LogMetrics;
+pub use mirror::MirrorMetrics;
 pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
 pub use traces::TraceMetrics;
@@ -49,6 +51,7 @@ pub struct Metrics {
     pub attention: Attention,
     pub backup: BackupMetrics,
     pub witnesses: WitnessMetrics,
+    pub mirror: MirrorMetrics,
     registry: Registry,
 }
 
@@ -68,6 +71,7 @@ impl Metrics {
         let (import, node) = (ImportMetrics::default(), NodeMetrics::default());
         let (traces, attention) = (TraceMetrics::default(), Attention::default());
         let (backup, log, witnesses) = (BackupMetrics::default(), LogMetrics::default(), WitnessMetrics::default());
+        let mirror = MirrorMetrics::default();
         let mut registry = Registry::with_prefix("mingpai");
         node.register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&requests)));
@@ -82,6 +86,7 @@ impl Metrics {
         attention.register(&mut registry);
         backup.register(&mut registry);
         witnesses.register(&mut registry);
+        mirror.register(&mut registry);
         Self {
             node,
             requests,
@@ -96,6 +101,7 @@ impl Metrics {
             attention,
             backup,
             witnesses,
+            mirror,
             registry,
         }
     }

@@ -10,6 +10,7 @@ use crate::config::{Change, Config, ConfigError, LogSpec};
 use crate::metrics::Metrics;
 use crate::observe::log::Filter;
 use crate::observe::traces::Traces;
+use crate::services::mirror::Order;
 use crate::services::operate::{ChangeLog, Operate, Reloaded};
 
 /// Reads the sources of the configuration once more.
@@ -21,6 +22,8 @@ pub struct Process {
     pub read_again: Option<ReadAgain>,
     pub filter: Filter,
     pub certificates: Option<Arc<Certificates>>,
+    /// What is mirrored; none: the node registers.
+    pub mirror: Option<Order>,
 }
 
 pub(super) struct Operator {

@@ -31,6 +31,7 @@ use crate::config::{Config, ConfigError};
 use crate::metrics::Transport;
 use crate::model::text::Text;
 use crate::services::ServiceError;
+use crate::services::mirror::Mirror;
 use crate::store;
 
 /// Why a node does not serve.
@@ -126,6 +127,7 @@ pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Res
     drop(housekeeping);
     // A last head, for what the last requests wrote.
     drop(node.publisher.take());
+    drop(node.following.take());
     node.services.store.stop();
     drop(node.sending.take());
     Ok(ending)
@@ -174,6 +176,9 @@ struct FirstCredential {
 
 async fn first_credential(config: &Config, node: &Node) -> Result<Option<FirstCredential>, ServeError> {
     let data = &config.node.data;
+    if node.services.mirror().is_some() {
+        return Ok(Some(FirstCredential { path: Mirror::key_file(data), is_bootstrap: false }));
+    }
     if config.node.dev {
         let path = match dev_token(&node.services, data).await {
             // A restored node makes no key before its operator has decided how its log goes on.
@@ -294,7 +299,7 @@ impl Front {
             readiness: Box::new(move || {
                 if lifecycle.phase() != Phase::Serving {
                     Readiness::Stopping
-                } else if lifecycle.is_ready() && !store.store.is_poisoned() {
+                } else if lifecycle.is_ready() && !store.store.is_poisoned() && store.has_begun() {
                     Readiness::Ready
                 } else {
                     Readiness::Starting

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::log::Published;
-use super::{ServiceError, Services, Standing};
+use super::{ServiceError, Services, Signing, Standing};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::time::Timestamp;
 use crate::sign::bundle::{BUNDLE_FORM, Bundle, LogProof, ProvenStatement, encode_hashes};
@@ -42,29 +42,30 @@ pub enum Word {
 }
 
 impl Services {
-    /// The node's word for the newest version of an identifier as of a head, or that it has none.
+    /// The node's word for the newest version of an identifier as of a head, or that it has none. A mirror has no word to give.
     ///
     /// The head must have been read before: whatever it covers was applied before it was shown, so the row that is read now
     /// is the newest of all that the head covers.
     pub fn word(&self, asked: &Permitted<AskMoment>, under: &Published) -> Result<Moment<Word>, ServiceError> {
+        let signing = self.signing()?;
         let identifier = self.identifier(&asked.request().identifier)?;
         self.policy(&identifier)?;
-        let Some(standing) = self.named(identifier.key())? else {
-            // It was here: an older bundle would refute the word that there is none.
-            if self.store.any_row(Table::Erased, &self.signing.blinding.sid(&identifier))?.is_some() {
-                return Err(ServiceError::Gone { identifier: asked.request().identifier.clone() });
+        if let Some(standing) = self.named(identifier.key())? {
+            if !covers(under, &standing) {
+                return Ok(Moment::NotCovered(standing.row.index));
             }
-            let sub = identifier.key().as_str().to_owned();
-            let signed = AbsentStatement { as_of: self.as_of(under), sub }.sign(self.log_pair()?)?;
-            return Ok(Moment::Said(Word::Absent(signed)));
-        };
-        Ok(match self.latest(&standing, under)? {
-            Some(signed) => Moment::Said(Word::Latest(signed)),
-            None => Moment::NotCovered(standing.row.index),
-        })
+            return Ok(Moment::Said(Word::Latest(self.latest(signing, &standing, under)?)));
+        }
+        // It was here: an older bundle would refute the word that there is none.
+        if self.store.any_row(Table::Erased, &signing.blinding.sid(&identifier))?.is_some() {
+            return Err(ServiceError::Gone { identifier: asked.request().identifier.clone() });
+        }
+        let sub = identifier.key().as_str().to_owned();
+        let absent = AbsentStatement { as_of: self.as_of(signing, under), sub };
+        Ok(Moment::Said(Word::Absent(absent.sign(self.log_pair()?)?)))
     }
 
-    /// A bundle of the newest version, under a head that was read before.
+    /// A bundle of the newest version, under a head that was read before. A mirror's is without the word that it is the newest.
     pub fn bundle(&self, asked: &Permitted<AskMoment>, under: &Arc<Published>) -> Result<Moment<Bundle>, ServiceError> {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
@@ -73,9 +74,11 @@ impl Services {
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: text.clone() });
         }
-        let Some(latest) = self.latest(&standing, under)? else {
+        if !covers(under, &standing) {
             return Ok(Moment::NotCovered(standing.row.index));
-        };
+        }
+        let signing = self.signing().ok();
+        let latest = signing.map(|signing| self.latest(signing, &standing, under)).transpose()?;
         let mut statements = Vec::new();
         let name = standing.record.identifier.spelling().to_owned();
         for stated in
@@ -94,31 +97,32 @@ impl Services {
                 hashes: encode_hashes(&proof.hashes),
                 checkpoint: under.checkpoint(Tree::Registry).to_owned(),
             },
-            latest: Some(latest),
+            latest,
             statements,
         }))
     }
 
-    /// `None` where the head does not cover the version.
-    fn latest(&self, standing: &Standing, under: &Published) -> Result<Option<String>, ServiceError> {
-        if standing.row.index >= under.head(Tree::Registry).size {
-            return Ok(None);
-        }
+    fn latest(&self, signing: &Signing, standing: &Standing, under: &Published) -> Result<String, ServiceError> {
         let statement = LatestStatement {
-            as_of: self.as_of(under),
-            sid: BASE64URL.encode(self.signing.blinding.sid(&standing.record.identifier)),
+            as_of: self.as_of(signing, under),
+            sid: BASE64URL.encode(signing.blinding.sid(&standing.record.identifier)),
             ver: standing.record.version,
             leaf: BASE64URL.encode(standing.row.leaf),
         };
-        Ok(Some(statement.sign(self.log_pair()?)?))
+        Ok(statement.sign(self.log_pair()?)?)
     }
 
     fn log_pair(&self) -> Result<&SigningKey, ServiceError> {
         self.log.signer().pair().ok_or_else(|| ServiceError::Internal("no key signs the log".to_owned()))
     }
 
-    fn as_of(&self, under: &Published) -> AsOf {
+    fn as_of(&self, signing: &Signing, under: &Published) -> AsOf {
         let origin = self.log.signer().origin();
-        AsOf::new(Timestamp::now().as_seconds(), &self.signing.issuer, origin, &under.head(Tree::Registry))
+        AsOf::new(Timestamp::now().as_seconds(), &signing.issuer, origin, &under.head(Tree::Registry))
     }
+}
+
+/// Whether a head counts the version that stands.
+fn covers(under: &Published, standing: &Standing) -> bool {
+    standing.row.index < under.head(Tree::Registry).size
 }

@@ -44,6 +44,8 @@ pub struct Change {
     /// Of an entry: the record's version, and when its first was registered.
     pub version: Option<u64>,
     pub registered: Option<Timestamp>,
+    /// Of an erasure: the index of what it erases.
+    pub erases: Option<u64>,
     pub updated: Timestamp,
 }
 
@@ -65,6 +67,8 @@ impl Reading {
 impl Services {
     /// The size of the newest head. Whoever has more than that followed another log, or a head that is lost.
     pub fn changes_end(&self, asked: &Permitted<ReadChanges>) -> Result<u64, ServiceError> {
+        // What a mirror was not given would look here as if it had been erased.
+        self.writes()?;
         let size = self.heads()?.head(Tree::Registry).size;
         if asked.request().from > size { Err(ServiceError::NotInLog) } else { Ok(size) }
     }
@@ -102,6 +106,11 @@ impl Services {
                 disclosures: frame.disclosures.filter(|hidden| !hidden.is_empty()).map(text).transpose()?,
                 version: is_entry.then_some(frame.meta.version),
                 registered: is_entry.then(|| time(frame.meta.registered)),
+                erases: frame
+                    .meta
+                    .previous
+                    .filter(|_| frame.kind == FrameKind::Erasure)
+                    .map(|_| frame.meta.previous_index),
                 updated: time(frame.meta.time),
             });
             reading.next += 1;

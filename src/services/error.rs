@@ -72,6 +72,8 @@ pub enum ServiceError {
     NotUndoable { id: String },
     /// The credential does not open anything.
     BadCredential,
+    /// This node shows another one's records, and whoever wants more must ask that one.
+    MirrorReadOnly { origin: String },
     /// A licence, or an owner's signature.
     Licence(LicenceError),
 
@@ -119,6 +121,7 @@ impl ServiceError {
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
+            ServiceError::MirrorReadOnly { .. } => "mirror_read_only",
             ServiceError::Licence(error) => error.code(),
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
@@ -224,12 +227,7 @@ impl ServiceError {
                 format!("{identifier} 之后又有改动，现为版本 {current}：未作改动"),
                 format!("{identifier} was changed since and stands at version {current}: it was left as it is"),
             ),
-            ServiceError::OriginTaken { origin } => Text::new(
-                format!("日志曾用过名称 {origin}，不能再用：请以 mingpai restore --data DIR --new-origin 另取一个"),
-                format!(
-                    "this log had the name {origin} before and may not take it again: choose another (mingpai restore --data DIR --new-origin NAME)"
-                ),
-            ),
+            ServiceError::OriginTaken { origin } => origin_taken(origin),
             ServiceError::JobRunning { id } => {
                 Text::new(format!("任务 {id} 仍在运行"), format!("the job {id} is still running"))
             }
@@ -247,11 +245,28 @@ impl ServiceError {
                 Text::new("cursor：不是本列表给出的游标", "cursor: is no cursor that this list has given")
             }
             ServiceError::UnknownRequest => Text::new("没有记得的请求带此键", "no remembered request has this key"),
+            ServiceError::MirrorReadOnly { origin } => read_only(origin),
             ServiceError::BadCredential => Text::new("凭据无效", "the credential is not valid"),
             // The node's own fault, whose cause is for the log alone.
             _ => Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"),
         }
     }
+}
+
+fn read_only(origin: &str) -> Text {
+    Text::new(
+        format!("本节点是只读镜像：请向源节点 {origin} 登记或查询"),
+        format!("this node is a mirror and only reads: ask its origin, {origin}"),
+    )
+}
+
+fn origin_taken(origin: &str) -> Text {
+    Text::new(
+        format!("日志曾用过名称 {origin}，不能再用：请以 mingpai restore --data DIR --new-origin 另取一个"),
+        format!(
+            "this log had the name {origin} before and may not take it again: choose another (mingpai restore --data DIR --new-origin NAME)"
+        ),
+    )
 }
 
 fn refused(refusal: &Refusal) -> Text {

@@ -10,6 +10,7 @@
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
+//! - `mirror`: another node's log, kept here.
 //! - `witnesses`: those who are asked to cosign the log's heads.
 
 pub mod administer;
@@ -25,6 +26,7 @@ pub mod import;
 pub mod licence;
 pub mod list;
 pub mod log;
+pub mod mirror;
 pub mod operate;
 pub mod origin;
 mod precondition;
@@ -72,6 +74,14 @@ impl Signing {
     }
 }
 
+/// What a node does for its log.
+pub enum Duty {
+    /// Registers, and signs what it registers.
+    Signs(Signing),
+    /// Shows another node's.
+    Mirrors(mirror::Mirror),
+}
+
 /// The settings that services go by.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
@@ -107,7 +117,7 @@ pub struct Services {
     pub log: log::Log,
     pub prefixes: Arc<Prefixes>,
     pub settings: ServiceSettings,
-    pub(crate) signing: Signing,
+    pub(crate) duty: Duty,
     pub(crate) encoder: Arc<dyn EncodeResolution>,
     pub(crate) row_reader: Arc<dyn import::ReadRow>,
     pub(crate) table_reader: Arc<dyn import::ReadTable>,
@@ -126,7 +136,7 @@ pub struct Parts {
     pub log: log::Log,
     pub prefixes: Arc<Prefixes>,
     pub settings: ServiceSettings,
-    pub signing: Signing,
+    pub duty: Duty,
     pub encoder: Arc<dyn EncodeResolution>,
     pub row_reader: Arc<dyn import::ReadRow>,
     pub table_reader: Arc<dyn import::ReadTable>,
@@ -149,7 +159,7 @@ impl Services {
             prefixes: parts.prefixes,
             imports: import::Jobs::new(parts.settings.parallel_imports),
             settings: parts.settings,
-            signing: parts.signing,
+            duty: parts.duty,
             encoder: parts.encoder,
             row_reader: parts.row_reader,
             table_reader: parts.table_reader,
@@ -158,6 +168,34 @@ impl Services {
             bootstrap: administer::Bootstrap::default(),
             operator: parts.operator,
         }
+    }
+
+    /// What signs here; a mirror writes nothing.
+    pub(crate) fn signing(&self) -> Result<&Signing, ServiceError> {
+        match &self.duty {
+            Duty::Signs(signing) => Ok(signing),
+            Duty::Mirrors(mirror) => Err(ServiceError::MirrorReadOnly { origin: mirror.url.clone() }),
+        }
+    }
+
+    /// What it shows of another node, if it is a mirror.
+    #[must_use]
+    pub fn mirror(&self) -> Option<&mirror::Mirror> {
+        match &self.duty {
+            Duty::Mirrors(mirror) => Some(mirror),
+            Duty::Signs(_) => None,
+        }
+    }
+
+    /// Whether it has anything to answer: a mirror has not before its first head, and would call every name unknown.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.mirror().is_none() || self.log.published().is_some()
+    }
+
+    /// Whether it does more than answer everybody's reading; if not, where to ask.
+    pub fn writes(&self) -> Result<(), ServiceError> {
+        self.signing().map(|_| ())
     }
 
     /// Reads an identifier as its prefix's policy compares it.

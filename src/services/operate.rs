@@ -104,7 +104,8 @@ impl Services {
         if policy.is_some_and(|policy| policy.log == LogMode::Open) {
             return Some(Told::Clear(identifier.spelling().to_owned()));
         }
-        let sid = BASE64URL.encode(self.signing.blinding.sid(&identifier));
+        // A mirror cannot blind a name as its origin does.
+        let sid = BASE64URL.encode(self.signing().ok()?.blinding.sid(&identifier));
         Some(Told::Blinded { prefix: policy.map(|policy| policy.prefix.clone()), sid })
     }
 }

@@ -242,11 +242,11 @@ impl Services {
             Expect::Absent => None,
             Expect::At { leaf, .. } => Some(leaf),
         };
-        let signed =
-            self.signing.signer().entry(&record, log, prev, owner_jws.as_deref()).map_err(|error| match error {
-                entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
-                other => ServiceError::Internal(other.to_string()),
-            })?;
+        let signer = self.signing()?.signer();
+        let signed = signer.entry(&record, log, prev, owner_jws.as_deref()).map_err(|error| match error {
+            entry::EntryError::TooLarge { .. } => ServiceError::EntryTooLarge(error.to_string()),
+            other => ServiceError::Internal(other.to_string()),
+        })?;
         Ok(EntryProposal {
             expect,
             sid: signed.sid,
@@ -292,7 +292,7 @@ impl Services {
             Some(Outcome::Damaged(cause)) => {
                 Err(ServiceError::RecordDamaged { identifier: record.identifier.spelling().to_owned(), cause })
             }
-            Some(Outcome::Withdrawn) => {
+            Some(Outcome::Withdrawn | Outcome::Unfit(_)) => {
                 Err(ServiceError::Conflict { identifier: record.identifier.spelling().to_owned() })
             }
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),

@@ -264,6 +264,16 @@ pub fn read(
         let (name, value) = sd_jwt::open(encoded)?;
         claims.take(&name, value).map_err(|error| format!("{name}: {error}"))?;
     }
+    record_of(&payload, claims, registered, prefixes)
+}
+
+/// The record that claims state.
+pub(super) fn record_of(
+    payload: &Payload,
+    claims: Claims,
+    registered: Timestamp,
+    prefixes: &Prefixes,
+) -> Result<Record, String> {
     let sub = claims.sub.as_deref().ok_or("no identifier is disclosed")?;
     let identifier = Identifier::parse(sub).map_err(|error| error.to_string())?;
     let identifier = as_signed(identifier, &claims, &payload.sid, prefixes);

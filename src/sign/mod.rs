@@ -1,6 +1,7 @@
 //! Stage 5: keys, signed entries, and their verification.
 //!
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
+//! - `disclosed`: an entry that a stranger discloses.
 //! - `statement`: every other signed statement. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
 //! - `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
@@ -8,6 +9,7 @@
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
 pub mod bundle;
+pub mod disclosed;
 pub mod entry;
 pub mod jcs;
 pub mod jws;

@@ -158,7 +158,7 @@ pub(super) fn propose_typed<T: Serialize>(
 
 /// The rows that a statement asks for.
 pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<Write>, String> {
-    if matches!(kind, FrameKind::Entry | FrameKind::CheckpointHead | FrameKind::Seal) {
+    if matches!(kind, FrameKind::Entry | FrameKind::Withheld | FrameKind::CheckpointHead | FrameKind::Seal) {
         return Ok(Vec::new());
     }
     let payload = jws::payload_of(statement)?;
@@ -202,7 +202,7 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                 Vec::new()
             }
         }
-        FrameKind::Entry | FrameKind::CheckpointHead | FrameKind::Seal => Vec::new(),
+        FrameKind::Entry | FrameKind::Withheld | FrameKind::CheckpointHead | FrameKind::Seal => Vec::new(),
     })
 }
 

@@ -57,7 +57,7 @@ pub fn row_of(engine: &dyn Engine, key: &CanonicalKey) -> Result<Option<RecordRo
 pub struct Before {
     pub row: RecordRow,
     pub aliases: Vec<CanonicalKey>,
-    key: CanonicalKey,
+    pub key: CanonicalKey,
 }
 
 impl Before {
@@ -112,7 +112,7 @@ impl Applier {
                     .map(|row| Change { table: row.table, key: row.key, old: None, new: row.value })
                     .collect())
             }
-            FrameKind::CheckpointHead | FrameKind::Seal => Ok(Vec::new()),
+            FrameKind::Withheld | FrameKind::CheckpointHead | FrameKind::Seal => Ok(Vec::new()),
         }
     }
 

@@ -6,7 +6,7 @@
 //! ```
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
-//! - `proposal`, `group`, `sequencer`: the commit. `handle`: the open store. `beside`: its threads.
+//! - `proposal`, `group`, `sequencer`, `answer`: the commit. `handle`: the open store. `beside`: its threads.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `trees`: the log's two trees in files, where the journal is or on their way there.
@@ -15,6 +15,7 @@
 //! - `backup`: the journal in another folder, and a data folder made of it. `restored`: what such a one may not do yet.
 //! - `cache`: whole answers in memory, and the rule that keeps them true.
 
+mod answer;
 mod apply;
 pub mod backup;
 mod beside;
@@ -48,7 +49,9 @@ pub use self::cold::{ColdError, ColdOptions};
 pub use self::handle::Store;
 use self::journal::Tail;
 pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};
-pub use self::proposal::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal};
+pub use self::proposal::{
+    Committed, Copied, CopyProposal, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
+};
 pub use self::sequencer::GroupLimits;
 use crate::model::identifier::CanonicalKey;
 

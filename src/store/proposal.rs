@@ -47,6 +47,41 @@ pub struct StatementProposal {
     pub principal: String,
 }
 
+/// A statement of another node's registry, kept here as it is there: signed by that node, at the same index.
+#[derive(Clone, Debug)]
+pub struct CopyProposal {
+    /// Its index there, and the one that it must get here.
+    pub index: u64,
+    pub statement: Vec<u8>,
+    /// Its hash, which the caller has computed.
+    pub leaf: LeafHash,
+    /// Epoch seconds, as that node has it.
+    pub time: i64,
+    pub copied: Copied,
+}
+
+/// What a copied statement is.
+#[derive(Clone, Debug)]
+pub enum Copied {
+    /// A record's version with what it hides.
+    Entry {
+        record: Arc<Record>,
+        sid: [u8; 32],
+        /// The leaf of the version before.
+        prev: Option<LeafHash>,
+        disclosures: Vec<u8>,
+        /// When version 1 was registered.
+        registered: i64,
+        effect: Effect,
+    },
+    /// A record's version whose disclosures were not given.
+    Withheld { version: u64 },
+    /// About keys or names.
+    Statement,
+    /// What it erases, where that is known: the frame here and its index.
+    Erasure { erased: Option<(Location, u64)> },
+}
+
 /// One change that is asked for.
 #[derive(Clone, Debug)]
 pub enum Proposal {
@@ -58,6 +93,8 @@ pub enum Proposal {
         key: CanonicalKey,
         statements: Vec<StatementProposal>,
     },
+    /// One leaf of another node's registry, which a mirror keeps.
+    Copy(CopyProposal),
 }
 
 impl Proposal {
@@ -69,6 +106,10 @@ impl Proposal {
                 entry.statement.len() + entry.disclosures.len() + entry.principal.len() + key
             }
             Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
+            Proposal::Copy(copy) => {
+                let hidden = if let Copied::Entry { disclosures, .. } = &copy.copied { disclosures.len() } else { 0 };
+                copy.statement.len() + hidden
+            }
             Proposal::Erase { statements, .. } => {
                 statements.iter().map(|proposal| 256 + proposal.statement.len() + proposal.principal.len()).sum()
             }
@@ -95,6 +136,8 @@ pub enum Outcome {
     /// What stands in the journal under this identifier cannot be read, so nothing can follow it: the cause. Nothing was
     /// written, and nobody else is concerned.
     Damaged(String),
+    /// A copied statement does not fit what stands here: the cause. Nothing was written.
+    Unfit(String),
     /// Another proposal of the same atomic commit failed.
     Withdrawn,
     /// The group that holds it was refused as a whole; nothing was written.

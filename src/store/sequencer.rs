@@ -19,6 +19,7 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::answer::{answer, refuse};
 use super::apply::{self, Applier, Before, Change, Known};
 use super::engine::{Engine, Mark, Table, Write};
 use super::group::{Committed as Reading, Group, Pending, Planned, Waiting};
@@ -152,6 +153,7 @@ impl Sequencer {
             journal: &reader,
             statements: self.applier.statements.as_ref(),
             mark: &self.mark,
+            registry_size: self.journal.tail().registry_size,
             licences: self.licences.load(Ordering::Acquire),
         };
         let planned: Vec<Planned> = proposals.into_iter().map(|proposal| group.plan(proposal, &reading)).collect();
@@ -362,26 +364,5 @@ fn turn_away(jobs: &Receiver<Job>) {
         if let Job::Commit { proposals, answer, .. } = job {
             let _ = answer.send(vec![Outcome::Refused(Refusal::Stopping); proposals.len()]);
         }
-    }
-}
-
-fn answer(waiting: Vec<Waiting>, committed: &[Committed]) {
-    for one in waiting {
-        let outcomes = one.planned.into_iter().map(|fate| match fate {
-            Planned::Not(outcome) => outcome,
-            Planned::Frame(at) => committed.get(at).map_or(Outcome::Withdrawn, |done| Outcome::Committed(*done)),
-        });
-        // Who no longer waits learns the outcome by the idempotency key.
-        let _ = one.answer.send(outcomes.collect());
-    }
-}
-
-fn refuse(waiting: Vec<Waiting>, refusal: &Refusal) {
-    for one in waiting {
-        let outcomes = one.planned.into_iter().map(|fate| match fate {
-            Planned::Not(outcome) => outcome,
-            Planned::Frame(_) => Outcome::Refused(refusal.clone()),
-        });
-        let _ = one.answer.send(outcomes.collect());
     }
 }

@@ -76,7 +76,7 @@ pub fn fate(outcome: &Outcome) -> Option<Fate> {
         Outcome::Exists => Fate::Exists,
         Outcome::Erased => Fate::Erased,
         Outcome::Withdrawn => Fate::Withdrawn,
-        Outcome::Damaged(_) | Outcome::Refused(_) => return None,
+        Outcome::Damaged(_) | Outcome::Unfit(_) | Outcome::Refused(_) => return None,
     })
 }
 

@@ -58,6 +58,7 @@ use super::language;
 use super::problem::{Code, Problem};
 use crate::guard;
 use crate::metrics::{Outcome, Transport};
+use crate::model::permitted::Action;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::observe::laps::{Laps, Step, on_behalf};
@@ -179,6 +180,9 @@ impl Grpc {
         let deadline = deadline::of_call(headers, limits.grpc_call_seconds)?;
         head.laps.end(Step::Decode);
         let admit = |action| guard::admit(&self.desk.services, &credentials(headers), action, Timestamp::now());
+        if method.action == Some(Action::Register) {
+            self.desk.services.writes()?;
+        }
         let pass = method.action.map(admit).transpose()?;
         head.laps.end(Step::Guard);
         let caller = Caller {

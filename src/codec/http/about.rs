@@ -18,6 +18,7 @@ use crate::codec::problem::Code;
 use crate::metrics::MEDIA_TYPE;
 use crate::model::permitted::Action;
 use crate::observe::laps::Step;
+use crate::services::mirror::Mirror;
 
 const HTML: &str = "text/html";
 /// RFC 7517, section 8.5.2.
@@ -39,10 +40,16 @@ pub(super) async fn readyz(desk: Arc<Desk>, _call: Call) -> Reply {
         Readiness::Ready if desk.services.store.is_poisoned() => Err(Code::StoragePoisoned.into()),
         Readiness::Ready => {
             // Part of the past cannot be read; everything else can, and another node would not do better.
-            let is_away = desk.services.store.cold().is_some_and(|cold| cold.is_away);
-            let body: &[u8] =
-                if is_away { b"{\"status\":\"ready\",\"cold\":\"away\"}" } else { b"{\"status\":\"ready\"}" };
-            Ok(reply::json(StatusCode::OK, Keep::Never, body.to_vec()))
+            let mut body = String::from("{\"status\":\"ready\"");
+            if desk.services.store.cold().is_some_and(|cold| cold.is_away) {
+                body.push_str(",\"cold\":\"away\"");
+            }
+            // What it had verified is right for ever, though no longer the newest.
+            if let Some(code) = desk.services.mirror().and_then(Mirror::stopped) {
+                body.push_str(&format!(",\"mirror\":\"{code}\""));
+            }
+            body.push('}');
+            Ok(reply::json(StatusCode::OK, Keep::Never, body.into_bytes()))
         }
     }
 }
@@ -85,7 +92,7 @@ pub(super) async fn jwks(desk: Arc<Desk>, call: Call) -> Reply {
     let media_type = negotiation::best(&call.headers, &[JSON, JWK_SET])?;
     let authorities = desk.services.authorities();
     call.laps.end(Step::Service);
-    let body = answers::jwks(&authorities?, &desk.services.signing_key());
+    let body = answers::jwks(&authorities?);
     Ok(reply::of_type(media_type, StatusCode::OK, Keep::Public(JWKS_SECONDS), Body::from(body)))
 }
 

@@ -23,6 +23,9 @@ use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::observe::laps::{Laps, Step};
 
+/// What concerns the process and not its records.
+const OWN: &str = "/v1/admin/";
+
 /// A request, and what is known of it from the start.
 pub(super) struct Call {
     pub method: Method,
@@ -54,6 +57,10 @@ impl Call {
     /// The first step of every handler: whether the caller may do this kind of thing at all.
     pub(super) fn admit(&self, desk: &Desk, action: Action) -> Result<Pass, Failure> {
         self.laps.end(Step::Decode);
+        if action != Action::Read && !self.method.is_safe() && !self.uri.path().starts_with(OWN) {
+            // No credential would open this at a mirror.
+            desk.services.writes()?;
+        }
         let credentials = credentials(&self.headers);
         let pass = guard::admit(&desk.services, &credentials, action, Timestamp::now());
         self.laps.end(Step::Guard);

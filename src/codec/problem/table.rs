@@ -127,6 +127,10 @@ problems! {
         "凭据无效", "The credentials are not valid";
         "核对密钥是否完整, 是否过期或已撤销", "See whether the key is complete, expired or revoked"
     }
+    MirrorReadOnly "mirror_read_only" 403 {
+        "本节点是只读镜像", "This node is a mirror and only reads";
+        "向源节点登记或查询, 地址见 detail", "Ask the origin; detail has its address"
+    }
     Forbidden "forbidden" 403 {
         "没有权限", "Not permitted";
         "请有权者操作, 或向管理员申请", "Ask someone who may, or the administrator for the right"

@@ -34,6 +34,12 @@ pub enum KeyFault {
 }
 
 impl Succession {
+    /// Keys that were judged before, each with the index of the statement that authorises it, the oldest first.
+    #[must_use]
+    pub fn of(known: impl IntoIterator<Item = (PublicJwk, u64)>) -> Succession {
+        Succession(known.into_iter().map(|(key, from)| Authorised { key, from }).collect())
+    }
+
     #[must_use]
     pub fn keys(&self) -> &[Authorised] {
         &self.0

@@ -79,6 +79,12 @@ impl HttpSource {
         self
     }
 
+    /// The same with the header as it is.
+    #[must_use]
+    pub fn with_authorization(self, header: HeaderValue) -> HttpSource {
+        HttpSource { authorization: Some(header), ..self }
+    }
+
     async fn exchange(&self, path: &str, limit_bytes: usize) -> Result<Bytes, SourceError> {
         let request = self.request(path)?;
         let response = self.pool.request(request).await.map_err(|error| broken(&error))?;

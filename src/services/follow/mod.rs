@@ -152,6 +152,11 @@ impl Follower {
         Ok(())
     }
 
+    /// The log's name, as a head says it that the policy believes.
+    pub async fn origin(&self) -> Result<String, FollowError> {
+        Ok(self.newest_head().await?.origin)
+    }
+
     /// The newest head, if it is one to go on from.
     async fn newest_head(&self) -> Result<Shown, FollowError> {
         let (started, mut pause) = (Instant::now(), FIRST_PAUSE);

@@ -153,7 +153,8 @@ impl Services {
     /// Says that an entry key's signatures count no more after an index. Signed by the key that followed it.
     pub async fn end_signing_key(&self, asked: Permitted<EndSigningKey>) -> Result<Stated, ServiceError> {
         let (principal, EndSigningKey { kid, not_after }) = asked.into_parts();
-        if kid == self.signing.key.kid() {
+        let signing = self.signing()?;
+        if kid == signing.key.kid() {
             return Err(LicenceError::SigningKeyActive { kid }.into());
         }
         if !self.authorities()?.iter().any(|authority| authority.key.kid == kid) {
@@ -161,9 +162,9 @@ impl Services {
         }
         self.not_to_come(Some(not_after), "/not_after")?;
         let now = Timestamp::now();
-        let (iat, iss) = (now.as_seconds(), self.signing.issuer.clone());
+        let (iat, iss) = (now.as_seconds(), signing.issuer.clone());
         let statement = KeyEndStatement { iat, iss, kid: kid.clone(), not_after };
-        let (proposal, _) = propose(&self.signing.key, &statement, now, &principal.id)?;
+        let (proposal, _) = propose(&signing.key, &statement, now, &principal.id)?;
         match self.commit_statements(vec![Proposal::Statement(proposal)]).await? {
             Some(_) => self.stated_key_end(&kid),
             None => Err(LicenceError::SigningKeyEnded { kid }.into()),
@@ -340,7 +341,7 @@ impl<'a> Writing<'a> {
     fn licence(&mut self, new: &Proposed) -> Result<(), ServiceError> {
         let statement = LicenceStatement {
             iat: self.now.as_seconds(),
-            iss: self.services.signing.issuer.clone(),
+            iss: self.services.signing()?.issuer.clone(),
             prefix: self.prefix.to_owned(),
             seq: self.seq + 1,
             prev: self.prev.clone(),
@@ -359,7 +360,7 @@ impl<'a> Writing<'a> {
         };
         let statement = LicenceEndStatement {
             iat: self.now.as_seconds(),
-            iss: self.services.signing.issuer.clone(),
+            iss: self.services.signing()?.issuer.clone(),
             prefix: self.prefix.to_owned(),
             seq: self.seq + 1,
             prev: self.prev.clone().unwrap_or_default(),
@@ -374,7 +375,8 @@ impl<'a> Writing<'a> {
         if self.seq >= CHAIN_AT_MOST {
             return Err(LicenceError::ChainFull { prefix: self.prefix.to_owned(), limit: CHAIN_AT_MOST }.into());
         }
-        let (proposal, leaf): (_, LeafHash) = propose(&self.services.signing.key, statement, self.now, self.principal)?;
+        let (proposal, leaf): (_, LeafHash) =
+            propose(&self.services.signing()?.key, statement, self.now, self.principal)?;
         self.seq += 1;
         self.prev = Some(BASE64URL.encode(leaf));
         self.proposals.push(Proposal::Statement(proposal));

@@ -1,4 +1,4 @@
-//! Signed heads of the two trees: who signs them, and what the journal keeps of them.
+//! Signed heads: who signs them here, or whose signature they bear, and the form in which the journal keeps them.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::sign::keys::SigningKey;
 use crate::sign::note_signer::NoteSigner;
 use crate::store::trees::{Heads, Tree};
 use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::hash::Head;
+use crate::tlog::hash::{Head, empty_root};
 use crate::tlog::note::{KeyKind, Note, NoteError, SignNote, SignatureLine, VerifierKey};
 
 /// Behind the log's name, for the tree of the audit events.
@@ -51,13 +51,21 @@ impl LogSigner {
         Ok(LogSigner { registry: Signers::new(&keys, origin.to_owned())?, audit: Signers::new(&keys, audit)? })
     }
 
+    /// Keys of another node, whose heads are shown here as that node signed them.
+    #[must_use]
+    pub fn of_others(verifiers: Vec<VerifierKey>, origin: &str) -> LogSigner {
+        let registry = Signers { origin: origin.to_owned(), signers: Vec::new(), verifiers };
+        let audit = Signers { origin: format!("{origin}{AUDIT_SUFFIX}"), signers: Vec::new(), verifiers: Vec::new() };
+        LogSigner { registry, audit }
+    }
+
     /// The log's name.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.registry.origin
     }
 
-    /// The pair that signs the node's word for a moment, as it signs heads: the newest of them.
+    /// The pair that signs the node's word for a moment, as it signs heads: the newest of them; `None` in a mirror.
     pub(in crate::services) fn pair(&self) -> Option<&SigningKey> {
         self.registry.signers.last().map(NoteSigner::pair)
     }
@@ -79,7 +87,7 @@ impl LogSigner {
     pub fn publish(&self, heads: Heads) -> Result<Published, NoteError> {
         let registry = self.registry.sign(heads.registry)?;
         let audit = self.audit.sign(heads.audit)?;
-        Ok(Published { heads, registry: registry.to_string(), audit: audit.to_string(), note: registry })
+        Ok(Published { heads, registry: registry.to_string(), audit: Some(audit.to_string()), note: registry })
     }
 
     /// Heads that were signed before, from the journal; `None` where they bear another name: the log had it before.
@@ -93,7 +101,10 @@ impl LogSigner {
             Some((note, checkpoint.head()))
         };
         let (note, registry) = read(Tree::Registry, &kept.registry)?;
-        let (_, audit) = read(Tree::Audit, &kept.audit)?;
+        let audit = match &kept.audit {
+            Some(text) => read(Tree::Audit, text)?.1,
+            None => Head { size: 0, root: empty_root() },
+        };
         Some(Published { heads: Heads { registry, audit }, registry: kept.registry, audit: kept.audit, note })
     }
 
@@ -108,7 +119,9 @@ impl LogSigner {
 #[derive(Serialize, Deserialize)]
 struct Kept {
     registry: String,
-    audit: String,
+    /// Absent in a mirror, which has no audit tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audit: Option<String>,
 }
 
 /// Signed heads of both trees.
@@ -117,17 +130,24 @@ pub struct Published {
     pub heads: Heads,
     /// The notes, as they are given out.
     registry: String,
-    audit: String,
+    audit: Option<String>,
     note: Note,
 }
 
 impl Published {
-    /// The note of a tree's head.
+    /// A head of the registry that another node signed; the tree of audit events is not there.
+    #[must_use]
+    pub fn of_another(head: Head, note: Note) -> Published {
+        let heads = Heads { registry: head, audit: Head { size: 0, root: empty_root() } };
+        Published { heads, registry: note.to_string(), audit: None, note }
+    }
+
+    /// The note of a tree's head; empty where there is no such tree.
     #[must_use]
     pub fn checkpoint(&self, tree: Tree) -> &str {
         match tree {
             Tree::Registry => &self.registry,
-            Tree::Audit => &self.audit,
+            Tree::Audit => self.audit.as_deref().unwrap_or_default(),
         }
     }
 

@@ -1,4 +1,6 @@
 //! The log as it is published: its newest signed heads, and what can be proven against them.
+//!
+//! - `heads`: who signs them, and what they are.
 
 mod heads;
 

@@ -42,6 +42,9 @@ pub enum FrameKind {
     CheckpointHead = 5,
     /// The end of a clean stop: everything before it is durable; a leaf of no tree.
     Seal = 6,
+    /// In a mirror: a record's version whose disclosures it was not given, so that it makes no rows: a leaf of the registry
+    /// tree.
+    Withheld = 7,
 }
 
 impl FrameKind {
@@ -53,13 +56,14 @@ impl FrameKind {
             4 => FrameKind::Erasure,
             5 => FrameKind::CheckpointHead,
             6 => FrameKind::Seal,
+            7 => FrameKind::Withheld,
             _ => return None,
         })
     }
 
     /// Whether the frame's statement is a leaf of the registry tree.
     pub fn in_registry(self) -> bool {
-        matches!(self, FrameKind::Entry | FrameKind::Statement | FrameKind::Erasure)
+        matches!(self, FrameKind::Entry | FrameKind::Statement | FrameKind::Erasure | FrameKind::Withheld)
     }
 
     /// Whether the frame's statement is a leaf of the audit tree.

@@ -246,7 +246,8 @@ impl Operation {
             Access::Unasked => {}
             Access::Open => codes.extend([Code::BadCredentials, Code::StorageReadFailed]),
             Access::Keyed => {
-                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::StorageReadFailed]);
+                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::MirrorReadOnly]);
+                codes.push(Code::StorageReadFailed);
             }
         }
         if self.path.contains('{') {

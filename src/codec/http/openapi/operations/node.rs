@@ -43,6 +43,7 @@ fn status(word: &str) -> Json {
 fn ready() -> Json {
     let mut schema = status("ready");
     schema["properties"]["cold"] = json!({"const": "away"});
+    schema["properties"]["mirror"] = json!({"type": "string"});
     schema
 }
 
@@ -57,8 +58,9 @@ fn livez() -> Operation {
 fn readyz() -> Operation {
     Operation::get("/readyz", "readReadiness", Tag::Node, "是否接受请求", "Whether requests should be sent here")
         .about(
-            "启动中、停止中或存储出错时为 503。cold 为 away 时冷存储不可读，其余照常。",
-            "503 while starting, stopping, or when the storage failed. With `cold` = `away` what is in cold storage cannot be read; all else goes on.",
+            "启动中、停止中或存储出错时为 503。cold 为 away 时冷存储不可读，其余照常。镜像不再跟随源节点时，mirror 为其原因。",
+            "503 while starting, stopping, or when the storage failed. With `cold` = `away` what is in cold storage cannot be read; all else goes on. A mirror \
+             that follows its origin no longer says why in `mirror`.",
         )
         .unasked()
         .answer(200, "就绪", "they should", vec![(JSON, Shape::Json(ready()))])

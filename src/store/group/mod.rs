@@ -1,4 +1,8 @@
 //! A group under construction: preconditions are checked again here, against the record store and what the group holds already.
+//!
+//! - `copy`: what a mirror takes over from its origin.
+
+mod copy;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -53,6 +57,8 @@ pub(super) struct Group {
     changes_licences: bool,
     /// Identifiers that this group erases: nothing more happens to them.
     erased: HashSet<CanonicalKey>,
+    /// Leaves of the registry among the frames.
+    leaves: u64,
 }
 
 struct Head {
@@ -75,6 +81,8 @@ pub(super) struct Committed<'a> {
     pub statements: &'a dyn ReadStatement,
     /// What the engine holds by number, so that nobody looks for what is not there.
     pub mark: &'a Mark,
+    /// Leaves of the registry before this group.
+    pub registry_size: u64,
     /// How often licences have changed since the store was opened.
     pub licences: u64,
 }
@@ -86,6 +94,7 @@ impl Group {
             Proposal::Entry(entry) => self.entry(entry, committed),
             Proposal::Statement(statement) => self.statement(statement, committed),
             Proposal::Erase { key, statements } => self.erase(&key, statements, committed),
+            Proposal::Copy(copy) => self.copy(copy, committed),
         };
         // Nothing was written yet, so nothing is in doubt: only this proposal goes without an answer to its question.
         let planned = planned.unwrap_or_else(|error| {
@@ -306,6 +315,7 @@ impl Group {
 
     fn push(&mut self, pending: Pending) -> usize {
         self.bytes += pending.content.whole_bytes();
+        self.leaves += u64::from(pending.content.kind.in_registry());
         self.frames.push(pending);
         self.frames.len() - 1
     }
@@ -458,8 +468,14 @@ mod tests {
     fn what_was_decided_under_other_licences_is_decided_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
-        let committed =
-            Committed { engine: &engine, journal: &journal, statements: &Licences, mark: &mark, licences: 7 };
+        let committed = Committed {
+            engine: &engine,
+            journal: &journal,
+            statements: &Licences,
+            mark: &mark,
+            registry_size: 0,
+            licences: 7,
+        };
         let mut group = Group::default();
         let entry = |licences| Proposal::Entry(EntryProposal { licences, ..first_version("88.999.1/A") });
         assert!(matches!(group.plan(entry(6), &committed), Planned::Not(Outcome::Moved(_))));
@@ -475,8 +491,14 @@ mod tests {
     fn a_row_that_rotted_is_damaged_and_no_name_that_may_be_given_out() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark, engine) = (empty_journal(folder.path()), Mark::default(), MemoryEngine::default());
-        let committed =
-            Committed { engine: &engine, journal: &journal, statements: &NoStatements, mark: &mark, licences: 0 };
+        let committed = Committed {
+            engine: &engine,
+            journal: &journal,
+            statements: &NoStatements,
+            mark: &mark,
+            registry_size: 0,
+            licences: 0,
+        };
         let entry = first_version("88.999.1/A");
         let key = entry.record.identifier.key().clone();
         let rotten = Write { table: Table::Record, key: key.as_bytes().to_vec(), value: Some(vec![7; 20]) };
@@ -491,8 +513,14 @@ mod tests {
     fn an_engine_that_does_not_answer_refuses_the_proposal_and_says_that_nothing_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, mark) = (empty_journal(folder.path()), Mark::default());
-        let committed =
-            Committed { engine: &Silent, journal: &journal, statements: &NoStatements, mark: &mark, licences: 0 };
+        let committed = Committed {
+            engine: &Silent,
+            journal: &journal,
+            statements: &NoStatements,
+            mark: &mark,
+            registry_size: 0,
+            licences: 0,
+        };
         let (entry, statement) = (first_version("88.999.1/A"), statement());
         let key = entry.record.identifier.key().clone();
         let erasure = Proposal::Erase { key, statements: vec![statement.clone()] };

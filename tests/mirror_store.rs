@@ -1,0 +1,263 @@
+//! The store of a mirror: the statements of another store at their indexes, the same rows, whatever was shown or erased; and what
+//! no honest origin can have is refused.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it finds something")]
+
+mod seam;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use mingpai::model::time::Timestamp;
+use mingpai::sign::jws::payload_of;
+use mingpai::store::engine::Table;
+use mingpai::store::journal::{Frame, FrameKind};
+use mingpai::store::rows::{RecordRow, leaf_hash};
+use mingpai::store::trees::Tree;
+use mingpai::store::{Copied, CopyProposal, EngineChoice, Expect, GroupLimits, Outcome, Proposal, Store, StoreOptions};
+use seam::disk::TestDisk;
+use seam::registry::{BLINDED, Ear, OPEN, Registry, Version, draft};
+use seam::trees::compare;
+use serde_json::Value as Json;
+
+/// Two stores that know the same prefixes.
+struct World {
+    registry: Registry,
+    disks: [TestDisk; 2],
+}
+
+impl World {
+    fn new() -> World {
+        World { registry: Registry::new(), disks: [TestDisk::new(1), TestDisk::new(2)] }
+    }
+
+    fn open(&self, which: usize) -> Store {
+        let options = StoreOptions {
+            folder: PathBuf::new(),
+            engine: EngineChoice::Memory,
+            segment_bytes: 256 * 1024,
+            group: GroupLimits { frames: 64, bytes: 1 << 20 },
+            queue_entries: 64,
+            checkpoint_interval: Duration::from_secs(3600),
+            snapshot_frames: 0,
+            reserve_bytes: 0,
+            cold: None,
+        };
+        let ear = Arc::new(Ear::default());
+        let medium = self.disks[which].medium();
+        Store::open_in_memory_on(&options, medium, self.registry.reader(), ear.clone(), ear).unwrap().0
+    }
+
+    /// What a mirror is told of a frame of the origin, or what it is not: `shown` says of which.
+    fn copied(&self, mirror: &Store, index: u64, frame: &Frame, shown: bool) -> CopyProposal {
+        let statement: Json = serde_json::from_slice(&payload_of(&frame.statement).unwrap()).unwrap();
+        let hash =
+            |member: &str| -> Option<[u8; 32]> { BASE64URL.decode(statement[member].as_str()?).ok()?.try_into().ok() };
+        let copied = match (frame.kind, &frame.disclosures) {
+            (FrameKind::Entry, Some(disclosures)) if shown => {
+                let record = self.registry.reader().record(&frame.statement, disclosures, &frame.meta).unwrap();
+                Copied::Entry {
+                    record: Arc::new(record),
+                    sid: hash("sid").unwrap(),
+                    prev: hash("prev"),
+                    disclosures: disclosures.clone(),
+                    registered: frame.meta.registered,
+                    effect: frame.meta.effect,
+                }
+            }
+            (FrameKind::Entry, _) => Copied::Withheld { version: frame.meta.version },
+            (FrameKind::Erasure, _) => {
+                let erased = frame.meta.previous_index;
+                let place = mirror.trees().reader(Tree::Registry).place(erased).unwrap().unwrap();
+                let is_here = mirror.statement(place).unwrap().0 == FrameKind::Entry;
+                Copied::Erasure { erased: is_here.then_some((place, erased)) }
+            }
+            _ => Copied::Statement,
+        };
+        let leaf = leaf_hash(&frame.statement);
+        CopyProposal { index, statement: frame.statement.clone(), leaf, time: frame.meta.time, copied }
+    }
+
+    /// Copies what the mirror has not, as far as it is shown.
+    fn follow(&self, origin: &Store, mirror: &Store, shown: impl Fn(u64) -> bool) {
+        let reader = origin.trees().reader(Tree::Registry);
+        let mut group: Vec<Proposal> = Vec::new();
+        let commit = |group: &mut Vec<Proposal>| {
+            for outcome in mirror.commit_blocking(std::mem::take(group), false) {
+                assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+            }
+        };
+        for index in mirror.tail().registry_size..reader.size() {
+            let frame = origin.frame(reader.place(index).unwrap().unwrap()).unwrap();
+            if frame.kind == FrameKind::Erasure {
+                commit(&mut group);
+            }
+            group.push(Proposal::Copy(self.copied(mirror, index, &frame, shown(index))));
+            if frame.kind == FrameKind::Erasure {
+                commit(&mut group);
+            }
+        }
+        commit(&mut group);
+        compare(mirror);
+        assert_eq!(mirror.trees().heads().unwrap().0.registry, origin.trees().heads().unwrap().0.registry);
+    }
+}
+
+fn commit(store: &Store, proposals: Vec<Proposal>) {
+    for outcome in store.commit_blocking(proposals, false) {
+        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    }
+}
+
+/// All rows but their places in the journal.
+fn rows(store: &Store) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    for table in [Table::Record, Table::Alias, Table::Erased, Table::Authority, Table::Origin, Table::Licence] {
+        for (key, value) in store.scan(table, None, 10_000).unwrap() {
+            let value = if table == Table::Record {
+                let row = RecordRow::decode(&value).unwrap();
+                let told = (row.version, row.index, row.leaf, row.registered, row.body);
+                format!("{told:?}").into_bytes()
+            } else {
+                value.to_vec()
+            };
+            found.push((table, key, value));
+        }
+    }
+    found
+}
+
+/// An origin with versions, aliases that change their bearer, a tombstone, and an identifier of two versions to be erased.
+fn fill(world: &World, origin: &Store) -> [Version; 2] {
+    let registry = &world.registry;
+    let now = |second: i64| Timestamp::from_seconds(1_790_000_000 + second).unwrap();
+    let a = registry.first(&format!("{BLINDED}/A"), draft("甲", 40, &[1], now(1)), now(1));
+    let a2 = registry.after(&a, Some(draft("乙", 40, &[], now(2))), now(2));
+    let b = registry.first(&format!("{OPEN}/B"), draft("丙", 5_000, &[1], now(3)), now(3));
+    let gone = registry.first(&format!("{BLINDED}/GONE"), draft("丁", 40, &[], now(4)), now(4));
+    let gone2 = registry.after(&gone, None, now(5));
+    let c = registry.first(&format!("{BLINDED}/C"), draft("隐", 40, &[2], now(6)), now(6));
+    let c2 = registry.after(&c, Some(draft("私", 40, &[2], now(7))), now(7));
+    for (one, expect) in [
+        (&a, Expect::Absent),
+        (&a2, a.expect()),
+        (&b, Expect::Absent),
+        (&gone, Expect::Absent),
+        (&gone2, gone.expect()),
+        (&c, Expect::Absent),
+        (&c2, c.expect()),
+    ] {
+        commit(origin, vec![one.propose(expect, None)]);
+    }
+    [c, c2]
+}
+
+#[test]
+fn a_mirror_has_the_rows_of_its_origin_also_made_anew_and_blanks_what_is_erased() {
+    let world = World::new();
+    let (origin, mirror) = (world.open(0), world.open(1));
+    let versions = fill(&world, &origin);
+    world.follow(&origin, &mirror, |_| true);
+    assert_eq!(rows(&origin), rows(&mirror));
+    commit(&origin, vec![world.registry.erasure(&versions, Timestamp::now())]);
+    world.follow(&origin, &mirror, |_| true);
+    assert_eq!(rows(&origin), rows(&mirror));
+    let reader = mirror.trees().reader(Tree::Registry);
+    for index in [5, 6] {
+        let frame = mirror.frame(reader.place(index).unwrap().unwrap()).unwrap();
+        assert_eq!((frame.kind, frame.disclosures), (FrameKind::Entry, None), "what was erased is blank");
+    }
+    drop(mirror);
+    // The rows are in memory: they are made anew from the journal alone.
+    let mirror = world.open(1);
+    assert_eq!(rows(&origin), rows(&mirror));
+    // One that comes after the erasure never sees what it took.
+    let late = World { registry: world.registry, disks: [TestDisk::new(3), TestDisk::new(4)] };
+    let mirror = late.open(1);
+    late.follow(&origin, &mirror, |_| true);
+    assert_eq!(rows(&origin), rows(&mirror));
+    drop(mirror);
+    assert_eq!(rows(&origin), rows(&late.open(1)));
+}
+
+#[test]
+fn what_is_not_shown_is_a_leaf_without_rows_and_what_comes_later_finds_its_place() {
+    let world = World::new();
+    let (origin, mirror) = (world.open(0), world.open(1));
+    let versions = fill(&world, &origin);
+    world.follow(&origin, &mirror, |_| false);
+    assert!(rows(&mirror).is_empty());
+    // A version whose predecessors are not here, and an erasure of what is not here.
+    let reader = origin.trees().reader(Tree::Registry);
+    let a2 = origin.frame(reader.place(1).unwrap().unwrap()).unwrap();
+    let a2 = origin.record_of(&a2).unwrap().unwrap();
+    let now = Timestamp::now();
+    let statement = leaf_hash(&origin.frame(reader.place(1).unwrap().unwrap()).unwrap().statement);
+    let a3 = world.registry.version(
+        a2.next(draft("新", 40, &[], now), now),
+        mingpai::store::journal::Effect::Updated,
+        Some(&statement),
+    );
+    commit(&origin, vec![a3.propose(Expect::At { version: 2, leaf: statement }, None)]);
+    commit(&origin, vec![world.registry.erasure(&versions, now)]);
+    world.follow(&origin, &mirror, |index| index >= 7);
+    let kinds = |store: &Store| rows(store).into_iter().map(|(table, ..)| table).collect::<Vec<_>>();
+    assert_eq!(kinds(&mirror), [Table::Record, Table::Erased]);
+    let before = rows(&mirror);
+    drop(mirror);
+    assert_eq!(rows(&world.open(1)), before);
+}
+
+#[test]
+fn what_no_honest_origin_has_is_refused_and_changes_nothing() {
+    let world = World::new();
+    let (origin, mirror) = (world.open(0), world.open(1));
+    let versions = fill(&world, &origin);
+    world.follow(&origin, &mirror, |_| true);
+    let (tail, known) = (mirror.tail(), rows(&mirror));
+    let now = Timestamp::now();
+    let offer = |index: u64, version: &Version, prev: Option<[u8; 32]>, registered: i64| CopyProposal {
+        index,
+        statement: version.statement.clone(),
+        leaf: version.leaf,
+        time: now.as_seconds(),
+        copied: Copied::Entry {
+            record: Arc::new(version.record.clone()),
+            sid: version.sid,
+            prev,
+            disclosures: version.disclosures.clone(),
+            registered,
+            effect: version.effect,
+        },
+    };
+    let since = versions[0].record.registered.as_seconds();
+    let next = world.registry.after(&versions[1], Some(draft("次", 40, &[], now)), now);
+    let thief = world.registry.first(&format!("{BLINDED}/THIEF"), draft("盗", 40, &[2], now), now);
+    let again = world.registry.first(&format!("{BLINDED}/A"), draft("重", 40, &[], now), now);
+    let place = mirror.trees().reader(Tree::Registry).place(5).unwrap().unwrap();
+    let Proposal::Erase { statements, .. } = world.registry.erasure(&versions, now) else { unreachable!() };
+    let erasure = |of: usize| CopyProposal {
+        index: 7,
+        statement: statements[of].statement.clone(),
+        leaf: leaf_hash(&statements[of].statement),
+        time: now.as_seconds(),
+        copied: Copied::Erasure { erased: Some((place, 5)) },
+    };
+    for (what, wrong) in [
+        ("a gap", offer(8, &next, Some(versions[1].leaf), since)),
+        ("another version before", offer(7, &next, Some(versions[0].leaf), since)),
+        ("another time", offer(7, &next, Some(versions[1].leaf), since + 1)),
+        ("a stolen name", offer(7, &thief, None, now.as_seconds())),
+        ("a first version once more", offer(7, &again, None, now.as_seconds())),
+        ("the last erasure, of an older version", erasure(0)),
+    ] {
+        let outcome = mirror.commit_blocking(vec![Proposal::Copy(wrong)], false).pop().unwrap();
+        assert!(matches!(outcome, Outcome::Unfit(_)), "{what}: {outcome:?}");
+        assert_eq!((mirror.tail(), rows(&mirror)), (tail, known.clone()), "{what}");
+    }
+    let right = offer(7, &next, Some(versions[1].leaf), since);
+    commit(&mirror, vec![Proposal::Copy(right)]);
+}
