@@ -46,7 +46,7 @@ def fill(program, folder, records, cores):
     token = folder / "origin/dev-token"
     subprocess.run(on(cores, [program, "import", rows, "--server", URL, "--token-file", token]), check=True, stderr=subprocess.DEVNULL)
     rows.unlink()
-    while "mingpai_uncovered_leaves 0\n" not in fetch("/metrics"):
+    while int(fetch("/log/checkpoint").split("\n")[1]) <= records:
         time.sleep(0.2)
     return time.monotonic() - begun
 

@@ -252,7 +252,7 @@ async fn signing(store: &Store, mut keys: KeyFolder, config: &Config) -> Result<
     let origin = origin(store, issuer).map_err(SettleError::from)?;
     let signer = LogSigner::new(keys.take_all(KeyUse::Checkpoint), &origin)?;
     let signing = Signing { key, issuer: issuer.clone(), blinding: Blinding::new(*keys.secret()) };
-    Ok((Duty::Signs(signing), signer))
+    Ok((Duty::Signs(Box::new(signing)), signer))
 }
 
 fn mirroring(order: &Order, data: &Path) -> Result<(Duty, LogSigner), StartError> {

@@ -129,6 +129,7 @@ fn statements_of(proposal: &Proposal) -> Vec<Vec<u8>> {
     match proposal {
         Proposal::Entry(entry) => vec![entry.statement.clone()],
         Proposal::Statement(statement) => vec![statement.statement.clone()],
+        Proposal::Copy(copy) => vec![copy.statement.clone()],
         Proposal::Erase { statements, .. } => statements.iter().map(|statement| statement.statement.clone()).collect(),
     }
 }

@@ -77,7 +77,7 @@ impl Signing {
 /// What a node does for its log.
 pub enum Duty {
     /// Registers, and signs what it registers.
-    Signs(Signing),
+    Signs(Box<Signing>),
     /// Shows another node's.
     Mirrors(mirror::Mirror),
 }

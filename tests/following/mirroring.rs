@@ -463,7 +463,8 @@ fn what_a_dishonest_server_changes_is_not_taken_in() {
     forged.push(stranger.statement.into_bytes());
     let mut rewritten = entries.clone();
     rewritten[7] = signers.entry(&name(6), 1, None, &signers.entry, &signers.blinding).statement.into_bytes();
-    let lies: [(&str, Vec<Vec<u8>>, &dyn Fn()); 5] = [
+    type Lie<'a> = (&'a str, Vec<Vec<u8>>, &'a dyn Fn());
+    let lies: [Lie<'_>; 5] = [
         ("altered_entry", entries.clone(), &|| shelf.change("tile/entries/001", |bytes| bytes[70_000] ^= 1)),
         ("altered_tile", entries.clone(), &|| shelf.change("tile/0/001", |bytes| bytes[8_000] ^= 1)),
         ("wrong_root", entries.clone(), &|| shelf.change("tile/0/002.p/89", |bytes| bytes[8] ^= 1)),

@@ -67,7 +67,7 @@ async fn an_alias_that_was_signed_without_a_word_of_its_case_keeps_its_key() {
 async fn an_entry_says_whether_cases_tell_its_identifier_apart() {
     let mut world = World::configured(INSENSITIVE).await;
     world.register("88.999.2/abc", &json!({})).await;
-    let keys = [world.node.services.signing_key()];
+    let keys = [world.node.services.authorities().unwrap().pop().unwrap().key];
     for (policy, finding) in [(INSENSITIVE, Finding::Pass), (SENSITIVE, Finding::Fail), (INSENSITIVE, Finding::Pass)] {
         world = world.restarted(policy).await;
         // From the first change on the entry says what the policy is by then.
@@ -91,7 +91,7 @@ async fn an_answer_says_that_cases_tell_an_alias_apart_and_an_import_takes_it() 
     world.register("88.999.1/a", &json!({"aliases": [alias("88.999.2/Ab"), alias("88.999.2/low")]})).await;
     let answer = world.get("/v1/resolve/88.999.1/a?entry=1").send().await;
     assert_eq!(answer.json()["aliases"][0]["case"], "sensitive");
-    let keys = [world.node.services.signing_key()];
+    let keys = [world.node.services.authorities().unwrap().pop().unwrap().key];
     for (asked, finding) in
         [("Ab", Finding::Pass), ("aB", Finding::Fail), ("low", Finding::Pass), ("LOW", Finding::Fail)]
     {

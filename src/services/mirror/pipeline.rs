@@ -79,8 +79,8 @@ impl Pipeline {
     pub fn put(&mut self, batch: Batch, beside: Option<Vec<Beside>>, by: Measure) -> Result<(), Halt> {
         let work = Work { number: self.sent, batch, beside, by };
         self.sent += 1;
-        match self.input.as_ref().map(|input| input.send(work)) {
-            Some(Ok(())) if self.halt.lock().is_none() => Ok(()),
+        match self.input.as_ref().map(|input| input.send(work).is_ok()) {
+            Some(true) if self.halt.lock().is_none() => Ok(()),
             _ => Err(self.end().err().unwrap_or_else(|| Halt::Own("a thread of the mirror ended".to_owned()))),
         }
     }
