@@ -1,7 +1,7 @@
 //! The store of a mirror: the statements of another store at their indexes, the same rows, whatever was shown or erased; and what
 //! no honest origin can have is refused.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it finds something")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails where it finds something")]
 
 mod seam;
 
