@@ -3,6 +3,8 @@
 
 usage: tests/monitoring/check.py MINGPAI      needs promtool, prometheus and cc; loopback only; stops what it started
 """
+import base64
+import hashlib
 import json
 import os
 import re
@@ -195,6 +197,22 @@ def journal_alert(program, folder, slowed, expected):
     check(f"a {'slow' if expected else 'healthy'} disk {what}", held, told)
 
 
+def witness_key(name):
+    """A key of cosignatures (C2SP signed-note, type 0x04) whose private half nobody has."""
+    public = b"\x04" + bytes(range(32))
+    key_id = hashlib.sha256(name.encode() + b"\n" + public).digest()[:4]
+    return f"{name}+{key_id.hex()}+{base64.b64encode(public).decode()}"
+
+
+def mirror(program, folder, origin):
+    """A mirror of a node, for the numbers that only a mirror has."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    vkey = fetch(f"{origin}/log/vkey").strip()
+    command = [program, "mirror", origin, "--vkey", vkey, "--data", str(folder / "mirror"), "--listen", f"127.0.0.1:{port}"]
+    return url, Process(command, folder / "mirror.log", f"{url}/readyz")
+
+
 def main():
     program = str(Path(sys.argv[1]).resolve())
     held, told = run("promtool", "check", "rules", str(RULES))
@@ -205,10 +223,16 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "seen").mkdir()
-        # With TLS beside it, so that its metrics are there too.
-        url, process = node(program, folder / "seen", "--tls", "--listen", f"127.0.0.1:{free_port()}")
+        # With TLS beside it and a witness that is away, so that their metrics are there too.
+        config = folder / "seen" / "witness.toml"
+        config.write_text(f'[[witnesses]]\nurl = "http://127.0.0.1:{free_port()}"\nkey = "{witness_key("w.example/away")}"\n')
+        url, process = node(
+            program, folder / "seen", "--tls", "--listen", f"127.0.0.1:{free_port()}", "--config", str(config)
+        )
         with process:
-            names_exist(fetch(f"{url}/metrics"))
+            copy, follower = mirror(program, folder / "seen", url)
+            with follower:
+                names_exist(fetch(f"{url}/metrics") + fetch(f"{copy}/metrics"))
             prometheus_evaluates(url, folder / "seen")
         slow = folder / "slow_sync.so"
         held, told = run("cc", "-shared", "-fPIC", "-o", str(slow), str(ROOT / "tests/monitoring/slow_sync.c"), "-ldl")
