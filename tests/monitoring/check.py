@@ -209,7 +209,7 @@ def mirror(program, folder, origin):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     vkey = fetch(f"{origin}/log/vkey").strip()
-    command = [program, "mirror", origin, "--vkey", vkey, "--data", str(folder / "mirror"), "--listen", f"127.0.0.1:{port}"]
+    command = [program, "mirror", origin, "--dev", "--vkey", vkey, "--data", str(folder / "mirror"), "--listen", f"127.0.0.1:{port}"]
     return url, Process(command, folder / "mirror.log", f"{url}/readyz")
 
 

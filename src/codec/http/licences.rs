@@ -37,8 +37,8 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     negotiation::best(&call.headers, &[JSON])?;
     let query = Query::of(&call.uri, &["prefix", "identifier", "limit", "cursor"])?;
     let (prefix, identifier) = (query.one("prefix")?, query.one("identifier")?);
-    if prefix.as_deref() == Some("") {
-        return Err(Failure::query("prefix", "值为空", "is empty"));
+    if prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.chars().count() > MAX_HOLDER_BYTES) {
+        return Err(Failure::query("prefix", "为空或过长", "is empty, or too long"));
     }
     let (limit, after) = (query.limit(MOST_STATEMENTS)?, query.one("cursor")?);
     let is_page = limit.is_some() || after.is_some();
