@@ -121,7 +121,9 @@ impl Publishing {
             if is_last || wait.is_zero() {
                 let begun = Instant::now();
                 let done = self.publish();
-                if self.tell(done) {
+                // What failed is tried again after as long.
+                let has_failed = done.is_err();
+                if self.tell(done) || has_failed {
                     last = Some(begun);
                 }
             }
@@ -155,6 +157,15 @@ impl Publishing {
     fn publish(&mut self) -> Result<bool, PublishError> {
         let services = Arc::clone(&self.services);
         let store = &services.store;
+        let before = services.log.published().map(|published| published.heads);
+        let has_grown = |heads: &Heads| {
+            let size = |tree| store.trees().reader(tree).size();
+            (size(Tree::Registry), size(Tree::Audit)) != (heads.registry.size, heads.audit.size)
+        };
+        // Roots are reckoned only where there is something new.
+        if self.is_compared && before.as_ref().is_some_and(|heads| !has_grown(heads)) {
+            return Ok(false);
+        }
         let Some(heads) = self.recall()? else {
             return Ok(false);
         };
