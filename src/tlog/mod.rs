@@ -19,6 +19,8 @@ pub mod frontier;
 pub mod hash;
 pub mod layout;
 pub mod log_proof;
+#[cfg(test)]
+mod memory;
 pub mod note;
 pub mod policy;
 pub mod proof;

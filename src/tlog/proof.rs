@@ -1,7 +1,7 @@
 //! Inclusion and consistency proofs: made from stored hashes, checked by anybody (RFC 9162, sections 2.1.3 and 2.1.4).
 
 use super::hash::{Hash, Head, empty_root, node_hash};
-use super::layout::{Node, ReadHashes, perfect};
+use super::layout::{ReadHashes, perfect};
 
 /// No tree of 64-bit size needs more hashes in a proof: 63 to the left of an index and one.
 pub const PROOF_HASHES: usize = 64;
@@ -139,27 +139,11 @@ fn split(size: u64) -> u64 {
     1 << (size - 1).ilog2()
 }
 
-/// Hashes in memory, in the order of a file: a tree that is checked as a whole, or a test's.
-#[derive(Clone, Debug, Default)]
-pub struct Hashes(pub Vec<Hash>);
-
-/// A hash that is asked for and not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absent(pub Node);
-
-impl ReadHashes for Hashes {
-    type Error = Absent;
-
-    fn hash(&self, node: Node) -> Result<Hash, Absent> {
-        let place = usize::try_from(node.place()).map_err(|_| Absent(node))?;
-        self.0.get(place).copied().ok_or(Absent(node))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::frontier::Frontier;
     use super::super::hash::leaf_hash;
+    use super::super::memory::Hashes;
     use super::*;
 
     const SIZES: u64 = 130;

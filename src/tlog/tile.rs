@@ -1,6 +1,7 @@
 //! Tiles: how a log is laid out for those who read it (C2SP tlog-tiles): 256 hashes of one level, or 256 entries.
 
-use super::hash::{Hash, node_hash};
+use super::frontier::Frontier;
+use super::hash::Hash;
 use super::layout::{Node, ReadHashes};
 
 /// Levels of the tree that one tile stands for; a full one has 2^8 hashes (C2SP tlog-tiles, "Merkle Tree").
@@ -115,17 +116,9 @@ pub fn adds_up<R: ReadHashes>(tile: &Tile, hashes: &[Hash], above: &R) -> Result
 /// The root over a power of two of hashes.
 #[must_use]
 pub fn perfect_root(hashes: &[Hash]) -> Hash {
-    let mut row = hashes.to_vec();
-    while row.len() > 1 {
-        row = row
-            .chunks(2)
-            .map(|pair| match pair {
-                [left, right] => node_hash(left, right),
-                rest => rest.first().copied().unwrap_or_default(),
-            })
-            .collect();
-    }
-    row.first().copied().unwrap_or_default()
+    let mut frontier = Frontier::default();
+    hashes.iter().for_each(|hash| frontier.push(*hash));
+    frontier.root()
 }
 
 /// Adds an entry to a bundle; `None` where it is too long.
@@ -181,9 +174,8 @@ fn decimal(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frontier::Frontier;
     use super::super::hash::leaf_hash;
-    use super::super::proof::Hashes;
+    use super::super::memory::Hashes;
     use super::*;
 
     #[test]
