@@ -9,9 +9,10 @@ use crate::model::time::Timestamp;
 use crate::services::bundle::Word;
 use crate::services::changes::Change;
 use crate::services::log::{Consistency, Inclusion};
+use crate::sign::bundle::encode_hashes;
 use crate::store::journal::FrameKind;
 use crate::store::trees::Tree;
-use crate::tlog::hash::{Hash, Head};
+use crate::tlog::hash::Head;
 
 /// A head of the log · 日志的头
 #[derive(Serialize, JsonSchema)]
@@ -111,13 +112,13 @@ pub(super) fn write_change(change: &Change, out: &mut Vec<u8>) {
 }
 
 pub(in crate::codec) fn consistency(found: &Consistency) -> Vec<u8> {
-    json(&ConsistencyBody { from: head(found.from), to: head(found.to), hashes: encoded(&found.hashes) })
+    json(&ConsistencyBody { from: head(found.from), to: head(found.to), hashes: encode_hashes(&found.hashes) })
 }
 
 pub(super) fn inclusion(found: &Inclusion) -> Vec<u8> {
     let HeadBody { size, root } = head(found.head);
     let checkpoint = found.published.as_ref().map(|published| published.checkpoint(Tree::Registry).to_owned());
-    json(&InclusionBody { index: found.index, size, root, hashes: encoded(&found.hashes), checkpoint })
+    json(&InclusionBody { index: found.index, size, root, hashes: encode_hashes(&found.hashes), checkpoint })
 }
 
 /// The member `proof` of a resolution: under a signed head, or `"pending"` while no head covers the entry.
@@ -127,7 +128,7 @@ pub(super) fn proof_member(found: Option<&Inclusion>) -> Vec<u8> {
         None => b"\"pending\"".to_vec(),
         Some((found, published)) => json(&ProofBody {
             index: found.index,
-            hashes: encoded(&found.hashes),
+            hashes: encode_hashes(&found.hashes),
             checkpoint: published.checkpoint(Tree::Registry),
         }),
     }
@@ -156,10 +157,6 @@ pub(super) fn word(word: &Word) -> Vec<u8> {
 
 fn head(head: Head) -> HeadBody {
     HeadBody { size: head.size, root: BASE64.encode(head.root) }
-}
-
-fn encoded(hashes: &[Hash]) -> Vec<String> {
-    hashes.iter().map(|hash| BASE64.encode(hash)).collect()
 }
 
 fn json(body: &impl Serialize) -> Vec<u8> {

@@ -8,15 +8,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::checkpoint::{Checkpoint, CheckpointError, parse_decimal, parse_hash};
 use super::note::{NOTE_LIMIT_BYTES, Note, NoteError};
+use super::proof::PROOF_HASHES;
 use crate::model::text::Text;
 
 /// The media type that a caller asks for to get this form.
 pub const MEDIA_TYPE: &str = "text/x-tlog-proof";
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
-/// A tree of less than 2^64 leaves has paths of at most so many hashes.
-const PATH_LIMIT_HASHES: usize = 64;
 /// The most bytes of a file that reads: a note, as much again for the extra data, and the path.
-pub const LOG_PROOF_LIMIT_BYTES: usize = 2 * NOTE_LIMIT_BYTES + (PATH_LIMIT_HASHES + 2) * 45;
+pub const LOG_PROOF_LIMIT_BYTES: usize = 2 * NOTE_LIMIT_BYTES + (PROOF_HASHES + 2) * 45;
 
 /// A proof as it was read or is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub enum LogProofError {
     Index(usize),
     #[error("line {0} must be a hash of 32 bytes in base64, or empty before the checkpoint")]
     Hash(usize),
-    #[error("a path has at most {PATH_LIMIT_HASHES} hashes")]
+    #[error("a path has at most {PROOF_HASHES} hashes")]
     LongPath,
     #[error("the checkpoint in the proof: {0}")]
     Note(#[from] NoteError),
@@ -60,7 +59,7 @@ impl LogProofError {
             Self::NoText | Self::Header => format!("不是日志证明：首行应为 {HEADER}"),
             Self::Index(line) => format!("第 {line} 行应为 index 与十进制序号，或 extra 与 base64"),
             Self::Hash(line) => format!("第 {line} 行应为 32 字节哈希的 base64，或在检查点之前为空行"),
-            Self::LongPath => format!("路径至多 {PATH_LIMIT_HASHES} 个哈希"),
+            Self::LongPath => format!("路径至多 {PROOF_HASHES} 个哈希"),
             Self::Note(error) => format!("证明中的检查点：{}", error.text().zh),
             Self::Checkpoint(error) => format!("证明中的检查点：{}", error.text().zh),
         };
@@ -100,7 +99,7 @@ impl LogProof {
             if next.is_empty() {
                 break;
             }
-            if hashes.len() == PATH_LIMIT_HASHES {
+            if hashes.len() == PROOF_HASHES {
                 return Err(LogProofError::LongPath);
             }
             hashes.push(parse_hash(next).ok_or(LogProofError::Hash(at))?);
