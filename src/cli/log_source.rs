@@ -126,9 +126,13 @@ fn believing(keys: Vec<VerifierKey>) -> Result<Policy, CliError> {
     Policy::of(logs, Vec::new(), 0).map_err(|error| CliError::Wrong(error.text()))
 }
 
-fn policy_of(path: &Path) -> Result<Policy, CliError> {
+/// The policy in a file.
+pub fn policy_of(path: &Path) -> Result<Policy, CliError> {
     let bytes = read_bounded(path, POLICY_LIMIT_BYTES as u64)?;
-    Policy::parse(&bytes).map_err(|error| CliError::Wrong(error.text()))
+    Policy::parse(&bytes).map_err(|error| {
+        let (path, told) = (path.display(), error.text());
+        CliError::wrong(format!("策略文件 {path}：{}", told.zh), format!("the policy file {path}: {}", told.en))
+    })
 }
 
 /// A file of at most so many bytes.

@@ -1,6 +1,5 @@
 //! `mingpai verify`: is an entry genuine? Offline; only `--server` fetches keys, and only keys.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,11 @@ use serde_json::{Value as Json, json};
 use super::client::{Client, Server, ServerArguments};
 use super::failure::{CliError, Verdict};
 use super::key_file::{ed25519_keys, key_indexes, read_public_key};
+use super::log_source::{policy_of, read_bounded};
 use super::screen::Screen;
 use crate::model::time::Timestamp;
 use crate::sign::keys::PublicJwk;
 use crate::sign::verify::{Finding, KeyIndexes, Known, Report, verify_document};
-use crate::tlog::policy::Policy;
 
 /// The largest file that is read as an entry, or as keys.
 const DOCUMENT_LIMIT_BYTES: u64 = 64 << 20;
@@ -68,7 +67,7 @@ impl Verify {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         let (keys, ranges) = self.keys(screen).await?;
         let upper = self.upper_key.as_deref().map(read_public_key).transpose()?;
-        let policy = self.policy.as_deref().map(read_policy).transpose()?;
+        let policy = self.policy.as_deref().map(policy_of).transpose()?;
         let document = read_document(&self.file)?;
         let report = verify_document(
             &document,
@@ -174,20 +173,12 @@ fn left_out(report: &Report) -> Vec<&'static str> {
         .collect()
 }
 
-fn read_policy(path: &Path) -> Result<Policy, CliError> {
-    Policy::parse(&read_document(path)?).map_err(|error| {
-        let (path, told) = (path.display(), error.text());
-        CliError::wrong(format!("策略文件 {path}：{}", told.zh), format!("the policy file {path}: {}", told.en))
-    })
-}
-
 fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {
+    if path != Path::new("-") {
+        return read_bounded(path, DOCUMENT_LIMIT_BYTES);
+    }
     let mut bytes = Vec::new();
-    let read = if path == Path::new("-") {
-        io::stdin().take(DOCUMENT_LIMIT_BYTES + 1).read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|file| file.take(DOCUMENT_LIMIT_BYTES + 1).read_to_end(&mut bytes))
-    };
+    let read = io::stdin().take(DOCUMENT_LIMIT_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(CliError::file("读取", "read", path))?;
     if bytes.len() as u64 > DOCUMENT_LIMIT_BYTES {
         let path = path.display();
