@@ -26,8 +26,8 @@ use mingpai::store::cut::{cut_journal, cut_journal_on_both};
 use mingpai::store::journal::{FrameKind, JournalError, Tail};
 use mingpai::store::restored::{DecideError, Decision, decide};
 use mingpai::store::{
-    ApplyError, ColdError, ColdOptions, EngineChoice, Expect, GroupLimits, OpenError, Outcome, Proposal, Refusal,
-    Store, StoreOptions, doctor,
+    ApplyError, ColdError, ColdOptions, EngineChoice, Expect, OpenError, Outcome, Proposal, Refusal, Store,
+    StoreOptions, doctor,
 };
 use seam::disk::End;
 use seam::history::{Fate, Model, Step, compare_record, fate, statements};
@@ -41,15 +41,9 @@ const NEVER: u64 = u64::MAX;
 
 fn options(folder: &Path, after_segments: u64) -> StoreOptions {
     StoreOptions {
-        folder: folder.join("data"),
-        engine: EngineChoice::Memory,
         segment_bytes: 16 * 1024,
-        group: GroupLimits { frames: 64, bytes: 1 << 20 },
-        queue_entries: 64,
-        checkpoint_interval: Duration::from_secs(3600),
-        snapshot_frames: 0,
-        reserve_bytes: 0,
         cold: Some(ColdOptions { folder: folder.join("cold"), after_segments }),
+        ..seam::options(&folder.join("data"), EngineChoice::Memory)
     }
 }
 

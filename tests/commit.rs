@@ -19,28 +19,12 @@ use mingpai::sign::statement::{AuditEvent, AuditStatement};
 use mingpai::store::engine::Table;
 use mingpai::store::journal::{FrameKind, Tail};
 use mingpai::store::rows::{REQUEST_SECONDS, RequestRow};
-use mingpai::store::{
-    Commit, EngineChoice, Expect, GroupLimits, Observer, Opened, Outcome, Proposal, Refusal, Store, StoreOptions,
-    doctor,
-};
+use mingpai::store::{Commit, EngineChoice, Expect, Observer, Opened, Outcome, Proposal, Refusal, Store, doctor};
 use parking_lot::Mutex;
 use seam::disk::{End, TestDisk};
 use seam::history::{Fate, compare_record, fate};
+use seam::options;
 use seam::registry::{BLINDED, Ear, ISSUER, OPEN, PRINCIPAL, Registry, Version, draft, idempotency};
-
-fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
-    StoreOptions {
-        folder: folder.to_owned(),
-        engine,
-        segment_bytes: 64 * 1024,
-        group: GroupLimits { frames: 64, bytes: 1 << 20 },
-        queue_entries: 64,
-        checkpoint_interval: Duration::from_secs(3600),
-        snapshot_frames: 0,
-        reserve_bytes: 0,
-        cold: None,
-    }
-}
 
 /// A store in memory on a test disk.
 struct Stand {

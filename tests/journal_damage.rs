@@ -10,14 +10,11 @@ mod seam;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use mingpai::model::time::Timestamp;
 use mingpai::store::engine::Table;
 use mingpai::store::journal::JournalError;
-use mingpai::store::{
-    EngineChoice, Expect, GroupLimits, OpenError, Opened, Outcome, Proposal, Store, StoreOptions, doctor,
-};
+use mingpai::store::{EngineChoice, Expect, OpenError, Opened, Outcome, Proposal, Store, StoreOptions, doctor};
 use seam::disk::{End, TestDisk};
 use seam::history::{compare_record, statements};
 use seam::registry::{BLINDED, Ear, Registry, Version, draft, idempotency};
@@ -27,17 +24,7 @@ const SEGMENT: &str = "0000000001.journal";
 const SEGMENT_BYTES: u64 = 64 * 1024;
 
 fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
-    StoreOptions {
-        folder: folder.to_owned(),
-        engine,
-        segment_bytes: SEGMENT_BYTES,
-        group: GroupLimits { frames: 64, bytes: 1 << 20 },
-        queue_entries: 16,
-        checkpoint_interval: Duration::from_secs(3600),
-        snapshot_frames: 0,
-        reserve_bytes: 0,
-        cold: None,
-    }
+    StoreOptions { segment_bytes: SEGMENT_BYTES, queue_entries: 16, ..seam::options(folder, engine) }
 }
 
 fn open(disk: &TestDisk, registry: &Registry) -> Result<(Store, Opened), OpenError> {

@@ -5,9 +5,8 @@
 
 mod seam;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -17,7 +16,7 @@ use mingpai::store::engine::Table;
 use mingpai::store::journal::{Frame, FrameKind};
 use mingpai::store::rows::{RecordRow, leaf_hash};
 use mingpai::store::trees::Tree;
-use mingpai::store::{Copied, CopyProposal, EngineChoice, Expect, GroupLimits, Outcome, Proposal, Store, StoreOptions};
+use mingpai::store::{Copied, CopyProposal, EngineChoice, Expect, Outcome, Proposal, Store, StoreOptions};
 use seam::disk::TestDisk;
 use seam::registry::{BLINDED, Ear, OPEN, Registry, Version, draft};
 use seam::trees::compare;
@@ -35,17 +34,7 @@ impl World {
     }
 
     fn open(&self, which: usize) -> Store {
-        let options = StoreOptions {
-            folder: PathBuf::new(),
-            engine: EngineChoice::Memory,
-            segment_bytes: 256 * 1024,
-            group: GroupLimits { frames: 64, bytes: 1 << 20 },
-            queue_entries: 64,
-            checkpoint_interval: Duration::from_secs(3600),
-            snapshot_frames: 0,
-            reserve_bytes: 0,
-            cold: None,
-        };
+        let options = StoreOptions { segment_bytes: 256 * 1024, ..seam::options(Path::new(""), EngineChoice::Memory) };
         let ear = Arc::new(Ear::default());
         let medium = self.disks[which].medium();
         Store::open_in_memory_on(&options, medium, self.registry.reader(), ear.clone(), ear).unwrap().0

@@ -4,13 +4,12 @@
 
 mod seam;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mingpai::model::time::Timestamp;
 use mingpai::store::journal::Location;
-use mingpai::store::{EngineChoice, Expect, GroupLimits, Outcome, Proposal, Refusal, Store, StoreOptions};
+use mingpai::store::{EngineChoice, Expect, Outcome, Proposal, Refusal, Store};
 use seam::disk::{End, TestDisk};
 use seam::history::compare_record;
 use seam::registry::{BLINDED, Ear, Registry, Version, draft};
@@ -24,17 +23,7 @@ struct Stand {
 }
 
 fn open(disk: &TestDisk, registry: &Registry) -> (Store, Arc<Ear>) {
-    let options = StoreOptions {
-        folder: PathBuf::new(),
-        engine: EngineChoice::Memory,
-        segment_bytes: 64 * 1024,
-        group: GroupLimits { frames: 64, bytes: 1 << 20 },
-        queue_entries: 64,
-        checkpoint_interval: Duration::from_secs(3600),
-        snapshot_frames: 0,
-        reserve_bytes: 0,
-        cold: None,
-    };
+    let options = seam::options(Path::new(""), EngineChoice::Memory);
     let ear = Arc::new(Ear::default());
     let opened = Store::open_in_memory_on(&options, disk.medium(), registry.reader(), ear.clone(), ear.clone());
     (opened.unwrap().0, ear)

@@ -18,27 +18,14 @@ use mingpai::store::engine_sled::SledEngine;
 use mingpai::store::medium::Disk;
 use mingpai::store::snapshot::file::Writer;
 use mingpai::store::snapshot::{Rows as Snapshot, SnapshotError};
-use mingpai::store::{EngineChoice, Expect, GroupLimits, Opened, Outcome, Proposal, Store, StoreOptions, doctor};
+use mingpai::store::{EngineChoice, Expect, Opened, Outcome, Proposal, Store, StoreOptions, doctor};
 use seam::disk::{End, TestDisk};
+use seam::options;
 use seam::registry::{BLINDED, Ear, ISSUER, Registry, Version, alias, draft, idempotency};
 
 const SLED: EngineChoice = EngineChoice::Sled { budget_bytes: 64 << 20 };
 
 /// The thread takes none by itself: each test says when.
-fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
-    StoreOptions {
-        folder: folder.to_owned(),
-        engine,
-        segment_bytes: 64 * 1024,
-        group: GroupLimits { frames: 64, bytes: 1 << 20 },
-        queue_entries: 64,
-        checkpoint_interval: Duration::from_secs(3600),
-        snapshot_frames: 0,
-        reserve_bytes: 0,
-        cold: None,
-    }
-}
-
 /// A store in memory on a disk whose power can be cut.
 fn open(disk: &TestDisk, registry: &Registry, reserve_bytes: u64) -> (Store, Opened) {
     let ear = Arc::new(Ear::default());

@@ -5,7 +5,7 @@
 
 mod seam;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,23 +17,13 @@ use mingpai::model::time::Timestamp;
 use mingpai::sign::StatementReader;
 use mingpai::sign::entry;
 use mingpai::store::journal::{Effect, Meta, Tail};
-use mingpai::store::{Commit, EngineChoice, Expect, GroupLimits, Observer, Outcome, Refusal, Store, StoreOptions};
+use mingpai::store::{Commit, EngineChoice, Expect, Observer, Outcome, Refusal, Store, StoreOptions};
 use seam::disk::{End, TestDisk};
 use seam::history::compare_record;
 use seam::registry::{BLINDED, Ear, Registry, draft};
 
 fn options(segment_bytes: u64) -> StoreOptions {
-    StoreOptions {
-        folder: PathBuf::new(),
-        engine: EngineChoice::Memory,
-        segment_bytes,
-        group: GroupLimits { frames: 64, bytes: 1 << 20 },
-        queue_entries: 16,
-        checkpoint_interval: Duration::from_secs(3600),
-        snapshot_frames: 0,
-        reserve_bytes: 0,
-        cold: None,
-    }
+    StoreOptions { segment_bytes, queue_entries: 16, ..seam::options(Path::new(""), EngineChoice::Memory) }
 }
 
 /// An observer with a bug.

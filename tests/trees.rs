@@ -4,15 +4,14 @@
 
 mod seam;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
 use mingpai::store::journal::FrameKind;
 use mingpai::store::trees::{Heads, Tree};
-use mingpai::store::{EngineChoice, Expect, GroupLimits, Outcome, Proposal, Store, StoreOptions};
+use mingpai::store::{EngineChoice, Expect, Outcome, Proposal, Store, StoreOptions};
 use seam::disk::{End, TestDisk};
 use seam::registry::{BLINDED, Ear, Registry, draft};
 use seam::trees::{compare, wait};
@@ -27,17 +26,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let options = StoreOptions {
-            folder: PathBuf::new(),
-            engine: EngineChoice::Memory,
-            segment_bytes: 64 * 1024,
-            group: GroupLimits { frames: 64, bytes: 1 << 20 },
-            queue_entries: 64,
-            checkpoint_interval: Duration::from_secs(3600),
-            snapshot_frames: 0,
-            reserve_bytes: 0,
-            cold: None,
-        };
+        let options = seam::options(Path::new(""), EngineChoice::Memory);
         World { disk: TestDisk::new(1), registry: Registry::new(), options }
     }
 

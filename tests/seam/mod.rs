@@ -12,6 +12,25 @@ pub mod registry;
 pub mod trees;
 
 use std::num::ParseIntError;
+use std::path::Path;
+use std::time::Duration;
+
+use mingpai::store::{EngineChoice, GroupLimits, StoreOptions};
+
+/// A small store that does nothing by itself: each test changes what it is about.
+pub fn options(folder: &Path, engine: EngineChoice) -> StoreOptions {
+    StoreOptions {
+        folder: folder.to_owned(),
+        engine,
+        segment_bytes: 64 * 1024,
+        group: GroupLimits { frames: 64, bytes: 1 << 20 },
+        queue_entries: 64,
+        checkpoint_interval: Duration::from_secs(3600),
+        snapshot_frames: 0,
+        reserve_bytes: 0,
+        cold: None,
+    }
+}
 
 /// A small deterministic generator (SplitMix64, Steele et al. 2014): a printed seed brings a history back.
 #[derive(Clone, Debug)]
