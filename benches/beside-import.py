@@ -11,20 +11,13 @@ import http.client
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
-PORT = 18083
+from node import PORT, VALUES, Node, rows_of
+
 RESOLVED = "/v1/resolve/88.999.1/NEV-VEH-2026-000003"
-VALUES = [
-    {"index": 2000, "type": "产品名称", "data": "六角头螺栓 M8×40 8.8级 镀锌"},
-    {"index": 2001, "type": "规格型号", "data": "GB/T 5782-2016 M8×40"},
-    {"index": 2002, "type": "生产批次", "data": "B2026000001"},
-    {"index": 2003, "type": "净重", "data": {"format": "decimal", "value": "21.25", "unit": "g"}},
-]
 
 
 def paced(kind, name, every, token, stop, out):
@@ -46,19 +39,6 @@ def paced(kind, name, every, token, stop, out):
         took.append((time.perf_counter() - due) * 1000)
         due, at = due + every, at + 1
     out.put((kind, took))
-
-
-def call(method, path, token, body=None, content="application/json"):
-    headers = {"authorization": f"Bearer {token}", "content-type": content}
-    request = urllib.request.Request(f"http://127.0.0.1:{PORT}{path}", body, headers, method=method)
-    with urllib.request.urlopen(request, timeout=600) as answer:
-        return json.load(answer)
-
-
-def rows_of(name, count):
-    for at in range(count):
-        serial = (at * 0x9E3779B97F4A7C15) % 2**64 >> 20
-        yield json.dumps({"identifier": f"88.999.1/{name}{serial:013}", "values": VALUES}, ensure_ascii=False) + "\n"
 
 
 def measured(name, token, work):
@@ -91,30 +71,19 @@ def main():
         lines.append(line)
 
     with tempfile.TemporaryDirectory() as folder:
-        node = subprocess.Popen(
-            ["target/release/mingpai", "serve", "--dev", "--data", f"{folder}/node", "--listen", f"127.0.0.1:{PORT}"],
-            stdout=subprocess.DEVNULL,
-            stderr=open(f"{folder}/log", "wb"),
-        )
+        node = Node("target/release/mingpai", f"{folder}/node")
         try:
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            with open(f"{folder}/node/dev-token", encoding="utf-8") as file:
-                token = file.read().strip()
+            token = node.token
             uploads = []
             for at in range(rounds):
                 uploads.append("".join(rows_of(f"I{at}-", count)).encode())
 
             def imported(upload):
                 started = time.time()
-                job = call("POST", "/v1/imports", token, upload, "application/x-ndjson")
+                job = node.call("POST", "/v1/imports", upload, "application/x-ndjson")
                 while job["state"] == "running":
                     time.sleep(0.1)
-                    job = call("GET", f"/v1/imports/{job['id']}", token)
+                    job = node.call("GET", f"/v1/imports/{job['id']}")
                 if job["state"] != "done" or job["rows"]["registered"] != count:
                     raise SystemExit(f"the import ended otherwise: {job}")
                 return count / (time.time() - started)
@@ -137,8 +106,7 @@ def main():
             for kind, all_rounds in ratios.items():
                 say(f"{kind}: p99 beside an import against alone, median of {rounds}: {quantile(all_rounds, 0.5):.2f}x")
         finally:
-            node.terminate()
-            node.wait(timeout=60)
+            node.stop()
     with open("benches/results/beside-import.txt", "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
 
