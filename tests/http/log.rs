@@ -77,7 +77,7 @@ fn leaves(answer: &Answer) -> Vec<Hash> {
 }
 
 #[tokio::test]
-async fn a_head_within_a_second_of_a_change_proves_the_answer_that_was_asked_for() {
+async fn an_answer_is_proven_under_a_signed_head_and_so_is_its_statement_in_a_file() {
     let world = World::filled(1).await;
     let mut answer = world.get(&format!("/v1/resolve/{NAME}?proof=1")).send().await;
     // A machine that is busy with other tests may need more than the second that an answer waits.
