@@ -21,8 +21,8 @@ pub(in crate::store) struct TreeKeeper {
 }
 
 impl TreeKeeper {
-    /// At an opening: what is soon done is waited for. What came after their mark takes less time than the record store took for
-    /// what came after its checkpoint, which is as old.
+    /// At an opening: what is soon done is waited for, and so is what came after their mark, as it is with the record store and its
+    /// checkpoint.
     pub fn begin(&self) {
         let (from, until) = (self.trees.state.lock().tail, *self.settled.lock());
         if until.sequence - from.sequence.min(until.sequence) <= WAITED_FOR_FRAMES || self.trees.is_as_left {

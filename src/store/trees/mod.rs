@@ -32,7 +32,7 @@ use crate::tlog::hash::{Hash, Head};
 
 const MARK_FILE: &str = "trees.mark";
 const MARK_LIMIT_BYTES: u64 = 64 * 1024;
-/// So many frames behind, the rest is taken in while the sequencer waits: about a tenth of a second.
+/// So many frames behind, the rest is taken in while the sequencer waits: otherwise a busy one is never caught up with.
 const LAST_FRAMES: u64 = 20_000;
 
 /// Which of the two.
