@@ -149,7 +149,7 @@ fn latest() -> Operation {
         .parameter(parameter::identifier())
         .answer(200, "声明", "the word", vec![(JSON, Shape::of::<WordBody<'_>>())])
         .with_headers(&["Cache-Control", "Vary"])
-        .fails(&[Code::CheckpointPending])
+        .fails(&[Code::CheckpointPending, Code::IdentifierDeleted, Code::MirrorReadOnly])
         .fails(NAMES)
         .fails(READS)
         .example(Example::new("car", "一辆示范汽车", "a demonstration car").path("identifier", CAR))
