@@ -1,4 +1,4 @@
-//! A tree in memory, for the tests of what reads trees.
+//! A tree in memory: a log that was recorded, in the tests of what follows logs and of what reads trees.
 
 use super::hash::Hash;
 use super::layout::{Node, ReadHashes};

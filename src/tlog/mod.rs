@@ -5,6 +5,7 @@
 //!
 //! - `hash`: leaves, nodes, heads. `frontier`: a tree's right edge. `layout`: where its hashes lie in a file.
 //! - `proof`: inclusion and consistency, made and checked. `tile`: the log cut into pieces that can be kept for ever.
+//! - `memory`: a tree that is not in files: a recorded one, or a test's.
 //! - `note`: text with signatures (signed-note), and the keys that check them.
 //! - `checkpoint`: the text that a head is signed as (tlog-checkpoint).
 //! - `cosignature`: a witness's timed signature below a checkpoint (tlog-cosignature).
@@ -19,8 +20,7 @@ pub mod frontier;
 pub mod hash;
 pub mod layout;
 pub mod log_proof;
-#[cfg(test)]
-mod memory;
+pub mod memory;
 pub mod note;
 pub mod policy;
 pub mod proof;

@@ -26,8 +26,8 @@ use mingpai::store::trees::{Heads, Tree};
 use mingpai::tlog::frontier::Frontier;
 use mingpai::tlog::hash::{Head, leaf_hash};
 use mingpai::tlog::layout::ReadHashes;
+use mingpai::tlog::memory::Hashes;
 use mingpai::tlog::policy::{Log as TrustedLog, Policy};
-use mingpai::tlog::proof::Hashes;
 use mingpai::tlog::tile::{Content, TILE_WIDTH, Tile, put_entry};
 use serde_json::json;
 
