@@ -263,6 +263,36 @@ async fn an_entry_key_says_nothing_of_what_is_newest() {
 }
 
 #[tokio::test]
+async fn a_word_of_the_log_counts_for_its_own_version_at_its_own_head_alone() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let mut bundle = Bundle::read(&bundle_of(&world, NAME, "application/json").await).unwrap();
+    let stated = LatestStatement::read(bundle.latest.as_deref().unwrap(), &partner.of_log).unwrap();
+    let keys = KeyFolder::open(&world.keys(), 1).unwrap();
+    let key = keys.all(KeyUse::Checkpoint)[0];
+    let other = |change: fn(&mut LatestStatement)| {
+        let mut stated = stated.clone();
+        change(&mut stated);
+        stated
+    };
+    bundle.latest = Some(stated.sign(key).unwrap());
+    assert_eq!(partner.verify(&bundle.encode()).verdict(), Finding::Pass);
+    for stated in [
+        other(|stated| stated.ver += 1),
+        other(|stated| stated.leaf = BASE64URL.encode([7; 32])),
+        other(|stated| stated.sid = BASE64URL.encode([7; 32])),
+        other(|stated| stated.as_of.size += 1),
+        other(|stated| stated.as_of.root.clear()),
+        other(|stated| stated.as_of.origin.push('x')),
+        other(|stated| stated.as_of.iat = i64::MAX),
+    ] {
+        bundle.latest = Some(stated.sign(key).unwrap());
+        assert_eq!(partner.verify(&bundle.encode()).verdict(), Finding::Fail, "{stated:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_node_states_what_is_newest_and_what_is_absent() {
     let world = World::new().await;
     world.register(NAME, &part("螺栓")).await;
