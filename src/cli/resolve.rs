@@ -45,7 +45,7 @@ pub struct Resolve {
     /// 离线包：含全部证明，供 mingpai verify 核验 / A bundle with all proofs, for `mingpai verify`
     #[arg(long, conflicts_with_all = ["entry", "types", "indexes", "at", "json"])]
     bundle: bool,
-    /// 与 --bundle 同用：可印成二维码的短式，不含密钥与许可声明 / With --bundle: the short form, which fits a QR code
+    /// 与 --bundle 同用：可印成二维码的短式（记录不太大时），不含密钥与许可声明 / With --bundle: the short form, for a QR code where the record is not large
     #[arg(long, requires = "bundle")]
     packed: bool,
     /// JSON

@@ -104,7 +104,7 @@ async fn a_bundle_is_genuine_by_the_logs_key_alone_and_says_how_old_it_is() {
 }
 
 #[tokio::test]
-async fn the_short_form_needs_the_nodes_keys_and_fits_a_code_on_a_label() {
+async fn the_short_form_needs_the_nodes_keys_and_of_a_small_record_fits_a_code_on_a_label() {
     let world = World::new().await;
     world.register(NAME, &part("螺栓")).await;
     let partner = Partner::of(&world).await;
