@@ -183,12 +183,13 @@ impl<A: Answerer> Worker<A> {
         let accepting: Vec<_> =
             listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&self.shared)))).collect();
         self.lifecycle.reached(Phase::Draining).await;
+        // Nothing is accepted from here on, for a task is not polled again once it is aborted. Every connection hears of the
+        // end before the first listener is seen closed.
+        accepting.iter().for_each(|task| task.abort());
+        self.shared.watch.pass_to_all(Verdict::Close);
         for task in accepting {
-            // Waiting for it means that its listener is closed and nothing is accepted after the next line.
-            task.abort();
             let _ = task.await;
         }
-        self.shared.watch.pass_to_all(Verdict::Close);
         tokio::select! {
             () = self.shared.open.all_gone() => {}
             () = self.lifecycle.reached(Phase::Stopped) => {
