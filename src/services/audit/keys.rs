@@ -52,6 +52,13 @@ impl Succession {
         self.0.iter().rev().find(signs).map(|known| &known.key)
     }
 
+    /// Whether a key was in force once, and another one was at an index: only then a statement there may end it.
+    #[must_use]
+    pub fn is_succeeded(&self, kid: &str, index: u64) -> bool {
+        let ended = self.0.iter().position(|known| known.key.kid == kid);
+        ended.and_then(|at| self.0.get(at + 1)).is_some_and(|next| next.from < index)
+    }
+
     /// Takes a leaf about keys in ([`is_about_keys`]), in the order of indexes.
     pub fn take(&mut self, index: u64, entry: &[u8]) -> Result<(), KeyFault> {
         let statement = std::str::from_utf8(entry).map_err(|_| KeyFault::Unreadable)?;
