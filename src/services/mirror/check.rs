@@ -14,6 +14,7 @@ use crate::sign::decode_sid;
 use crate::sign::disclosed::{Undisclosed, read_disclosed};
 use crate::sign::entry::Payload;
 use crate::sign::jws;
+use crate::sign::repeated::SignatureChecker;
 use crate::store::journal::Effect;
 use crate::store::rows::LeafHash;
 use crate::store::{Copied, CopyProposal};
@@ -67,11 +68,18 @@ pub(super) struct Measure {
 }
 
 /// Checks one leaf.
-pub(super) fn check(index: u64, leaf: Hash, entry: &Bytes, beside: Beside, by: &Measure) -> Result<Checked, Fault> {
+pub(super) fn check(
+    index: u64,
+    leaf: Hash,
+    entry: &Bytes,
+    beside: Beside,
+    by: &Measure,
+    checker: &mut SignatureChecker,
+) -> Result<Checked, Fault> {
     let fault = |cause: &str| Fault { index, cause: cause.to_owned(), is_signed: true };
     // What stands beside the statement nobody has signed.
     let unsigned = |cause: &str| Fault { is_signed: false, ..fault(cause) };
-    let examined = examine(index, leaf, entry, &by.keys);
+    let examined = examine(index, leaf, entry, &by.keys, checker);
     if let Says::Unreadable(what) = examined.says {
         return Err(fault(what));
     }
@@ -103,10 +111,7 @@ pub(super) fn check(index: u64, leaf: Hash, entry: &Bytes, beside: Beside, by: &
             match &beside.disclosures {
                 None => {
                     is_unexplained = by.is_granted;
-                    if let Some(leaf) = prev.filter(|_| by.is_granted) {
-                        let follows = before.ok_or_else(|| unsigned("the origin does not say what it follows"))?;
-                        names = Some(Named { index: follows, leaf, sid: *sid, version: Some(version - 1) });
-                    }
+                    names = follows(before, *sid, *version, prev.filter(|_| by.is_granted)).map_err(unsigned)?;
                     Copied::Withheld { version: *version, supersedes: None }
                 }
                 Some(disclosures) => {
@@ -123,6 +128,18 @@ pub(super) fn check(index: u64, leaf: Hash, entry: &Bytes, beside: Beside, by: &
     };
     let proposal = CopyProposal { index, statement: entry.to_vec(), leaf, time, copied };
     Ok(Checked { proposal, names, is_unexplained })
+}
+
+/// The entry that a kept back version follows.
+fn follows(
+    before: Option<u64>,
+    sid: Hash,
+    version: u64,
+    prev: Option<LeafHash>,
+) -> Result<Option<Named>, &'static str> {
+    let Some(leaf) = prev else { return Ok(None) };
+    let index = before.ok_or("the origin does not say what it follows")?;
+    Ok(Some(Named { index, leaf, sid, version: Some(version - 1) }))
 }
 
 fn disclosed(

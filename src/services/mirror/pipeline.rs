@@ -15,6 +15,7 @@ use super::halt::{Fault, Halt};
 use super::room::Held;
 use crate::services::Services;
 use crate::services::follow::Batch;
+use crate::sign::repeated::SignatureChecker;
 use crate::store::journal::{FrameKind, Location};
 use crate::store::trees::Tree;
 use crate::store::{Copied, Outcome, Proposal};
@@ -111,12 +112,13 @@ impl Drop for Pipeline {
 
 fn checker(number: usize, work: Receiver<Work>, done: Sender<Done>) -> io::Result<JoinHandle<()>> {
     let run = move || {
+        let mut checker = SignatureChecker::default();
         for Work { number, batch, hidden, by } in work {
             let Hidden { beside, held } = hidden.unwrap_or_default();
             let mut beside = beside.into_iter();
-            let each = batch
-                .iter()
-                .map(|(index, leaf, entry)| check(index, *leaf, entry, beside.next().unwrap_or_default(), &by));
+            let each = batch.iter().map(|(index, leaf, entry)| {
+                check(index, *leaf, entry, beside.next().unwrap_or_default(), &by, &mut checker)
+            });
             if done.send(Done { number, checked: each.collect(), held }).is_err() {
                 return;
             }
