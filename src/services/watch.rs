@@ -157,6 +157,8 @@ pub struct Watch {
     keys: Succession,
     /// By registry index.
     seen: BTreeMap<u64, Seen>,
+    /// The registry index of each leaf that was seen, by its hash as statements write it.
+    places: HashMap<String, u64>,
 }
 
 /// What of an entry's payload a watch reads. Erasures have no version: they name a leaf.
@@ -165,6 +167,7 @@ struct Stated {
     iat: i64,
     sid: String,
     ver: Option<u64>,
+    leaf: Option<String>,
 }
 
 /// A bundle of a partner that is about one of the owner's names.
@@ -180,15 +183,19 @@ impl Watch {
     /// Of other names, and for a state of a program that saw less, the log is read anew, and only its newest head is kept.
     pub fn begin(names: Names, state: Option<&[u8]>) -> Result<(Watch, Memory), FollowError> {
         let Some(state) = state else {
-            return Ok((Watch { names, keys: Succession::default(), seen: BTreeMap::new() }, Memory::default()));
+            return Ok((Watch::of(names, Succession::default(), BTreeMap::new()), Memory::default()));
         };
         let kept: Kept = serde_json::from_slice(state).map_err(|_| FollowError::Memory("it is not a watch's JSON"))?;
         let memory = Memory::decode(kept.log.to_string().as_bytes())?;
         if kept.version == STATE_VERSION && kept.names == names.digest() {
-            return Ok((Watch { names, keys: kept.keys, seen: kept.seen }, memory));
+            return Ok((Watch::of(names, kept.keys, kept.seen), memory));
         }
-        let watch = Watch { names, keys: Succession::default(), seen: BTreeMap::new() };
-        Ok((watch, memory.from_the_start()))
+        Ok((Watch::of(names, Succession::default(), BTreeMap::new()), memory.from_the_start()))
+    }
+
+    fn of(names: Names, keys: Succession, seen: BTreeMap<u64, Seen>) -> Watch {
+        let places = seen.iter().map(|(index, seen)| (seen.leaf.clone(), *index)).collect();
+        Watch { names, keys, seen, places }
     }
 
     /// The state to go on from.
@@ -208,16 +215,19 @@ impl Watch {
                 continue;
             }
             if let Some(seen) = self.seen_in(leaf, entry) {
+                self.places.insert(seen.leaf.clone(), index);
                 self.seen.insert(index, seen);
             }
         }
     }
 
-    /// What a leaf says under a watched name.
+    /// What a leaf says under a watched name. An erasure says it by its `sid`, or by the leaf that it empties whatever its `sid`.
     fn seen_in(&self, leaf: &Hash, entry: &[u8]) -> Option<Seen> {
         let payload = jws::payload_of(entry).ok()?;
-        let Stated { iat, sid, ver } = serde_json::from_slice(&payload).ok()?;
-        let identifier = self.names.sids.get(&decode_sid(&sid)?)?.clone();
+        let Stated { iat, sid, ver, leaf: emptied } = serde_json::from_slice(&payload).ok()?;
+        let by_sid = decode_sid(&sid).and_then(|sid| self.names.sids.get(&sid));
+        let by_leaf = emptied.and_then(|leaf| Some(&self.seen_at(&leaf)?.identifier));
+        let identifier = by_sid.or(by_leaf)?.clone();
         let leaf = shown(leaf);
         if jws::type_of(entry).is_ok_and(|typ| typ == ERASURE_TYPE) {
             let erasure: ErasureStatement = serde_json::from_slice(&payload).ok()?;
@@ -225,6 +235,10 @@ impl Watch {
             return Some(Seen { identifier, version: None, leaf, iat, erases });
         }
         Some(Seen { identifier, version: Some(ver?), leaf, iat, erases: None })
+    }
+
+    fn seen_at(&self, leaf: &str) -> Option<&Seen> {
+        self.seen.get(self.places.get(leaf)?)
     }
 
     /// Entries under the watched names, by their registry indexes.
@@ -237,14 +251,10 @@ impl Watch {
     #[must_use]
     pub fn unknown(&self, known: &HashSet<Hash>, from: u64) -> Vec<Finding> {
         let is_unknown = |seen: &Seen| decode_sid(&seen.leaf).is_none_or(|leaf| !known.contains(&leaf));
-        let found: Vec<(&u64, &Seen)> = self.seen.range(from..).filter(|(_, seen)| is_unknown(seen)).collect();
-        // An erasure names a leaf: which version that is, the owner can be told.
-        let erased: HashSet<&str> =
-            found.iter().filter_map(|(_, seen)| Some(seen.erases.as_ref()?.leaf.as_str())).collect();
-        let versions = self.seen.values().filter(|seen| erased.contains(seen.leaf.as_str()));
-        let versions: HashMap<&str, Option<u64>> = versions.map(|seen| (seen.leaf.as_str(), seen.version)).collect();
+        let found = self.seen.range(from..).filter(|(_, seen)| is_unknown(seen));
+        // An erasure names a leaf: which version that is, the owner is told.
         let version = |seen: &Seen| match &seen.erases {
-            Some(erases) => versions.get(erases.leaf.as_str()).copied().flatten(),
+            Some(erases) => self.seen_at(&erases.leaf)?.version,
             None => seen.version,
         };
         let finding = |(index, seen): (&u64, &Seen)| {
@@ -259,7 +269,7 @@ impl Watch {
                 detail,
             }
         };
-        found.into_iter().map(finding).collect()
+        found.map(finding).collect()
     }
 
     /// Those of some leaves that were not seen under the watched names: whether the log has them elsewhere is not known yet.

@@ -181,13 +181,23 @@ fn an_owner_is_told_of_erasures_under_its_names() {
     let (code, found, said) = owner.watch(&whole);
     assert_eq!((code, found), (1, vec!["unknown_erasure 8".to_owned()]));
     assert!(said["found"][0]["detail"]["en"].as_str().unwrap().contains("gone for ever"), "{said}");
+    // One that names the leaf, and hides behind another name.
+    let own = owner.leaf(2);
+    let statement =
+        json!({"iat": 1_790_000_005, "iss": ISSUER, "sid": BASE64URL.encode([7; 32]), "leaf": own, "last": false});
+    let statement = sign(&owner.signers.entry, ERASURE_TYPE, statement.to_string().as_bytes());
+    owner.entries.push(statement.into_bytes());
+    owner.shelf.show(parts(&owner.signers.head, &owner.entries));
+    let (_, found, said) = owner.watch(&whole);
+    assert_eq!(found, ["unknown_erasure 8", "unknown_erasure 9"]);
+    assert_eq!((&said["found"][1]["identifier"], &said["found"][1]["version"]), (&json!(name(1)), &json!(1)));
     // A state of a program that did not see erasures: the log is read anew.
     let state = owner.folder.path().join("state");
     let mut old: Json = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
     old.as_object_mut().unwrap().remove("version");
     old["seen"].as_object_mut().unwrap().retain(|_, seen| seen["version"].is_u64());
     std::fs::write(&state, old.to_string()).unwrap();
-    assert_eq!(owner.watch(&whole).1, ["unknown_erasure 8"]);
+    assert_eq!(owner.watch(&whole).1, ["unknown_erasure 8", "unknown_erasure 9"]);
 }
 
 #[test]
