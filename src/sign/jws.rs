@@ -6,6 +6,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{PublicJwk, SigningKey};
+use super::repeated::SignatureChecker;
 
 /// The `typ` of a record's entry.
 pub const ENTRY_TYPE: &str = "mingpai-entry+sd-jwt";
@@ -80,11 +81,19 @@ impl<'a> Parsed<'a> {
 
     /// Whether this key made the signature. Only EdDSA, and only the key that the header names.
     pub fn verify(&self, key: &PublicJwk) -> bool {
-        self.header.alg == "EdDSA"
-            && self.header.kid == key.kid
+        self.names(key)
             && key.public().is_some_and(|public| {
                 UnparsedPublicKey::new(&ED25519, public).verify(self.signed.as_bytes(), &self.signature).is_ok()
             })
+    }
+
+    /// The same, by one who checks many.
+    pub fn verify_by(&self, key: &PublicJwk, checker: &mut SignatureChecker) -> bool {
+        self.names(key) && checker.made(key, self.signed.as_bytes(), &self.signature)
+    }
+
+    fn names(&self, key: &PublicJwk) -> bool {
+        self.header.alg == "EdDSA" && self.header.kid == key.kid
     }
 }
 

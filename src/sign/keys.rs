@@ -161,7 +161,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    fn from_seed(seed: &[u8]) -> Option<SigningKey> {
+    pub(super) fn from_seed(seed: &[u8]) -> Option<SigningKey> {
         let pair = ed25519_dalek::SigningKey::from_bytes(seed.try_into().ok()?);
         let kid = thumbprint(pair.verifying_key().as_bytes());
         Some(SigningKey { pair, kid })

@@ -17,6 +17,7 @@ use crate::sign::jws::{
     AUDIT_TYPE, ENTRY_TYPE, ERASURE_TYPE, KEY_END_TYPE, KEYS_TYPE, LICENCE_END_TYPE, LICENCE_TYPE, ORIGIN_TYPE, Parsed,
 };
 use crate::sign::licence::KeyEndStatement;
+use crate::sign::repeated::SignatureChecker;
 use crate::sign::statement::{ErasureStatement, OriginStatement};
 use crate::tlog::hash::Hash;
 
@@ -98,7 +99,7 @@ struct LicenceStated {
 
 /// Looks at one leaf.
 #[must_use]
-pub fn examine(index: u64, leaf: Hash, entry: &[u8], keys: &Succession) -> Examined {
+pub fn examine(index: u64, leaf: Hash, entry: &[u8], keys: &Succession, checker: &mut SignatureChecker) -> Examined {
     let unreadable =
         |what| Examined { index, leaf, is_signed: false, iss: String::new(), iat: 0, says: Says::Unreadable(what) };
     let Ok(text) = std::str::from_utf8(entry) else { return unreadable("it is not text") };
@@ -109,7 +110,7 @@ pub fn examine(index: u64, leaf: Hash, entry: &[u8], keys: &Succession) -> Exami
     let Ok(Stated { iat, iss }) = serde_json::from_slice(&parsed.payload) else {
         return unreadable("it lacks iss or iat");
     };
-    let is_signed = keys.at(index).is_some_and(|key| parsed.verify(key));
+    let is_signed = keys.at(index).is_some_and(|key| parsed.verify_by(key, checker));
     let says = read(&parsed, text).unwrap_or_else(Says::Unreadable);
     Examined { index, leaf, is_signed, iss, iat, says }
 }
@@ -188,9 +189,11 @@ impl Examiners {
         let start = |number| {
             let (work, done) = (work.clone(), done.clone());
             let run = move || {
+                let mut checker = SignatureChecker::default();
                 for (number, batch, keys) in work {
-                    let look = |(index, leaf, entry): (u64, &Hash, &bytes::Bytes)| examine(index, *leaf, entry, &keys);
-                    if done.send((number, batch.iter().map(look).collect())).is_err() {
+                    let each =
+                        batch.iter().map(|(index, leaf, entry)| examine(index, *leaf, entry, &keys, &mut checker));
+                    if done.send((number, each.collect())).is_err() {
                         return;
                     }
                 }

@@ -11,6 +11,7 @@ use crate::model::time::Timestamp;
 use crate::services::audit::examine::{Examined, Says, examine};
 use crate::services::audit::keys::Succession;
 use crate::sign::disclosed::read_disclosed;
+use crate::sign::repeated::SignatureChecker;
 use crate::store::journal::Effect;
 use crate::store::rows::LeafHash;
 use crate::store::{Copied, CopyProposal};
@@ -36,9 +37,16 @@ pub(super) struct Measure {
 }
 
 /// Checks one leaf.
-pub(super) fn check(index: u64, leaf: Hash, entry: &Bytes, beside: Beside, by: &Measure) -> Result<Checked, Fault> {
+pub(super) fn check(
+    index: u64,
+    leaf: Hash,
+    entry: &Bytes,
+    beside: Beside,
+    by: &Measure,
+    checker: &mut SignatureChecker,
+) -> Result<Checked, Fault> {
     let fault = |cause: &str| Fault { index, cause: cause.to_owned() };
-    let examined = examine(index, leaf, entry, &by.keys);
+    let examined = examine(index, leaf, entry, &by.keys, checker);
     if let Says::Unreadable(what) = examined.says {
         return Err(fault(what));
     }

@@ -14,6 +14,7 @@ use super::disclosed::Beside;
 use super::halt::{Fault, Halt};
 use crate::services::Services;
 use crate::services::follow::Batch;
+use crate::sign::repeated::SignatureChecker;
 use crate::store::journal::FrameKind;
 use crate::store::trees::Tree;
 use crate::store::{Copied, Outcome, Proposal};
@@ -108,11 +109,12 @@ impl Drop for Pipeline {
 
 fn checker(number: usize, work: Receiver<Work>, done: Sender<Done>) -> io::Result<JoinHandle<()>> {
     let run = move || {
+        let mut checker = SignatureChecker::default();
         for Work { number, batch, beside, by } in work {
             let mut beside = beside.unwrap_or_default().into_iter();
-            let each = batch
-                .iter()
-                .map(|(index, leaf, entry)| check(index, *leaf, entry, beside.next().unwrap_or_default(), &by));
+            let each = batch.iter().map(|(index, leaf, entry)| {
+                check(index, *leaf, entry, beside.next().unwrap_or_default(), &by, &mut checker)
+            });
             if done.send(Done { number, checked: each.collect() }).is_err() {
                 return;
             }
