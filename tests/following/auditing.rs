@@ -194,7 +194,7 @@ fn licences_follow_each_other_and_a_key_that_ended_is_named() {
     // Made-up kinds are counted, and only so many of them apart.
     let kinds = (0..150).map(|kind| {
         let statement = json!({"iat": 1_790_000_005, "iss": ISSUER});
-        stated(&signers.entry, &format!("kind-{kind}\u{1b}[2J"), &statement)
+        stated(&signers.entry, &format!("kind-{kind}\\u001b[2J"), &statement)
     });
     let (code, _, report) = with(kinds.collect());
     let other = report["counts"]["other"].as_object().unwrap();

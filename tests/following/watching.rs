@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -232,6 +233,41 @@ fn a_head_that_was_believed_is_kept_by_a_watch_though_its_entries_never_came() {
     assert_eq!(owner.watch(&asked).2["error"]["code"], json!("forked"));
     owner.shelf.show(parts(&owner.signers.head, &whole));
     assert_eq!(owner.watch(&asked).0, 0);
+}
+
+#[test]
+fn a_watch_that_goes_on_keeps_a_head_as_soon_as_it_is_believed() {
+    let mut owner = Owner::new();
+    let vkey = owner.signers.vkey();
+    let mut going = Command::new(env!("CARGO_BIN_EXE_mingpai"))
+        .args(["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"])
+        .args(["--known", "known", "--state", "state", "--follow", "--every", "1", "--patience", "0"])
+        .current_dir(owner.folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let state = owner.folder.path().join("state");
+    let kept = |size: &str| {
+        let end = Instant::now() + Duration::from_secs(30);
+        let checkpoint = || {
+            let state: Json = serde_json::from_slice(&std::fs::read(&state).ok()?).ok()?;
+            Some(state["log"]["checkpoint"].as_str()?.lines().nth(1)? == size)
+        };
+        while Instant::now() < end && checkpoint() != Some(true) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        checkpoint() == Some(true)
+    };
+    let first = kept("7");
+    // The next head is shown, and its entries do not come, for whatever reason.
+    *owner.shelf.busy.lock().unwrap() = Some("tile/entries/000.p/8".to_owned());
+    let next = owner.signers.entry(&name(2), 3, Some(&owner.entries[6]), &owner.signers.entry, &owner.signers.blinding);
+    owner.add(&next);
+    let second = kept("8");
+    going.kill().unwrap();
+    going.wait().unwrap();
+    assert_eq!((first, second), (true, true));
 }
 
 #[test]
