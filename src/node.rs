@@ -44,7 +44,7 @@ use crate::store::doctor::is_store;
 use crate::store::journal::Tail;
 use crate::store::restored::Restored;
 use crate::store::{
-    ColdOptions, Commit, EngineChoice, Fatal, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions,
+    ColdOptions, Commit, EngineChoice, Fatal, FolderLock, GroupLimits, Observer, OpenError, Opened, Store, StoreOptions,
 };
 use crate::tlog::note::NoteError;
 
@@ -150,6 +150,9 @@ impl Node {
         fatal: Arc<dyn Fatal>,
     ) -> Result<Node, StartError> {
         let order = process.mirror.clone();
+        make_private_folder(&config.node.data)?;
+        // Nothing is written before the folder is this process's own: a start that is refused must leave a mirror's policy alone.
+        let lock = FolderLock::take(&config.node.data)?;
         settle_folder(&config.node.data, order.as_ref())?;
         let prefixes = Arc::new(Prefixes::new(config.prefixes.clone())?);
         let cache = Arc::new(AnswerCache::new(
@@ -166,7 +169,7 @@ impl Node {
         let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
         // A mirror has none, and a folder without its secret is found before the store is touched.
         let keys = order.is_none().then(|| open_keys(&config.node.data)).transpose()?;
-        let (store, opened) = open_store(config, &prefixes, observer, &metrics, fatal)?;
+        let (store, opened) = open_store(lock, config, &prefixes, observer, &metrics, fatal)?;
         let (duty, signer) = match (keys, &order) {
             (Some(keys), _) => signing(&store, keys, config).await?,
             (None, Some(order)) => mirroring(order, &config.node.data)?,
@@ -206,7 +209,6 @@ impl Node {
 
 /// The folder of a node that registers, or of this mirror; never the one for the other.
 fn settle_folder(data: &Path, order: Option<&Order>) -> Result<(), StartError> {
-    make_private_folder(data)?;
     match order {
         Some(order) => Ok(Stated::of(order).settle(data)?),
         None if Stated::read(data)?.is_some() => Err(StartError::IsMirror(data.to_owned())),
@@ -223,6 +225,7 @@ fn open_keys(data: &Path) -> Result<KeyFolder, StartError> {
 }
 
 fn open_store(
+    lock: FolderLock,
     config: &Config,
     prefixes: &Arc<Prefixes>,
     observer: Arc<NodeObserver>,
@@ -230,7 +233,7 @@ fn open_store(
     fatal: Arc<dyn Fatal>,
 ) -> Result<(Store, Opened), StartError> {
     let statements = Arc::new(StatementReader { prefixes: Arc::clone(prefixes) });
-    let (store, opened) = Store::open(&store_options(config), statements, observer, fatal)?;
+    let (store, opened) = Store::open_held(lock, &store_options(config), statements, observer, fatal)?;
     metrics.node.disk_reserve_bytes.set(config.store.reserve_bytes);
     metrics.node.start_timestamp_seconds.set(Timestamp::now().as_seconds().unsigned_abs());
     metrics.records.in_memory.set(u64::from(opened.in_memory));

@@ -272,6 +272,77 @@ fn heads_that_continue_are_cosigned_and_no_others() {
     assert!(page.body.contains(&witness.key.to_string()) && page.body.contains(ORIGIN), "{}", page.body);
 }
 
+/// The files of evidence.
+fn evidence(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder.join("forks")).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some()).map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+fn counts(witness: &Running) -> String {
+    let page = send(witness.address, "GET", "/metrics", b"").unwrap();
+    assert_eq!((page.status, page.content_type.as_str()), (200, mingpai::metrics::MEDIA_TYPE));
+    page.body
+}
+
+/// A note with as many lines of strangers as anybody may add.
+fn crowded(mut note: Note) -> Note {
+    let own = note.signatures()[0].clone();
+    for seed in 10..100 {
+        let stranger = Log::new(&format!("{}.example", "s".repeat(200)), seed, 0);
+        note.add(SignatureLine::sign(note.text(), &stranger).unwrap());
+    }
+    note.add(own);
+    note
+}
+
+#[test]
+fn the_evidence_of_a_fork_is_kept_whatever_strangers_send_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = Log::new(ORIGIN, 1, 40);
+    let fork = |branch: &str| Log::forked(ORIGIN, 1, 40, 5, branch);
+    let witness = Running::start(folder.path(), &[&log]);
+    assert!(counts(&witness).contains("mingpai_witnessing_refusals_total{reason=\"other_root\"} 0\n"));
+    // The head that it cosigns came with lines of others.
+    let asked = log.asks(0, 21).replace(&log.note(21).to_string(), &crowded(log.note(21)).to_string());
+    assert_eq!(witness.ask(asked).status, 200);
+    // A stranger sends the log's own head with a proof that is none, again and again.
+    let junk = log.asks(21, 30).replacen('\n', &format!("\n{}\n", BASE64.encode([0; 32])), 1);
+    for branch in ["a", "b"] {
+        for _ in 0..3 {
+            witness.refuses(&junk, 422);
+            let forked = fork(branch);
+            let note = crowded(forked.note(21)).to_string();
+            assert_eq!(witness.refuses(format!("old 21\n\n{note}"), 409), "21\n");
+            let found = evidence(folder.path());
+            let proof: Vec<&String> = found.iter().filter(|text| text.contains(&forked.note(21).to_string())).collect();
+            assert_eq!(proof.len(), 1, "once, without the lines of others: {found:?}");
+            assert!(proof[0].contains(&log.note(21).to_string()), "{proof:?}");
+        }
+    }
+    let counted = counts(&witness);
+    for line in [
+        "mingpai_witnessing_cosignatures_total 1".to_owned(),
+        "mingpai_witnessing_refusals_total{reason=\"other_root\"} 6".to_owned(),
+        "mingpai_witnessing_refusals_total{reason=\"not_consistent\"} 6".to_owned(),
+        "mingpai_witnessing_refusals_total{reason=\"unknown_log\"} 0".to_owned(),
+        format!("mingpai_witnessing_forks{{log=\"{ORIGIN}\"}} 2"),
+        format!("mingpai_witnessing_log_leaves{{log=\"{ORIGIN}\"}} 21"),
+    ] {
+        assert!(counted.contains(&format!("{line}\n")), "{line} is missing from\n{counted}");
+    }
+    drop(witness);
+    let witness = Running::start(folder.path(), &[&log]);
+    assert!(counts(&witness).contains(&format!("mingpai_witnessing_forks{{log=\"{ORIGIN}\"}} 2\n")));
+    for branch in 0..20 {
+        witness.refuses(fork(&branch.to_string()).asks(21, 21), 409);
+    }
+    assert_eq!(evidence(folder.path()).len(), 16, "a log cannot fill the disk");
+    // Names that nobody told the witness of make no series.
+    witness.refuses(Log::new("log.example/two", 1, 3).asks(0, 3), 404);
+    assert!(!counts(&witness).contains("log.example/two"));
+    witness.cosigns(&log, 21, 40);
+}
+
 #[test]
 fn rubbish_is_refused_and_harms_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -51,6 +51,7 @@ impl AuditArguments {
         let memory =
             state.map(|state| Memory::decode(&state)).transpose().map_err(|error| CliError::Wrong(error.text()))?;
         let memory = memory.unwrap_or_default().from_the_start();
+        let before = memory.newest();
         let (mut follower, is_pinned) = self.log.follower(memory, screen).await?;
         let mut progress = Progress::begin(screen, Unit::Records, None, "审计", "audit");
         let done = audit::audit(&mut follower, &pinned, |leaves| progress.update(leaves, 0, "")).await;
@@ -62,8 +63,9 @@ impl AuditArguments {
             )
         })?;
         let verdict = verdict(&audit);
-        // What was not believed must not be what the next run begins with; what was, must.
-        if audit.head.is_ok() {
+        // A head is believed once it continues the one before: kept even where its entries did not come, for else who withheld
+        // them could show another one the next time. What was not believed never gets into the memory.
+        if audit.head.is_ok() || follower.memory().newest() != before {
             write_state(self.state.as_deref(), &follower.memory().encode())?;
         }
         if screen.json {
@@ -116,7 +118,7 @@ fn notes(audit: &Audit) -> Vec<Text> {
             format!("{count} statements are dated before the one in front of them, entry {first} first: a clock was set back"),
         ));
     }
-    for (kid, not_after, last) in audit.ledger.ended.iter().filter(|(_, not_after, last)| not_after < last) {
+    for (kid, not_after, last) in audit.ledger.ended().filter(|(_, not_after, last)| not_after < last) {
         let first = not_after + 1;
         notes.push(Text::new(
             format!("密钥 {kid} 的签名自第 {first} 条起不算数：至第 {last} 条由它签署的都不可信"),

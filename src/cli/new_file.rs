@@ -36,6 +36,15 @@ impl NewFile {
         Ok(NewFile { file, temporary, path: path.to_owned(), finished: false })
     }
 
+    /// The same with the permissions of the file that stands there, if one does: a private list stays private.
+    pub fn replacing(path: &Path) -> Result<NewFile, CliError> {
+        let new = NewFile::create(path)?;
+        if let Ok(standing) = std::fs::metadata(path) {
+            new.file.set_permissions(standing.permissions()).map_err(CliError::file("创建", "create", path))?;
+        }
+        Ok(new)
+    }
+
     /// Makes the file durable and gives it its name.
     pub fn finish(mut self) -> Result<(), CliError> {
         let path = self.path.clone();

@@ -13,6 +13,7 @@ mod request;
 mod shard;
 mod traces;
 mod witnesses;
+mod witnessing;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub use request::{Outcome, RequestTimes, Stage, Transport};
 pub use shard::{ShardedCounter, claim_shard};
 pub use traces::TraceMetrics;
 pub use witnesses::WitnessMetrics;
+pub use witnessing::WitnessingMetrics;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -109,13 +111,17 @@ impl Metrics {
     /// The OpenMetrics text of everything counted so far.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = String::with_capacity(16 * 1024);
-        // Writing into a String fails only when a metric breaks its own format, which the tests would show.
-        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            tracing::error!(%error, "metrics could not be written");
-        }
-        text
+        render(&self.registry)
     }
+}
+
+fn render(registry: &Registry) -> String {
+    let mut text = String::with_capacity(16 * 1024);
+    // Writing into a String fails only when a metric breaks its own format, which the tests would show.
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
+        tracing::error!(%error, "metrics could not be written");
+    }
+    text
 }
 
 #[cfg(test)]

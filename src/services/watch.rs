@@ -2,7 +2,8 @@
 //! its partners were given are those.
 //!
 //! The secret of its prefix lets an owner compute the `sid` of each of its names, and nobody else's. Under a second `sid` an
-//! entry of the same name is invisible to it in the log; the bundle of a partner who was given that entry shows it.
+//! entry of the same name is invisible to it in the log; the bundle of a partner who was given that entry shows it. An erasure
+//! names the `sid` that it empties, so its owner sees that too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,11 +16,15 @@ use crate::model::identifier::Identifier;
 use crate::model::text::Text;
 use crate::sign::decode_sid;
 use crate::sign::entry::{sid_key_of, sid_of};
-use crate::sign::jws;
+use crate::sign::jws::{self, ERASURE_TYPE};
 use crate::sign::keys::PublicJwk;
+use crate::sign::statement::ErasureStatement;
 use crate::sign::verify::{Finding as StepFinding, Known, open_document};
 use crate::store::rows::leaf_hash;
 use crate::tlog::hash::Hash;
+
+/// What a state has seen. One of a program that saw less is not gone on from: the log is read anew.
+const STATE_VERSION: u32 = 2;
 
 /// The names that are watched, by their blinded names.
 pub struct Names {
@@ -29,17 +34,27 @@ pub struct Names {
 }
 
 /// What must not be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
     /// An entry under one of its names that the owner does not know.
     UnknownEntry,
+    /// An erasure under one of its names that the owner does not know.
+    UnknownErasure,
     /// An entry that the owner knows, or that a partner was given, is not in the log.
     NotInLog,
     /// A genuine entry about one of its names under another `sid` than that name has.
     SecondSid,
     /// A partner was given what no key of the log signed, or with disclosures that do not belong to it.
     ForgedBundle,
+}
+
+impl FindingKind {
+    /// Whether it is none once the owner has written the statement down as one that it knows.
+    #[must_use]
+    pub fn can_be_known(self) -> bool {
+        matches!(self, Self::UnknownEntry | Self::UnknownErasure)
+    }
 }
 
 /// Something that must not be, and as much as is known of it.
@@ -61,19 +76,34 @@ pub struct Finding {
     pub detail: Text,
 }
 
-/// An entry under one of the watched names.
+/// An entry, or an erasure, under one of the watched names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub identifier: String,
-    pub version: u64,
+    /// Erasures have none.
+    pub version: Option<u64>,
     /// The leaf hash, base64url.
     pub leaf: String,
     pub iat: i64,
+    /// What an erasure empties; `None`: it is an entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erases: Option<Erases>,
+}
+
+/// What an erasure says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erases {
+    /// The leaf hash of the version, base64url.
+    pub leaf: String,
+    /// Whether it says that the version is the newest, and the identifier gone for ever.
+    pub is_last: bool,
 }
 
 /// What was seen so far: kept from one time to the next.
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    #[serde(default)]
+    version: u32,
     log: serde_json::Value,
     /// Of the names that were watched: others begin anew.
     names: String,
@@ -127,14 +157,17 @@ pub struct Watch {
     keys: Succession,
     /// By registry index.
     seen: BTreeMap<u64, Seen>,
+    /// The registry index of each leaf that was seen, by its hash as statements write it.
+    places: HashMap<String, u64>,
 }
 
-/// What of an entry's payload a watch reads.
+/// What of an entry's payload a watch reads. Erasures have no version: they name a leaf.
 #[derive(Deserialize)]
 struct Stated {
     iat: i64,
     sid: String,
-    ver: u64,
+    ver: Option<u64>,
+    leaf: Option<String>,
 }
 
 /// A bundle of a partner that is about one of the owner's names.
@@ -147,18 +180,22 @@ pub struct Bundle {
 
 impl Watch {
     /// A watch that begins, with a follower's empty memory; or that goes on from a state, where that was of the same names.
-    /// Of other names the log is read anew, and only its newest head is kept.
+    /// Of other names, and for a state of a program that saw less, the log is read anew, and only its newest head is kept.
     pub fn begin(names: Names, state: Option<&[u8]>) -> Result<(Watch, Memory), FollowError> {
         let Some(state) = state else {
-            return Ok((Watch { names, keys: Succession::default(), seen: BTreeMap::new() }, Memory::default()));
+            return Ok((Watch::of(names, Succession::default(), BTreeMap::new()), Memory::default()));
         };
         let kept: Kept = serde_json::from_slice(state).map_err(|_| FollowError::Memory("it is not a watch's JSON"))?;
         let memory = Memory::decode(kept.log.to_string().as_bytes())?;
-        if kept.names == names.digest() {
-            return Ok((Watch { names, keys: kept.keys, seen: kept.seen }, memory));
+        if kept.version == STATE_VERSION && kept.names == names.digest() {
+            return Ok((Watch::of(names, kept.keys, kept.seen), memory));
         }
-        let watch = Watch { names, keys: Succession::default(), seen: BTreeMap::new() };
-        Ok((watch, memory.from_the_start()))
+        Ok((Watch::of(names, Succession::default(), BTreeMap::new()), memory.from_the_start()))
+    }
+
+    fn of(names: Names, keys: Succession, seen: BTreeMap<u64, Seen>) -> Watch {
+        let places = seen.iter().map(|(index, seen)| (seen.leaf.clone(), *index)).collect();
+        Watch { names, keys, seen, places }
     }
 
     /// The state to go on from.
@@ -166,7 +203,7 @@ impl Watch {
     pub fn encode(&self, memory: &Memory) -> Vec<u8> {
         let log = serde_json::from_slice(&memory.encode()).unwrap_or_default();
         let (names, keys, seen) = (self.names.digest(), self.keys.clone(), self.seen.clone());
-        serde_json::to_vec_pretty(&Kept { log, names, keys, seen }).unwrap_or_default()
+        serde_json::to_vec_pretty(&Kept { version: STATE_VERSION, log, names, keys, seen }).unwrap_or_default()
     }
 
     /// Takes entries in that were verified. Those that do not read are for an audit to tell.
@@ -177,11 +214,31 @@ impl Watch {
                 let _ = self.keys.take(index, entry);
                 continue;
             }
-            let payload = jws::payload_of(entry).unwrap_or_default();
-            let Ok(Stated { iat, sid, ver }) = serde_json::from_slice(&payload) else { continue };
-            let Some(name) = decode_sid(&sid).and_then(|sid| self.names.sids.get(&sid)) else { continue };
-            self.seen.insert(index, Seen { identifier: name.clone(), version: ver, leaf: shown(leaf), iat });
+            if let Some(seen) = self.seen_in(leaf, entry) {
+                self.places.insert(seen.leaf.clone(), index);
+                self.seen.insert(index, seen);
+            }
         }
+    }
+
+    /// What a leaf says under a watched name. An erasure says it by its `sid`, or by the leaf that it empties whatever its `sid`.
+    fn seen_in(&self, leaf: &Hash, entry: &[u8]) -> Option<Seen> {
+        let payload = jws::payload_of(entry).ok()?;
+        let Stated { iat, sid, ver, leaf: emptied } = serde_json::from_slice(&payload).ok()?;
+        let by_sid = decode_sid(&sid).and_then(|sid| self.names.sids.get(&sid));
+        let by_leaf = emptied.and_then(|leaf| Some(&self.seen_at(&leaf)?.identifier));
+        let identifier = by_sid.or(by_leaf)?.clone();
+        let leaf = shown(leaf);
+        if jws::type_of(entry).is_ok_and(|typ| typ == ERASURE_TYPE) {
+            let erasure: ErasureStatement = serde_json::from_slice(&payload).ok()?;
+            let erases = Some(Erases { leaf: erasure.leaf, is_last: erasure.last });
+            return Some(Seen { identifier, version: None, leaf, iat, erases });
+        }
+        Some(Seen { identifier, version: Some(ver?), leaf, iat, erases: None })
+    }
+
+    fn seen_at(&self, leaf: &str) -> Option<&Seen> {
+        self.seen.get(self.places.get(leaf)?)
     }
 
     /// Entries under the watched names, by their registry indexes.
@@ -195,17 +252,22 @@ impl Watch {
     pub fn unknown(&self, known: &HashSet<Hash>, from: u64) -> Vec<Finding> {
         let is_unknown = |seen: &Seen| decode_sid(&seen.leaf).is_none_or(|leaf| !known.contains(&leaf));
         let found = self.seen.range(from..).filter(|(_, seen)| is_unknown(seen));
-        let finding = |(index, seen): (&u64, &Seen)| Finding {
-            kind: FindingKind::UnknownEntry,
-            identifier: Some(seen.identifier.clone()),
-            version: Some(seen.version),
-            index: Some(*index),
-            leaf: Some(seen.leaf.clone()),
-            file: None,
-            detail: Text::new(
-                "日志中有此标识的条目，而不在您的已知条目之中：若非您所登记，请告知运营方",
-                "the log has an entry under this name that is none of those you know: if you did not make it, tell the operator",
-            ),
+        // An erasure names a leaf: which version that is, the owner is told.
+        let version = |seen: &Seen| match &seen.erases {
+            Some(erases) => self.seen_at(&erases.leaf)?.version,
+            None => seen.version,
+        };
+        let finding = |(index, seen): (&u64, &Seen)| {
+            let (kind, detail) = told_of(seen);
+            Finding {
+                kind,
+                identifier: Some(seen.identifier.clone()),
+                version: version(seen),
+                index: Some(*index),
+                leaf: Some(seen.leaf.clone()),
+                file: None,
+                detail,
+            }
         };
         found.map(finding).collect()
     }
@@ -272,6 +334,26 @@ impl Watch {
         }
         Ok(Some(Bundle { leaf, identifier: name.to_owned(), version, file: file.to_owned() }))
     }
+}
+
+/// What an owner is told of a statement that it does not know.
+fn told_of(seen: &Seen) -> (FindingKind, Text) {
+    let detail = match seen.erases.as_ref().map(|erases| erases.is_last) {
+        None => Text::new(
+            "日志中有此标识的条目，而不在您的已知条目之中：若非您所登记，请告知运营方",
+            "the log has an entry under this name that is none of those you know: if you did not make it, tell the operator",
+        ),
+        Some(true) => Text::new(
+            "运营方抹除了此标识的最新版本：此标识从此不再解析，也不再发放。若非您所要求，请告知运营方",
+            "the newest version under this name was erased: the name is gone for ever. If you did not ask for it, tell the operator",
+        ),
+        Some(false) => Text::new(
+            "运营方抹除了此标识的一个旧版本所披露的内容。若非您所要求，请告知运营方",
+            "what an older version under this name disclosed was erased. If you did not ask for it, tell the operator",
+        ),
+    };
+    let kind = if seen.erases.is_some() { FindingKind::UnknownErasure } else { FindingKind::UnknownEntry };
+    (kind, detail)
 }
 
 /// An entry that is not in the log, though its owner knows it or a partner was given it.

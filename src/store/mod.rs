@@ -48,7 +48,7 @@ pub use self::apply::{ApplyError, ReadStatement};
 pub use self::cold::{ColdError, ColdOptions};
 pub use self::handle::Store;
 use self::journal::Tail;
-pub use self::open::{EngineChoice, OpenError, Opened, StoreOptions};
+pub use self::open::{EngineChoice, FolderLock, OpenError, Opened, StoreOptions};
 pub use self::proposal::{
     Committed, Copied, CopyProposal, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
 };

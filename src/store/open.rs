@@ -118,12 +118,23 @@ impl Store {
         observer: Arc<dyn Observer>,
         fatal: Arc<dyn Fatal>,
     ) -> Result<(Store, Opened), OpenError> {
+        let made = |source| OpenError::Io { action: "make", path: options.folder.clone(), source };
+        Disk::open(&options.folder).map_err(made)?;
+        Store::open_held(FolderLock::take(&options.folder)?, options, statements, observer, fatal)
+    }
+
+    /// The same in a folder that is held already, by whoever had to look or write there before.
+    pub fn open_held(
+        FolderLock(lock): FolderLock,
+        options: &StoreOptions,
+        statements: Arc<dyn ReadStatement>,
+        observer: Arc<dyn Observer>,
+        fatal: Arc<dyn Fatal>,
+    ) -> Result<(Store, Opened), OpenError> {
         let io = |action, path: &Path| {
             let path = path.to_owned();
             move |source| OpenError::Io { action, path, source }
         };
-        Disk::open(&options.folder).map_err(io("make", &options.folder))?;
-        let lock = lock_folder(&options.folder)?;
         let folder = options.folder.join("journal");
         let disk = Disk::open(&folder).map_err(io("open", &folder))?;
         let folders = cold::open(disk, options.cold.as_ref().map(|cold| cold.folder.as_path()))?.whole()?;
@@ -269,6 +280,17 @@ impl Store {
             restored: opening.restored,
             _locks: locks,
         })
+    }
+}
+
+/// A data folder that is this process's own until this is dropped, or until the store is that was opened with it.
+#[derive(Debug)]
+pub struct FolderLock(File);
+
+impl FolderLock {
+    /// Takes a folder that is there; [`OpenError::InUse`] where another process has it.
+    pub fn take(folder: &Path) -> Result<FolderLock, OpenError> {
+        lock_folder(folder).map(FolderLock)
     }
 }
 

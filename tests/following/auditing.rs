@@ -172,6 +172,12 @@ fn licences_follow_each_other_and_a_key_that_ended_is_named() {
     assert_eq!(with(vec![end(2, &licence)]).1, ["5 licence_chain"], "the licence itself is missing");
     assert_eq!(with(vec![licence.clone(), end(2, b"another")]).1, ["6 licence_chain"]);
 
+    // What nobody authorised has no place in the chain: the genuine one is still the first.
+    let false_one = json!({"iat": 1_790_000_003, "iss": ISSUER, "prefix": "88.999.1", "seq": 1,
+        "role": "enterprise", "holder": "他人", "holder_key": key});
+    let false_one = stated(&signers.stranger, LICENCE_TYPE, &false_one);
+    assert_eq!(with(vec![false_one, licence.clone()]).1, ["5 not_signed"]);
+
     let keys = json!({"iat": 1_790_000_003, "iss": ISSUER, "key": signers.stranger.public()});
     let keys = stated(&signers.entry, KEYS_TYPE, &keys);
     let ended = |kid: &str, by: &SigningKey| {
@@ -181,7 +187,19 @@ fn licences_follow_each_other_and_a_key_that_ended_is_named() {
     assert_eq!((code, faults), (0, Vec::<String>::new()), "{report}");
     let note = report["notes"][0]["en"].as_str().unwrap();
     assert!(note.contains("from entry 4 on: what it signed up to entry 5 is void"), "{note}");
-    assert_eq!(with(vec![keys, ended(signers.stranger.kid(), &signers.stranger)]).1, ["6 key_not_authorised"]);
+    assert_eq!(with(vec![keys.clone(), ended(signers.stranger.kid(), &signers.stranger)]).1, ["6 key_not_authorised"]);
+    // The key that was handed over from ends nothing any more.
+    let (_, faults, report) = with(vec![keys, ended(signers.entry.kid(), &signers.entry)]);
+    assert_eq!((faults, &report["notes"]), (vec!["6 not_signed".to_owned()], &json!([])));
+    // Made-up kinds are counted, and only so many of them apart.
+    let kinds = (0..150).map(|kind| {
+        let statement = json!({"iat": 1_790_000_005, "iss": ISSUER});
+        stated(&signers.entry, &format!("kind-{kind}\\u001b[2J"), &statement)
+    });
+    let (code, _, report) = with(kinds.collect());
+    let other = report["counts"]["other"].as_object().unwrap();
+    assert_eq!((code, other.len(), &other["(others)"]), (0, 101, &json!(50)));
+    assert!(other.contains_key("kind-7[2J"), "nothing in it is meant for a terminal: {other:?}");
 }
 
 #[test]
@@ -221,6 +239,33 @@ fn a_log_that_turns_back_or_splits_is_told_by_what_was_remembered() {
     assert_eq!(mingpai(folder.path(), &["audit", &url, "--vkey", &other]).0, 1);
     assert_eq!(mingpai(folder.path(), &["audit", &url, "--vkey", "junk"]).0, 2);
     assert_eq!(mingpai(folder.path(), &["audit", &url]).0, 0, "by the key that it shows");
+}
+
+#[test]
+fn a_head_whose_entries_did_not_come_is_remembered_against_the_next_one() {
+    let signers = Signers::new();
+    let good = signers.two_versions_each(3);
+    let shelf = Shelf::of(parts(&signers.head, &good));
+    let url = serve(&shelf);
+    let folder = tempfile::tempdir().unwrap();
+    let vkey = signers.vkey();
+    let arguments = ["audit", &url, "--vkey", &vkey, "--state", "state.json", "--patience", "0"];
+    // Nothing was believed: there is nothing to remember.
+    shelf.remove("checkpoint");
+    assert_eq!(mingpai(folder.path(), &arguments).0, 2);
+    assert!(!folder.path().join("state.json").exists());
+    shelf.show(parts(&signers.head, &good));
+    shelf.remove("tile/entries/000.p/7");
+    let (code, report) = mingpai_json(folder.path(), &arguments);
+    assert_eq!((code, &report["error"]["code"]), (1, &json!("withheld")));
+    // The other branch, longer and whole.
+    let mut forked = good.clone();
+    forked[6] = altered(&good[6], "iat", json!(1_790_000_009), &signers.entry);
+    let next = signers.entry(&name(0), 3, Some(&forked[4]), &signers.entry, &signers.blinding);
+    forked.push(next.statement.into_bytes());
+    shelf.show(parts(&signers.head, &forked));
+    let (code, report) = mingpai_json(folder.path(), &arguments);
+    assert_eq!((code, &report["error"]["code"]), (1, &json!("forked")), "{report}");
 }
 
 #[test]

@@ -150,6 +150,8 @@ pub struct Shelf {
     pub parts: Mutex<HashMap<String, Bytes>>,
     /// So many questions are not answered before one is.
     pub failing: Mutex<usize>,
+    /// This part is not answered at all.
+    pub busy: Mutex<Option<String>>,
     pub asked: Mutex<Vec<String>>,
     /// So many heads are asked for and answered with this one, before those of the log are.
     pub strange: Mutex<(usize, Bytes)>,
@@ -180,7 +182,11 @@ impl Shelf {
 
     fn read(&self, path: &str) -> Result<Bytes, SourceError> {
         self.asked.lock().unwrap().push(path.to_owned());
+        let is_busy = self.busy.lock().unwrap().as_deref() == Some(path);
         let mut failing = self.failing.lock().unwrap();
+        if is_busy {
+            return Err(SourceError::Passing { cause: Text::new("忙", "busy"), retry_after: None });
+        }
         if *failing > 0 {
             *failing -= 1;
             return Err(SourceError::Passing { cause: Text::new("忙", "busy"), retry_after: None });

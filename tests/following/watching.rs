@@ -3,16 +3,18 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use mingpai::sign::entry::Blinding;
+use mingpai::sign::jws::{ERASURE_TYPE, sign};
 use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
 
 use crate::auditing::{DEMONSTRATION, shown, wait_for_head};
 use crate::program::Node;
-use crate::recorded::{PREFIX, Shelf, Signers, bundle, name, parts, serve};
+use crate::recorded::{ISSUER, PREFIX, Shelf, Signers, bundle, name, parts, serve};
 use crate::{mingpai, mingpai_json};
 
 fn write_secret(folder: &Path, secret: &[u8; 32]) {
@@ -156,6 +158,119 @@ fn a_partners_answer_shows_a_second_name_for_one_identifier_and_forgeries() {
 }
 
 #[test]
+fn an_owner_is_told_of_erasures_under_its_names() {
+    let mut owner = Owner::new();
+    let whole = ["--names", "names", "--known", "known", "--state", "state"];
+    assert_eq!(owner.watch(&whole).0, 0);
+    let sid = mingpai::sign::jws::payload_of(&owner.entries[1]).unwrap();
+    let sid = serde_json::from_slice::<Json>(&sid).unwrap()["sid"].clone();
+    let erase = |owner: &mut Owner, at: usize, last: bool| {
+        let statement =
+            json!({"iat": 1_790_000_005, "iss": ISSUER, "sid": sid, "leaf": owner.leaf(at), "last": last}).to_string();
+        let statement = sign(&owner.signers.entry, ERASURE_TYPE, statement.as_bytes());
+        owner.entries.push(statement.into_bytes());
+        owner.shelf.show(parts(&owner.signers.head, &owner.entries));
+    };
+    erase(&mut owner, 1, false);
+    let (code, found, said) = owner.watch(&whole);
+    assert_eq!((code, found), (1, vec!["unknown_erasure 7".to_owned()]));
+    assert_eq!((&said["found"][0]["identifier"], &said["found"][0]["version"]), (&json!(name(0)), &json!(1)));
+    // It had asked for that one.
+    assert_eq!(owner.watch(&[&whole[..], &["--confirm"]].concat()).0, 0);
+    assert_eq!(owner.watch(&whole).0, 0);
+    erase(&mut owner, 4, true);
+    let (code, found, said) = owner.watch(&whole);
+    assert_eq!((code, found), (1, vec!["unknown_erasure 8".to_owned()]));
+    assert!(said["found"][0]["detail"]["en"].as_str().unwrap().contains("gone for ever"), "{said}");
+    // One that names the leaf, and hides behind another name.
+    let own = owner.leaf(2);
+    let statement =
+        json!({"iat": 1_790_000_005, "iss": ISSUER, "sid": BASE64URL.encode([7; 32]), "leaf": own, "last": false});
+    let statement = sign(&owner.signers.entry, ERASURE_TYPE, statement.to_string().as_bytes());
+    owner.entries.push(statement.into_bytes());
+    owner.shelf.show(parts(&owner.signers.head, &owner.entries));
+    let (_, found, said) = owner.watch(&whole);
+    assert_eq!(found, ["unknown_erasure 8", "unknown_erasure 9"]);
+    assert_eq!((&said["found"][1]["identifier"], &said["found"][1]["version"]), (&json!(name(1)), &json!(1)));
+    // A state of a program that did not see erasures: the log is read anew.
+    let state = owner.folder.path().join("state");
+    let mut old: Json = serde_json::from_slice(&std::fs::read(&state).unwrap()).unwrap();
+    old.as_object_mut().unwrap().remove("version");
+    old["seen"].as_object_mut().unwrap().retain(|_, seen| seen["version"].is_u64());
+    std::fs::write(&state, old.to_string()).unwrap();
+    assert_eq!(owner.watch(&whole).1, ["unknown_erasure 8", "unknown_erasure 9"]);
+}
+
+#[test]
+fn what_is_confirmed_gets_lines_of_its_own_and_leaves_the_list_as_private_as_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+    let owner = Owner::new();
+    let known = owner.folder.path().join("known");
+    // As an editor leaves it: the last line has no end. The list is reached over a link.
+    std::fs::write(&known, owner.leaf(1)).unwrap();
+    std::fs::set_permissions(&known, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink("known", owner.folder.path().join("link")).unwrap();
+    assert_eq!(owner.watch(&["--names", "names", "--known", "link", "--confirm"]).0, 0);
+    let lines = std::fs::read_to_string(&known).unwrap();
+    let lines: Vec<&str> = lines.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (4, owner.leaf(1).as_str()));
+    assert_eq!(std::fs::metadata(&known).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(owner.folder.path().join("link").is_symlink());
+    assert_eq!(owner.watch(&["--names", "names", "--known", "known"]).0, 0);
+}
+
+#[test]
+fn a_head_that_was_believed_is_kept_by_a_watch_though_its_entries_never_came() {
+    let mut owner = Owner::new();
+    let whole = owner.entries.clone();
+    owner.shelf.remove("tile/entries/000.p/7");
+    let asked = ["--names", "names", "--known", "known", "--state", "state", "--patience", "0"];
+    let (code, _, said) = owner.watch(&[&asked[..], &["--follow"]].concat());
+    assert_eq!((code, &said["error"]["code"]), (1, &json!("withheld")));
+    owner.entries.pop();
+    owner.entries.extend([b"another".to_vec(), b"and more".to_vec()]);
+    owner.shelf.show(parts(&owner.signers.head, &owner.entries));
+    assert_eq!(owner.watch(&asked).2["error"]["code"], json!("forked"));
+    owner.shelf.show(parts(&owner.signers.head, &whole));
+    assert_eq!(owner.watch(&asked).0, 0);
+}
+
+#[test]
+fn a_watch_that_goes_on_keeps_a_head_as_soon_as_it_is_believed() {
+    let mut owner = Owner::new();
+    let vkey = owner.signers.vkey();
+    let mut going = Command::new(env!("CARGO_BIN_EXE_mingpai"))
+        .args(["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"])
+        .args(["--known", "known", "--state", "state", "--follow", "--every", "1", "--patience", "0"])
+        .current_dir(owner.folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let state = owner.folder.path().join("state");
+    let kept = |size: &str| {
+        let end = Instant::now() + Duration::from_secs(30);
+        let checkpoint = || {
+            let state: Json = serde_json::from_slice(&std::fs::read(&state).ok()?).ok()?;
+            Some(state["log"]["checkpoint"].as_str()?.lines().nth(1)? == size)
+        };
+        while Instant::now() < end && checkpoint() != Some(true) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        checkpoint() == Some(true)
+    };
+    let first = kept("7");
+    // The next head is shown, and its entries do not come, for whatever reason.
+    *owner.shelf.busy.lock().unwrap() = Some("tile/entries/000.p/8".to_owned());
+    let next = owner.signers.entry(&name(2), 3, Some(&owner.entries[6]), &owner.signers.entry, &owner.signers.blinding);
+    owner.add(&next);
+    let second = kept("8");
+    going.kill().unwrap();
+    going.wait().unwrap();
+    assert_eq!((first, second), (true, true));
+}
+
+#[test]
 fn a_dishonest_log_is_told_to_its_owner_too() {
     let owner = Owner::new();
     let whole = ["--names", "names", "--known", "known", "--state", "state", "--patience", "0"];
@@ -173,7 +288,20 @@ fn a_watch_that_goes_on_tells_each_entry_as_it_comes_and_ends_when_the_log_turns
     let vkey = owner.signers.vkey();
     let mut going = Command::new(env!("CARGO_BIN_EXE_mingpai"))
         .args(["watch", &owner.url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"])
-        .args(["--known", "known", "--state", "state", "--follow", "--every", "1", "--patience", "0", "--json"])
+        .args([
+            "--bundle",
+            "answer",
+            "--known",
+            "known",
+            "--state",
+            "state",
+            "--follow",
+            "--every",
+            "1",
+            "--patience",
+            "0",
+            "--json",
+        ])
         .current_dir(owner.folder.path())
         .stdout(Stdio::piped())
         .spawn()
@@ -187,9 +315,30 @@ fn a_watch_that_goes_on_tells_each_entry_as_it_comes_and_ends_when_the_log_turns
         let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         assert_eq!((&told["kind"], &told["version"]), (&json!("unknown_entry"), &json!(version)));
     }
+    // What a partner shows later, the entry that the owner wrote down and the log has not: a look makes every check, each time.
+    let Signers { entry: key, blinding, .. } = &owner.signers;
+    let second = owner.signers.entry(&name(0), 1, None, key, &Blinding::new([9; 32]));
+    let unlogged = owner.signers.entry(&name(5), 1, None, key, blinding);
+    let leaf = BASE64URL.encode(leaf_hash(unlogged.statement.as_bytes()));
+    owner.add(&second);
+    // Until now this file was not there, and nothing could be said of it.
+    owner.write("answer", &[bundle(&second)]);
+    let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&told["kind"], &told["file"]), (&json!("second_sid"), &json!("answer")));
+    // Its own registration, written down before the log shows it, is no finding: only the one that never comes is.
+    let Signers { entry: key, blinding, .. } = &owner.signers;
+    let own = owner.signers.entry(&name(0), 3, Some(&owner.entries[4]), key, blinding);
+    let own_leaf = BASE64URL.encode(leaf_hash(own.statement.as_bytes()));
+    let mut known: Vec<String> = [1, 2, 4, 5, 7, 8].map(|at| owner.leaf(at)).to_vec();
+    known.extend([own_leaf, leaf.clone()]);
+    owner.write("known", &known);
+    owner.add(&own);
+    let told: Json = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&told["kind"], &told["leaf"]), (&json!("not_in_log"), &json!(leaf)));
     owner.shelf.show(parts(&owner.signers.head, &owner.entries[..6]));
     let rest: String = lines.map(|line| line.unwrap() + "\n").collect();
     assert!(rest.contains("rolled_back"), "{rest}");
+    assert!(!rest.contains("unknown_entry") && !rest.contains("not_in_log"), "each finding is told once: {rest}");
     assert_eq!(going.wait().unwrap().code(), Some(1));
 }
 

@@ -1,6 +1,6 @@
 //! The log over HTTP: heads, tiles and proofs, checked as a stranger would.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -119,6 +119,43 @@ async fn what_no_head_covers_yet_is_said_to_be_pending() {
     assert!(answer.json()["entry"].is_string());
     // An older one is proven all the same.
     assert!(world.get(&format!("/v1/resolve/{NAME}?proof=1")).send().await.json()["proof"]["hashes"].is_array());
+}
+
+/// What this thread has spent at work, in nanoseconds (Linux, scheduler/sched-stats: /proc/<pid>/schedstat).
+fn worked() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn compressing_a_bundle_is_no_work_of_the_thread_that_answers() {
+    const TIMES: u32 = 40;
+    let world = World::filled(300).await;
+    world.head_of(301).await;
+    let target = "/log/tile/entries/000";
+    let plain = world.get(target).send().await.body;
+    // What it costs, on this very thread, beside answers that are not compressed.
+    let begun = worked();
+    for _ in 0..TIMES {
+        let answer = world.get(target).send().await;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        assert!(encoder.finish().unwrap().len() < answer.body.len());
+    }
+    let cost = worked() - begun;
+    let begun = worked();
+    for _ in 0..TIMES {
+        assert!(!world.get(target).send().await.headers.contains_key("content-encoding"));
+    }
+    let without = worked() - begun;
+    let begun = worked();
+    for _ in 0..TIMES {
+        let small = world.get(target).header("accept-encoding", "gzip").send().await;
+        assert_eq!(small.header("content-encoding"), "gzip");
+    }
+    let spent = worked() - begun;
+    let half = without + cost.saturating_sub(without) / 2;
+    assert!(spent < half, "{spent} ns to answer compressed, {without} ns without, {cost} ns with compressing here");
 }
 
 #[tokio::test]

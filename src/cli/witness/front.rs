@@ -1,5 +1,6 @@
 //! The witness over HTTP: `POST /add-checkpoint` (c2sp.org/tlog-witness) and a page that says who it is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +8,8 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 
-use super::judge::{Outcome, Witness};
+use super::forks::Kept;
+use super::judge::{Fork, Outcome, Witness};
 use crate::accept::{Answerer, Inbound, InboundError, Outbound, Refusal};
 use crate::model::time::Timestamp;
 use crate::tlog::add_checkpoint::SIZE_MEDIA_TYPE;
@@ -19,13 +21,16 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// What answers the requests of a witness.
 pub struct Front {
     witness: Arc<Witness>,
-    /// The second of the last line in the log about a request that was refused: anybody can send those.
-    told: AtomicU64,
+    /// Of each log, the second of the last line about a proof that does not hold: anybody can send those.
+    told: BTreeMap<String, AtomicU64>,
+    /// The second of the last line about evidence that could not be written. It shares no line with what anybody can send.
+    told_unwritten: AtomicU64,
 }
 
 impl Front {
     pub fn new(witness: Arc<Witness>) -> Front {
-        Front { witness, told: AtomicU64::new(0) }
+        let told = witness.logs().into_iter().map(|(origin, _)| (origin, AtomicU64::new(0))).collect();
+        Front { witness, told, told_unwritten: AtomicU64::new(0) }
     }
 
     async fn add_checkpoint(&self, body: Inbound) -> Response<Outbound> {
@@ -39,16 +44,14 @@ impl Front {
             }
             Err(error @ InboundError::Broken(_)) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
         };
-        let now = now();
         let witness = Arc::clone(&self.witness);
         match tokio::task::spawn_blocking(move || witness.add_checkpoint(&bytes, now)).await {
-            Ok(outcome) => self.response(outcome, now),
+            Ok(outcome) => self.response(outcome),
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the witness failed; nothing was cosigned\n"),
         }
     }
 
-    fn response(&self, outcome: Outcome, now: u64) -> Response<Outbound> {
-        let may_tell = || self.told.swap(now, Ordering::Relaxed) != now;
+    fn response(&self, outcome: Outcome) -> Response<Outbound> {
         match outcome {
             Outcome::Cosigned(line) => text(StatusCode::OK, format!("{line}\n")),
             Outcome::Malformed(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
@@ -59,19 +62,12 @@ impl Front {
                 text(StatusCode::FORBIDDEN, format!("no key of the log {origin} that this witness knows signed this\n"))
             }
             Outcome::OtherSize { size } => size_answer(size),
-            Outcome::OtherRoot { size, kept, offered } => {
-                if may_tell() {
-                    tracing::error!(
-                        size,
-                        kept = kept.as_deref().unwrap_or("not kept"),
-                        offered,
-                        "the log has signed two roots at one size: it has forked. Keep this line, both heads are evidence"
-                    );
-                }
-                size_answer(size)
+            Outcome::OtherRoot { fork, kept } => {
+                self.tell_fork(&fork, &kept);
+                size_answer(fork.size)
             }
             Outcome::NotConsistent { origin, from, to } => {
-                if may_tell() {
+                if self.told.get(&origin).is_some_and(is_first_this_second) {
                     tracing::warn!(
                         origin,
                         from,
@@ -89,6 +85,35 @@ impl Front {
                 );
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
                 response
+            }
+        }
+    }
+
+    /// Each fork has its line once, with the file; what could not be written, again and again.
+    fn tell_fork(&self, fork: &Fork, kept: &Kept) {
+        let Fork { origin, size, cosigned, offered } = fork;
+        let cosigned = cosigned.as_deref().unwrap_or("not kept");
+        match kept {
+            Kept::Before => {}
+            Kept::New(path) => tracing::error!(
+                origin,
+                size,
+                cosigned,
+                offered,
+                evidence = %path.display(),
+                "the log has signed two roots at one size: it has forked. Both heads are evidence, show them to its readers"
+            ),
+            Kept::Unwritten(cause) => {
+                if is_first_this_second(&self.told_unwritten) {
+                    tracing::error!(
+                        origin,
+                        size,
+                        cosigned,
+                        offered,
+                        cause,
+                        "the log has forked, and the evidence could not be written: keep this line, both heads are evidence"
+                    );
+                }
             }
         }
     }
@@ -120,8 +145,13 @@ impl Answerer for Front {
             ("/add-checkpoint", Method::POST) => self.add_checkpoint(body).await,
             ("/add-checkpoint", _) => not_allowed("POST"),
             ("/", Method::GET | Method::HEAD) => self.page(),
-            ("/", _) => not_allowed("GET, HEAD"),
-            _ => text(StatusCode::NOT_FOUND, "a witness has POST /add-checkpoint and GET /\n"),
+            ("/metrics", Method::GET | Method::HEAD) => {
+                let mut response = text(StatusCode::OK, self.witness.metrics().render());
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(crate::metrics::MEDIA_TYPE));
+                response
+            }
+            ("/" | "/metrics", _) => not_allowed("GET, HEAD"),
+            _ => text(StatusCode::NOT_FOUND, "a witness has POST /add-checkpoint, GET / and GET /metrics\n"),
         }
     }
 
@@ -136,6 +166,12 @@ impl Answerer for Front {
         };
         text(status, format!("{}\n", refusal.word()))
     }
+}
+
+/// Whether nothing was told in this second.
+fn is_first_this_second(told: &AtomicU64) -> bool {
+    let now = now();
+    told.swap(now, Ordering::Relaxed) != now
 }
 
 fn now() -> u64 {

@@ -1,9 +1,10 @@
 //! `mingpai witness`: watches logs of others and cosigns their heads, each only if it continues the one before.
 //!
-//! - `state`: what was cosigned, durable. `judge`: whether a head may be. `front`: HTTP.
+//! - `state`: what was cosigned, durable. `judge`: whether a head may be. `forks`: the evidence against a log. `front`: HTTP.
 //!
 //! It needs nothing of the nodes that it watches, and they need not trust it: whoever verifies a proof decides which witnesses count.
 
+mod forks;
 mod front;
 mod judge;
 mod state;
@@ -16,15 +17,16 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use self::forks::Forks;
 use self::front::{BODY_LIMIT_BYTES, Front};
-use self::judge::Witness;
+use self::judge::{Outcome, Witness, by_origin};
 use self::state::State;
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::vkeys::{self, Keys};
 use crate::accept::{Ending, Lifecycle, Limits, Settings, bind, stop_on_signals};
 use crate::config::{LimitsSpec, LogSpec};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, WitnessingMetrics};
 use crate::model::time::Timestamp;
 use crate::observe::log;
 use crate::sign::note_signer::NoteSigner;
@@ -72,7 +74,11 @@ impl WitnessArguments {
         let (state, pair) = State::open(&self.data, self.name.as_deref(), Timestamp::now().as_seconds())?;
         let signer = NoteSigner::new(state.name(), KeyKind::Cosignature, pair);
         let signer = signer.map_err(|error| CliError::Wrong(error.text()))?;
-        let witness = Arc::new(Witness::new(signer, logs, state));
+        let logs = by_origin(logs);
+        let forks = Forks::open(&self.data, logs.keys()).map_err(CliError::file("打开", "open", &self.data))?;
+        let metrics = Arc::new(Metrics::new());
+        let counted = WitnessingMetrics::new(&metrics.accept, &Outcome::REASONS);
+        let witness = Arc::new(Witness::new(signer, logs, state, forks, counted));
         let bound = bind(self.settings()).map_err(|error| CliError::Wrong(error.text()))?;
         let lifecycle = Lifecycle::new();
         let threads = |error: std::io::Error| {
@@ -81,7 +87,7 @@ impl WitnessArguments {
         stop_on_signals(lifecycle.clone()).map_err(threads)?;
         let addresses = bound.addresses().to_vec();
         let front = Arc::new(Front::new(Arc::clone(&witness)));
-        let running = bound.serve(front, lifecycle.clone(), Arc::new(Metrics::new())).map_err(threads)?;
+        let running = bound.serve(front, lifecycle.clone(), metrics).map_err(threads)?;
         lifecycle.set_ready();
         announce(&witness, &addresses, screen)?;
         match running.wait().map_err(threads)? {

@@ -38,8 +38,8 @@ struct Remembered {
 pub struct Cosigned {
     pub size: u64,
     root: String,
-    /// Seconds since 1970 of the last cosignature that changed this.
-    time: u64,
+    /// Seconds since 1970 of the last cosignature: none after it has an earlier time.
+    pub time: u64,
     /// The log's own signed words, where they are short.
     pub note: Option<String>,
 }
@@ -115,9 +115,11 @@ impl State {
         !self.is_in_doubt
     }
 
-    /// Makes a new head durable. Only after this may it be cosigned.
+    /// Makes a head durable, a new one or the same at a later time. Only after this may it be cosigned.
     pub fn advance(&mut self, origin: &str, head: &Head, time: u64, note: String) -> io::Result<()> {
-        let note = Some(note).filter(|note| note.len() <= KEPT_NOTE_BYTES);
+        let standing = self.of(origin).filter(|_| self.head(origin) == Some(*head));
+        let standing = standing.and_then(|cosigned| cosigned.note.clone());
+        let note = standing.or(Some(note).filter(|note| note.len() <= KEPT_NOTE_BYTES));
         let cosigned = Cosigned { size: head.size, root: BASE64.encode(head.root), time, note };
         let mut next = self.remembered.clone();
         next.logs.insert(origin.to_owned(), cosigned);

@@ -85,9 +85,10 @@ pub(super) async fn tile(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Read)?;
     let tile = named(&call, TILES)?;
     let asked = call.permit(&pass, AskLog::Tile(tile))?;
-    let bytes = desk.aside(move |services| services.log_tile(&asked)).await;
+    let is_small = is_packed(&call.headers, tile);
+    let body = desk.aside(move |services| packed(services.log_tile(&asked)?, is_small)).await;
     call.laps.end(Step::Service);
-    immutable(&call.headers, tile, bytes?, "public, max-age=31536000, immutable")
+    Ok(immutable(tile, body?, is_small, "public, max-age=31536000, immutable"))
 }
 
 /// A tile of the audit tree.
@@ -95,9 +96,10 @@ pub(super) async fn audit_tile(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Administer)?;
     let tile = named(&call, AUDIT_TILES)?;
     let asked = call.permit(&pass, AskAudit(tile))?;
-    let bytes = desk.aside(move |services| services.audit_tile(&asked)).await;
+    let is_small = is_packed(&call.headers, tile);
+    let body = desk.aside(move |services| packed(services.audit_tile(&asked)?, is_small)).await;
     call.laps.end(Step::Service);
-    immutable(&call.headers, tile, bytes?, "private, no-store")
+    Ok(immutable(tile, body?, is_small, "private, no-store"))
 }
 
 fn named(call: &Call, route: &str) -> Result<Tile, Failure> {
@@ -108,21 +110,26 @@ fn named(call: &Call, route: &str) -> Result<Tile, Failure> {
 }
 
 /// Entries are text and come compressed where that is asked for; hashes would not get smaller.
-fn immutable(headers: &HeaderMap, tile: Tile, bytes: Vec<u8>, keep: &'static str) -> Reply {
-    let is_text = tile.content == Content::Entries;
-    let body = if is_text && takes_gzip(headers) { Some(gzip(&bytes)?) } else { None };
-    let is_small = body.is_some();
-    let body = body.unwrap_or(bytes);
+fn is_packed(headers: &HeaderMap, tile: Tile) -> bool {
+    tile.content == Content::Entries && takes_gzip(headers)
+}
+
+/// The body as it is sent. Up to 16 MiB are compressed here, for anybody: never on a thread that answers.
+fn packed(bytes: Vec<u8>, is_small: bool) -> Result<Vec<u8>, ServiceError> {
+    if is_small { gzip(&bytes) } else { Ok(bytes) }
+}
+
+fn immutable(tile: Tile, body: Vec<u8>, is_small: bool, keep: &'static str) -> Response<Body> {
     let mut response: Response<Body> = reply::of_type(BYTES, StatusCode::OK, Keep::Never, Body::from(body));
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
-    if is_text {
+    if tile.content == Content::Entries {
         headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
     }
     if is_small {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    Ok(response)
+    response
 }
 
 /// Whether `Accept-Encoding` names gzip and does not rule it out (RFC 9110, section 12.5.3).
@@ -136,11 +143,11 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+fn gzip(bytes: &[u8]) -> Result<Vec<u8>, ServiceError> {
     let failed = |error: std::io::Error| ServiceError::Internal(format!("gzip: {error}"));
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
     encoder.write_all(bytes).map_err(failed)?;
-    Ok(encoder.finish().map_err(failed)?)
+    encoder.finish().map_err(failed)
 }
 
 /// That the log at one size is the beginning of the log at another.

@@ -50,7 +50,7 @@ pub enum Says {
         kid: String,
         not_after: u64,
     },
-    /// A licence of a prefix, or its end: in full, for they are few.
+    /// A licence of a prefix, or its end: in full.
     Licence {
         prefix: String,
         statement: String,
@@ -151,8 +151,14 @@ fn read(parsed: &Parsed<'_>, text: &str) -> Result<Says, &'static str> {
             Says::Erasure { sid, leaf, is_last: stated.last }
         }
         AUDIT_TYPE => Says::AuditEvent,
-        other => Says::Other(other.chars().take(80).collect()),
+        other => Says::Other(clipped(other)),
     })
+}
+
+/// As much of a statement's own words as is told: a leaf may have 64 KiB of them, and they may be meant for a terminal.
+pub(super) fn clipped(word: &str) -> String {
+    const TOLD_CHARACTERS: usize = 80;
+    word.chars().filter(|letter| !letter.is_control()).take(TOLD_CHARACTERS).collect()
 }
 
 /// A hash as statements write it.

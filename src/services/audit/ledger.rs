@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::examine::{Examined, Says, shown};
-use super::keys::{KeyFault, Succession};
+use super::examine::{Examined, Says, clipped, shown};
+use super::keys::{KEYS_AT_MOST, KeyFault, Succession};
 use super::{Anomaly, Kind};
 use crate::model::text::Text;
 use crate::sign::licence::chain::Chain;
@@ -15,6 +15,15 @@ use crate::tlog::hash::Hash;
 
 /// Anomalies that are told one by one; the rest is counted.
 pub const TOLD_ANOMALIES: usize = 1_000;
+/// Kinds that this program does not know and that are counted one by one; the rest is counted together.
+const OTHER_KINDS: usize = 100;
+/// Under this word. No type of a statement has a space.
+const OTHER_KINDS_TOGETHER: &str = "(others)";
+/// Statements about one prefix's licences that are held against each other.
+const LICENCES_OF_A_PREFIX: u64 = 10_000;
+/// The bytes of all statements about licences that are held against each other. What a log says must not decide how much its
+/// readers hold; a node of 100,000 enterprises needs a quarter of it.
+const LICENCE_BYTES: usize = 256 << 20;
 /// Stands for a version after which none may come: the identifier was erased.
 const GONE: u64 = u64::MAX;
 
@@ -37,6 +46,13 @@ pub struct Counts {
     pub other: BTreeMap<String, u64>,
 }
 
+impl Counts {
+    fn take_other(&mut self, typ: &str) {
+        let is_apart = self.other.len() < OTHER_KINDS || self.other.contains_key(typ);
+        *self.other.entry(if is_apart { typ } else { OTHER_KINDS_TOGETHER }.to_owned()).or_default() += 1;
+    }
+}
+
 #[derive(Default)]
 pub struct Ledger {
     sids: HashMap<Hash, Standing>,
@@ -53,8 +69,12 @@ pub struct Ledger {
     pub earlier: (u64, Option<u64>),
     /// What the log says of each prefix.
     licences: HashMap<String, Chain>,
-    /// Keys whose signatures count no more: key, the last index for which they do, and the last one that it signed.
-    pub ended: Vec<(String, u64, u64)>,
+    /// Of the statements in those chains.
+    licence_bytes: usize,
+    /// The place of each key in the succession, by its id: as far as they were looked up.
+    places: HashMap<String, usize>,
+    /// Keys whose signatures count no more, by their places: the last index for which they do, and the last one that it signed.
+    ended: BTreeMap<usize, (String, u64, u64)>,
     /// Leaves that erasures name and that are no newest ones: the erasures' indexes.
     pub sought: HashMap<Hash, Vec<u64>>,
 }
@@ -72,6 +92,11 @@ impl Ledger {
         // One byte of the table's own a place; an eighth of the places stays empty.
         let place = size_of::<(Hash, Standing)>() + 1;
         (self.sids.capacity() * 8 / 7 * place) as u64
+    }
+
+    /// Keys whose signatures count no more: key, the last index for which they do, and the last one that it signed.
+    pub fn ended(&self) -> impl Iterator<Item = &(String, u64, u64)> {
+        self.ended.values()
     }
 
     pub fn found(&mut self, index: u64, kind: Kind, zh: impl Into<String>, en: impl Into<String>) {
@@ -98,6 +123,14 @@ impl Ledger {
                 Kind::KeyNotAuthorised,
                 "新密钥不是由当时有效的密钥授权，或不是密钥，或早已列入",
                 "a key was not authorised by the one in force, or is none, or is known already",
+            ),
+            KeyFault::TooMany => self.found(
+                index,
+                Kind::TooManyKeys,
+                format!("密钥超过 {KEYS_AT_MOST} 个：不再采纳，此后由它签署的都查不出真伪"),
+                format!(
+                    "more than {KEYS_AT_MOST} keys: this one is not taken, and what it signs is not known to be signed"
+                ),
             ),
         }
     }
@@ -136,8 +169,8 @@ impl Ledger {
         match &one.says {
             Says::Entry { sid, version, prev } => self.take_entry(one, *sid, *version, prev.as_ref()),
             Says::Keys => self.counts.keys += 1,
-            Says::KeyEnd { kid, not_after } => self.take_key_end(index, kid, *not_after, keys),
-            Says::Licence { prefix, statement } => self.take_licence(index, prefix, statement),
+            Says::KeyEnd { kid, not_after } => self.take_key_end(one, kid, *not_after, keys),
+            Says::Licence { prefix, statement } => self.take_licence(one, prefix, statement),
             Says::Origin { origin, before, size, root } => {
                 let is_there = *size == index && tree.root() == *root;
                 self.take_origin(index, origin, before, is_there);
@@ -149,7 +182,7 @@ impl Ledger {
                 "审计事件不应出现在登记树中",
                 "an event of the audit tree has no place in the registry",
             ),
-            Says::Other(typ) => *self.counts.other.entry(typ.clone()).or_default() += 1,
+            Says::Other(typ) => self.counts.take_other(typ),
             Says::Unreadable(_) => {}
         }
         tree.push(one.leaf);
@@ -162,10 +195,8 @@ impl Ledger {
                 self.origin = Some(one.iss.clone());
             }
             Some(issuer) if *issuer != one.iss => {
-                let (zh, en) = (
-                    format!("签发者是 {}，不是 {issuer}", one.iss),
-                    format!("its issuer is {}, not {issuer}", one.iss),
-                );
+                let (iss, issuer) = (clipped(&one.iss), clipped(issuer));
+                let (zh, en) = (format!("签发者是 {iss}，不是 {issuer}"), format!("its issuer is {iss}, not {issuer}"));
                 self.found(one.index, Kind::WrongIssuer, zh, en);
             }
             Some(_) => {}
@@ -223,28 +254,57 @@ impl Ledger {
         }
     }
 
-    fn take_key_end(&mut self, index: u64, kid: &str, not_after: u64, keys: &Succession) {
+    fn take_key_end(&mut self, one: &Examined, kid: &str, not_after: u64, keys: &Succession) {
         self.counts.keys += 1;
+        // What nobody authorised was told as such, and ends nothing.
+        if !one.is_signed {
+            return;
+        }
+        for (place, known) in keys.keys().iter().enumerate().skip(self.places.len()) {
+            self.places.insert(known.key.kid.clone(), place);
+        }
         // The key in force must not end itself: its successor does.
-        let ended = keys.keys().iter().position(|known| known.key.kid == kid);
-        let next = ended.and_then(|at| keys.keys().get(at + 1)).filter(|next| next.from < index);
-        match next {
-            Some(next) => self.ended.push((kid.to_owned(), not_after, next.from)),
-            None => self.found(
-                index,
-                Kind::KeyNotAuthorised,
-                format!("结束的密钥 {kid} 从未列入，或仍然有效"),
-                format!("the key that it ends, {kid}, was never authorised, or is the one in force"),
-            ),
+        let ended = self.places.get(kid).copied();
+        let next = ended.and_then(|place| Some((place, keys.keys().get(place + 1)?)));
+        match next.filter(|(_, next)| next.from < one.index) {
+            Some((place, next)) => {
+                let said = self.ended.entry(place).or_insert_with(|| (kid.to_owned(), not_after, next.from));
+                said.1 = said.1.min(not_after);
+            }
+            None => {
+                let kid = clipped(kid);
+                self.found(
+                    one.index,
+                    Kind::KeyNotAuthorised,
+                    format!("结束的密钥 {kid} 从未列入，或仍然有效"),
+                    format!("the key that it ends, {kid}, was never authorised, or is the one in force"),
+                );
+            }
         }
     }
 
-    fn take_licence(&mut self, index: u64, prefix: &str, statement: &str) {
+    fn take_licence(&mut self, one: &Examined, prefix: &str, statement: &str) {
         self.counts.licences += 1;
+        // What nobody authorised was told as such, and has no place in a chain.
+        if !one.is_signed {
+            return;
+        }
+        let (index, told) = (one.index, clipped(prefix));
+        self.licence_bytes = self.licence_bytes.saturating_add(statement.len());
+        let length = self.licences.get(prefix).map_or(0, |chain| chain.seq);
+        if self.licence_bytes > LICENCE_BYTES || length >= LICENCES_OF_A_PREFIX {
+            self.found(
+                index,
+                Kind::LicenceChain,
+                format!("关于许可的声明过多，未查前缀 {told} 的这一条"),
+                format!("more statements about licences than are judged: this one, about {told}, was not"),
+            );
+            return;
+        }
         let chain = self.licences.entry(prefix.to_owned()).or_insert_with(|| Chain::new(prefix));
         if let Err(fault) = chain.add(index, statement) {
-            let en = fault.to_string();
-            self.found(index, Kind::LicenceChain, format!("关于前缀 {prefix} 的声明不相接：{en}"), en);
+            let en = clipped(&fault.to_string());
+            self.found(index, Kind::LicenceChain, format!("关于前缀 {told} 的声明不相接：{en}"), en);
         }
     }
 
@@ -252,6 +312,7 @@ impl Ledger {
         self.counts.origins += 1;
         let is_continued = self.origin.as_deref() == Some(before);
         if !is_continued || !is_there {
+            let origin = clipped(origin);
             self.found(
                 index,
                 Kind::WrongOrigin,

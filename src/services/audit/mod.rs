@@ -32,6 +32,7 @@ pub enum Kind {
     Unreadable,
     Genesis,
     KeyNotAuthorised,
+    TooManyKeys,
     NotSigned,
     WrongIssuer,
     WrongOrigin,
@@ -52,6 +53,7 @@ impl Kind {
             Self::Unreadable => "unreadable",
             Self::Genesis => "genesis",
             Self::KeyNotAuthorised => "key_not_authorised",
+            Self::TooManyKeys => "too_many_keys",
             Self::NotSigned => "not_signed",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongOrigin => "wrong_origin",
@@ -100,10 +102,15 @@ pub async fn audit(
     let mut head = follower
         .advance(|batch| {
             for (index, _, entry) in batch.iter() {
-                match learn(&keys, index, entry) {
-                    Ok(None) if index == 0 => ledger.key_fault(0, keys::KeyFault::Genesis),
-                    Ok(None) => {}
-                    Ok(Some(next)) => keys = Arc::new(next),
+                if !keys::is_about_keys(entry) {
+                    if index == 0 {
+                        ledger.key_fault(0, keys::KeyFault::Genesis);
+                    }
+                    continue;
+                }
+                match keys.judge(index, entry) {
+                    // Bundles on their way have the keys of before: they are copied once a bundle, and share the keys.
+                    Ok(key) => Arc::make_mut(&mut keys).push(key),
                     Err(fault) => ledger.key_fault(index, fault),
                 }
             }
@@ -128,16 +135,6 @@ pub async fn audit(
     }
     judge_names(&mut ledger, &keys, follower, pinned, head.is_ok());
     Ok(Audit { ledger, keys: Arc::unwrap_or_clone(keys), head, judged: tree.size, took: started.elapsed() })
-}
-
-/// A leaf about keys makes another succession; no other leaf does.
-fn learn(keys: &Succession, index: u64, entry: &[u8]) -> Result<Option<Succession>, keys::KeyFault> {
-    if !keys::is_about_keys(entry) {
-        return Ok(None);
-    }
-    let mut next = keys.clone();
-    next.take(index, entry)?;
-    Ok(Some(next))
 }
 
 fn take(ledger: &mut Ledger, trees: &mut VecDeque<Frontier>, examined: Vec<examine::Examined>, keys: &Succession) {

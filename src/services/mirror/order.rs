@@ -60,6 +60,8 @@ pub enum OrderError {
     OtherLog { folder: PathBuf, standing: String, asked: String },
     #[error("{0} holds what its origin's log hides")]
     NotGranted(PathBuf),
+    #[error("the policy names no key of the log {0}")]
+    NoKey(String),
 }
 
 impl OrderError {
@@ -85,6 +87,10 @@ impl OrderError {
             Self::OtherLog { folder, standing, asked } => Text::new(
                 format!("{} 是 {standing} 的镜像，而所求为 {asked}：请换一个目录", folder.display()),
                 format!("{self}: name another folder"),
+            ),
+            Self::NoKey(origin) => Text::new(
+                format!("策略中没有日志 {origin} 的公钥：请用 --policy 或 --vkey 给出它的公钥"),
+                format!("{self}, which is the one that is mirrored: give its key with --policy or --vkey"),
             ),
             Self::NotGranted(path) => Text::new(
                 format!(
@@ -128,7 +134,8 @@ impl Stated {
         Policy::parse(self.policy.as_bytes()).ok()
     }
 
-    /// Makes a folder this mirror's, or says why it cannot be. Another address or policy of the same log replaces what was said.
+    /// Makes a folder this mirror's, or says why it cannot be. Another address or policy of the same log replaces what was said:
+    /// only for whoever holds the folder's lock, for what stands there is what the next start believes.
     pub fn settle(&self, folder: &Path) -> Result<(), OrderError> {
         let standing = Stated::read(folder)?;
         match &standing {
@@ -144,6 +151,11 @@ impl Stated {
             }
             None if is_store(folder) => return Err(OrderError::NoMirror(folder.to_owned())),
             _ => {}
+        }
+        // By such a policy no head of this log is ever believed.
+        let has_key = |policy: Policy| policy.logs().iter().any(|log| log.key.name() == self.origin);
+        if !self.policy().is_some_and(has_key) {
+            return Err(OrderError::NoKey(self.origin.clone()));
         }
         if standing.as_ref() == Some(self) {
             return Ok(());

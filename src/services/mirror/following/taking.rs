@@ -139,9 +139,11 @@ impl Taking {
             if index == 0 {
                 self.issuer = Arc::from(stated_issuer(entry).unwrap_or_default().as_str());
             }
-            let taken = Arc::make_mut(&mut self.keys).take(index, entry);
+            // Before the keys are copied for the bundles behind this one.
+            let judged = self.keys.judge(index, entry);
             let cause = |fault| format!("what it says of keys is not authorised: {fault:?}");
-            taken.map_err(|fault| Halt::Fault(Fault { index, cause: cause(fault), is_signed: true }))?;
+            let key = judged.map_err(|fault| Halt::Fault(Fault { index, cause: cause(fault), is_signed: true }))?;
+            Arc::make_mut(&mut self.keys).push(key);
         }
         Ok(())
     }

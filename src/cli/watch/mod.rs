@@ -1,21 +1,26 @@
 //! `mingpai watch`: an owner looks for entries under its own names that it did not make, and for a second blinded name.
+//!
+//! - `lists`: the owner's files of names and of known entries. `follow`: looking again and again.
+
+mod follow;
+mod lists;
 
 use std::collections::HashSet;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
+use self::follow::Looks;
+use self::lists::{confirm, known_of, names_of};
 use super::audit::{error_json, print_error};
 use super::failure::{CliError, Verdict};
 use super::log_source::{LogArguments, read_bounded, read_state, write_state};
 use super::screen::Screen;
 use crate::model::text::Text;
 use crate::services::follow::{FollowError, Follower};
-use crate::services::watch::{Bundle, Finding, FindingKind, Names, Watch, not_in_log};
-use crate::sign::decode_sid;
+use crate::services::watch::{Bundle, Finding, Names, Watch, not_in_log};
 use crate::sign::keys::decode_secret;
 use crate::tlog::hash::Hash;
 
@@ -33,6 +38,8 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 
 --known：每行一个叶哈希，或带 leaf 的 JSON（登记的答复、--json 的 found）；--confirm 把这次列出的条目加进去。
 --known: a leaf hash a line, or JSON with `leaf` (answers of registrations, `found` of --json); --confirm adds what was listed.
+--follow 每次都重读 --known 与 --bundle，每处发现只说一次，且在持续 5 秒后才说。
+--follow reads --known and --bundle again at each look, and tells each finding once, after it has stood for 5 s.
 
 退出码 Exit codes: 0 没有发现 nothing found · 1 有发现或日志不可信 something found, or the log is not honest · 2 无法判断 could not tell")]
 pub struct WatchArguments {
@@ -83,13 +90,13 @@ impl WatchArguments {
                 format!("{}: {}", fault.name, fault.detail.en),
             )
         })?;
-        let known = self.known.as_deref().map(known_of).transpose()?.unwrap_or_default();
+        let known = self.known_entries()?;
         let state = read_state(self.state.as_deref(), LIST_LIMIT_BYTES)?;
         let (mut watch, memory) =
             Watch::begin(names, state.as_deref()).map_err(|error| CliError::Wrong(error.text()))?;
         let (mut follower, _) = self.log.follower(memory, screen).await?;
         if self.follow {
-            return self.go_on(&mut watch, &mut follower, &known, screen).await;
+            return Looks::begin(self, known, screen).go_on(&mut watch, &mut follower).await;
         }
         let looked = self.look(&mut watch, &mut follower, &known).await;
         write_state(self.state.as_deref(), &watch.encode(follower.memory()))?;
@@ -97,6 +104,11 @@ impl WatchArguments {
             Ok((findings, notes)) => self.tell(&findings, &notes, &follower, screen),
             Err(error) => tell_error(&error, screen),
         }
+    }
+
+    /// The entries that the owner made, as its file says now.
+    fn known_entries(&self) -> Result<HashSet<Hash>, CliError> {
+        Ok(self.known.as_deref().map(known_of).transpose()?.unwrap_or_default())
     }
 
     /// One look at everything.
@@ -157,7 +169,7 @@ impl WatchArguments {
         screen: Screen,
     ) -> Result<Verdict, CliError> {
         // A bundle that could not be judged leaves it open.
-        let is_open = |found: &Finding| !(self.confirm && found.kind == FindingKind::UnknownEntry);
+        let is_open = |found: &Finding| !(self.confirm && found.kind.can_be_known());
         let verdict = match (!findings.iter().any(is_open), notes.is_empty()) {
             (false, _) => Verdict::No,
             (true, true) => Verdict::Yes,
@@ -186,43 +198,6 @@ impl WatchArguments {
             confirm(path, findings)?;
         }
         Ok(verdict)
-    }
-
-    /// Looks again and again; ends only where the log turns out dishonest.
-    async fn go_on(
-        &self,
-        watch: &mut Watch,
-        follower: &mut Follower,
-        known: &HashSet<Hash>,
-        screen: Screen,
-    ) -> Result<Verdict, CliError> {
-        let mut told = 0;
-        loop {
-            let size = match advance(watch, follower).await {
-                Err(error) if error.blames_the_log() => {
-                    write_state(self.state.as_deref(), &watch.encode(follower.memory()))?;
-                    return tell_error(&error, screen);
-                }
-                Err(error) => {
-                    screen.note_text(&error.text());
-                    follower.memory().done().size
-                }
-                Ok(size) => size,
-            };
-            for finding in watch.unknown(known, told) {
-                if screen.json {
-                    let line = serde_json::to_string(&finding).unwrap_or_default();
-                    screen.print(line)?;
-                } else {
-                    print_finding(&finding, screen)?;
-                }
-            }
-            if size != told {
-                write_state(self.state.as_deref(), &watch.encode(follower.memory()))?;
-                told = size;
-            }
-            tokio::time::sleep(Duration::from_secs(self.every.max(1))).await;
-        }
     }
 }
 
@@ -278,68 +253,4 @@ fn print_finding(finding: &Finding, screen: Screen) -> Result<(), CliError> {
         format_args!("{word}  {place}\n    {}", finding.detail.zh),
         format_args!("{word}  {place}\n    {}", finding.detail.en),
     )
-}
-
-/// Lines that are not empty.
-fn lines_of(path: &Path) -> Result<Vec<String>, CliError> {
-    let bytes = read_bounded(path, LIST_LIMIT_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        let path = path.display();
-        CliError::wrong(format!("{path} 不是 UTF-8 文本"), format!("{path} is not text in UTF-8"))
-    })?;
-    Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
-}
-
-/// A member of each line that is JSON; other lines as they are.
-fn members(path: &Path, member: &str) -> Result<Vec<String>, CliError> {
-    let mut found = Vec::new();
-    for (number, line) in (1..).zip(lines_of(path)?) {
-        if !line.starts_with('{') {
-            found.push(line);
-            continue;
-        }
-        let named = serde_json::from_str::<Json>(&line).ok();
-        let named = named.as_ref().and_then(|json| json.get(member)).and_then(Json::as_str);
-        found.push(named.map(str::to_owned).ok_or_else(|| {
-            let path = path.display();
-            CliError::wrong(
-                format!("{path} 第 {number} 个非空行没有 {member}"),
-                format!("{path}, line {number} of those that are not empty: no {member}"),
-            )
-        })?);
-    }
-    Ok(found)
-}
-
-fn names_of(path: &Path) -> Result<Vec<String>, CliError> {
-    members(path, "identifier")
-}
-
-fn known_of(path: &Path) -> Result<HashSet<Hash>, CliError> {
-    if !path.exists() {
-        return Ok(HashSet::new());
-    }
-    let wrong = |leaf: String| {
-        let path = path.display();
-        CliError::wrong(
-            format!("{path}：{leaf} 不是叶哈希（32 字节的 base64url）"),
-            format!("{path}: {leaf} is no leaf hash (32 bytes in base64url)"),
-        )
-    };
-    members(path, "leaf")?.into_iter().map(|leaf| decode_sid(&leaf).ok_or_else(|| wrong(leaf))).collect()
-}
-
-/// Adds entries to those that are known.
-fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
-    let failed = || CliError::file("写入", "write", path);
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(failed())?;
-    let mut lines = String::new();
-    for finding in findings.iter().filter(|finding| finding.kind == FindingKind::UnknownEntry) {
-        let leaf = finding.leaf.clone().unwrap_or_default();
-        let Finding { identifier, version, index, .. } = finding;
-        lines
-            .push_str(&json!({"leaf": leaf, "identifier": identifier, "version": version, "index": index}).to_string());
-        lines.push('\n');
-    }
-    file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(failed())
 }
