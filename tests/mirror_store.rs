@@ -329,7 +329,6 @@ fn what_no_honest_origin_has_is_refused_and_changes_nothing() {
     for (what, wrong) in [
         ("a gap", offer(8, &next, Some(versions[1].leaf), since)),
         ("another version before", offer(7, &next, Some(versions[0].leaf), since)),
-        ("another time", offer(7, &next, Some(versions[1].leaf), since + 1)),
         ("a stolen name", offer(7, &thief, None, now.as_seconds())),
         ("a first version once more", offer(7, &again, None, now.as_seconds())),
         ("the last erasure, of an older version", erasure(0)),
@@ -338,6 +337,10 @@ fn what_no_honest_origin_has_is_refused_and_changes_nothing() {
         assert!(matches!(outcome, Outcome::Unfit(_)), "{what}: {outcome:?}");
         assert_eq!((mirror.tail(), rows(&mirror)), (tail, known.clone()), "{what}");
     }
-    let right = offer(7, &next, Some(versions[1].leaf), since);
+    // When it was registered nobody signed but in its first version, so a false word of the origin changes nothing.
+    let right = offer(7, &next, Some(versions[1].leaf), since + 1);
     commit(&mirror, vec![Proposal::Copy(right)]);
+    let row = mirror.row(versions[1].record.identifier.key()).unwrap().unwrap();
+    let told = mirror.record(&row).unwrap().registered.as_seconds();
+    assert_eq!((row.version, row.registered, told), (versions[1].record.version + 1, since, since));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Committed, Group, Head, Pending, Planned, Preceding};
 use crate::model::record::Record;
+use crate::model::time::Timestamp;
 use crate::store::apply::{ApplyError, Before};
 use crate::store::engine::Table;
 use crate::store::journal::{Effect, FrameContent, FrameKind, Location, Meta};
@@ -64,7 +65,7 @@ impl Group {
         plain: Meta,
         committed: &Committed<'_>,
     ) -> Result<Planned, ApplyError> {
-        let Version { record, sid, prev, disclosures, registered, effect } = version;
+        let Version { mut record, sid, prev, disclosures, registered, effect } = version;
         let key = record.identifier.key().clone();
         if self.is_erased(&sid, committed)? || self.erased.contains(&key) {
             return Ok(unfit("the identifier was erased before".to_owned()));
@@ -95,8 +96,12 @@ impl Group {
             if prev != Some(leaf) || record.version != version + 1 {
                 return Ok(unfit(format!("version {} does not follow the one that stands", record.version)));
             }
-            if since != registered {
-                return Ok(unfit("it names another time of registration than the version before".to_owned()));
+            // Nobody signed what the origin says of it: what the first version was signed with counts.
+            if since != registered
+                && let Ok(time) = Timestamp::from_seconds(since)
+            {
+                meta.registered = since;
+                Arc::make_mut(&mut record).registered = time;
             }
         }
         // What is said of it is shown to witnesses and stands in logs, so it has no name in it.
