@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::jws::payload_of;
 use mingpai::store::engine::Table;
-use mingpai::store::journal::{Frame, FrameKind};
+use mingpai::store::journal::{Frame, FrameKind, Location};
 use mingpai::store::rows::{RecordRow, leaf_hash};
 use mingpai::store::trees::Tree;
 use mingpai::store::{Copied, CopyProposal, EngineChoice, Expect, Outcome, Proposal, Store, StoreOptions};
@@ -57,13 +57,11 @@ impl World {
                     effect: frame.meta.effect,
                 }
             }
-            (FrameKind::Entry, _) => Copied::Withheld { version: frame.meta.version },
-            (FrameKind::Erasure, _) => {
-                let erased = frame.meta.previous_index;
-                let place = mirror.trees().reader(Tree::Registry).place(erased).unwrap().unwrap();
-                let is_here = mirror.statement(place).unwrap().0 == FrameKind::Entry;
-                Copied::Erasure { erased: is_here.then_some((place, erased)) }
-            }
+            (FrameKind::Entry, _) => Copied::Withheld {
+                version: frame.meta.version,
+                supersedes: frame.meta.previous.and_then(|_| entry_at(mirror, frame.meta.previous_index)),
+            },
+            (FrameKind::Erasure, _) => Copied::Erasure { erased: entry_at(mirror, frame.meta.previous_index) },
             _ => Copied::Statement,
         };
         let leaf = leaf_hash(&frame.statement);
@@ -81,7 +79,8 @@ impl World {
         };
         for index in mirror.tail().registry_size..reader.size() {
             let frame = origin.frame(reader.place(index).unwrap().unwrap()).unwrap();
-            if frame.kind == FrameKind::Erasure {
+            // What it names must be here.
+            if frame.kind == FrameKind::Erasure || frame.disclosures.is_none() || !shown(index) {
                 commit(&mut group);
             }
             group.push(Proposal::Copy(self.copied(mirror, index, &frame, shown(index))));
@@ -93,6 +92,12 @@ impl World {
         compare(mirror);
         assert_eq!(mirror.trees().heads().unwrap().0.registry, origin.trees().heads().unwrap().0.registry);
     }
+}
+
+/// Where an entry stands that was shown, and its index.
+fn entry_at(mirror: &Store, index: u64) -> Option<(Location, u64)> {
+    let place = mirror.trees().reader(Tree::Registry).place(index).unwrap().unwrap();
+    (mirror.statement(place).unwrap().0 == FrameKind::Entry).then_some((place, index))
 }
 
 fn commit(store: &Store, proposals: Vec<Proposal>) {
@@ -198,6 +203,92 @@ fn what_is_not_shown_is_a_leaf_without_rows_and_what_comes_later_finds_its_place
     let before = rows(&mirror);
     drop(mirror);
     assert_eq!(rows(&world.open(1)), before);
+}
+
+#[test]
+fn a_version_that_was_erased_before_it_came_takes_the_one_before_it_away_and_frees_its_names() {
+    let world = World::new();
+    let (origin, mirror) = (world.open(0), world.open(1));
+    let now = |second: i64| Timestamp::from_seconds(1_790_000_000 + second).unwrap();
+    let registry = &world.registry;
+    let first = registry.first(&format!("{BLINDED}/X"), draft("私", 40, &[1, 2], now(1)), now(1));
+    commit(&origin, vec![first.propose(Expect::Absent, None)]);
+    world.follow(&origin, &mirror, |_| true);
+    // The mirror lags: a second version gives a name up, another record takes it, and then all of it is erased.
+    let second = registry.after(&first, Some(draft("密", 40, &[1], now(2))), now(2));
+    let heir = registry.first(&format!("{OPEN}/HEIR"), draft("承", 40, &[2], now(3)), now(3));
+    commit(&origin, vec![second.propose(first.expect(), None)]);
+    commit(&origin, vec![heir.propose(Expect::Absent, None)]);
+    commit(&origin, vec![registry.erasure(&[first.clone(), second.clone()], now(4))]);
+    world.follow(&origin, &mirror, |_| true);
+    assert_eq!(rows(&origin), rows(&mirror));
+    let reader = mirror.trees().reader(Tree::Registry);
+    let frames = [0, 1].map(|index| mirror.frame(reader.place(index).unwrap().unwrap()).unwrap());
+    assert_eq!(frames.each_ref().map(|frame| frame.kind), [FrameKind::Entry, FrameKind::Withheld]);
+    assert_eq!(frames[0].disclosures, None, "what was erased is blank");
+    // The name of the second version is free at the origin, and here.
+    let next = registry.first(&format!("{OPEN}/NEXT"), draft("继", 40, &[1], now(5)), now(5));
+    commit(&origin, vec![next.propose(Expect::Absent, None)]);
+    world.follow(&origin, &mirror, |_| true);
+    assert_eq!(rows(&origin), rows(&mirror));
+    drop(mirror);
+    assert_eq!(rows(&origin), rows(&world.open(1)));
+}
+
+#[test]
+fn a_kept_back_version_takes_away_only_what_stands_and_only_once() {
+    let world = World::new();
+    let (origin, mirror) = (world.open(0), world.open(1));
+    let versions = fill(&world, &origin);
+    world.follow(&origin, &mirror, |_| true);
+    let now = Timestamp::now();
+    let next = world.registry.after(&versions[1], Some(draft("次", 40, &[], now)), now);
+    let withheld = |index: u64, version: u64, follows: u64| {
+        let copied = Copied::Withheld { version, supersedes: entry_at(&mirror, follows) };
+        let statement = next.statement.clone();
+        Proposal::Copy(CopyProposal { index, statement, leaf: next.leaf, time: now.as_seconds(), copied })
+    };
+    let known = rows(&mirror);
+    for (what, wrong) in [("an older version", withheld(7, 2, 5)), ("another version", withheld(7, 4, 6))] {
+        let outcome = mirror.commit_blocking(vec![wrong], false).pop().unwrap();
+        assert!(matches!(outcome, Outcome::Unfit(_)), "{what}: {outcome:?}");
+        assert_eq!(rows(&mirror), known, "{what}");
+    }
+    let outcomes = mirror.commit_blocking(vec![withheld(7, 3, 6), withheld(8, 3, 6)], false);
+    assert!(matches!(outcomes.as_slice(), [Outcome::Committed(_), Outcome::Unfit(_)]), "{outcomes:?}");
+    let outcome = mirror.commit_blocking(vec![withheld(8, 3, 6)], false).pop().unwrap();
+    assert!(matches!(outcome, Outcome::Unfit(_)), "{outcome:?}");
+    let left = rows(&mirror);
+    assert!(left.len() < known.len() && left.iter().all(|row| known.contains(row)));
+    drop(mirror);
+    assert_eq!(rows(&world.open(1)), left, "made anew it is the same");
+}
+
+#[test]
+fn a_name_is_erased_once_whether_it_was_shown_or_not_and_the_mirror_opens_again() {
+    for shown in [true, false] {
+        let world = World::new();
+        let (origin, mirror) = (world.open(0), world.open(1));
+        let versions = fill(&world, &origin);
+        world.follow(&origin, &mirror, |_| shown);
+        let later = |second: i64| Timestamp::from_seconds(1_800_000_000 + second).unwrap();
+        let last = |index: u64, second: i64| {
+            let Proposal::Erase { statements, .. } = world.registry.erasure(&versions, later(second)) else {
+                unreachable!()
+            };
+            let statement = statements[0].statement.clone();
+            let (leaf, copied) = (leaf_hash(&statement), Copied::Erasure { erased: None });
+            Proposal::Copy(CopyProposal { index, statement, leaf, time: 1_800_000_000 + second, copied })
+        };
+        // Of one time or of two, in one group or in two: one row stands for both.
+        let outcomes = mirror.commit_blocking(vec![last(7, 1), last(8, 2)], false);
+        assert!(matches!(outcomes.as_slice(), [Outcome::Committed(_), Outcome::Unfit(_)]), "{outcomes:?}");
+        let outcome = mirror.commit_blocking(vec![last(8, 3)], false).pop().unwrap();
+        assert!(matches!(outcome, Outcome::Unfit(_)), "{outcome:?}");
+        let before = rows(&mirror);
+        drop(mirror);
+        assert_eq!(rows(&world.open(1)), before, "shown: {shown}");
+    }
 }
 
 #[test]

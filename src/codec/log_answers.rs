@@ -87,6 +87,10 @@ pub(super) struct ChangeBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
     erases: Option<u64>,
+    /// Of an entry after its first: the index of the version before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    follows: Option<u64>,
     updated: Timestamp,
 }
 
@@ -106,6 +110,7 @@ pub(super) fn write_change(change: &Change, out: &mut Vec<u8>) {
         version: change.version,
         registered: change.registered,
         erases: change.erases,
+        follows: change.follows,
         updated: change.updated,
     };
     out.extend(json(&body));

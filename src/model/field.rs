@@ -150,6 +150,11 @@ impl Complaints {
             self.wrong_type(place, "文本", "text");
             return None;
         };
+        self.line_text(text, place, most)
+    }
+
+    /// The same of text that was read already.
+    pub(in crate::model) fn line_text<'j>(&mut self, text: &'j str, place: &Place<'_>, most: usize) -> Option<&'j str> {
         if text.len() > most {
             self.too_long(place, most);
             return None;

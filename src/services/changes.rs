@@ -46,6 +46,8 @@ pub struct Change {
     pub registered: Option<Timestamp>,
     /// Of an erasure: the index of what it erases.
     pub erases: Option<u64>,
+    /// Of an entry after its first: the index of the version before.
+    pub follows: Option<u64>,
     pub updated: Timestamp,
 }
 
@@ -111,6 +113,7 @@ impl Services {
                     .previous
                     .filter(|_| frame.kind == FrameKind::Erasure)
                     .map(|_| frame.meta.previous_index),
+                follows: frame.meta.previous.filter(|_| is_entry).map(|_| frame.meta.previous_index),
                 updated: time(frame.meta.time),
             });
             reading.next += 1;

@@ -112,7 +112,11 @@ impl Applier {
                     .map(|row| Change { table: row.table, key: row.key, old: None, new: row.value })
                     .collect())
             }
-            FrameKind::Withheld | FrameKind::CheckpointHead | FrameKind::Seal => Ok(Vec::new()),
+            FrameKind::Withheld => {
+                let before = self.before(frame, known)?;
+                Ok(before.map(|before| taken_away(&before)).unwrap_or_default())
+            }
+            FrameKind::CheckpointHead | FrameKind::Seal => Ok(Vec::new()),
         }
     }
 
@@ -183,11 +187,7 @@ impl Applier {
         if !changes.is_empty()
             && let Some(before) = self.before(frame, known)?
         {
-            let key = before.key.as_str().as_bytes().to_vec();
-            for alias in &before.aliases {
-                changes.push(alias_change(alias.as_str(), Some(key.clone()), None));
-            }
-            changes.push(Change { table: Table::Record, key, old: Some(before.row.encode()), new: None });
+            changes.extend(taken_away(&before));
         }
         Ok(changes)
     }
@@ -252,6 +252,14 @@ pub fn changed_name(change: &Change) -> Option<CanonicalKey> {
 /// The writes of changes, in their order.
 pub fn writes(changes: Vec<Change>) -> Vec<Write> {
     changes.into_iter().map(|change| Write { table: change.table, key: change.key, value: change.new }).collect()
+}
+
+/// Nothing stands under an identifier any more: its aliases go, then its row.
+fn taken_away(before: &Before) -> Vec<Change> {
+    let key = before.key.as_str().as_bytes().to_vec();
+    let aliases = before.aliases.iter().map(|alias| alias_change(alias.as_str(), Some(key.clone()), None));
+    let row = Change { table: Table::Record, key: key.clone(), old: Some(before.row.encode()), new: None };
+    aliases.chain([row]).collect()
 }
 
 fn alias_change(alias: &str, old: Option<Vec<u8>>, new: Option<Vec<u8>>) -> Change {

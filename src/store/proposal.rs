@@ -74,8 +74,9 @@ pub enum Copied {
         registered: i64,
         effect: Effect,
     },
-    /// A record's version whose disclosures were not given.
-    Withheld { version: u64 },
+    /// A record's version whose disclosures were not given. Where the version before it was, that one's frame here and its
+    /// index: it stands no longer, and neither do its names.
+    Withheld { version: u64, supersedes: Option<(Location, u64)> },
     /// About keys or names.
     Statement,
     /// What it erases, where that is known: the frame here and its index.

@@ -16,22 +16,22 @@ use crate::recorded::{Shelf, Signers, name, parts, serve};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn json(&self) -> Json {
+    pub fn json(&self) -> Json {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
-fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub fn ask(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -64,11 +64,11 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
     }
 }
 
-fn get(url: &str, path: &str) -> Answer {
+pub fn get(url: &str, path: &str) -> Answer {
     ask(url, "GET", path, &[], "")
 }
 
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -79,7 +79,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn size(url: &str) -> u64 {
+pub fn size(url: &str) -> u64 {
     let answer = get(url, "/log/checkpoint");
     if answer.status == 200 { answer.text().lines().nth(1).unwrap().parse().unwrap() } else { 0 }
 }
@@ -139,9 +139,9 @@ impl Origin {
 }
 
 /// A mirror of our own, killed when dropped.
-struct Mirror {
+pub struct Mirror {
     process: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Drop for Mirror {
@@ -153,7 +153,7 @@ impl Drop for Mirror {
 
 impl Mirror {
     /// It listens when this returns; what it has is another question.
-    fn start(origin: &str, folder: &Path, more: &[&str]) -> Mirror {
+    pub fn start(origin: &str, folder: &Path, more: &[&str]) -> Mirror {
         let mut process = Command::new(env!("CARGO_BIN_EXE_mingpai"))
             .args(["mirror", origin, "--dev", "--listen", "127.0.0.1:0", "--patience", "2", "--data"])
             .arg(folder)
@@ -377,7 +377,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-fn evidence(folder: &Path) -> Vec<PathBuf> {
+pub fn evidence(folder: &Path) -> Vec<PathBuf> {
     let is_evidence = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("fork-evidence-");
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(is_evidence).collect()
 }
@@ -420,7 +420,9 @@ fn an_origin_that_was_put_back_and_went_on_otherwise_is_followed_no_further() {
     let origin = Origin::start(&old.path().join("node"));
     until("the head of before", || Some(size(origin.url())).filter(|size| *size == DEMONSTRATION));
     let (code, said) = once(origin.url());
-    assert_eq!((code, &said["code"]), (1, &json!("rolled_back")), "{said}");
+    // A beginning of what is here proves nothing yet: a cache may show it.
+    assert_eq!((code, &said["code"]), (2, &json!("stale")), "{said}");
+    assert!(evidence(copies.path()).is_empty());
     origin.put("88.999.1/FORK", 0, "乙");
     origin.put("88.999.1/FORK", 1, "丙");
     origin.settled("88.999.1/FORK");
@@ -436,7 +438,7 @@ fn an_origin_that_was_put_back_and_went_on_otherwise_is_followed_no_further() {
     assert_eq!((&answer["version"], &answer["values"][0]["data"]["value"]), (&json!(1), &json!("甲")), "{answer}");
     assert_eq!(size(&mirror.url), leaves);
     let kept = evidence(copies.path());
-    assert_eq!(kept.len(), 2, "a rollback and a fork: {kept:?}");
+    assert_eq!(kept.len(), 1, "a fork: {kept:?}");
     for path in kept {
         let text = fs::read_to_string(path).unwrap();
         assert_eq!(text.matches("\nurn:mingpai:dev\n").count(), 2, "both heads: {text}");
@@ -481,7 +483,7 @@ fn what_a_dishonest_server_changes_is_not_taken_in() {
     // The log as it is; what stood before the forged statement was genuine, and is here.
     shelf.show(parts(&signers.head, &entries));
     let (exit, said) = once(copies.path());
-    assert!((exit, &said["code"]) == (1, &json!("rolled_back")), "a head of 602 was signed and seen: {said}");
+    assert!((exit, &said["code"]) == (2, &json!("stale")), "a head of 602 was signed and seen: {said}");
     let fresh = tempfile::tempdir().unwrap();
     let (exit, said) = once(fresh.path());
     assert_eq!((exit, &said["size"], &said["statements"]), (0, &json!(601), &json!(601)), "{said}");

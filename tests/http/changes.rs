@@ -45,6 +45,10 @@ async fn lines_are_every_leaf_with_what_it_hides_as_far_as_a_head_covers_it() {
     assert!(all[0].get("disclosures").is_none() && all[0].get("version").is_none());
     let newest = all.last().unwrap();
     assert_eq!((&newest["kind"], &newest["version"]), (&json!("entry"), &json!(2)));
+    let before = newest["follows"].as_u64().expect("it says which entry it follows");
+    let before = &all[usize::try_from(before).unwrap()];
+    assert_eq!((&before["kind"], &before["version"]), (&json!("entry"), &json!(1)));
+    assert!(before.get("follows").is_none(), "nothing stands before it");
     let hidden = newest["disclosures"].as_str().unwrap();
     assert!(hidden.split('~').any(|one| sd_jwt::open(one).unwrap().1 == "88.999.1/C-1"), "its name is disclosed");
     // The sequences are those of the journal.

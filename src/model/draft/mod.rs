@@ -4,6 +4,7 @@
 //! cycle allows the content is asked later; that it is well formed, complete and within the limits is decided here.
 
 mod patch;
+mod stated;
 #[cfg(test)]
 mod tests;
 
@@ -177,11 +178,15 @@ fn read_aliases(object: &Map<String, Json>, limits: &DraftLimits, complaints: &m
         let Some(alias) = Alias::read(json, &limits.prefixes, &place, complaints) else {
             continue;
         };
-        if aliases.iter().any(|earlier| earlier.key() == alias.key()) {
-            let detail = Text::new("别名重复", "this alias occurs twice");
-            complaints.add(&place, "duplicate_alias", detail);
-        }
+        refuse_second_alias(&aliases, &alias, &place, complaints);
         aliases.push(alias);
     }
     aliases
+}
+
+fn refuse_second_alias(earlier: &[Alias], alias: &Alias, place: &Place<'_>, complaints: &mut Complaints) {
+    if earlier.iter().any(|earlier| earlier.key() == alias.key()) {
+        let detail = Text::new("别名重复", "this alias occurs twice");
+        complaints.add(place, "duplicate_alias", detail);
+    }
 }

@@ -73,6 +73,13 @@ impl Succession {
         after.checked_sub(1).map(|last| &self.0[last].key)
     }
 
+    /// Whether a key was in force once, and another one was at an index: only then a statement there may end it.
+    #[must_use]
+    pub fn is_succeeded(&self, kid: &str, index: u64) -> bool {
+        let ended = self.0.iter().position(|known| known.key.kid == kid);
+        ended.and_then(|at| self.0.get(at + 1)).is_some_and(|next| next.from < index)
+    }
+
     /// Judges a leaf about keys ([`is_about_keys`]): the key that it authorises, for [`Succession::push`]. Nothing is copied, so
     /// statements that nobody authorised cost one signature each, however many keys there are.
     pub fn judge(&self, index: u64, entry: &[u8]) -> Result<Authorised, KeyFault> {

@@ -16,6 +16,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::RwLock;
 
 use super::roots::roots;
 use super::source::{Fetched, Source, SourceError};
@@ -27,8 +28,12 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// No server may keep a reader waiting for longer than this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(30);
 
+type Pool = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
 pub struct HttpSource {
-    pool: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    connector: HttpsConnector<HttpConnector>,
+    /// Replaced as a whole, to leave the connections that stand.
+    pool: RwLock<Pool>,
     /// With the path that every part's path is added to; it ends without a slash.
     base: Uri,
     authorization: Option<HeaderValue>,
@@ -65,8 +70,8 @@ impl HttpSource {
             .with_no_client_auth();
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-        let pool = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
-        Ok(HttpSource { pool, base, authorization: None })
+        let pool = RwLock::new(pool(&connector));
+        Ok(HttpSource { connector, pool, base, authorization: None })
     }
 
     /// With an API key: the audit tree, and all that is not for everybody.
@@ -87,7 +92,8 @@ impl HttpSource {
 
     async fn exchange(&self, path: &str, limit_bytes: usize) -> Result<Bytes, SourceError> {
         let request = self.request(path)?;
-        let response = self.pool.request(request).await.map_err(|error| broken(&error))?;
+        let pool = self.pool.read().clone();
+        let response = pool.request(request).await.map_err(|error| broken(&error))?;
         let (head, body) = response.into_parts();
         match head.status {
             StatusCode::OK => {}
@@ -135,6 +141,14 @@ impl Source for HttpSource {
             }
         })
     }
+
+    fn renew(&self) {
+        *self.pool.write() = pool(&self.connector);
+    }
+}
+
+fn pool(connector: &HttpsConnector<HttpConnector>) -> Pool {
+    Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector.clone())
 }
 
 async fn read_body(mut body: Incoming, limit_bytes: usize) -> Result<Bytes, SourceError> {

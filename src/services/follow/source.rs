@@ -22,6 +22,9 @@ pub trait Source: Send + Sync {
     /// Reads what is at a path below the log's address (`checkpoint`, `tile/0/000`; C2SP tlog-tiles), `limit_bytes` at most. Takes
     /// bounded time and does not try again by itself.
     fn fetch<'a>(&'a self, path: &'a str, limit_bytes: usize) -> Fetched<'a>;
+
+    /// What is read from now on comes over connections that do not stand yet: behind one address there may be several servers.
+    fn renew(&self) {}
 }
 
 /// Why nothing was read.

@@ -10,7 +10,10 @@ use crate::model::prefix::Prefixes;
 use crate::model::time::Timestamp;
 use crate::services::audit::examine::{Examined, Says, examine};
 use crate::services::audit::keys::Succession;
-use crate::sign::disclosed::read_disclosed;
+use crate::sign::decode_sid;
+use crate::sign::disclosed::{Undisclosed, read_disclosed};
+use crate::sign::entry::Payload;
+use crate::sign::jws;
 use crate::sign::repeated::SignatureChecker;
 use crate::store::journal::Effect;
 use crate::store::rows::LeafHash;
@@ -20,10 +23,38 @@ use crate::tlog::hash::Hash;
 /// A leaf that may go into the store.
 pub(super) struct Checked {
     pub proposal: CopyProposal,
-    /// Of an erasure: the index and the leaf of what it erases, where this mirror may hold it.
-    pub erases: Option<(u64, LeafHash)>,
+    /// The entry that it names, where this mirror may hold it: what an erasure erases, what a kept back version follows.
+    pub names: Option<Named>,
     /// An entry without disclosures, in a mirror that is given them: an erasure must name it sooner or later.
     pub is_unexplained: bool,
+}
+
+/// An entry before a leaf that the leaf is about.
+pub(super) struct Named {
+    /// As the origin says; the rest is signed.
+    pub index: u64,
+    pub leaf: LeafHash,
+    pub sid: Hash,
+    /// Of the entry, where it is known.
+    pub version: Option<u64>,
+}
+
+impl Named {
+    /// Whether a statement, whose leaf this is, is the entry; says in a word what is wrong with it.
+    pub fn is(&self, leaf: &LeafHash, statement: &[u8]) -> Result<(), (bool, &'static str)> {
+        if *leaf != self.leaf {
+            return Err((false, "the entry that it names is not the one at the index that the origin gives"));
+        }
+        let payload = jws::payload_of(statement).map_err(|_| (true, "what it names does not read"))?;
+        let payload = serde_json::from_slice::<Payload>(&payload).map_err(|_| (true, "what it names is no entry"))?;
+        if decode_sid(&payload.sid) != Some(self.sid) {
+            return Err((true, "the entry that it names is of another identifier"));
+        }
+        if self.version.is_some_and(|version| version != payload.ver) {
+            return Err((true, "the entry that it names is of another version"));
+        }
+        Ok(())
+    }
 }
 
 /// What leaves are held against.
@@ -45,7 +76,9 @@ pub(super) fn check(
     by: &Measure,
     checker: &mut SignatureChecker,
 ) -> Result<Checked, Fault> {
-    let fault = |cause: &str| Fault { index, cause: cause.to_owned() };
+    let fault = |cause: &str| Fault { index, cause: cause.to_owned(), is_signed: true };
+    // What stands beside the statement nobody has signed.
+    let unsigned = |cause: &str| Fault { is_signed: false, ..fault(cause) };
     let examined = examine(index, leaf, entry, &by.keys, checker);
     if let Says::Unreadable(what) = examined.says {
         return Err(fault(what));
@@ -57,27 +90,35 @@ pub(super) fn check(
         return Err(fault("its issuer is not that of the log"));
     }
     let time = examined.iat;
-    let (mut erases, mut is_unexplained) = (None, false);
+    let before = beside.names.filter(|named| *named < index);
+    let (mut names, mut is_unexplained) = (None, false);
     let copied = match &examined.says {
+        Says::KeyEnd { kid, .. } if !by.keys.is_succeeded(kid, index) => {
+            return Err(fault("the key that it ends was never in force, or still is"));
+        }
         Says::Keys | Says::KeyEnd { .. } | Says::Licence { .. } | Says::Origin { .. } => Copied::Statement,
-        Says::Erasure { leaf, .. } => {
+        Says::Erasure { leaf, sid, .. } => {
             if by.is_granted {
-                let erased = beside.erases.filter(|erased| *erased < index);
-                erases = Some((erased.ok_or_else(|| fault("the origin does not say what it erases"))?, *leaf));
+                let erased = before.ok_or_else(|| unsigned("the origin does not say what it erases"))?;
+                names = Some(Named { index: erased, leaf: *leaf, sid: *sid, version: None });
             }
             Copied::Erasure { erased: None }
         }
-        Says::Entry { version, prev, .. } => {
+        Says::Entry { sid, version, prev } => {
             if *version == 0 || (*version == 1) != prev.is_none() {
                 return Err(fault("its version and the leaf before it do not fit"));
             }
             match &beside.disclosures {
                 None => {
                     is_unexplained = by.is_granted;
-                    Copied::Withheld { version: *version }
+                    names = follows(before, *sid, *version, prev.filter(|_| by.is_granted)).map_err(unsigned)?;
+                    Copied::Withheld { version: *version, supersedes: None }
                 }
                 Some(disclosures) => {
-                    disclosed(&examined, entry, disclosures, beside.registered, by).map_err(|cause| fault(&cause))?
+                    disclosed(&examined, entry, disclosures, beside.registered, by).map_err(|wrong| match wrong {
+                        Undisclosed::NotSigned(what) => unsigned(what),
+                        Undisclosed::NoRecord(what) => fault(&what),
+                    })?
                 }
             }
         }
@@ -86,7 +127,19 @@ pub(super) fn check(
         Says::Unreadable(what) => return Err(fault(what)),
     };
     let proposal = CopyProposal { index, statement: entry.to_vec(), leaf, time, copied };
-    Ok(Checked { proposal, erases, is_unexplained })
+    Ok(Checked { proposal, names, is_unexplained })
+}
+
+/// The entry that a kept back version follows.
+fn follows(
+    before: Option<u64>,
+    sid: Hash,
+    version: u64,
+    prev: Option<LeafHash>,
+) -> Result<Option<Named>, &'static str> {
+    let Some(leaf) = prev else { return Ok(None) };
+    let index = before.ok_or("the origin does not say what it follows")?;
+    Ok(Some(Named { index, leaf, sid, version: Some(version - 1) }))
 }
 
 fn disclosed(
@@ -95,11 +148,11 @@ fn disclosed(
     disclosures: &str,
     registered: Option<Timestamp>,
     by: &Measure,
-) -> Result<Copied, String> {
+) -> Result<Copied, Undisclosed> {
     let Says::Entry { sid, version, prev } = examined.says else {
-        return Err("it is no entry".to_owned());
+        return Err(Undisclosed::NoRecord("it is no entry".to_owned()));
     };
-    let signed = Timestamp::from_seconds(examined.iat).map_err(|error| error.to_string())?;
+    let signed = Timestamp::from_seconds(examined.iat).map_err(|error| Undisclosed::NoRecord(error.to_string()))?;
     // The first version was registered when it was signed; of a later one the origin's word is all there is, and where the
     // version before is here, what that one says counts.
     let registered = if version == 1 { signed } else { registered.unwrap_or(signed) };

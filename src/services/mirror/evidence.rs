@@ -13,12 +13,9 @@ use crate::model::time::Timestamp;
 /// Writes `fork-evidence-*.txt`: what was found and both heads, as they were signed. The same finding once more is the same file.
 pub(super) fn keep(folder: &Path, url: &str, halt: &Halt, remembered: &str, shown: &str) -> io::Result<PathBuf> {
     let text = halt.text();
-    let (remembered, shown) = match halt {
-        Halt::Follow(error) => match error.evidence() {
-            Some(evidence) => (evidence.remembered.as_deref().unwrap_or(remembered), evidence.shown.as_str()),
-            None => (remembered, shown),
-        },
-        _ => (remembered, shown),
+    let (remembered, shown) = match halt.evidence() {
+        Some(evidence) => (evidence.remembered.as_deref().unwrap_or(remembered), evidence.shown.as_str()),
+        None => (remembered, shown),
     };
     let found = format!(
         "{}\n{}\n\nlog: {url}\ncode: {}\n\n--- 先前所信 / believed before ---\n{remembered}\n--- 现在所示 / shown now ---\n{shown}\n",

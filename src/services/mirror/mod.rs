@@ -4,7 +4,8 @@
 //! ```text
 //! origin -> follow (held against the signed head) -> check (signature, disclosures; on all cores) -> store (in order) -> head shown
 //! ```
-//! - `order`: what is followed, and what a mirror's folder says of it. `disclosed`: the log with what it hides.
+//! - `order`: what is followed, and what a mirror's folder says of it. `disclosed`: the log with what it hides. `room`: how much of
+//!   that is on its way.
 //! - `check`: one leaf. `pipeline`: many, and into the store. `recall`: what was reached before this start.
 //! - `own_key`: whom it gives lists and exports. `following`: the thread that goes on with it. `halt`: why it does not. `evidence`: what is kept of a dishonest log.
 
@@ -17,6 +18,7 @@ mod order;
 mod own_key;
 mod pipeline;
 mod recall;
+mod room;
 
 use std::path::{Path, PathBuf};
 

@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use parking_lot::Mutex;
 
-use super::check::{Checked, Measure, check};
-use super::disclosed::Beside;
+use super::check::{Checked, Measure, Named, check};
+use super::disclosed::Hidden;
 use super::halt::{Fault, Halt};
+use super::room::Held;
 use crate::services::Services;
 use crate::services::follow::Batch;
 use crate::sign::repeated::SignatureChecker;
-use crate::store::journal::FrameKind;
+use crate::store::journal::{FrameKind, Location};
 use crate::store::trees::Tree;
 use crate::store::{Copied, Outcome, Proposal};
 use crate::tlog::hash::Hash;
@@ -30,13 +31,15 @@ const GROUP_BYTES: usize = 8 << 20;
 struct Work {
     number: u64,
     batch: Batch,
-    beside: Option<Vec<Beside>>,
+    hidden: Option<Hidden>,
     by: Measure,
 }
 
 struct Done {
     number: u64,
     checked: Vec<Result<Checked, Fault>>,
+    /// Until it is on its way into the store.
+    held: Held,
 }
 
 /// What the committing thread tells.
@@ -77,8 +80,8 @@ impl Pipeline {
     }
 
     /// Gives one bundle in; waits while too much is on its way. After a failure nothing more is taken.
-    pub fn put(&mut self, batch: Batch, beside: Option<Vec<Beside>>, by: Measure) -> Result<(), Halt> {
-        let work = Work { number: self.sent, batch, beside, by };
+    pub fn put(&mut self, batch: Batch, hidden: Option<Hidden>, by: Measure) -> Result<(), Halt> {
+        let work = Work { number: self.sent, batch, hidden, by };
         self.sent += 1;
         match self.input.as_ref().map(|input| input.send(work).is_ok()) {
             Some(true) if self.halt.lock().is_none() => Ok(()),
@@ -110,12 +113,13 @@ impl Drop for Pipeline {
 fn checker(number: usize, work: Receiver<Work>, done: Sender<Done>) -> io::Result<JoinHandle<()>> {
     let run = move || {
         let mut checker = SignatureChecker::default();
-        for Work { number, batch, beside, by } in work {
-            let mut beside = beside.unwrap_or_default().into_iter();
+        for Work { number, batch, hidden, by } in work {
+            let Hidden { beside, held } = hidden.unwrap_or_default();
+            let mut beside = beside.into_iter();
             let each = batch.iter().map(|(index, leaf, entry)| {
                 check(index, *leaf, entry, beside.next().unwrap_or_default(), &by, &mut checker)
             });
-            if done.send(Done { number, checked: each.collect() }).is_err() {
+            if done.send(Done { number, checked: each.collect(), held }).is_err() {
                 return;
             }
         }
@@ -147,8 +151,8 @@ impl Committing {
                     }
                 }
             };
-            early.insert(one.number, one.checked);
-            while let Some(checked) = early.remove(&next) {
+            early.insert(one.number, one);
+            while let Some(Done { checked, held: _held, .. }) = early.remove(&next) {
                 next += 1;
                 for one in checked {
                     let checked = match one {
@@ -171,10 +175,9 @@ impl Committing {
         self.commit(&mut group, &mut bytes)
     }
 
-    /// The proposal. What an erasure erases must be durable before its place is asked for, and erasures share a group with
-    /// nothing else.
+    /// The proposal. Erasures share a group with nothing else: what they erase stands as it did before the group.
     fn prepared(&self, checked: Checked, group: &mut Vec<Proposal>, bytes: &mut usize) -> Result<Proposal, Halt> {
-        let Checked { mut proposal, erases, is_unexplained } = checked;
+        let Checked { mut proposal, names, is_unexplained } = checked;
         if is_unexplained {
             self.told.unexplained(proposal.leaf, proposal.index);
         }
@@ -183,27 +186,54 @@ impl Committing {
         if group.last().is_some_and(|last| is_erasure(last) != wants) {
             self.commit(group, bytes)?;
         }
-        if let Some((index, leaf)) = erases {
-            self.told.explained(&leaf);
-            let fault = |cause: &str| Halt::Fault(Fault { index: proposal.index, cause: cause.to_owned() });
-            let unread = |error: io::Error| Halt::Own(format!("the tree does not read: {error}"));
-            let reader = self.services.store.trees().reader(Tree::Registry);
-            if reader.size() <= index {
-                return Err(Halt::Own("the trees are behind the journal".to_owned()));
+        if let Some(named) = names {
+            if wants {
+                self.told.explained(&named.leaf);
             }
-            if reader.row(0, index..index + 1).map_err(unread)?.first() != Some(&leaf) {
-                return Err(fault("the statement that it erases is not the one that the origin names"));
+            let stands = self.named(&named, proposal.index, group, bytes)?;
+            match &mut proposal.copied {
+                Copied::Erasure { erased } => *erased = stands,
+                Copied::Withheld { supersedes, .. } => *supersedes = stands,
+                Copied::Entry { .. } | Copied::Statement => {}
             }
-            let place = reader.place(index).map_err(unread)?;
-            let place = place.ok_or_else(|| Halt::Own("the trees are behind the journal".to_owned()))?;
-            let (kind, _) = self.services.store.statement(place).map_err(|error| Halt::Own(error.to_string()))?;
-            proposal.copied = match kind {
-                FrameKind::Entry => Copied::Erasure { erased: Some((place, index)) },
-                FrameKind::Withheld => Copied::Erasure { erased: None },
-                _ => return Err(fault("what it erases is no entry")),
-            };
         }
         Ok(Proposal::Copy(proposal))
+    }
+
+    /// Where the entry that a leaf names stands, if what it hides was given. It must be durable for that.
+    fn named(
+        &self,
+        named: &Named,
+        by: u64,
+        group: &mut Vec<Proposal>,
+        bytes: &mut usize,
+    ) -> Result<Option<(Location, u64)>, Halt> {
+        let fault =
+            |(is_signed, cause): (bool, &str)| Halt::Fault(Fault { index: by, cause: cause.to_owned(), is_signed });
+        // What waits for its commit stands in the order of indexes, without gaps.
+        let begun = if let Some(Proposal::Copy(copy)) = group.first() { copy.index } else { by };
+        let at = named.index.checked_sub(begun).and_then(|at| usize::try_from(at).ok());
+        if let Some(Proposal::Copy(copy)) = at.and_then(|at| group.get(at)) {
+            if matches!(copy.copied, Copied::Withheld { .. }) {
+                return named.is(&copy.leaf, &copy.statement).map(|()| None).map_err(fault);
+            }
+            self.commit(group, bytes)?;
+        }
+        let unread = |error: io::Error| Halt::Own(format!("the tree does not read: {error}"));
+        let behind = || Halt::Own("the trees are behind the journal".to_owned());
+        let reader = self.services.store.trees().reader(Tree::Registry);
+        if reader.size() <= named.index {
+            return Err(behind());
+        }
+        let leaf = reader.row(0, named.index..named.index + 1).map_err(unread)?.first().copied().ok_or_else(behind)?;
+        let place = reader.place(named.index).map_err(unread)?.ok_or_else(behind)?;
+        let (kind, statement) = self.services.store.statement(place).map_err(|error| Halt::Own(error.to_string()))?;
+        named.is(&leaf, &statement).map_err(fault)?;
+        match kind {
+            FrameKind::Entry => Ok(Some((place, named.index))),
+            FrameKind::Withheld => Ok(None),
+            _ => Err(fault((true, "what it names is no entry"))),
+        }
     }
 
     fn commit(&self, group: &mut Vec<Proposal>, bytes: &mut usize) -> Result<(), Halt> {
@@ -221,7 +251,7 @@ impl Committing {
                 other => {
                     self.told.committed(durable);
                     return Err(match other {
-                        Outcome::Unfit(cause) => Halt::Fault(Fault { index, cause }),
+                        Outcome::Unfit(cause) => Halt::Fault(Fault { index, cause, is_signed: true }),
                         Outcome::Refused(refusal) => Halt::Refused(refusal),
                         other => Halt::Own(format!("statement {index} was not taken: {other:?}")),
                     });

@@ -11,8 +11,9 @@ use serde_json::json;
 
 use super::halt::Halt;
 use super::order::{Order, replace};
+use crate::model::text::Text;
 use crate::services::Services;
-use crate::services::follow::Memory;
+use crate::services::follow::{Evidence, Memory};
 use crate::services::log::Published;
 use crate::store::trees::Tree;
 use crate::tlog::checkpoint::Checkpoint;
@@ -24,11 +25,12 @@ use crate::tlog::proof;
 const SEEN_FILE: &str = "mirror.seen";
 
 /// Keeps a head that was believed, before anything of it is.
-pub(super) fn keep_seen(folder: &Path, note: &[u8]) -> io::Result<()> {
+pub(super) fn keep_seen(folder: &Path, note: &[u8]) -> Result<(), Halt> {
     replace(folder, SEEN_FILE, note)
+        .map_err(|error| Halt::Own(format!("the head could not be kept: {}", Text::of_io(&error).en)))
 }
 
-/// The newest head in the journal, held against the tree as it is; `None` before the first.
+/// The newest head in the journal, held against the tree as it is; `None` before the first that the pinned keys signed.
 pub(super) fn published(services: &Services) -> Result<Option<Published>, Halt> {
     let Some((heads, Some(place))) = services.store.trees().heads() else {
         return Ok(None);
@@ -37,6 +39,10 @@ pub(super) fn published(services: &Services) -> Result<Option<Published>, Halt> 
     let Some(published) = services.log.signer().read(&frame) else {
         return Ok(None);
     };
+    // By keys that are no longer pinned: it is not shown to those who pin the new ones.
+    if !services.log.signer().made(&published) {
+        return Ok(None);
+    }
     if is_ours(services, &heads.registry, &published.heads.registry)? {
         return Ok(Some(published));
     }
@@ -54,26 +60,67 @@ fn is_ours(services: &Services, now: &Head, head: &Head) -> Result<bool, Halt> {
 }
 
 /// What a follower goes on from.
-pub(super) fn memory(services: &Services, order: &Order, done: Head) -> Memory {
-    if done.size == 0 && services.log.published().is_none() {
-        return seen(services, order, done).unwrap_or_default();
+pub(super) fn memory(services: &Services, order: &Order, done: Head) -> Result<Memory, Halt> {
+    if let Some(seen) = seen(&services.settings.data_folder, order, done)? {
+        return Ok(seen);
     }
-    let newest = || {
-        let published = services.log.published()?;
-        remembered(done, published.note())
+    let published = services.log.published().filter(|_| done.size > 0);
+    let newest = published.and_then(|published| remembered(done, published.note()));
+    Ok(newest.unwrap_or_else(|| Memory::of(order.origin.clone(), done)))
+}
+
+/// The newest head that was seen, unless more than it covers is here already. That it is there and does not read is no reason to
+/// go on without it: a fork or a rollback would hide behind that.
+fn seen(folder: &Path, order: &Order, done: Head) -> Result<Option<Memory>, Halt> {
+    let path = folder.join(SEEN_FILE);
+    let refused = |what: &str| {
+        Halt::Own(format!(
+            "{}: {what}; repair it (owner, rights, disk), pin the key that signed it beside the new one, or, once the origin's \
+             newest checkpoint was compared with a witness's or another mirror's, remove the file",
+            path.display()
+        ))
     };
-    seen(services, order, done).or_else(newest).unwrap_or_else(|| Memory::of(order.origin.clone(), done))
-}
-
-fn seen(services: &Services, order: &Order, done: Head) -> Option<Memory> {
-    let bytes = fs::read(services.settings.data_folder.join(SEEN_FILE)).ok()?;
-    let note = Note::parse_bytes(&bytes).ok()?;
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(refused(&Text::of_io(&error).en)),
+    };
+    let note = Note::parse_bytes(&bytes).map_err(|_| refused("the newest head that was seen does not read"))?;
     // Nobody but the log signed it, whoever may have laid it there.
-    order.policy.judge(&note).ok()?;
-    remembered(done, &note)
+    let verdict = order.policy.judge(&note);
+    let checkpoint =
+        verdict.map_err(|_| refused("no key that is pinned signed the newest head that was seen"))?.checkpoint;
+    if checkpoint.origin != order.origin {
+        return Err(refused("the newest head that was seen is another log's"));
+    }
+    if checkpoint.size < done.size {
+        return Ok(None);
+    }
+    remembered(done, &note).map(Some).ok_or_else(|| refused("the newest head that was seen does not read"))
 }
 
-/// A head that the follower goes on from, unless more than it covers is here already.
+/// What an older head than was seen before tells: nothing where it is of the log that is here, else that there are two.
+pub(super) fn older(services: &Services, remembered: u64, evidence: Box<Evidence>) -> Halt {
+    let note = Note::parse(&evidence.shown).ok();
+    let Some(shown) = note.and_then(|note| Checkpoint::of_note(&note).ok()) else {
+        return Halt::Own("the head that is shown does not read".to_owned());
+    };
+    let Some((heads, _)) = services.store.trees().heads() else {
+        return Halt::Own("the trees are being made from the journal".to_owned());
+    };
+    let (size, head) = (shown.size, shown.head());
+    // Between what is here and what was seen nothing tells: the next head that is not older will.
+    if size > heads.registry.size {
+        return Halt::Stale { remembered, shown: size };
+    }
+    match is_ours(services, &heads.registry, &head) {
+        Ok(true) => Halt::Stale { remembered, shown: size },
+        Ok(false) => Halt::OtherPast { shown: size, evidence },
+        Err(halt) => halt,
+    }
+}
+
+/// A head that the follower goes on from.
 fn remembered(done: Head, note: &Note) -> Option<Memory> {
     let checkpoint = Checkpoint::of_note(note).ok()?;
     let memory = json!({

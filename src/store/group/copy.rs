@@ -36,8 +36,8 @@ impl Group {
         let CopyProposal { statement, leaf, time, copied, .. } = copy;
         let plain = Meta::plain(time, PRINCIPAL);
         match copied {
-            Copied::Withheld { version } => {
-                Ok(self.copied(FrameKind::Withheld, statement, leaf, Meta { version, ..plain }, None))
+            Copied::Withheld { version, supersedes } => {
+                self.copied_withheld(statement, leaf, Meta { version, ..plain }, supersedes, committed)
             }
             Copied::Statement => {
                 let proposal =
@@ -66,8 +66,7 @@ impl Group {
     ) -> Result<Planned, ApplyError> {
         let Version { record, sid, prev, disclosures, registered, effect } = version;
         let key = record.identifier.key().clone();
-        let is_erased = committed.mark.erased > 0 && committed.engine.read(Table::Erased, &sid)?.is_some();
-        if is_erased || self.erased.contains(&key) {
+        if self.is_erased(&sid, committed)? || self.erased.contains(&key) {
             return Ok(unfit("the identifier was erased before".to_owned()));
         }
         let mut meta = Meta { version: record.version, registered, effect, ..plain };
@@ -77,7 +76,7 @@ impl Group {
                 let there = (head.version, head.leaf, since.unwrap_or(registered));
                 (Preceding { frame: Some(head.frame), before: None }, Some(there))
             }
-            None => match committed.record_row(&key)? {
+            None => match committed.record_row(&key)?.filter(|_| !self.kept_back.contains(&key)) {
                 // The mirror was not given what came before.
                 None => (Preceding::default(), None),
                 Some(row) => {
@@ -100,8 +99,9 @@ impl Group {
                 return Ok(unfit("it names another time of registration than the version before".to_owned()));
             }
         }
-        if let Some(taken) = self.names(&record, committed)? {
-            return Ok(unfit(format!("a name of it is another record's: {taken:?}")));
+        // What is said of it is shown to witnesses and stands in logs, so it has no name in it.
+        if self.names(&record, committed)?.is_some() {
+            return Ok(unfit("a name of it is another record's".to_owned()));
         }
         self.give_and_take(&record, &preceding);
         let frame = self.frames.len();
@@ -122,7 +122,40 @@ impl Group {
         Ok(Planned::Frame(frame))
     }
 
+    /// Whether the last erasure of a blinded name was taken in before, or is in this group.
+    fn is_erased(&self, sid: &[u8; 32], committed: &Committed<'_>) -> Result<bool, ApplyError> {
+        let is_there = committed.mark.erased > 0 && committed.engine.read(Table::Erased, sid)?.is_some();
+        Ok(is_there || (!self.rows.is_empty() && self.rows.contains(&(Table::Erased, sid.to_vec()))))
+    }
+
+    /// What a kept back version follows must be what stands; then nothing stands there, and its names are free.
+    fn copied_withheld(
+        &mut self,
+        statement: Vec<u8>,
+        leaf: LeafHash,
+        plain: Meta,
+        supersedes: Option<(Location, u64)>,
+        committed: &Committed<'_>,
+    ) -> Result<Planned, ApplyError> {
+        let Some((location, index)) = supersedes else {
+            return Ok(self.copied(FrameKind::Withheld, statement, leaf, plain, None));
+        };
+        let before = Before::read(committed.journal, committed.statements, location, index)?;
+        let Some(before) = before.filter(|before| before.row.version + 1 == plain.version) else {
+            return Ok(unfit("what it follows was erased before, or is another version".to_owned()));
+        };
+        let stands = committed.record_row(&before.key)?.is_some_and(|row| row.location == location);
+        if !stands || self.heads.contains_key(&before.key) || !self.kept_back.insert(before.key.clone()) {
+            return Ok(unfit("it does not follow the version that stands".to_owned()));
+        }
+        self.aliases.extend(before.aliases.iter().map(|alias| (alias.clone(), None)));
+        let meta = Meta { previous: Some(location), previous_index: index, ..plain };
+        Ok(self.copied(FrameKind::Withheld, statement, leaf, meta, Some(Box::new(before))))
+    }
+
     /// What it erases must stand as the origin has it: the newest version with the last erasure, an older one with the others.
+    /// No name is erased twice: a row that is made over one that is there would count as two, and the rows would no more be
+    /// what the journal says.
     fn copied_erasure(
         &mut self,
         statement: Vec<u8>,
@@ -135,7 +168,15 @@ impl Group {
             Ok(rows) => rows,
             Err(cause) => return Ok(unfit(format!("it does not read: {cause}"))),
         };
+        for row in &rows {
+            let place = (row.table, row.key.clone());
+            if self.rows.contains(&place) || committed.engine.read(row.table, &row.key)?.is_some() {
+                return Ok(unfit("it erases for the last time what was erased before".to_owned()));
+            }
+        }
+        let is_last = !rows.is_empty();
         let Some((location, index)) = erased else {
+            self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
             return Ok(self.copied(FrameKind::Erasure, statement, leaf, plain, None));
         };
         committed.journal.may_blank(location)?;
@@ -143,15 +184,14 @@ impl Group {
             return Ok(unfit("what it erases was erased before".to_owned()));
         };
         let is_newest = committed.record_row(&before.key)?.is_some_and(|row| row.location == location);
-        if is_newest == rows.is_empty() || self.heads.contains_key(&before.key) {
+        if is_newest != is_last || self.heads.contains_key(&before.key) {
             return Ok(unfit("it erases another version than the one that stands".to_owned()));
         }
-        let before = if rows.is_empty() {
-            None
-        } else {
+        self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
+        let before = is_last.then(|| {
             self.erased.insert(before.key.clone());
-            Some(Box::new(before))
-        };
+            Box::new(before)
+        });
         let meta = Meta { previous: Some(location), previous_index: index, ..plain };
         Ok(self.copied(FrameKind::Erasure, statement, leaf, meta, before))
     }

@@ -57,6 +57,8 @@ pub(super) struct Group {
     changes_licences: bool,
     /// Identifiers that this group erases: nothing more happens to them.
     erased: HashSet<CanonicalKey>,
+    /// Identifiers under which nothing stands any more, since a version of them was kept back from this mirror.
+    kept_back: HashSet<CanonicalKey>,
     /// Leaves of the registry among the frames.
     leaves: u64,
 }

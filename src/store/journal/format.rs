@@ -42,8 +42,8 @@ pub enum FrameKind {
     CheckpointHead = 5,
     /// The end of a clean stop: everything before it is durable; a leaf of no tree.
     Seal = 6,
-    /// In a mirror: a record's version whose disclosures it was not given, so that it makes no rows: a leaf of the registry
-    /// tree.
+    /// In a mirror: a record's version whose disclosures it was not given, so that it makes no rows, and takes away those of
+    /// the version before it, where that is named: a leaf of the registry tree.
     Withheld = 7,
 }
 

@@ -43,7 +43,8 @@ const TAGGED: u32 = u32::MAX;
 /// The part of a frame that is neither signed nor erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// The frame of this identifier's previous version; for an erasure, the frame whose disclosures it blanks.
+    /// The frame of this identifier's previous version, where that has rows; for an erasure, the frame whose disclosures it
+    /// blanks.
     pub previous: Option<Location>,
     /// The index of that frame's statement in its tree.
     pub previous_index: u64,

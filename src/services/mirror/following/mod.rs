@@ -23,7 +23,7 @@ use crate::metrics::MirrorMetrics;
 use crate::model::time::Timestamp;
 use crate::services::Services;
 use crate::services::audit::keys::Succession;
-use crate::services::follow::{Follower, Options};
+use crate::services::follow::{FollowError, Follower, Options, Source};
 use crate::services::log::Published;
 use crate::services::signing_keys::authorities;
 use crate::store::journal::FrameKind;
@@ -37,8 +37,11 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// An erasure is durable before what it erases is blank, so the next head covers it; one more for a head that was being signed.
 const HEADS_TO_EXPLAIN: u32 = 3;
+/// So often in a row what nobody signed must be wrong, each time over new connections, before the log is followed no further: a
+/// cache, or another server behind the same address, has about a minute to come right.
+const LOOKS_IN_DOUBT: u32 = 12;
 /// Bundles that are fetched at once: with what is hidden they are larger.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// How far a mirror is.
 #[derive(Clone, Copy, Debug)]
@@ -99,12 +102,16 @@ pub async fn follow_once(services: &Arc<Services>, metrics: MirrorMetrics, order
     let mut mirroring = Mirroring::new(services, metrics, order, Arc::default());
     mirroring.show_known()?;
     let begun = services.store.tail().registry_size;
-    match mirroring.round().await {
-        Ok(head) => Ok(Reached { head, statements: head.size.saturating_sub(begun) }),
-        Err(halt) => {
+    loop {
+        let halt = match mirroring.round().await {
+            Ok(head) => return Ok(Reached { head, statements: head.size.saturating_sub(begun) }),
+            Err(halt) => mirroring.weighed(halt),
+        };
+        if !halt.is_doubt() {
             mirroring.judge(&halt);
-            Err(halt)
+            return Err(halt);
         }
+        tokio::time::sleep(BETWEEN_LOOKS / 4).await;
     }
 }
 
@@ -120,6 +127,8 @@ struct Mirroring {
     counts: Arc<Counts>,
     ending: Arc<Ending>,
     told: String,
+    /// Looks since the last good one that found wrong what nobody signed.
+    doubts: u32,
 }
 
 impl Mirroring {
@@ -134,6 +143,7 @@ impl Mirroring {
             counts: Arc::new(Counts::of(metrics)),
             ending,
             told: String::new(),
+            doubts: 0,
         }
     }
 
@@ -141,7 +151,7 @@ impl Mirroring {
         let ending = Arc::clone(&self.ending);
         loop {
             let done = tokio::select! {
-                done = self.round() => done,
+                done = self.round() => done.map_err(|halt| self.weighed(halt)),
                 () = ending.came() => return,
             };
             let pause = match done {
@@ -177,15 +187,25 @@ impl Mirroring {
             Some(follower) => follower,
             None => self.begin(heads.registry)?,
         };
+        self.source.begin(heads.registry.size);
+        let believed = follower.memory().newest().size;
         let mut taking = Taking::of(self);
         let advanced = follower.advance(|batch| taking.take(batch)).await;
         let (pipeline, kept) = (taking.pipeline.take(), taking.halt.take());
         (self.keys, self.issuer) = (Arc::clone(&taking.keys), Arc::clone(&taking.issuer));
         drop(taking);
         let ended = pipeline.map_or(Ok(()), |mut pipeline| pipeline.end());
+        // What a head was believed for must not be forgotten because its entries did not come.
+        let memory = follower.memory();
+        if let Some(head) = memory.checkpoint().filter(|_| memory.newest().size > believed) {
+            recall::keep_seen(&self.services.settings.data_folder, head.as_bytes())?;
+        }
         // The first of the three that went wrong is the cause of the others.
         let head = match (kept, ended, advanced) {
             (Some(halt), _, _) | (None, Err(halt), _) => return Err(halt),
+            (None, Ok(()), Err(FollowError::RolledBack { remembered, evidence, .. })) => {
+                return Err(recall::older(&self.services, remembered, evidence));
+            }
             (None, Ok(()), advanced) => advanced?,
         };
         let shown = follower.memory().checkpoint().unwrap_or_default().to_owned();
@@ -198,7 +218,7 @@ impl Mirroring {
         let known = authorities(&self.services.store)?;
         self.issuer = Arc::from(issuer(&self.services)?.as_str());
         self.keys = Arc::new(Succession::of(known.into_iter().map(|known| (known.key, known.from))));
-        let memory = recall::memory(&self.services, &self.order, done);
+        let memory = recall::memory(&self.services, &self.order, done)?;
         let options = Options { patience: self.order.patience, at_once: AT_ONCE };
         Ok(Follower::new(Arc::clone(&self.source) as _, self.order.policy.clone(), memory, options))
     }
@@ -223,6 +243,7 @@ impl Mirroring {
         }
         self.counts.metrics.verified(head.size, Timestamp::now().as_seconds().unsigned_abs());
         self.told.clear();
+        self.doubts = 0;
         Ok(())
     }
 
@@ -247,10 +268,20 @@ impl Mirroring {
             *heads += 1;
             if *heads > HEADS_TO_EXPLAIN {
                 let cause = "the origin keeps back what it hides, and no erasure names it".to_owned();
-                return Err(Halt::Fault(Fault { index: *index, cause }));
+                return Err(Halt::Fault(Fault { index: *index, cause, is_signed: true }));
             }
         }
         Ok(())
+    }
+
+    /// What nobody signed is asked for anew, a bounded number of times.
+    fn weighed(&mut self, halt: Halt) -> Halt {
+        if !halt.is_doubt() {
+            return halt;
+        }
+        self.doubts += 1;
+        self.source.renew();
+        if self.doubts < LOOKS_IN_DOUBT { halt } else { Halt::Persists { looks: self.doubts, halt: Box::new(halt) } }
     }
 
     /// Tells of a failure, once; whether it is the end.

@@ -1,7 +1,6 @@
 //! One round's way from the follower to the pipeline: keys are learnt in order, the rest goes to all cores.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,7 +13,6 @@ use super::super::pipeline::{Pipeline, Told};
 use super::super::recall;
 use super::{Ending, Mirroring};
 use crate::metrics::MirrorMetrics;
-use crate::model::text::Text;
 use crate::services::Services;
 use crate::services::audit::keys::{Succession, is_about_keys};
 use crate::services::follow::{Batch, FollowError};
@@ -117,25 +115,22 @@ impl Taking {
             return Ok(());
         }
         if self.pipeline.is_none() {
-            let folder = &self.services.settings.data_folder;
-            let unkept =
-                |error: io::Error| Halt::Own(format!("the head could not be kept: {}", Text::of_io(&error).en));
             let shown = self.source.head();
-            recall::keep_seen(folder, &shown).map_err(unkept)?;
+            recall::keep_seen(&self.services.settings.data_folder, &shown)?;
             self.counts.metrics.lags(size_of(&shown).saturating_sub(batch.first));
             let told: Arc<dyn Told> = Arc::clone(&self.counts) as _;
             let started = Pipeline::start(&self.services, &told);
             self.pipeline = Some(started.map_err(|error| Halt::Own(format!("no thread: {error}")))?);
         }
         self.learn_keys(&batch)?;
-        let beside = self.source.take(batch.first, batch.entries.len());
+        let hidden = self.source.take(batch.first, batch.entries.len());
         let by = Measure {
             keys: Arc::clone(&self.keys),
             issuer: Arc::clone(&self.issuer),
             prefixes: Arc::clone(&self.services.prefixes),
             is_granted: self.is_granted,
         };
-        self.pipeline.as_mut().map_or(Err(Halt::Over), |pipeline| pipeline.put(batch, beside, by))
+        self.pipeline.as_mut().map_or(Err(Halt::Over), |pipeline| pipeline.put(batch, hidden, by))
     }
 
     /// Keys sign what comes after them, perhaps in this very bundle.
@@ -147,7 +142,7 @@ impl Taking {
             // Before the keys are copied for the bundles behind this one.
             let judged = self.keys.judge(index, entry);
             let cause = |fault| format!("what it says of keys is not authorised: {fault:?}");
-            let key = judged.map_err(|fault| Halt::Fault(Fault { index, cause: cause(fault) }))?;
+            let key = judged.map_err(|fault| Halt::Fault(Fault { index, cause: cause(fault), is_signed: true }))?;
             Arc::make_mut(&mut self.keys).push(key);
         }
         Ok(())
