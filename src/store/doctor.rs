@@ -57,8 +57,12 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let _lock = lock_folder(&options.folder)?;
     let folders = folders(options)?.whole()?;
     let medium = folders.hot.as_ref();
-    let journal = journal::examine(folders.segments().as_ref())?;
-    let (engine, mark) = Layered::reopen(home(options, "records").open()?, medium)?;
+    let rows = home(options, "records").open().and_then(|engine| Layered::reopen(engine, medium));
+    // As an opening does: what either has seen was durable.
+    let checkpoint = checkpoint::load(medium).map_or(0, |checkpoint| checkpoint.tail.sequence);
+    let marked = rows.as_ref().map_or(0, |(_, mark)| mark.as_ref().map_or(0, |mark| mark.sequence));
+    let journal = journal::examine(folders.segments().as_ref(), marked.max(checkpoint))?;
+    let (engine, mark) = rows?;
     let mark = mark.unwrap_or_default();
     let snapshot = snapshot::newest(medium).map(|rows| SnapshotCheck {
         damage: rows.verify().err().map(|error| error.to_string()),

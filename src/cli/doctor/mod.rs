@@ -22,7 +22,7 @@ use crate::node::open_files::OpenFiles;
   mingpai doctor --data mingpai-data
   mingpai doctor --config mingpai.toml --json | jq '.checks[] | select(.finding != \"ok\")'
   mingpai doctor --data mingpai-data --rebuild
-  mingpai doctor --data mingpai-data --cut-journal 000001.seg:1048576
+  mingpai doctor --data mingpai-data --cut-journal 0000000001.journal:1048576
 
 没有配置文件时按默认配置检查 --data 所指的目录。退出码 1：有检查不通过；2：有检查无法进行。
 Without a configuration the defaults are used for the folder that --data names. Exit code 1: a check failed; 2: one could not be made.")]

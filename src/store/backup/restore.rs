@@ -242,7 +242,7 @@ impl<'r> Log<'r> {
             }
         }
         self.walk.tail = journal.tail();
-        let found = journal::examine(medium.as_ref())?;
+        let found = journal::examine(medium.as_ref(), 0)?;
         if found.frames != self.walk.tail.sequence || found.registry_size != self.tree.size {
             let what = "the restored log reads otherwise than it was written: the disk is not to be trusted";
             return Err(BackupError::damaged(Damage { file: "journal".to_owned(), offset: None, what }));
