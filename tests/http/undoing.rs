@@ -93,6 +93,12 @@ async fn an_undo_takes_back_what_the_job_wrote_and_leaves_what_was_touched_since
     let undone = world.undo(&mended).await;
     assert_eq!(rows(&undone), [1, 0, 1, 0, 0], "{undone}");
     assert_eq!(world.record("new").await["status"], "retired");
+    // Imported as it is exported, it stays what it is.
+    let exported = format!("{}\n", json!({"identifier": "88.999.1/new", "status": "retired", "values": []}));
+    for query in ["", "on_conflict=update", "atomic=true"] {
+        let job = world.import(query, NDJSON, exported.clone()).await;
+        assert_eq!(rows(&job), [1, 0, 0, 1, 0], "{query}: {job}");
+    }
     // An undo can be taken back too.
     world.undo(&undone).await;
     assert_eq!(world.record("new").await["values"][0]["data"]["value"], "right");

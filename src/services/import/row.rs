@@ -243,6 +243,8 @@ impl Services {
         let mut draft = wanted.draft.clone();
         if let Some(standing) = &standing
             && standing.record.is_taken_back()
+            // An export of it says that it was taken back: that is no wish to have it again.
+            && !(draft.status.is_some() && self.says_the_same(standing, wanted))
         {
             // Registered by mistake and taken back: the row is as good as the first.
             draft.status = draft.status.or(Some(Status::Active));
