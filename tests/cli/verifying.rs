@@ -10,6 +10,7 @@ use mingpai::model::time::Timestamp;
 use mingpai::sign::entry::{Blinding, Signer, join, present};
 use mingpai::sign::keys::{KeyFolder, KeyUse, PublicJwk};
 use mingpai::sign::verify::{Finding, Known, verify_document};
+use mingpai::tlog::note::{KeyKind, VerifierKey};
 use serde_json::{Value as Json, json};
 
 use crate::paper_node::{PaperNode, Reply};
@@ -80,6 +81,34 @@ fn a_genuine_entry_passes_with_a_value_shown_and_with_it_hidden() {
     }
     assert!(!made.with_hidden.contains(made.whole.split('~').rev().nth(1).unwrap()), "the value is hidden");
     mingpai_reading(made.path(), ["verify", "-", "--jwks", "jwks.json"], made.whole.as_bytes()).expect(0);
+}
+
+#[test]
+fn what_is_asked_for_and_is_not_in_the_file_cannot_be_told_and_is_never_passed_over() {
+    let made = make();
+    made.write("whole", &made.whole);
+    made.write("answer", &made.answer.to_string());
+    made.write("upper.json", &json!(made.key).to_string());
+    let checkpoint = KeyFolder::open(&made.path().join("keys"), 1).unwrap().all(KeyUse::Checkpoint)[0].public_bytes();
+    let log = VerifierKey::new("id.example.cn", KeyKind::Note, checkpoint).unwrap();
+    made.write("policy", &format!("log {log}\nquorum none\n"));
+    for file in ["whole", "answer"] {
+        let base = ["verify", file, "--jwks", "jwks.json", "--json"];
+        mingpai(made.path(), base).expect(0);
+        for (asked, step) in [
+            (&["--max-age", "1"][..], "freshness"),
+            (&["--max-age", "999999999"], "freshness"),
+            (&["--upper-key", "upper.json"], "node_licence"),
+            (&["--policy", "policy"], "inclusion"),
+            (&["--require-owner"], "owner_signature"),
+        ] {
+            let told = mingpai(made.path(), base.iter().chain(asked)).expect(2).json();
+            let finding = |step: &Json| (step["name"].clone(), step["finding"].clone());
+            let found: Vec<_> = told["steps"].as_array().unwrap().iter().map(finding).collect();
+            assert!(found.contains(&(json!(step), json!("unknown"))), "{file} {asked:?}: {told}");
+            assert_eq!(told["genuine"], Json::Null);
+        }
+    }
 }
 
 #[test]

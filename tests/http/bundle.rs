@@ -80,7 +80,7 @@ async fn a_bundle_is_genuine_by_the_logs_key_alone_and_says_how_old_it_is() {
         assert!(report.steps.iter().any(|one| one.name == step), "{step} is not told: {report:?}");
     }
     let freshness = report.freshness.unwrap();
-    assert_eq!(freshness.state, FreshnessState::Unknown, "nobody asked for an age");
+    assert_eq!(freshness.state, FreshnessState::Unasked, "nobody asked for an age");
     // By the keys alone it cannot be told whether the log has it.
     let without = verify_document(bundle.as_bytes(), Known { keys: &partner.keys, ..Known::default() });
     assert_eq!(without.verdict(), Finding::Unknown);
@@ -239,7 +239,7 @@ async fn an_old_bundle_of_a_recalled_item_is_genuine_and_never_fresh() {
     let report = verify_document(old.as_bytes(), known);
     assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Unknown, FreshnessState::Stale));
     let report = partner.verify(&old);
-    assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Pass, FreshnessState::Unknown));
+    assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Pass, FreshnessState::Unasked));
     // The newer word under the older entry is a contradiction, and so is the older word under the newer proof.
     let (read_old, read_new) = (Bundle::read(&old).unwrap(), Bundle::read(&new).unwrap());
     let mixed = [
@@ -265,6 +265,20 @@ async fn an_old_bundle_of_a_recalled_item_is_genuine_and_never_fresh() {
             .map(|state| disclosed.iter().any(|text| text.contains(&format!("\"state\",\"{state}\""))))
     };
     assert_eq!((states(&read_old), states(&read_new)), ([true, false], [false, true]), "the status is proven, too");
+}
+
+#[tokio::test]
+async fn an_answer_with_its_proof_alone_is_never_fresh() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    bundle_of(&world, NAME, "application/json").await;
+    let answer = world.get(&format!("/v1/resolve/{NAME}?proof=1")).send().await.text();
+    let known = Known { keys: &partner.keys, ranges: &partner.ranges, ..partner.known() };
+    assert_eq!(verify_document(answer.as_bytes(), known).verdict(), Finding::Pass);
+    let asked = Known { max_age_seconds: Some(3600), now_seconds: Some(now()), ..known };
+    let report = verify_document(answer.as_bytes(), asked);
+    assert_eq!((report.verdict(), report.freshness.is_none()), (Finding::Unknown, true), "{:?}", report.steps);
 }
 
 #[tokio::test]

@@ -24,34 +24,44 @@ fn lines_of(path: &Path) -> Result<Vec<String>, CliError> {
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-/// A member of each line that is JSON; other lines as they are.
-fn members(path: &Path, member: &str) -> Result<Vec<String>, CliError> {
+/// A member of each line that is JSON, with the whole of it; other lines as they are.
+fn members(path: &Path, member: &str) -> Result<Vec<(String, Option<Json>)>, CliError> {
     let mut found = Vec::new();
     for (number, line) in (1..).zip(lines_of(path)?) {
         if !line.starts_with('{') {
-            found.push(line);
+            found.push((line, None));
             continue;
         }
         let named = serde_json::from_str::<Json>(&line).ok();
-        let named = named.as_ref().and_then(|json| json.get(member)).and_then(Json::as_str);
-        found.push(named.map(str::to_owned).ok_or_else(|| {
+        let told = named.as_ref().and_then(|json| json.get(member)).and_then(Json::as_str).map(str::to_owned);
+        let told = told.ok_or_else(|| {
             let path = path.display();
             CliError::wrong(
                 format!("{path} 第 {number} 个非空行没有 {member}"),
                 format!("{path}, line {number} of those that are not empty: no {member}"),
             )
-        })?);
+        })?;
+        found.push((told, named));
     }
     Ok(found)
 }
 
 pub fn names_of(path: &Path) -> Result<Vec<String>, CliError> {
-    members(path, "identifier")
+    Ok(members(path, "identifier")?.into_iter().map(|(name, _)| name).collect())
 }
 
-pub fn known_of(path: &Path) -> Result<HashSet<Hash>, CliError> {
+/// The entries that an owner made.
+#[derive(Default)]
+pub struct KnownEntries {
+    pub leaves: HashSet<Hash>,
+    /// Those whose line names their identifier.
+    pub named: Vec<(Hash, String)>,
+}
+
+pub fn known_of(path: &Path) -> Result<KnownEntries, CliError> {
+    let mut known = KnownEntries::default();
     if !path.exists() {
-        return Ok(HashSet::new());
+        return Ok(known);
     }
     let wrong = |leaf: String| {
         let path = path.display();
@@ -60,7 +70,14 @@ pub fn known_of(path: &Path) -> Result<HashSet<Hash>, CliError> {
             format!("{path}: {leaf} is no leaf hash (32 bytes in base64url)"),
         )
     };
-    members(path, "leaf")?.into_iter().map(|leaf| decode_sid(&leaf).ok_or_else(|| wrong(leaf))).collect()
+    for (leaf, line) in members(path, "leaf")? {
+        let hash = decode_sid(&leaf).ok_or_else(|| wrong(leaf))?;
+        known.leaves.insert(hash);
+        if let Some(name) = line.as_ref().and_then(|line| line.get("identifier")).and_then(Json::as_str) {
+            known.named.push((hash, name.to_owned()));
+        }
+    }
+    Ok(known)
 }
 
 /// Adds entries to those that are known. The file is replaced whole, so that a crash leaves no line that is half there; a last

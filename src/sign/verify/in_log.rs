@@ -46,6 +46,8 @@ pub enum FreshnessState {
     /// Older than asked for: a later version, such as a recall, may have come since.
     Stale,
     /// The verifier did not say how old it may be.
+    Unasked,
+    /// It is of a time that the verifier's clock has not reached, or the verifier has none.
     Unknown,
 }
 
@@ -146,16 +148,8 @@ pub(super) fn check_latest(
     known: Known<'_>,
 ) -> Option<Freshness> {
     const NAME: &str = "freshness";
-    let Some(latest) = latest else {
-        if known.max_age_seconds.is_some() {
-            let (zh, en) = (
-                "没有“最新版本”声明：无法判断其后有无新版本（如召回）",
-                "nothing says that it is the newest version: whether a later one came (a recall) cannot be told",
-            );
-            report.add(NAME, Finding::Unknown, zh, en);
-        }
-        return None;
-    };
+    // That there is none is told where somebody asks for its age.
+    let latest = latest?;
     let fail = |report: &mut Report, zh: &str, en: &str| report.add(NAME, Finding::Fail, zh, en);
     // Only the pinned key of the log: what a bundle says of entry keys may leave out that one of them was ended.
     let keys: Vec<PublicJwk> = match (&proven.head, known.policy) {
@@ -218,7 +212,8 @@ fn judge_age(report: &mut Report, stated: &LatestStatement, known: Known<'_>) ->
         (Some(_), Some(age)) if age < -CLOCKS_APART_SECONDS => FreshnessState::Unknown,
         (Some(most), Some(age)) if age <= most => FreshnessState::Fresh,
         (Some(_), Some(_)) => FreshnessState::Stale,
-        _ => FreshnessState::Unknown,
+        (Some(_), None) => FreshnessState::Unknown,
+        (None, _) => FreshnessState::Unasked,
     };
     let (finding, zh, en) = match state {
         FreshnessState::Fresh => (
@@ -233,12 +228,12 @@ fn judge_age(report: &mut Report, stated: &LatestStatement, known: Known<'_>) ->
                 "it was the newest version at {as_of} ({size} statements), longer ago than asked for: a later one, such as a recall, may have come since"
             ),
         ),
-        FreshnessState::Unknown if known.max_age_seconds.is_some() => (
+        FreshnessState::Unknown => (
             Finding::Unknown,
             format!("声明时间 {as_of} 在本机时钟之后，无法判断新旧"),
             format!("the word is of {as_of}, which this machine's clock has not reached: its age cannot be told"),
         ),
-        FreshnessState::Unknown => (
+        FreshnessState::Unasked => (
             Finding::Pass,
             format!("在 {as_of}（{size} 条）时是最新版本；其后如何不得而知（可用 --max-age 要求时限）"),
             format!(

@@ -4,6 +4,7 @@
 //! as such: that it is in the log, that it is the newest version, that its key was in force at its index.
 
 mod answer;
+mod asked;
 mod in_log;
 mod rights;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use self::answer::compare;
+use self::asked::tell_unanswered;
 pub use self::in_log::{Freshness, FreshnessState};
 use self::in_log::{Proven, Shown};
 pub use self::rights::KeyIndexes;
@@ -95,29 +97,30 @@ pub struct Known<'a> {
 /// Verifies a file: a compact SD-JWT entry, the JSON of a resolution that carries one as `entry`, or a bundle in either form.
 pub fn verify_document(document: &[u8], known: Known<'_>) -> Report {
     let mut report = Report::default();
-    let text = match std::str::from_utf8(document) {
-        Ok(text) => text.trim(),
-        Err(_) => {
-            report.add("format", Finding::Unknown, "文件不是文本", "the file is not text");
-            return report;
-        }
+    check_document(&mut report, document, known);
+    tell_unanswered(&mut report, known);
+    report
+}
+
+fn check_document(report: &mut Report, document: &[u8], known: Known<'_>) {
+    let Ok(text) = std::str::from_utf8(document) else {
+        return report.add("format", Finding::Unknown, "文件不是文本", "the file is not text");
     };
+    let text = text.trim();
     if text.starts_with(bundle::PACKED_PREFIX) {
-        check_bundle(&mut report, Bundle::unpack(text).map_err(str::to_owned), known);
-        return report;
+        return check_bundle(report, Bundle::unpack(text).map_err(str::to_owned), known);
     }
     if !text.starts_with('{') {
-        check_entry(&mut report, text, known);
-        return report;
+        check_entry(report, text, known);
+        return;
     }
     match serde_json::from_str::<Json>(text) {
-        Ok(answer) if answer.get("bundle").is_some() => check_bundle(&mut report, Bundle::read(text), known),
-        Ok(answer) => check_answer(&mut report, &answer, known),
+        Ok(answer) if answer.get("bundle").is_some() => check_bundle(report, Bundle::read(text), known),
+        Ok(answer) => check_answer(report, &answer, known),
         Err(error) => {
             report.add("format", Finding::Unknown, format!("不是 JSON：{error}"), format!("not JSON: {error}"));
         }
     }
-    report
 }
 
 /// A resolution: what it says in clear, and what is signed; and its proof, where a policy says whose checkpoints count.
@@ -130,16 +133,9 @@ fn check_answer(report: &mut Report, answer: &Json, known: Known<'_>) {
             "the file has no `entry`: resolve again with ?entry=1 and save that",
         );
     };
-    if let Some(policy) = known.policy {
-        match answer.get("proof").map(|proof| serde_json::from_value::<LogProof>(proof.clone())) {
-            Some(Ok(proof)) => drop(in_log::check(report, entry, &proof, &[], policy)),
-            _ => report.add(
-                "inclusion",
-                Finding::Unknown,
-                "文件里没有收录证明：请用 ?proof=1 重新解析，或取一份离线包（mingpai resolve --bundle）",
-                "the file has no proof that the log has it: resolve again with ?proof=1, or get a bundle (`mingpai resolve --bundle`)",
-            ),
-        }
+    let proof = answer.get("proof").and_then(|proof| serde_json::from_value::<LogProof>(proof.clone()).ok());
+    if let (Some(policy), Some(proof)) = (known.policy, proof) {
+        in_log::check(report, entry, &proof, &[], policy);
     }
     let Some(checked) = check_entry(report, entry, known) else { return };
     compare(report, answer, &checked);
