@@ -52,8 +52,13 @@ fn a_mirror_needs_no_issuer_and_no_prefixes() {
     ];
     for mirror in &mirrors {
         mirror.reaches(DEMONSTRATION);
-        let answer = get(&mirror.url, &format!("/v1/resolve/{NAME}"));
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        // Every name that it holds has its bundle, whatever prefixes its configuration names.
+        for path in [format!("/v1/resolve/{NAME}"), format!("/v1/bundle/{NAME}")] {
+            let answer = get(&mirror.url, &path);
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        }
+        let statements = |url: &str| get(url, &format!("/v1/bundle/{NAME}")).json()["statements"].clone();
+        assert_eq!(statements(&mirror.url), statements(&node.url));
     }
     // A node that registers is asked for its issuer as before, and a mirror for what it does need.
     let refused = |arguments: &[&str]| {
