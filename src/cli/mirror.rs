@@ -50,7 +50,7 @@ pub struct MirrorArguments {
 
 impl MirrorArguments {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let config = Config::load(&self.node.layers()?).map_err(|error| CliError::Wrong(error.text()))?;
+        let config = Config::load_for_mirror(&self.node.layers()?).map_err(|error| CliError::Wrong(error.text()))?;
         let filter = log::start(&config.log);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
@@ -61,7 +61,7 @@ impl MirrorArguments {
         let arguments = self.node.clone();
         let read_again = move || {
             let layers = arguments.layers().map_err(|error| ConfigError::unread(error.text()))?;
-            Config::load(&layers)
+            Config::load_for_mirror(&layers)
         };
         let mirror = Some(Order { is_followed: !self.once, ..order });
         let process = Process { read_again: Some(Arc::new(read_again)), filter, mirror, ..Process::default() };
