@@ -93,7 +93,10 @@ impl MirrorArguments {
             None => self.log.origin(&policy).await?,
         };
         let granted = match self.token.token(screen)? {
-            Some(token) => Some(Arc::new(self.log.node()?.with_authorization(token.header()?)) as Arc<dyn Source>),
+            Some(token) => {
+                let node = self.log.node()?.with_authorization(token.header()?, token.source());
+                Some(Arc::new(node) as Arc<dyn Source>)
+            }
             None => None,
         };
         let (url, patience) = (self.log.url(), self.log.patience());

@@ -75,3 +75,23 @@ fn a_mirror_needs_no_issuer_and_no_prefixes() {
     let said = refused(&["mirror", &node.url, "--config", "mirror.toml", "--set", "http.listen="]);
     assert!(said.contains("no address to listen on") && !said.contains("node.iss"), "{said}");
 }
+
+#[test]
+fn a_key_that_the_origin_does_not_take_is_named_as_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = origin(folder.path());
+    let key = fs::read_to_string(folder.path().join("node/dev-token")).unwrap();
+    let other = Node::start(&folder.path().join("other"));
+    drop(other);
+    let asked = ["mirror", &node.url, "--patience", "2", "--once", "--data", "copy", "--policy", "node.policy"];
+    let with = |file: &str| mingpai_json(folder.path(), &[&asked[..], &["--token-file", file]].concat());
+    let (code, said) = with("other/dev-token");
+    assert_eq!((code, &said["code"]), (2, &json!("key_refused")), "{said}");
+    let error = said["error"].as_str().unwrap();
+    for part in ["v1/changes", "does not accept the key in other/dev-token", "revoked"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert!(!error.contains("tile/entries") && !error.contains(key.trim()), "{error}");
+    let (code, said) = with("node/dev-token");
+    assert_eq!(code, 0, "{said}");
+}
