@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::auditing::DEMONSTRATION;
 use crate::mingpai_json;
-use crate::mirroring::{Mirror, get, size, until};
+use crate::mirroring::{Mirror, ask, get, size, until};
 use crate::program::Node;
 
 const NAME: &str = "88.999.1/NEV-VEH-2026-000003";
@@ -94,4 +94,39 @@ fn a_key_that_the_origin_does_not_take_is_named_as_what_is_wrong() {
     assert!(!error.contains("tile/entries") && !error.contains(key.trim()), "{error}");
     let (code, said) = with("node/dev-token");
     assert_eq!(code, 0, "{said}");
+}
+
+#[test]
+fn a_mirror_that_holds_no_names_says_so_and_calls_none_unregistered() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = origin(folder.path());
+    let more = ["--policy", "node.policy", "--dev", "--listen", "127.0.0.1:0", "--data", "copy"];
+    let mirror = Mirror::start_in(folder.path(), &node.url, &more);
+    mirror.reaches(DEMONSTRATION);
+    let paths = ["/v1/resolve/", "/v1/history/", "/v1/bundle/", "/v1/records/"];
+    // Twice: what is kept in the cache says the same.
+    for path in paths.iter().chain(&paths).map(|path| format!("{path}{NAME}")) {
+        let own = format!("Bearer {}", fs::read_to_string(folder.path().join("copy/mirror-token")).unwrap().trim());
+        let answer = ask(&mirror.url, "GET", &path, &[("authorization", &own)], "");
+        let problem = answer.json();
+        assert_eq!((answer.status, &problem["code"]), (421, &json!("mirror_holds_no_names")), "{path}: {problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(&node.url), "{problem}");
+    }
+    let body = json!({"identifiers": [NAME]}).to_string();
+    let answer = ask(&mirror.url, "POST", "/v1/resolve", &[], &body);
+    assert!(answer.text().contains("mirror_holds_no_names"), "{}", answer.text());
+    let client = |command: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mingpai"))
+            .args(command)
+            .args(["--lang", "en", "--server", &mirror.url])
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    for command in [["resolve", NAME], ["history", NAME]] {
+        let (code, said) = client(&command);
+        assert!(code == Some(2) && said.contains(&node.url), "{command:?}: {code:?} {said}");
+    }
+    assert!(!mirror.announced.contains("/v1/resolve/"), "{}", mirror.announced);
+    assert!(mirror.announced.contains("/log/checkpoint"), "{}", mirror.announced);
 }
