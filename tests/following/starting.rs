@@ -129,4 +129,11 @@ fn a_mirror_that_holds_no_names_says_so_and_calls_none_unregistered() {
     }
     assert!(!mirror.announced.contains("/v1/resolve/"), "{}", mirror.announced);
     assert!(mirror.announced.contains("/log/checkpoint"), "{}", mirror.announced);
+
+    // What no mirror has is refused as such to whoever asks, with a key or without.
+    let problem = get(&mirror.url, "/v1/changes").json();
+    assert_eq!((&problem["status"], &problem["code"]), (&json!(403), &json!("mirror_read_only")), "{problem}");
+    for path in ["/log/audit/checkpoint", "/log/audit/vkey", "/log/audit/tile/0/000"] {
+        assert_eq!(get(&mirror.url, path).status, 404, "{path}");
+    }
 }
