@@ -28,8 +28,8 @@ use crate::services::mirror::{Halt, Order, Reached, Stated};
   mingpai mirror https://id.example.cn --vkey \"$(cat origin.vkey)\" --data mirror --listen 127.0.0.1:8081
   mingpai mirror https://id.example.cn --data mirror --once --json
 
-没有 --token-file：只镜像日志本身（哈希片、条目、证明），不含披露内容，解析答 404。
-Without --token-file the log alone is mirrored (tiles, entries, proofs), not what it hides: a name is answered with 404.
+没有 --token-file：只镜像日志本身（哈希片、条目、证明），不含披露内容，解析答 421 mirror_holds_no_names。
+Without --token-file the log alone is mirrored (tiles, entries, proofs), not what it hides: a name is answered with 421 mirror_holds_no_names.
 策略与公钥记在数据目录中，再次启动时可省略。 Policy and keys are remembered in the data folder.
 
 退出码 Exit codes: 0 正常 well · 1 日志不可信 the log is not honest (--once) · 2 无法判断 could not tell")]
@@ -93,7 +93,10 @@ impl MirrorArguments {
             None => self.log.origin(&policy).await?,
         };
         let granted = match self.token.token(screen)? {
-            Some(token) => Some(Arc::new(self.log.node()?.with_authorization(token.header()?)) as Arc<dyn Source>),
+            Some(token) => {
+                let node = self.log.node()?.with_authorization(token.header()?, token.source());
+                Some(Arc::new(node) as Arc<dyn Source>)
+            }
             None => None,
         };
         let (url, patience) = (self.log.url(), self.log.patience());

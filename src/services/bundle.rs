@@ -70,7 +70,7 @@ impl Services {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
         let standing = self.named(identifier.key())?;
-        let standing = standing.ok_or_else(|| ServiceError::Unknown { identifier: text.clone() })?;
+        let standing = standing.ok_or_else(|| self.unknown(text))?;
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: text.clone() });
         }

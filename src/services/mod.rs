@@ -193,6 +193,14 @@ impl Services {
         self.mirror().is_none() || self.log.published().is_some()
     }
 
+    /// Why there is no record under a name: nobody registered it, or this is a mirror that could not know.
+    pub(crate) fn unknown(&self, identifier: &str) -> ServiceError {
+        match self.mirror() {
+            Some(mirror) if !mirror.is_granted => ServiceError::MirrorHoldsNoNames { origin: mirror.url.clone() },
+            _ => ServiceError::Unknown { identifier: identifier.to_owned() },
+        }
+    }
+
     /// Whether it does more than answer everybody's reading; if not, where to ask.
     pub fn writes(&self) -> Result<(), ServiceError> {
         self.signing().map(|_| ())

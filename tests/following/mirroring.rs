@@ -332,7 +332,7 @@ fn without_a_grant_the_log_alone_is_mirrored_and_a_later_grant_shows_what_comes_
     let mirror = Mirror::start(origin.url(), copies.path(), &["--vkey", &vkey]);
     mirror.reaches(leaves);
     same(origin.url(), &mirror.url, &[], leaves);
-    assert_eq!(get(&mirror.url, "/v1/resolve/88.999.1/NEV-VEH-2026-000003").status, 404);
+    assert_eq!(get(&mirror.url, "/v1/resolve/88.999.1/NEV-VEH-2026-000003").status, 421);
     mirror.kill();
     origin.put("88.999.1/LATER", 0, "后来");
     origin.change("PUT", "88.999.1/NEV-VEH-2026-000003", 1, &json!({"values": []}));

@@ -287,6 +287,10 @@ problems! {
         "不支持这种内容类型", "The content type is not supported";
         "Content-Type 请用 application/json, 导入用 application/x-ndjson、text/csv 或 XLSX 的类型", "Send application/json; for imports application/x-ndjson, text/csv or the type of XLSX"
     }
+    MirrorHoldsNoNames "mirror_holds_no_names" 421 {
+        "本镜像不含任何标识的内容", "This mirror holds no names";
+        "向源节点查询, 地址见 detail", "Ask the origin; detail has its address"
+    }
     ConfigInvalid "config_invalid" 422 {
         "配置有误, 未作任何改动", "The configuration is wrong; nothing of it was taken";
         "按 errors 改正后再试; mingpai check-config 可先行检查", "Mend what errors names and try again; mingpai check-config judges it beforehand"

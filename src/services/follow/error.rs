@@ -17,6 +17,9 @@ pub enum FollowError {
     /// The source does not answer, or not as it must.
     #[error("{path}: {}", .cause.en)]
     Source { path: String, cause: Text },
+    /// The key that is shown does not open it.
+    #[error("{path}: {}", .cause.en)]
+    KeyRefused { path: String, cause: Text },
     /// There is no head yet.
     #[error("the log has published no head yet")]
     NoHead,
@@ -59,6 +62,7 @@ impl FollowError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Source { .. } => "unreachable",
+            Self::KeyRefused { .. } => "key_refused",
             Self::NoHead => "no_head",
             Self::Withheld { .. } => "withheld",
             Self::Oversize { .. } => "oversize",
@@ -85,7 +89,12 @@ impl FollowError {
                 error,
                 JudgeError::Checkpoint(_) | JudgeError::Note(crate::tlog::note::NoteError::Malformed(_))
             ),
-            Self::Source { .. } | Self::NoHead | Self::NoQuorum { .. } | Self::Memory(_) | Self::Stopped(_) => false,
+            Self::Source { .. }
+            | Self::KeyRefused { .. }
+            | Self::NoHead
+            | Self::NoQuorum { .. }
+            | Self::Memory(_)
+            | Self::Stopped(_) => false,
             Self::Withheld { .. }
             | Self::Oversize { .. }
             | Self::OtherOrigin { .. }
@@ -112,7 +121,7 @@ impl FollowError {
     pub fn text(&self) -> Text {
         let altered = "：日志、其缓存或中间人改动了内容，不要采信；请换一条线路再取一次，并告知运营方";
         let zh = match self {
-            Self::Source { path, cause } => format!("{path}：{}", cause.zh),
+            Self::Source { path, cause } | Self::KeyRefused { path, cause } => format!("{path}：{}", cause.zh),
             Self::NoHead => "日志尚未发布检查点：请稍后再试".to_owned(),
             Self::Withheld { path } => {
                 format!("取不到 {path}，而已签名的检查点包含它：日志扣留了内容，请稍后再试并告知运营方")
@@ -158,7 +167,7 @@ impl FollowError {
                 )
             }
             Self::Memory(_) => format!("{self}; look at the state file, or remove it and begin anew"),
-            Self::Source { .. } | Self::Stopped(_) => self.to_string(),
+            Self::Source { .. } | Self::KeyRefused { .. } | Self::Stopped(_) => self.to_string(),
         };
         Text::new(zh, en)
     }

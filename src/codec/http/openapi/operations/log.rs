@@ -32,7 +32,11 @@ pub(super) fn operations() -> Vec<Operation> {
             "审计树的检查点",
             "the audit tree's head",
         )),
-        keys("/log/audit/vkey", "readAuditLogKey").keyed().example(Example::new("key", "校验公钥", "the key")),
+        keys("/log/audit/vkey", "readAuditLogKey").keyed().fails(&[Code::LogPartUnknown]).example(Example::new(
+            "key",
+            "校验公钥",
+            "the key",
+        )),
         tile("/log/audit/tile/{tile}", "readAuditTile")
             .keyed()
             .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1")),
