@@ -666,7 +666,7 @@ impl Gate {
 
     /// The head of the next question that it refuses.
     fn refuses(&self) -> Note {
-        let body = self.refused.recv_timeout(Duration::from_secs(60)).expect("nobody asks again");
+        let body = self.refused.recv_timeout(Duration::from_secs(60)).unwrap();
         Note::parse(body.split_once("\n\n").unwrap().1).unwrap()
     }
 }
@@ -727,7 +727,7 @@ fn a_witness_that_comes_after_the_head_is_shown_it_without_another_write() {
         std::thread::yield_now();
     };
     assert_eq!(cosigned.text(), shown.text(), "the head that was refused, not a later one");
-    assert_eq!(cosigned.verify(&[witness.key.clone()]).unwrap().len(), 1);
+    assert_eq!(cosigned.verify(std::slice::from_ref(&witness.key)).unwrap().len(), 1);
     // Whoever has it is not asked again.
     assert_eq!(gate.refused.try_iter().count(), 0);
 }
