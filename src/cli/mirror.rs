@@ -115,7 +115,7 @@ fn once(config: &Config, process: Process, screen: Screen) -> Result<Verdict, Cl
     let seconds = started.elapsed().as_secs_f64();
     let verdict = match &done {
         Ok(_) => Verdict::Yes,
-        Err(halt) if halt.is_final() => Verdict::No,
+        Err(halt) if halt.is_final() && !halt.is_renaming() => Verdict::No,
         Err(_) => Verdict::Unknown,
     };
     tell(&done, seconds, verdict, screen)?;

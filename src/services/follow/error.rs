@@ -66,6 +66,8 @@ impl FollowError {
             Self::NoHead => "no_head",
             Self::Withheld { .. } => "withheld",
             Self::Oversize { .. } => "oversize",
+            // The pinned key signed it, under a name that is not pinned.
+            Self::NotOurs(JudgeError::Renamed { .. }) => "other_origin",
             Self::NotOurs(_) => "not_signed",
             Self::NoQuorum { .. } => "no_quorum",
             Self::OtherOrigin { .. } => "other_origin",
@@ -84,10 +86,12 @@ impl FollowError {
     #[must_use]
     pub fn blames_the_log(&self) -> bool {
         match self {
-            // What is no signed text at all is a wrong address rather than a forgery.
+            // What is no signed text at all is a wrong address rather than a forgery, and another name is none.
             Self::NotOurs(error) => !matches!(
                 error,
-                JudgeError::Checkpoint(_) | JudgeError::Note(crate::tlog::note::NoteError::Malformed(_))
+                JudgeError::Renamed { .. }
+                    | JudgeError::Checkpoint(_)
+                    | JudgeError::Note(crate::tlog::note::NoteError::Malformed(_))
             ),
             Self::Source { .. }
             | Self::KeyRefused { .. }
@@ -127,6 +131,7 @@ impl FollowError {
                 format!("取不到 {path}，而已签名的检查点包含它：日志扣留了内容，请稍后再试并告知运营方")
             }
             Self::Oversize { path, limit_bytes } => format!("{path} 超过 {limit_bytes} 字节，未读取：不会是日志的内容"),
+            Self::NotOurs(error @ JudgeError::Renamed { .. }) => return error.text(),
             Self::NotOurs(error) => format!("检查点不可信：{}", error.text().zh),
             Self::NoQuorum { cosigned } => {
                 format!("检查点只有 {cosigned} 个见证方签名，未达策略要求：请稍后再试，或查看见证方是否在运行")

@@ -11,7 +11,7 @@ use crate::sign::licence::Listed;
 use crate::sign::licence::succession::Succession;
 use crate::tlog::hash::{Head, leaf_hash};
 use crate::tlog::note::Note;
-use crate::tlog::policy::Policy;
+use crate::tlog::policy::{JudgeError, Policy};
 use crate::tlog::proof::check_inclusion;
 
 /// So far ahead of the verifier's clock a node's may be, in seconds.
@@ -105,7 +105,9 @@ fn check_checkpoint(report: &mut Report, checkpoint: &str, policy: &Policy) -> O
     match policy.judge(&note) {
         Err(error) => {
             let text = error.text();
-            report.add(NAME, Finding::Fail, text.zh, text.en);
+            // Its own key signed it: no forgery, and nothing that the policy believes.
+            let is_renamed = matches!(error, JudgeError::Renamed { .. });
+            report.add(NAME, if is_renamed { Finding::Unknown } else { Finding::Fail }, text.zh, text.en);
             None
         }
         Ok(verdict) if !verdict.has_quorum => {
