@@ -666,7 +666,8 @@ impl Gate {
 
     /// The head of the next question that it refuses.
     fn refuses(&self) -> Note {
-        let body = self.refused.recv_timeout(Duration::from_secs(60)).unwrap();
+        let body = self.refused.recv_timeout(Duration::from_secs(60));
+        let body = body.unwrap_or_else(|error| panic!("nobody asks again: {error}"));
         Note::parse(body.split_once("\n\n").unwrap().1).unwrap()
     }
 }
@@ -703,9 +704,12 @@ fn a_witness_that_comes_after_the_head_is_shown_it_without_another_write() {
     let gate = Gate::before(witness.address);
     let config = format!("[[witnesses]]\nurl = \"http://{}\"\nkey = \"{}\"\n", gate.address, witness.key);
     std::fs::write(at("node.toml"), config).unwrap();
-    let mut program = Command::new(env!("CARGO_BIN_EXE_mingpai"));
-    program.env("MINGPAI_CONFIG", at("node.toml"));
-    let node = program::Node::start_by(program, &at("node"));
+    let start = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_mingpai"));
+        program.env("MINGPAI_CONFIG", at("node.toml"));
+        program::Node::start_by(program, &at("node"))
+    };
+    let node = start();
 
     // The same head again, though it was refused and nothing was written.
     let mut shown = gate.refuses();
@@ -730,4 +734,17 @@ fn a_witness_that_comes_after_the_head_is_shown_it_without_another_write() {
     assert_eq!(cosigned.verify(std::slice::from_ref(&witness.key)).unwrap().len(), 1);
     // Whoever has it is not asked again.
     assert_eq!(gate.refused.try_iter().count(), 0);
+
+    // A stop does not wait for the next time.
+    drop(node);
+    gate.is_open.store(false, Ordering::Release);
+    let mut node = start();
+    for _ in 0..4 {
+        gate.refuses();
+    }
+    let begun = Instant::now();
+    kill_process(Pid::from_child(&node.process), Signal::TERM).unwrap();
+    assert_eq!(node.process.wait().unwrap().code(), Some(0));
+    // The pause after the fourth refusal is 8 s.
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
