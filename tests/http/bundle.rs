@@ -407,6 +407,15 @@ async fn the_nodes_word_is_verified_by_the_logs_key_alone() {
         serde_json::from_str(&bundle_of(&world, "88.999.1/BUNDLE-9", "application/json").await).unwrap();
     mixed["checkpoint"] = newer["proof"]["checkpoint"].clone();
     assert_eq!(told(&mixed.to_string(), known), (Finding::Fail, vec!["head"]));
+    // What nobody signed has no place beside it, and nothing is said twice.
+    for (from, to) in [
+        ("{", "{\"identifier\":\"88.999.1/X\","),
+        ("{", "{\"absent\":\"\","),
+        ("{", "{\"latest\":\"\","),
+        ("\"checkpoint\":", "\"checkpoint\":7,\"was\":"),
+    ] {
+        assert_eq!(told(&absent.replacen(from, to, 1), known).0, Finding::Fail, "{to}");
+    }
     // No byte of what the log signed may change.
     for word in [&absent, &latest] {
         let end = word.find("\",\"checkpoint").unwrap();

@@ -126,10 +126,8 @@ fn check_document(report: &mut Report, document: &[u8], known: Known<'_>) {
     }
     match serde_json::from_str::<Json>(text) {
         Ok(answer) if answer.get("bundle").is_some() => check_bundle(report, Bundle::read(text), known),
-        Ok(answer) => match word::Document::of_answer(&answer) {
-            Some(word) => word::check(report, &word, known),
-            None => check_answer(report, &answer, known),
-        },
+        Ok(answer) if word::Document::is_meant(&answer) => word::check_text(report, text, known),
+        Ok(answer) => check_answer(report, &answer, known),
         Err(error) => {
             report.add("format", Finding::Unknown, format!("不是 JSON：{error}"), format!("not JSON: {error}"));
         }

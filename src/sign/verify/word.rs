@@ -3,6 +3,7 @@
 //! Nothing but the key of the log signs it, so all of it stands on the policy that pins that key. A checkpoint beside it shows
 //! whether witnesses saw the head that it names.
 
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::in_log::{ABSENT, Meaning, NEWEST, check_checkpoint, judge_age, keys_of};
@@ -18,10 +19,14 @@ use crate::tlog::policy::Policy;
 /// The step that says what the word says; a document of another kind has none.
 pub const WORD: &str = "word";
 
-/// A word, and the checkpoint that was given with it.
-pub(super) struct Document<'a> {
-    word: &'a str,
-    checkpoint: Option<&'a str>,
+/// A word, and the checkpoint that was given with it: the members of an answer, each once and none beside them, so that nothing
+/// unsigned looks as if it had been checked.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Document {
+    latest: Option<String>,
+    absent: Option<String>,
+    checkpoint: Option<String>,
 }
 
 /// What was stated.
@@ -30,28 +35,51 @@ enum Stated {
     Absent(AbsentStatement),
 }
 
-impl<'a> Document<'a> {
+impl Document {
     /// A compact JWS that names itself a word; `None`: it is another document.
-    pub(super) fn of_compact(text: &'a str) -> Option<Document<'a>> {
-        let parsed = Parsed::parse(text).ok()?;
-        [LATEST_TYPE, ABSENT_TYPE]
-            .contains(&parsed.header.typ.as_str())
-            .then_some(Document { word: text, checkpoint: None })
+    pub(super) fn of_compact(text: &str) -> Option<Document> {
+        match Parsed::parse(text).ok()?.header.typ.as_str() {
+            LATEST_TYPE => Some(Document { latest: Some(text.to_owned()), ..Document::default() }),
+            ABSENT_TYPE => Some(Document { absent: Some(text.to_owned()), ..Document::default() }),
+            _ => None,
+        }
     }
 
-    /// An answer of `/v1/latest`; `None`: it is another document.
-    pub(super) fn of_answer(answer: &'a Json) -> Option<Document<'a>> {
-        let text = |name| answer.get(name).and_then(Json::as_str);
-        let word = match (text("latest"), text("absent")) {
-            (Some(word), None) | (None, Some(word)) if answer.get("entry").is_none() => word,
-            _ => return None,
-        };
-        Some(Document { word, checkpoint: text("checkpoint") })
+    /// Whether it means to be an answer of `/v1/latest`.
+    pub(super) fn is_meant(answer: &Json) -> bool {
+        answer.get("entry").is_none() && (answer.get("latest").is_some() || answer.get("absent").is_some())
+    }
+
+    fn word(&self) -> Option<&str> {
+        match (&self.latest, &self.absent) {
+            (Some(word), None) | (None, Some(word)) => Some(word),
+            _ => None,
+        }
     }
 }
 
+/// Checks an answer of `/v1/latest`.
+pub(super) fn check_text(report: &mut Report, text: &str, known: Known<'_>) {
+    match serde_json::from_str::<Document>(text) {
+        Ok(document) => check(report, &document, known),
+        Err(cause) => not_an_answer(report, &cause.to_string()),
+    }
+}
+
+fn not_an_answer(report: &mut Report, cause: &str) {
+    report.add(
+        "format",
+        Finding::Fail,
+        format!("不是 /v1/latest 的答复：{cause}"),
+        format!("it is not as /v1/latest answers: {cause}"),
+    );
+}
+
 /// Checks a word: who said it, of which head, about what, and when.
-pub(super) fn check(report: &mut Report, document: &Document<'_>, known: Known<'_>) {
+pub(super) fn check(report: &mut Report, document: &Document, known: Known<'_>) {
+    let Some(word) = document.word() else {
+        return not_an_answer(report, "either `latest` or `absent`");
+    };
     let Some(policy) = known.policy else {
         return report.add(
             WORD,
@@ -60,12 +88,9 @@ pub(super) fn check(report: &mut Report, document: &Document<'_>, known: Known<'
             "the node's word is signed by the log's key: give the key of the log that you trust with --policy (`mingpai policy`)",
         );
     };
-    let head = match document.checkpoint {
-        // What is wrong with it was told; the word is told of all the same.
-        Some(checkpoint) => check_checkpoint(report, checkpoint, policy),
-        None => None,
-    };
-    let Some(stated) = check_signature(report, document.word, policy) else { return };
+    // What is wrong with it was told; the word is told of all the same.
+    let head = document.checkpoint.as_deref().and_then(|checkpoint| check_checkpoint(report, checkpoint, policy));
+    let Some(stated) = check_signature(report, word, policy) else { return };
     check_head(report, document, &stated, head.as_ref(), policy);
     if let Some(issuer) = known.issuer {
         report.pass_or_fail(
@@ -150,12 +175,12 @@ fn check_signature(report: &mut Report, word: &str, policy: &Policy) -> Option<S
 /// Whether the head that it names is the checkpoint's; without one, whether anybody asks who else saw that head.
 fn check_head(
     report: &mut Report,
-    document: &Document<'_>,
+    document: &Document,
     stated: &Stated,
     head: Option<&(String, Head)>,
     policy: &Policy,
 ) {
-    match (document.checkpoint, head) {
+    match (&document.checkpoint, head) {
         (Some(_), Some((origin, head))) => report.pass_or_fail(
             "head",
             stated.as_of().is_of(origin, head),
