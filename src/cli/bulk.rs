@@ -89,7 +89,7 @@ impl Bulk {
             for identifier in &job.sample {
                 screen.say(format!("  {identifier}"), format!("  {identifier}"))?;
             }
-            screen.note("什么都没有改动；确认后加 --yes", "nothing was changed; to do it add --yes");
+            screen.note("确认后加 --yes 再次运行", "to do it run this again with --yes");
         }
         Ok(verdict)
     }
