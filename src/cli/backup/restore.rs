@@ -69,6 +69,14 @@ impl Restore {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         // Read first: a decision that cannot be read must not cost a restore.
         let decision = self.decision()?;
+        if self.backup.is_none() {
+            // That there is nothing to decide is said of a folder, and there must be one.
+            std::fs::metadata(&self.data).map_err(CliError::file(
+                "查看数据目录",
+                "look at the data folder",
+                &self.data,
+            ))?;
+        }
         let done = self.backup.as_deref().map(|backup| self.restore(backup, screen)).transpose()?;
         let decided = decision.map(|decision| decide(&self.data, decision)).transpose().map_err(refused)?;
         let standing = match decided {
