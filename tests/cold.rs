@@ -798,8 +798,11 @@ fn a_backup_takes_cold_segments_and_a_restore_puts_all_of_it_hot() {
     for folder in [&dest, &offline] {
         assert!(verify(folder, None, &mut |_, _| {}).unwrap().damage.is_empty());
     }
-    restore(&Restore { folder: &offline, key: None, data: &new, moment: None, log: &LogReader }, &mut |_, _| {})
-        .unwrap();
+    restore(
+        &Restore { folder: &offline, key: None, data: &new, moment: None, again: None, log: &LogReader },
+        &mut |_, _| {},
+    )
+    .unwrap();
     decide(&new, Decision::LogEndedHere).unwrap();
     let all = |options: &StoreOptions| {
         let store = on_disk.opening_with(options).unwrap();

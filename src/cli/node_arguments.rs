@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::CliError;
+use super::shell;
 use crate::config::{Layers, environment};
 
 /// The largest file that is read as a configuration.
@@ -67,7 +68,7 @@ impl NodeArguments {
     pub fn as_flags(&self) -> String {
         let mut flags = String::new();
         if let Some(config) = &self.config {
-            flags.push_str(&format!(" --config {}", config.display()));
+            flags.push_str(&format!(" --config {}", shell::path(config)));
         }
         if self.dev {
             flags.push_str(" --dev");
@@ -76,10 +77,13 @@ impl NodeArguments {
             flags.push_str(" --tls");
         }
         if let Some(data) = &self.data {
-            flags.push_str(&format!(" --data {}", data.display()));
+            flags.push_str(&format!(" --data {}", shell::path(data)));
+        }
+        for address in &self.listen {
+            flags.push_str(&format!(" --listen {}", shell::word(&address.to_string())));
         }
         for (key, value) in &self.settings {
-            flags.push_str(&format!(" --set {key}={value}"));
+            flags.push_str(&format!(" --set {}", shell::word(&format!("{key}={value}"))));
         }
         flags
     }

@@ -133,7 +133,7 @@ impl NewToken {
         match (error.status(), &self.bootstrap_file) {
             (Some(401 | 403), Some(path)) => {
                 let (told, path) = (error.text(), path.display());
-                CliError::No(Text::new(
+                CliError::Wrong(Text::new(
                     format!(
                         "{}\n{path} 已用过、已过期（24 小时）或属于另一个节点。已有管理员密钥时用 --token-file；否则重启尚无密钥的节点以得到新令牌",
                         told.zh
@@ -144,7 +144,6 @@ impl NewToken {
                     ),
                 ))
             }
-            (Some(400..500), _) => CliError::No(error.text()),
             _ => error.into(),
         }
     }

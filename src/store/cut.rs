@@ -117,6 +117,7 @@ fn note(tail: &Tail, tree: &Frontier) -> Restored {
         size: tree.size,
         root: BASE64.encode(tree.root()),
         is_cut: true,
+        again: None,
         decision: None,
     }
 }

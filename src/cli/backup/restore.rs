@@ -10,6 +10,7 @@ use super::files::backup_key;
 use super::{Shown, failed};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::screen::Screen;
+use crate::cli::shell;
 use crate::model::time::Timestamp;
 use crate::sign::statement::LogReader;
 use crate::store::backup::{Moment, RestoreDone, restore};
@@ -69,6 +70,14 @@ impl Restore {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         // Read first: a decision that cannot be read must not cost a restore.
         let decision = self.decision()?;
+        if self.backup.is_none() {
+            // That there is nothing to decide is said of a folder, and there must be one.
+            std::fs::metadata(&self.data).map_err(CliError::file(
+                "查看数据目录",
+                "look at the data folder",
+                &self.data,
+            ))?;
+        }
         let done = self.backup.as_deref().map(|backup| self.restore(backup, screen)).transpose()?;
         let decided = decision.map(|decision| decide(&self.data, decision)).transpose().map_err(refused)?;
         let standing = match decided {
@@ -109,10 +118,26 @@ impl Restore {
             key: key.as_ref(),
             data: &self.data,
             moment: self.to,
+            again: Some(self.again(backup)),
             log: &LogReader,
         };
         let mut shown = Shown::new(screen, "恢复", "restoring");
         restore(&what, &mut |done, total| shown.update(done, total)).map_err(failed)
+    }
+
+    /// The same command, with paths that hold from every folder.
+    fn again(&self, backup: &Path) -> String {
+        let absolute = |path: &Path| shell::path(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let mut again = format!("mingpai restore {} --data {}", absolute(backup), absolute(&self.data));
+        match self.to {
+            Some(Moment::Sequence(sequence)) => again.push_str(&format!(" --to {sequence}")),
+            Some(Moment::Time(time)) => again.push_str(&format!(" --to {time}")),
+            None => {}
+        }
+        if let Some(key) = &self.key_file {
+            again.push_str(&format!(" --key-file {}", absolute(key)));
+        }
+        again
     }
 
     fn tell_standing(&self, standing: Option<&Restored>, screen: Screen) -> Result<(), CliError> {

@@ -75,6 +75,20 @@ pub struct RefusedField {
     pub detail: String,
 }
 
+/// Statuses by which a node says no about what was named, as it stands: it is not there, gone, or in the way.
+const NOES: [u16; 4] = [404, 409, 410, 412];
+/// Codes with such a status that are no answer about it: another node, another address, or another moment has it.
+const NO_ANSWERS: [&str; 8] = [
+    "not_responsible",
+    "route_unknown",
+    "service_unknown",
+    "conflict",
+    "export_columns_changed",
+    "import_running",
+    "idempotency_running",
+    "upload_offset",
+];
+
 /// No node may keep a client waiting for longer than this.
 const LONGEST_RETRY_AFTER_SECONDS: u64 = 30;
 
@@ -112,6 +126,19 @@ impl ClientError {
             | Self::TooLarge { .. }
             | Self::RequestTooLong
             | Self::Unexpected { .. } => false,
+        }
+    }
+
+    /// Whether it is the answer no, which ends a command with 1: a node's own problem document says so about what was named. All else
+    /// leaves it open: a 404 without a code is some other server's, and would make a registered name one that is not.
+    #[must_use]
+    pub fn is_no(&self) -> bool {
+        match self {
+            Self::Refused(refused) => {
+                let is_answer = refused.code.as_deref().is_some_and(|code| !NO_ANSWERS.contains(&code));
+                is_answer && NOES.contains(&refused.status)
+            }
+            _ => false,
         }
     }
 

@@ -23,7 +23,7 @@ pub fn report(job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), Cl
             "sample": job.sample,
         }));
     }
-    for line in rejects.shown(screen) {
+    for line in rejects.shown(job.is_of_a_file(), screen) {
         screen.note(&line, &line);
     }
     if let Some(file) = &rejects.file {
@@ -62,19 +62,48 @@ pub fn report(job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), Cl
 
 fn count(job: &JobSeen, screen: Screen) -> Result<(), CliError> {
     let RowCounts { total, registered, updated, skipped, failed } = job.rows;
-    let (zh, en) = if job.dry_run { ("（仅检查）", " (dry run)") } else { ("", "") };
+    if job.dry_run {
+        return would(job, screen);
+    }
     match job.kind.as_str() {
         "undo" => screen.say(
-            format!("共 {total} 条记录：恢复 {updated}，已是原样 {skipped}，保持不动 {failed}{zh}"),
-            format!("{total} records: {updated} put back, {skipped} as they were, {failed} left alone{en}"),
+            format!("共 {total} 条记录：恢复 {updated}，已是原样 {skipped}，保持不动 {failed}"),
+            format!("{total} records: {updated} put back, {skipped} as they were, {failed} left alone"),
         ),
         "bulk" => screen.say(
-            format!("匹配 {total} 条记录：改动 {updated}，未改动 {skipped}，失败 {failed}{zh}"),
-            format!("{total} records match: {updated} changed, {skipped} unchanged, {failed} failed{en}"),
+            format!("匹配 {total} 条记录：改动 {updated}，未改动 {skipped}，失败 {failed}"),
+            format!("{total} records match: {updated} changed, {skipped} unchanged, {failed} failed"),
         ),
         _ => screen.say(
-            format!("共 {total} 行：登记 {registered}，更新 {updated}，跳过 {skipped}，失败 {failed}{zh}"),
-            format!("{total} rows: {registered} registered, {updated} updated, {skipped} skipped, {failed} failed{en}"),
+            format!("共 {total} 行：登记 {registered}，更新 {updated}，跳过 {skipped}，失败 {failed}"),
+            format!("{total} rows: {registered} registered, {updated} updated, {skipped} skipped, {failed} failed"),
+        ),
+    }
+}
+
+/// Of a dry run: that it was one comes first, and every count says "would".
+fn would(job: &JobSeen, screen: Screen) -> Result<(), CliError> {
+    let RowCounts { total, registered, updated, skipped, failed } = job.rows;
+    match job.kind.as_str() {
+        "undo" => screen.say(
+            format!("仅检查，什么都没有写入；共 {total} 条记录：将恢复 {updated}，已是原样 {skipped}，将保持不动 {failed}"),
+            format!(
+                "dry run, nothing was written; of {total} records {updated} would be put back, {skipped} are as they were, {failed} would be left alone"
+            ),
+        ),
+        "bulk" => screen.say(
+            format!("仅检查，什么都没有写入；匹配 {total} 条记录：将改动 {updated}，不需改动 {skipped}，将失败 {failed}"),
+            format!(
+                "dry run, nothing was written; of {total} records that match {updated} would be changed, {skipped} are so already, {failed} would fail"
+            ),
+        ),
+        _ => screen.say(
+            format!(
+                "仅检查，什么都没有写入；共 {total} 行：将登记 {registered}，将更新 {updated}，将跳过 {skipped}，将失败 {failed}"
+            ),
+            format!(
+                "dry run, nothing was written; of {total} rows {registered} would be registered, {updated} updated, {skipped} skipped, {failed} would fail"
+            ),
         ),
     }
 }

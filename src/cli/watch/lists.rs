@@ -81,8 +81,9 @@ pub fn known_of(path: &Path) -> Result<KnownEntries, CliError> {
 }
 
 /// Adds entries to those that are known. The file is replaced whole, so that a crash leaves no line that is half there; a last
-/// line without its end, as editors leave it, gets one.
-pub fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
+/// line without its end, as editors leave it, gets one. Gives how many were added.
+pub fn confirm(path: &Path, findings: &[Finding]) -> Result<usize, CliError> {
+    let mut added = 0;
     let standing = if path.exists() { read_bounded(path, LIST_LIMIT_BYTES)? } else { Vec::new() };
     let mut whole = standing;
     if whole.last().is_some_and(|last| *last != b'\n') {
@@ -93,6 +94,7 @@ pub fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
         let Finding { identifier, version, index, .. } = finding;
         let line = json!({"leaf": leaf, "identifier": identifier, "version": version, "index": index});
         whole.extend_from_slice(format!("{line}\n").as_bytes());
+        added += 1;
     }
     // Where the name is a link to the list, the list is replaced and not the link.
     let place = if path.exists() {
@@ -102,5 +104,6 @@ pub fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
     };
     let mut file = NewFile::replacing(&place)?;
     file.write_all(&whole).map_err(CliError::file("写入", "write", path))?;
-    file.finish()
+    file.finish()?;
+    Ok(added)
 }

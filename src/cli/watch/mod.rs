@@ -226,7 +226,12 @@ impl WatchArguments {
         if self.confirm
             && let Some(path) = &self.known
         {
-            confirm(path, findings)?;
+            let (added, left, path) = (confirm(path, findings)?, findings.len(), path.display());
+            let left = left - added;
+            screen.note(
+                format!("已把 {added} 条写入 {path}，今后视为自己登记的；另有 {left} 处发现不能这样确认"),
+                format!("{added} entries were written to {path} and count as your own from now on; {left} findings cannot be confirmed so"),
+            );
         }
         Ok(verdict)
     }
