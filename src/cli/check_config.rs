@@ -8,6 +8,7 @@ use super::node_arguments::NodeArguments;
 use super::screen::Screen;
 use crate::accept::{Certificates, PairFiles};
 use crate::config::{Config, ConfigError, Layers};
+use crate::model::text::counted;
 use crate::store::cold;
 
 #[derive(Debug, Args)]
@@ -59,7 +60,7 @@ impl CheckConfig {
                 if let Some(days) = certificates.and_then(|certificates| certificates.ends_soon()) {
                     screen.note(
                         format!("tls.certificate: 证书 {days} 天后到期, 请续期"),
-                        format!("tls.certificate: the certificate ends in {days} days: renew it"),
+                        format!("tls.certificate: the certificate ends in {}: renew it", counted(days, "day")),
                     );
                 }
                 Ok(Verdict::Yes)

@@ -191,10 +191,15 @@ impl ClientError {
     }
 }
 
+/// Whose detail is the title again, with the name that was asked for.
+const SAID_BY_DETAIL: [&str; 3] = ["identifier_unknown", "identifier_deleted", "version_unknown"];
+
 /// "title: detail (code)", then what is wrong field by field, then what to do.
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_said = self.code.as_deref().is_some_and(|code| SAID_BY_DETAIL.contains(&code));
         match (&self.title, &self.detail) {
+            (Some(_), Some(detail)) if is_said => f.write_str(detail)?,
             (Some(title), Some(detail)) => write!(f, "{title}: {detail}")?,
             (Some(text), None) | (None, Some(text)) => f.write_str(text)?,
             (None, None) => write!(f, "HTTP {}", self.status)?,
