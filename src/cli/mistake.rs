@@ -121,13 +121,18 @@ mod tests {
 
     #[test]
     fn a_reason_of_our_own_is_told_in_one_language() {
-        for (flag, wrong) in [("serve --set", "x=1"), ("token --expires", "soon"), ("restore d --data n --to", "soon")]
-        {
+        for (flag, wrong) in [
+            ("serve --set", "x=1"),
+            ("token --expires", "soon"),
+            ("restore d --data n --to", "soon"),
+            ("audit http://a --vkey", "none"),
+        ] {
             let arguments: Vec<&str> = ["mingpai"].into_iter().chain(flag.split(' ')).chain([wrong]).collect();
             let error = Arguments::try_parse_from(arguments).unwrap_err();
             let (zh, en) = (in_chinese(&error).unwrap(), error.to_string());
-            assert!(en.is_ascii() && en.contains("must be"), "{en}");
-            assert!(!zh.contains("must be") && !zh.contains("for example"), "{zh}");
+            assert!(en.is_ascii(), "{en}");
+            let english = ["must be", "for example", " / "];
+            assert!(english.iter().all(|word| !zh.contains(word)), "{zh}");
         }
     }
 

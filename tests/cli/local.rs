@@ -59,6 +59,19 @@ fn a_configuration_is_explained_and_a_wrong_one_is_a_no_that_names_the_key() {
 }
 
 #[test]
+fn a_node_that_is_away_is_told_in_the_reader_s_language_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["resolve", "88.999.1/A", "--server", "http://127.0.0.1:1"][..], &["audit", "http://127.0.0.1:1"]]
+    {
+        let told = mingpai(folder.path(), [&["--lang", "zh"], arguments].concat()).expect(2).err;
+        assert!(told.contains("连接被拒绝") && !told.contains("refused"), "{told}");
+        let told = mingpai(folder.path(), [&["--lang", "en"], arguments].concat()).expect(2).err;
+        assert!(told.contains("refused") && told.is_ascii(), "{told}");
+    }
+}
+
+#[test]
 fn the_configuration_of_a_mirror_needs_no_issuer_and_is_judged_in_all_else() {
     let folder = tempfile::tempdir().unwrap();
     let write = |text: &str| std::fs::write(folder.path().join("mirror.toml"), text).unwrap();
