@@ -1,14 +1,14 @@
 //! What a verifier asked for and the document cannot tell: each is a step of its own, so that nothing asked for is passed over.
 //! It does not matter why the question was not reached: a bare entry has no place for the answer, a bundle may lack it.
 
-use super::{Finding, Known, Report};
+use super::{Finding, Known, Report, WORD};
 
 /// Adds a step for every question that no step has answered.
 pub(super) fn tell_unanswered(report: &mut Report, known: Known<'_>) {
     let questions = [
         (
             known.policy.is_some(),
-            &["checkpoint", "inclusion"][..],
+            &[WORD, "checkpoint", "inclusion"][..],
             "没有收录证明，无法按 --policy 核对：请用 ?proof=1 重新解析，或取一份离线包（mingpai resolve --bundle）",
             "it has no proof that the log has it, for --policy to judge: resolve again with ?proof=1, or get a bundle (`mingpai resolve --bundle`)",
         ),
