@@ -75,6 +75,6 @@ mod tests {
         for wrong in ["", "# none\n", WITNESS, "x", &format!("{LOG}\nx")] {
             assert!(of_logs(wrong).is_err(), "{wrong}");
         }
-        assert!(of_witnesses(LOG).unwrap_err().contains("of a log"));
+        assert!(of_witnesses(LOG).unwrap_err().en.contains("of a log"));
     }
 }
