@@ -278,13 +278,32 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
         Ended::of(&output.unwrap())
     };
     assert!(import.code != 0 && import.err.contains("restored_undecided"), "{}", import.err);
-    for (method, path) in
-        [("PUT", "/v1/records/88.999.1/X"), ("POST", "/v1/keys"), ("DELETE", "/v1/records/88.999.1/LAST")]
-    {
-        let (status, body) = ask(&node, method, path, Some(&key), "{}");
+    // The state is told before the body is judged: none of these would be taken by a node that signs.
+    for (method, path) in [
+        ("PUT", "/v1/records/88.999.1/X"),
+        ("PATCH", "/v1/records/88.999.1/X"),
+        ("DELETE", "/v1/records/88.999.1/LAST"),
+        ("POST", "/v1/records"),
+        ("POST", "/v1/keys"),
+        ("DELETE", "/v1/keys/none"),
+        ("POST", "/v1/licences"),
+        ("POST", "/v1/licences/none/end"),
+        ("POST", "/v1/signing-keys/none/end"),
+        ("POST", "/v1/imports"),
+        ("POST", "/v1/imports/none/undo"),
+        ("POST", "/v1/bulk"),
+    ] {
+        let (status, body) = ask(&node, method, path, Some(&key), "{\"never\":1}");
         let problem: Json = serde_json::from_str(&body).unwrap();
-        let is_early = problem["code"] != "restored_undecided";
-        assert!((status == 503 && !is_early) || (method == "DELETE" && status == 428), "{method} {path}: {body}");
+        assert_eq!((status, &problem["code"]), (503, &"restored_undecided".into()), "{method} {path}: {body}");
+        assert!(body.contains("mingpai restore --data"), "{method} {path}: {body}");
+        let unnamed = ask(&node, method, path, None, "{\"never\":1}").0;
+        assert_eq!(unnamed, 401, "{method} {path}");
+    }
+    // What signs nothing is judged as ever.
+    for (path, code) in [("/v1/bulk", "fields_invalid"), ("/v1/imports/mapping", "unsupported_media_type")] {
+        let (status, body) = ask(&node, "POST", path, Some(&key), "{\"dry_run\":true}");
+        assert!(status < 500 && body.contains(code), "{path}: {status} {body}");
     }
     assert!(ask(&node, "GET", "/metrics", None, "").1.contains("mingpai_restored_undecided 1\n"));
     let address = node.url.strip_prefix("http://").unwrap();

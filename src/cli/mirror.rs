@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::accept::Ending;
 use crate::config::{Config, ConfigError};
-use crate::model::text::Text;
+use crate::model::text::{Text, counted};
 use crate::node::mirror_once::mirror_once;
 use crate::node::operator::Process;
 use crate::node::serve::{ServeError, serve};
@@ -138,8 +138,8 @@ fn tell(done: &Result<Reached, Halt>, seconds: f64, verdict: Verdict, screen: Sc
             screen.say(
                 format!("已追上 {} 条的检查点：新增 {statements} 条，{seconds:.1} 秒，每秒 {a_second} 条", head.size),
                 format!(
-                    "the head of {} statements is reached: {statements} new, {seconds:.1} s, {a_second} a second",
-                    head.size
+                    "the head of {} is reached: {statements} new, {seconds:.1} s, {a_second} a second",
+                    counted(head.size, "statement")
                 ),
             )
         }

@@ -9,6 +9,7 @@ use clap::Args;
 use super::failure::CliError;
 use super::shell;
 use crate::config::{Layers, environment};
+use crate::model::text::Text;
 
 /// The largest file that is read as a configuration.
 const CONFIG_LIMIT_BYTES: u64 = 1 << 20;
@@ -36,10 +37,10 @@ pub struct NodeArguments {
     pub settings: Vec<(String, String)>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str) -> Result<(String, String), Text> {
     match text.split_once('=') {
         Some((key, value)) if key.contains('.') => Ok((key.trim().to_owned(), value.to_owned())),
-        _ => Err("例如 for example log.filter=debug".to_owned()),
+        _ => Err(Text::new("应为 KEY=VALUE，例如 log.filter=debug", "must be KEY=VALUE, for example log.filter=debug")),
     }
 }
 

@@ -68,8 +68,13 @@ struct MadeKey {
 }
 
 /// `90d`, `12h`, `30m`, or a moment.
-fn expiry(text: &str) -> Result<Timestamp, String> {
-    let wrong = || "例如 for example 90d, 12h, 2026-12-31T00:00:00Z".to_owned();
+fn expiry(text: &str) -> Result<Timestamp, Text> {
+    let wrong = || {
+        Text::new(
+            "应为期限或时间，例如 90d、12h、2026-12-31T00:00:00Z",
+            "must be a span or a time, such as 90d, 12h or 2026-12-31T00:00:00Z",
+        )
+    };
     let unit = match text.chars().last() {
         Some('d') => DAY_SECONDS,
         Some('h') => 3600,

@@ -58,6 +58,37 @@ fn a_configuration_is_explained_and_a_wrong_one_is_a_no_that_names_the_key() {
     mingpai(folder.path(), ["check-config", "--config", "absent.toml"]).expect(2);
 }
 
+#[test]
+fn a_node_that_is_away_is_told_in_the_reader_s_language_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["resolve", "88.999.1/A", "--server", "http://127.0.0.1:1"][..], &["audit", "http://127.0.0.1:1"]]
+    {
+        let told = mingpai(folder.path(), [&["--lang", "zh"], arguments].concat()).expect(2).err;
+        assert!(told.contains("连接被拒绝") && !told.contains("refused"), "{told}");
+        let told = mingpai(folder.path(), [&["--lang", "en"], arguments].concat()).expect(2).err;
+        assert!(told.contains("refused") && told.is_ascii(), "{told}");
+    }
+}
+
+#[test]
+fn the_configuration_of_a_mirror_needs_no_issuer_and_is_judged_in_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("mirror.toml"), text).unwrap();
+    let check = |reader: &str| ["check-config", "--config", "mirror.toml", "--for", reader].map(str::to_owned);
+    write("[http]\nlisten = [\"127.0.0.1:9000\"]\n");
+    let ended = mingpai(folder.path(), check("mirror")).expect(0);
+    assert!(ended.out.contains("127.0.0.1:9000"), "{}", ended.out);
+    let ended = mingpai(folder.path(), check("serve")).expect(1);
+    assert!(ended.out.contains("node.iss") && ended.err.contains("--for mirror"), "{} {}", ended.out, ended.err);
+    mingpai(folder.path(), ["check-config", "--config", "mirror.toml"]).expect(1);
+    write("[node]\niss = \"mistyped\"\n");
+    assert!(mingpai(folder.path(), check("mirror")).expect(1).out.contains("node.iss"));
+    write("[limits]\njson_detph = 3\n");
+    assert!(mingpai(folder.path(), check("mirror")).expect(1).out.contains("limits.json_detph"));
+    mingpai(folder.path(), check("witness")).expect(2);
+}
+
 fn finding(report: &Json, name: &str) -> (String, Option<String>) {
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {report}"));

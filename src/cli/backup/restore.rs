@@ -11,6 +11,7 @@ use super::{Shown, failed};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::screen::Screen;
 use crate::cli::shell;
+use crate::model::text::{Text, counted};
 use crate::model::time::Timestamp;
 use crate::sign::statement::LogReader;
 use crate::store::backup::{Moment, RestoreDone, restore};
@@ -58,11 +59,16 @@ pub struct Restore {
     pub json: bool,
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+fn moment(text: &str) -> Result<Moment, Text> {
     if let Ok(sequence) = text.parse() {
         return Ok(Moment::Sequence(sequence));
     }
-    let wrong = |_| "例如 for example 2026-11-01T00:00:00Z, 48211".to_owned();
+    let wrong = |_| {
+        Text::new(
+            "应为时间或序号，例如 2026-11-01T00:00:00Z、48211",
+            "must be a time or a sequence, such as 2026-11-01T00:00:00Z or 48211",
+        )
+    };
     Timestamp::parse(text).map(Moment::Time).map_err(wrong)
 }
 
@@ -182,12 +188,12 @@ fn tell(done: &RestoreDone, screen: Screen) -> Result<(), CliError> {
     let last = done.last.map_or_else(String::new, |last| last.to_string());
     screen.say(
         format!("已恢复 {sequence} 帧（备份于 {backup}，最后一帧写于 {last}）"),
-        format!("{sequence} frames restored from the backup of {backup}; the last was written at {last}"),
+        format!("{} restored from the backup of {backup}; the last was written at {last}", counted(sequence, "frame")),
     )?;
     if *carried > 0 {
         screen.say(
             format!("其中 {carried} 帧来自该时刻之后：抹除与撤销的密钥不会因恢复而失效"),
-            format!("{carried} of them are from after that moment: what was erased or revoked since stays so"),
+            format!("{} from after that moment: what was erased or revoked since stays so", counted(carried, "frame")),
         )?;
     }
     if done.keys == 0 {

@@ -28,6 +28,7 @@ use super::progress::{Progress, Unit};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::model::filter::Filter;
+use crate::model::text::counted;
 
 /// Of the records that could not be read so many are named; all are counted.
 const NAMED_DAMAGED: u64 = 100;
@@ -158,7 +159,7 @@ impl Export {
         let (partial, begun) = Partial::open(path, |state| state.is_of(client.server(), query, format), self.force)?;
         if let Some(state) = &begun {
             let records = state.records;
-            screen.note(format!("从第 {records} 条之后续传"), format!("going on after {records} records"));
+            screen.note(format!("从第 {records} 条之后续传"), format!("going on after {}", counted(records, "record")));
         }
         Ok((Sink::partial(path, partial), begun))
     }
@@ -222,7 +223,7 @@ impl Work {
 
 fn report(state: &State, screen: Screen) -> Verdict {
     let State { records, damaged, .. } = state;
-    screen.note(format!("已导出 {records} 条记录"), format!("{records} records exported"));
+    screen.note(format!("已导出 {records} 条记录"), format!("{} exported", counted(records, "record")));
     if *damaged == 0 {
         return Verdict::Yes;
     }

@@ -18,7 +18,7 @@ use super::audit::{error_json, print_error};
 use super::failure::{CliError, Verdict};
 use super::log_source::{LogArguments, read_bounded, read_state, write_state};
 use super::screen::Screen;
-use crate::model::text::Text;
+use crate::model::text::{Text, counted};
 use crate::services::follow::{FollowError, Follower};
 use crate::services::watch::{Bundle, Finding, Names, Watch, not_in_log};
 use crate::sign::prefix_secret::PrefixSecret;
@@ -217,7 +217,7 @@ impl WatchArguments {
             let count = findings.len();
             screen.say(
                 format_args!("看到第 {} 条：{count} 处发现", head.size),
-                format_args!("looked as far as {} entries: {count} found", head.size),
+                format_args!("looked at {}: {count} found", counted(head.size, "entry")),
             )?;
         }
         for note in notes.iter().chain(&coverage.text()) {

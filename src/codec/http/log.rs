@@ -111,10 +111,11 @@ pub(super) async fn audit_tile(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 fn named(call: &Call, route: &str) -> Result<Tile, Failure> {
-    let tile = Tile::parse(&call.text_after(route)?);
+    let path = call.text_after(route)?;
     Query::of(&call.uri, &[])?;
     negotiation::best(&call.headers, &[BYTES])?;
-    Ok(tile.ok_or(ServiceError::NotInLog)?)
+    // What no tile is ever called is the asker's mistake; what is not there yet is a 404 of the service.
+    Tile::parse(&path).ok_or_else(|| Code::TilePathInvalid.into())
 }
 
 /// Entries are text and come compressed where that is asked for; hashes would not get smaller.

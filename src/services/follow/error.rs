@@ -30,7 +30,7 @@ pub enum FollowError {
     #[error("the checkpoint: {0}")]
     NotOurs(#[from] JudgeError),
     /// Genuine, but not enough witnesses saw it.
-    #[error("{cosigned} witnesses of the policy cosigned the checkpoint, which is not enough")]
+    #[error("too few witnesses of the policy cosigned the checkpoint ({cosigned})")]
     NoQuorum { cosigned: usize },
     #[error("the log calls itself {shown}, and was {remembered}")]
     OtherOrigin { remembered: String, shown: String },

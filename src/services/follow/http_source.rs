@@ -210,7 +210,9 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> SourceError {
     while let Some(source) = error.source() {
         error = source;
     }
-    passing(format!("连接不通或中断：{error}"), format!("not reached, or broken off: {error}"))
+    let told = error.to_string();
+    let Text { zh, en } = error.downcast_ref().map_or_else(|| Text::new(told.clone(), told.clone()), Text::of_io);
+    passing(format!("连接不通或中断：{zh}"), format!("not reached, or broken off: {en}"))
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap) -> SourceError {

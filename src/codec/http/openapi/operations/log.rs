@@ -75,11 +75,16 @@ fn tile(path: &'static str, id: &'static str) -> Operation {
             "C2SP tlog-tiles: hashes as L/N, statements as entries/N; a last one of fewer than 256 is N.p/W. What it says \
              never changes.",
         )
-        .parameter(Parameter::path("tile", "如 0/x001/234 或 entries/000.p/7", "such as 0/x001/234 or entries/000.p/7", form))
+        .parameter(Parameter::path(
+            "tile",
+            "如 0/x001/234（第 1234 片）或 entries/000.p/7",
+            "such as 0/x001/234 (tile 1234) or entries/000.p/7",
+            form,
+        ))
         .answer(200, "哈希，或带长度的声明", "hashes, or statements with their lengths", vec![(BYTES, Shape::bytes(BYTES))])
         .with_headers(&["Cache-Control", "Vary", "Content-Encoding"])
         .fails(READS)
-        .fails(&[Code::LogPartUnknown])
+        .fails(&[Code::TilePathInvalid, Code::LogPartUnknown])
 }
 
 fn beyond() -> Example {
