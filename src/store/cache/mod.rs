@@ -18,7 +18,7 @@
 //!
 //! | file | is | unsafe |
 //! |---|---|---|
-//! | `cache` | names and classes in, answers out | no |
+//! | `answers` | names and classes in, answers out | no |
 //! | `core` | both shelves, generations and epoch, by hash | one block |
 //! | `flights` | one reading of the store for all who miss at once | no |
 //! | `generation` | which answers are still true | no |
@@ -61,7 +61,7 @@
 //! - An order between two names, or that two classes of one name change together.
 //! - Which answers stay: counters are advice, and may lose a count.
 
-mod cache;
+mod answers;
 mod core;
 #[expect(
     unsafe_code,
@@ -82,7 +82,7 @@ mod shelf;
 mod sync;
 mod table;
 
-pub use self::cache::{Answer, AnswerCache, NameHash, OpenCache, ViewClass};
+pub use self::answers::{Answer, AnswerCache, NameHash, OpenCache, ViewClass};
 pub use self::core::{Counters, Fill, Hit, ShelfSize};
 pub use self::entry::{Draft, Entry, Held};
 pub use self::flights::{Follower, Leader, Role};
