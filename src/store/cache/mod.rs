@@ -46,7 +46,7 @@
 //! # Invariants, by file
 //! GENERATION, NO RETURN: `generation`. FLIGHT: `flights`. ONE WRITER: `set`. RESERVED, BOUNDED LIMBO: `ledger`. LAYOUT, FROZEN,
 //! HELD: `entry`. PUBLISHED, UNLINKED FIRST, PINNED, ONE DOMAIN, ONE HAND: `reclaim`. Each has a model under loom, and seeded bugs
-//! that the model must find (`models/`).
+//! that the model must find (`tests/models/cache`).
 //!
 //! # What a look costs, and who may wait
 //! A look is one read-modify-write on a line that the thread has to itself, and loads: the name's generation, the set, the entry.

@@ -1,7 +1,7 @@
 //! The atomics that the core stands on, each memory ordering that matters by name, and what a build with seeded bugs changes.
 //!
 //! The core names no atomic type but through this module, so the model checker can put a module of the same shape in its
-//! place (`models/`): the same source is then explored by loom under every order of its steps.
+//! place (`tests/models/cache`): the same source is then explored by loom under every order of its steps.
 
 pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 

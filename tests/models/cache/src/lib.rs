@@ -1,6 +1,6 @@
 //! The cache's core, compiled from its own files, over loom's atomics: `sync` is the only file that is not the cache's.
 //!
-//! `cargo test --release` explores with at most `LOOM_MAX_PREEMPTIONS` (default 2) preemptions a run; `CACHE_MODELS=long` with one
+//! `cargo test --release --lib -- models::` explores with at most `LOOM_MAX_PREEMPTIONS` (default 2) preemptions a run; `CACHE_MODELS=long` with one
 //! more. `./seeded-bugs` builds each seeded bug and asserts that the models find it.
 
 #![allow(dead_code, reason = "the models use a part of what services use")]
