@@ -259,7 +259,10 @@ async fn signing(store: &Store, mut keys: KeyFolder, config: &Config) -> Result<
 }
 
 fn mirroring(order: &Order, data: &Path) -> Result<(Duty, LogSigner), StartError> {
-    Ok((Duty::Mirrors(Mirror::open(&order.url, data)?), LogSigner::of_others(order.keys(), &order.origin)))
+    Ok((
+        Duty::Mirrors(Mirror::open(&order.url, order.granted.is_some(), data)?),
+        LogSigner::of_others(order.keys(), &order.origin),
+    ))
 }
 
 /// Goes on with the imports that the last stop cut short.

@@ -70,7 +70,7 @@ fn bring_back(
     data: &Path,
     moment: Option<Moment>,
 ) -> Result<RestoreDone, BackupError> {
-    restore(&Restore { folder: dest, key, data, moment, log: &LogReader }, &mut |_, _| {})
+    restore(&Restore { folder: dest, key, data, moment, again: None, log: &LogReader }, &mut |_, _| {})
 }
 
 fn is_whole(dest: &Path, key: Option<&BackupKey>) -> bool {

@@ -798,8 +798,11 @@ fn a_backup_takes_cold_segments_and_a_restore_puts_all_of_it_hot() {
     for folder in [&dest, &offline] {
         assert!(verify(folder, None, &mut |_, _| {}).unwrap().damage.is_empty());
     }
-    restore(&Restore { folder: &offline, key: None, data: &new, moment: None, log: &LogReader }, &mut |_, _| {})
-        .unwrap();
+    restore(
+        &Restore { folder: &offline, key: None, data: &new, moment: None, again: None, log: &LogReader },
+        &mut |_, _| {},
+    )
+    .unwrap();
     decide(&new, Decision::LogEndedHere).unwrap();
     let all = |options: &StoreOptions| {
         let store = on_disk.opening_with(options).unwrap();
@@ -852,7 +855,15 @@ fn a_journal_that_is_cut_in_a_cold_segment_ends_in_a_hot_one() {
         Err(OpenError::Journal(JournalError::Damaged { segment, offset, .. })) => (segment, offset),
         other => panic!("{other:?}"),
     };
+    // Behind it, or in a segment that is not there, nothing is cut.
+    let behind = cut_journal(&on_disk.options, &segment, offset + 1);
+    assert!(matches!(&behind, Err(OpenError::DamagedBefore { offset: at, .. }) if *at == offset), "{behind:?}");
+    let unknown = cut_journal(&on_disk.options, "000001.seg", offset);
+    assert!(matches!(&unknown, Err(OpenError::Io { action: "find", .. })), "{unknown:?}");
     cut_journal(&on_disk.options, &segment, offset).unwrap();
+    // And never twice: what is left is whole, and a cut would take its name.
+    let again = cut_journal(&on_disk.options, &segment, offset);
+    assert!(matches!(again, Err(OpenError::NothingDamaged)), "{again:?}");
     assert_eq!(
         (on_disk.segments("cold"), on_disk.segments("data/journal")),
         (vec!["0000000001.journal".into()], vec![segment])

@@ -278,20 +278,51 @@ fn a_restored_node_serves_reads_and_refuses_writes_until_its_operator_has_decide
         Ended::of(&output.unwrap())
     };
     assert!(import.code != 0 && import.err.contains("restored_undecided"), "{}", import.err);
-    for (method, path) in
-        [("PUT", "/v1/records/88.999.1/X"), ("POST", "/v1/keys"), ("DELETE", "/v1/records/88.999.1/LAST")]
-    {
-        let (status, body) = ask(&node, method, path, Some(&key), "{}");
+    // The state is told before the body is judged: none of these would be taken by a node that signs.
+    for (method, path) in [
+        ("PUT", "/v1/records/88.999.1/X"),
+        ("PATCH", "/v1/records/88.999.1/X"),
+        ("DELETE", "/v1/records/88.999.1/LAST"),
+        ("POST", "/v1/records"),
+        ("POST", "/v1/keys"),
+        ("DELETE", "/v1/keys/none"),
+        ("POST", "/v1/licences"),
+        ("POST", "/v1/licences/none/end"),
+        ("POST", "/v1/signing-keys/none/end"),
+        ("POST", "/v1/imports"),
+        ("POST", "/v1/imports/none/undo"),
+        ("POST", "/v1/bulk"),
+    ] {
+        let (status, body) = ask(&node, method, path, Some(&key), "{\"never\":1}");
         let problem: Json = serde_json::from_str(&body).unwrap();
-        let is_early = problem["code"] != "restored_undecided";
-        assert!((status == 503 && !is_early) || (method == "DELETE" && status == 428), "{method} {path}: {body}");
+        assert_eq!((status, &problem["code"]), (503, &"restored_undecided".into()), "{method} {path}: {body}");
+        assert!(body.contains("mingpai restore --data"), "{method} {path}: {body}");
+        let unnamed = ask(&node, method, path, None, "{\"never\":1}").0;
+        assert_eq!(unnamed, 401, "{method} {path}");
+    }
+    // What signs nothing is judged as ever.
+    for (path, code) in [("/v1/bulk", "fields_invalid"), ("/v1/imports/mapping", "unsupported_media_type")] {
+        let (status, body) = ask(&node, "POST", path, Some(&key), "{\"dry_run\":true}");
+        assert!(status < 500 && body.contains(code), "{path}: {status} {body}");
     }
     assert!(ask(&node, "GET", "/metrics", None, "").1.contains("mingpai_restored_undecided 1\n"));
+    let address = node.url.strip_prefix("http://").unwrap();
+    let doctor = mingpai(&["doctor", "--dev", "--data", &text(&new), "--listen", address, "--json"]).expect(2).json();
+    let finding = |name: &str| doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap();
+    // The ports are the node's own, and what is to be decided is seen beside it.
+    assert_eq!(
+        (&finding("port")["finding"], &finding("lock")["finding"]),
+        (&"ok".into(), &"unknown".into()),
+        "{doctor}"
+    );
+    assert!(finding("port")["detail"]["en"].as_str().unwrap().contains("as it should be"), "{doctor}");
+    assert_eq!(finding("restored")["finding"], "warning", "{doctor}");
     assert_eq!(head(&node, 1), shown, "nothing was signed meanwhile");
     node.kill();
     drop(node);
     let doctor = mingpai(&["doctor", "--dev", "--data", &text(&new)]);
-    assert!(doctor.out.contains("mingpai restore --data"), "{}", doctor.out);
+    let anew = format!("mingpai restore --data {} --new-origin", text(&new));
+    assert!(doctor.out.contains(&anew) && doctor.out.contains("--continue-from"), "{}", doctor.out);
 
     let decide = |arguments: &[&str]| mingpai(&[&["restore", "--data", &text(&new)], arguments].concat());
     decide(&[]).expect(2);
@@ -483,4 +514,40 @@ fn the_log_is_given_to_administrators_only_and_asked_wrongly_says_so() {
         let ended = Ended::of(&output).expect(2);
         assert!(!ended.err.contains("panicked"), "{}", ended.err);
     }
+}
+
+#[test]
+fn a_restore_that_failed_is_told_by_the_doctor_with_the_very_command_that_does_it_again() {
+    let place = Place::new();
+    let data = place.path("data");
+    let mut node = Node::start(&data);
+    let key = admin_key(&data);
+    register(&node, "A", &key);
+    node.kill();
+    drop(node);
+    let (dest, new) = (place.arg("the backup"), place.path("a new folder"));
+    mingpai(&["backup", &dest, "--data", &text(&data), "--keys", &text(&data.join("keys")), "--with-keys"]).expect(0);
+    let largest = std::fs::read_dir(&dest).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let largest = largest.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let whole = std::fs::read(&largest).unwrap();
+    let mut rotten = whole.clone();
+    rotten[whole.len() / 2] ^= 1;
+    std::fs::write(&largest, &rotten).unwrap();
+    mingpai(&["restore", &dest, "--data", &text(&new)]).expect(1);
+
+    let told =
+        mingpai(&["doctor", "--dev", "--data", &text(&new), "--listen", "127.0.0.1:0", "--json"]).expect(1).json();
+    let checks = told["checks"].as_array().unwrap();
+    let restored = checks.iter().find(|check| check["name"] == "restored").unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(restored["finding"], "failed", "{told}");
+    let repair = restored["repair"].as_str().unwrap();
+    assert!(repair.starts_with("mingpai restore '"), "{repair}");
+    std::fs::write(&largest, &whole).unwrap();
+    // As it is printed, in a shell.
+    let program = Path::new(env!("CARGO_BIN_EXE_mingpai")).parent().unwrap();
+    let done =
+        Command::new("/bin/sh").args(["-c", repair]).env("PATH", program).env("MINGPAI_LANG", "en").output().unwrap();
+    Ended::of(&done).expect(0);
+    let doctor = mingpai(&["doctor", "--dev", "--data", &text(&new), "--listen", "127.0.0.1:0", "--json"]).expect(0);
+    assert!(doctor.out.contains("--new-origin"), "{}", doctor.out);
 }

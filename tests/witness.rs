@@ -12,8 +12,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -609,7 +610,10 @@ fn a_policy_made_of_keys_judges_what_the_witness_cosigned() {
             .output()
             .unwrap()
     };
-    let made = policy(&["--witness", &witness.key.to_string()]);
+    // Its own key is where whoever sets it up finds it.
+    let own = std::fs::read_to_string(folder.path().join("w/witness.vkey")).unwrap();
+    assert_eq!(own, format!("{}\n", witness.key));
+    let made = policy(&["--witness", own.trim()]);
     assert_eq!(made.status.code(), Some(0), "{made:?}");
     let made = Policy::parse(&made.stdout).unwrap();
     assert!(made.demands_witnesses());
@@ -625,4 +629,122 @@ fn a_policy_made_of_keys_judges_what_the_witness_cosigned() {
     assert_eq!(policy(&["--witness", &log.key.to_string()]).status.code(), Some(2));
     std::fs::write(&vkey, witness.key.to_string()).unwrap();
     assert_eq!(policy(&[]).status.code(), Some(2));
+}
+
+/// Stands before a witness: until it is opened it answers as one that does not know the log, and tells what it was asked.
+struct Gate {
+    address: SocketAddr,
+    is_open: Arc<AtomicBool>,
+    refused: mpsc::Receiver<String>,
+}
+
+impl Gate {
+    fn before(witness: SocketAddr) -> Gate {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_open = Arc::new(AtomicBool::new(false));
+        let (told, refused) = mpsc::channel();
+        let opened = Arc::clone(&is_open);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = BufReader::new(stream.unwrap());
+                let body = read_request(&mut stream);
+                let answer = if opened.load(Ordering::Acquire) {
+                    send(witness, "POST", "/add-checkpoint", body.as_bytes()).unwrap()
+                } else {
+                    let _ = told.send(body);
+                    Answer { status: 404, content_type: String::new(), body: "unknown log\n".to_owned() }
+                };
+                let Answer { status, body, .. } = answer;
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status} -\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+                let _ = stream.get_mut().write_all((head + &body).as_bytes());
+            }
+        });
+        Gate { address, is_open, refused }
+    }
+
+    /// The head of the next question that it refuses.
+    fn refuses(&self) -> Note {
+        let body = self.refused.recv_timeout(Duration::from_secs(60));
+        let body = body.unwrap_or_else(|error| panic!("nobody asks again: {error}"));
+        Note::parse(body.split_once("\n\n").unwrap().1).unwrap()
+    }
+}
+
+/// The body of a request with a length.
+fn read_request(stream: &mut impl BufRead) -> String {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = bytes.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[test]
+fn a_witness_that_comes_after_the_head_is_shown_it_without_another_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let ask = |node: &program::Node, path: &str| {
+        send(node.url.strip_prefix("http://").unwrap().parse().unwrap(), "GET", path, b"").unwrap()
+    };
+    let node = program::Node::start(&at("node"));
+    let keys = ask(&node, "/log/vkey").body;
+    drop(node);
+    let witness = Running::start_with(&at("witness"), &[&keys]);
+    let gate = Gate::before(witness.address);
+    let config = format!("[[witnesses]]\nurl = \"http://{}\"\nkey = \"{}\"\n", gate.address, witness.key);
+    std::fs::write(at("node.toml"), config).unwrap();
+    let start = || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_mingpai"));
+        program.env("MINGPAI_CONFIG", at("node.toml"));
+        program::Node::start_by(program, &at("node"))
+    };
+    let node = start();
+
+    // The same head again, though it was refused and nothing was written.
+    let mut shown = gate.refuses();
+    let mut times = 1;
+    while times < 3 {
+        let next = gate.refuses();
+        times = if next.text() == shown.text() { times + 1 } else { 1 };
+        shown = next;
+    }
+    assert!(!ask(&node, "/log/checkpoint").body.contains(NAME));
+    gate.is_open.store(true, Ordering::Release);
+    let end = Instant::now() + Duration::from_secs(60);
+    let cosigned = loop {
+        let note = Note::parse(&ask(&node, "/log/checkpoint").body).unwrap();
+        if note.verify(std::slice::from_ref(&witness.key)).is_ok() {
+            break note;
+        }
+        assert!(Instant::now() < end, "the head was not shown again: {note}");
+        std::thread::yield_now();
+    };
+    assert_eq!(cosigned.text(), shown.text(), "the head that was refused, not a later one");
+    assert_eq!(cosigned.verify(std::slice::from_ref(&witness.key)).unwrap().len(), 1);
+    // Whoever has it is not asked again.
+    assert_eq!(gate.refused.try_iter().count(), 0);
+
+    // A stop does not wait for the next time.
+    drop(node);
+    gate.is_open.store(false, Ordering::Release);
+    let mut node = start();
+    for _ in 0..4 {
+        gate.refuses();
+    }
+    let begun = Instant::now();
+    kill_process(Pid::from_child(&node.process), Signal::TERM).unwrap();
+    assert_eq!(node.process.wait().unwrap().code(), Some(0));
+    // The pause after the fourth refusal is 8 s.
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }

@@ -192,8 +192,11 @@ async fn speak_http1<A: Answerer, S: Carrier>(
     let ended = watched(pulse, |context, is_closing| {
         let mut connection = Pin::new(&mut connection);
         if is_closing {
-            // First what has already come: a request in the socket is answered, not dropped.
-            if let Poll::Ready(end) = connection.poll_without_shutdown(context) {
+            // First what has already come: a request in the socket is answered, not dropped. Not so while one is being
+            // answered: that answer is the last one, and says it, though it may be ready this very moment.
+            if !pulse.is_answering()
+                && let Poll::Ready(end) = connection.poll_without_shutdown(context)
+            {
                 return Poll::Ready(end.map(|()| true));
             }
             connection.as_mut().graceful_shutdown();

@@ -120,6 +120,11 @@ impl Pulse {
         self.has_partial_head.store(false, Relaxed);
     }
 
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        self.open.load(Relaxed) > 0
+    }
+
     pub(super) fn withheld(&self, is_withheld: bool) {
         if is_withheld {
             self.withheld.fetch_add(1, Relaxed);

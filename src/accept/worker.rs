@@ -189,15 +189,19 @@ impl<A: Answerer> Worker<A> {
         // end before the first listener is seen closed.
         accepting.iter().for_each(|task| task.abort());
         self.shared.watch.pass_to_all(Verdict::Close);
-        for task in accepting {
-            let _ = task.await;
-        }
+        let drained = async {
+            for task in accepting {
+                let _ = task.await;
+            }
+            self.shared.open.all_gone().await;
+        };
         tokio::select! {
-            () = self.shared.open.all_gone() => {}
+            biased;
             () = self.lifecycle.reached(Phase::Stopped) => {
                 let open = self.shared.open.count.load(Ordering::Relaxed);
                 self.cut_off.fetch_add(open as u64, Ordering::Relaxed);
             }
+            () = drained => {}
         }
     }
 }

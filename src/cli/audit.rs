@@ -12,7 +12,7 @@ use super::key_file::ed25519_keys;
 use super::log_source::{LogArguments, read_bounded, read_state, write_state};
 use super::progress::{Progress, Unit};
 use super::screen::Screen;
-use crate::model::text::Text;
+use crate::model::text::{Text, counted};
 use crate::services::audit::{self, Audit};
 use crate::services::follow::memory::MEMORY_LIMIT_BYTES;
 use crate::services::follow::{FollowError, Follower, Memory};
@@ -115,7 +115,10 @@ fn notes(audit: &Audit) -> Vec<Text> {
     if let (count, Some(first)) = audit.ledger.earlier {
         notes.push(Text::new(
             format!("{count} 条的时间早于其前一条，首见于第 {first} 条：时钟曾被拨回"),
-            format!("{count} statements are dated before the one in front of them, entry {first} first: a clock was set back"),
+            format!(
+                "{} dated before the one in front, entry {first} first: a clock was set back",
+                counted(count, "statement")
+            ),
         ));
     }
     for (kid, not_after, last) in audit.ledger.ended().filter(|(_, not_after, last)| not_after < last) {
@@ -128,7 +131,7 @@ fn notes(audit: &Audit) -> Vec<Text> {
     for (typ, count) in &audit.ledger.counts.other {
         notes.push(Text::new(
             format!("{count} 条 {typ} 只查了签名与签发者"),
-            format!("of {count} statements of the type {typ} only signature and issuer were judged"),
+            format!("of {} of the type {typ} only signature and issuer were judged", counted(count, "statement")),
         ));
     }
     notes
@@ -196,7 +199,7 @@ fn print(audit: &Audit, follower: &Follower, verdict: Verdict, screen: Screen) -
         let root = BASE64.encode(newest.root);
         screen.say(
             format_args!("检查点  {} 条，根 {root}", newest.size),
-            format_args!("head         {} entries, root {root}", newest.size),
+            format_args!("head         {}, root {root}", counted(newest.size, "entry")),
         )?;
     }
     let others: u64 = counts.other.values().sum();
@@ -206,8 +209,14 @@ fn print(audit: &Audit, follower: &Follower, verdict: Verdict, screen: Screen) -
             audit.judged, counts.entries, counts.keys, counts.licences, counts.origins, counts.erasures
         ),
         format_args!(
-            "judged       {}: {} of records, {} about keys, {} about licences, {} about the log's name, {} erasures, {others} others",
-            audit.judged, counts.entries, counts.keys, counts.licences, counts.origins, counts.erasures
+            "judged       {}: {} of records, {} about keys, {} about licences, {} about the log's name, {}, {}",
+            audit.judged,
+            counts.entries,
+            counts.keys,
+            counts.licences,
+            counts.origins,
+            counted(counts.erasures, "erasure"),
+            counted(others, "other")
         ),
     )?;
     let (identifiers, mebibytes) = (ledger.identifiers(), ledger.table_bytes() >> 20);

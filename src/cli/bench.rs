@@ -10,6 +10,7 @@ use serde_json::json;
 use super::failure::{CliError, Verdict};
 use super::log_source::LogArguments;
 use super::screen::Screen;
+use crate::model::text::counted;
 use crate::services::follow::Memory;
 
 /// What an entry of three values has before its signature.
@@ -92,7 +93,10 @@ fn verify(time: Duration, screen: Screen) -> Result<Verdict, CliError> {
     } else {
         screen.say(
             format!("{threads} 个线程每秒校验 {rate} 个 Ed25519 签名（各 {SIGNED_BYTES} 字节）"),
-            format!("{threads} threads verify {rate} Ed25519 signatures a second ({SIGNED_BYTES} bytes each)"),
+            format!(
+                "by {}: {rate} Ed25519 signatures verified a second ({SIGNED_BYTES} bytes each)",
+                counted(threads, "thread")
+            ),
         )?;
     }
     Ok(Verdict::Yes)
@@ -112,7 +116,10 @@ async fn hashes(log: &LogArguments, screen: Screen) -> Result<Verdict, CliError>
     } else {
         screen.say(
             format!("{} 条，{seconds:.1} 秒，每秒 {rate} 条：均与已签名的检查点相符", head.size),
-            format!("{} statements, {seconds:.1} s, {rate} a second: all are those of the signed head", head.size),
+            format!(
+                "{}, {seconds:.1} s, {rate} a second: all are those of the signed head",
+                counted(head.size, "statement")
+            ),
         )?;
     }
     Ok(Verdict::Yes)

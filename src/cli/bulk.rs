@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::client::{Client, ServerArguments};
 use super::failure::{CliError, Verdict};
+use super::filter_arguments::FilterArguments;
 use super::import::follow;
 use super::screen::Screen;
 use super::token_file::TokenArguments;
@@ -19,34 +20,17 @@ const JOB_LIMIT_BYTES: usize = 1 << 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
-  mingpai bulk --prefix 88.999.1 --status active --operation retire --token-file key         # 只看有哪些 / only look
-  mingpai bulk --prefix 88.999.1 --status active --operation retire --token-file key --yes
+  mingpai bulk --where prefix=88.999.1 --where status=active --operation retire --token-file key         # 只看有哪些 / only look
+  mingpai bulk --where prefix=88.999.1 --where status=active --operation retire --token-file key --yes
   mingpai bulk --prefix 88.999.1 --type 批次 --operation patch --patch change.json --token-file key --yes
   mingpai import --undo JOB --token-file key                                                 # 撤销 / take it back
 
+条件与 mingpai export 相同，须有前缀。
+The conditions are those of mingpai export; the prefix is needed.
 补丁 Patch:  {\"values\":[{\"index\":2000,\"data\":\"新\"}],\"registrant\":\"…\"}")]
 pub struct Bulk {
-    /// 前缀 / The prefix of the records
-    #[arg(long, value_name = "PREFIX")]
-    prefix: String,
-    /// 状态，可重复 / Their status, may be repeated
-    #[arg(long, value_name = "STATUS")]
-    status: Vec<String>,
-    /// 有此类型的值，可重复 / With a value of this type, may be repeated
-    #[arg(long = "type", value_name = "TYPE")]
-    types: Vec<String>,
-    /// 自此时刻起有改动（RFC 3339） / Changed at this time or later
-    #[arg(long, value_name = "TIME")]
-    updated_from: Option<String>,
-    /// 在此时刻前最后改动 / Last changed before this time
-    #[arg(long, value_name = "TIME")]
-    updated_before: Option<String>,
-    /// 自此时刻起登记 / Registered at this time or later
-    #[arg(long, value_name = "TIME")]
-    registered_from: Option<String>,
-    /// 在此时刻前登记 / Registered before this time
-    #[arg(long, value_name = "TIME")]
-    registered_before: Option<String>,
+    #[command(flatten)]
+    filter: FilterArguments,
     /// patch、activate、suspend、recall、retire、delete
     #[arg(long, value_name = "WHAT", value_parser = operation)]
     operation: String,
@@ -89,28 +73,18 @@ impl Bulk {
             for identifier in &job.sample {
                 screen.say(format!("  {identifier}"), format!("  {identifier}"))?;
             }
-            screen.note("什么都没有改动；确认后加 --yes", "nothing was changed; to do it add --yes");
+            screen.note("确认后加 --yes 再次运行", "to do it run this again with --yes");
         }
         Ok(verdict)
     }
 
     fn asked(&self) -> Result<Json, CliError> {
-        let mut filter = Map::new();
-        filter.insert("prefix".to_owned(), json!(self.prefix));
-        for (name, words) in [("status", &self.status), ("type", &self.types)] {
-            if !words.is_empty() {
-                filter.insert(name.to_owned(), json!(words));
-            }
-        }
-        for (name, moment) in [
-            ("updated_from", &self.updated_from),
-            ("updated_before", &self.updated_before),
-            ("registered_from", &self.registered_from),
-            ("registered_before", &self.registered_before),
-        ] {
-            if let Some(moment) = moment {
-                filter.insert(name.to_owned(), json!(moment));
-            }
+        let filter = self.filter.filter()?;
+        if filter.prefix.is_none() {
+            return Err(CliError::wrong(
+                "批量变更须指明前缀：--where prefix=88.999.1（或 --prefix 88.999.1）",
+                "a change in bulk needs the prefix: --where prefix=88.999.1 (or --prefix 88.999.1)",
+            ));
         }
         let mut asked = json!({"filter": filter, "operation": self.operation, "dry_run": !self.yes});
         if let (Some(path), Some(members)) = (&self.patch, asked.as_object_mut()) {

@@ -12,6 +12,7 @@ use clap_mangen::Man;
 use super::Arguments;
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
+use crate::model::text::counted;
 
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
@@ -59,7 +60,7 @@ impl ManPages {
         ))?;
         let names = write_all(command, folder)?;
         let (count, shown) = (names.len(), folder.display());
-        screen.say(format!("{shown} 中写入 {count} 页"), format!("{count} pages written to {shown}"))?;
+        screen.say(format!("{shown} 中写入 {count} 页"), format!("{} written to {shown}", counted(count, "page")))?;
         Ok(Verdict::Yes)
     }
 }

@@ -1,4 +1,7 @@
 //! Why a command cannot say yes, and how a process says so: 0 yes, 1 no, 2 could not tell or was asked wrongly.
+//!
+//! One rule for all commands (docs/operations.md, "Exit codes"): 1 is an answer about what was asked, found out by looking at it. A
+//! file that is not there, a node that is not reached, a key that is refused leave the question open: 2.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,6 +73,7 @@ impl CliError {
     pub fn verdict(&self) -> Verdict {
         match self {
             CliError::No(_) => Verdict::No,
+            CliError::Client(error) if error.is_no() => Verdict::No,
             _ => Verdict::Unknown,
         }
     }

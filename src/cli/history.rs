@@ -147,7 +147,8 @@ fn answered<T: Serialize>(
     match answer {
         Ok(answer) if screen.json => screen.print_json(&answer).map(|()| Verdict::Yes),
         Ok(answer) => print(&answer, screen).map(|()| Verdict::Yes),
-        Err(ClientError::Refused(refused)) if matches!(refused.status, 404 | 410) => {
+        Err(error) if error.is_no() => {
+            let ClientError::Refused(refused) = error else { return Err(error.into()) };
             if screen.json {
                 screen.print_json(&refused)?;
             } else {

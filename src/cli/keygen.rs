@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -14,6 +12,7 @@ use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::entry::Blinding;
 use crate::sign::keys::{KeyError, KeyUse, generate, read_secret, read_signing_key, write_secret_file};
+use crate::sign::prefix_secret::PrefixSecret;
 use crate::store::backup::BackupKey;
 
 #[derive(Debug, Args)]
@@ -167,7 +166,7 @@ impl Keygen {
             CliError::wrong("--prefix 应为前缀，例如 88.999.1", "--prefix must be a prefix, such as 88.999.1")
         })?;
         let secret = Blinding::new(read_secret(keys).map_err(|error| failed(&error))?).prefix_secret(&prefix);
-        write_secret_file(out, format!("{}\n", BASE64URL.encode(secret)).as_bytes()).map_err(|error| failed(&error))?;
+        PrefixSecret::write(&prefix, &secret, out).map_err(|error| failed(&error))?;
         Ok(("prefix-secret", prefix, out.to_owned()))
     }
 }

@@ -112,7 +112,9 @@ impl LogArguments {
             let cause = match error {
                 SourceError::Absent => Text::new("没有日志的公钥", "no key of a log is there"),
                 SourceError::Oversize => Text::new("答复过长", "the answer is too long"),
-                SourceError::Passing { cause, .. } | SourceError::Lasting(cause) => cause,
+                SourceError::Passing { cause, .. } | SourceError::Lasting(cause) | SourceError::KeyRefused(cause) => {
+                    cause
+                }
             };
             let url = &self.url;
             CliError::wrong(format!("{url}{FOLDER}/vkey：{}", cause.zh), format!("{url}{FOLDER}/vkey: {}", cause.en))

@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::accept::Ending;
 use crate::config::{Config, ConfigError};
-use crate::model::text::Text;
+use crate::model::text::{Text, counted};
 use crate::node::mirror_once::mirror_once;
 use crate::node::operator::Process;
 use crate::node::serve::{ServeError, serve};
@@ -28,8 +28,8 @@ use crate::services::mirror::{Halt, Order, Reached, Stated};
   mingpai mirror https://id.example.cn --vkey \"$(cat origin.vkey)\" --data mirror --listen 127.0.0.1:8081
   mingpai mirror https://id.example.cn --data mirror --once --json
 
-没有 --token-file：只镜像日志本身（哈希片、条目、证明），不含披露内容，解析答 404。
-Without --token-file the log alone is mirrored (tiles, entries, proofs), not what it hides: a name is answered with 404.
+没有 --token-file：只镜像日志本身（哈希片、条目、证明），不含披露内容，解析答 421 mirror_holds_no_names。
+Without --token-file the log alone is mirrored (tiles, entries, proofs), not what it hides: a name is answered with 421 mirror_holds_no_names.
 策略与公钥记在数据目录中，再次启动时可省略。 Policy and keys are remembered in the data folder.
 
 退出码 Exit codes: 0 正常 well · 1 日志不可信 the log is not honest (--once) · 2 无法判断 could not tell")]
@@ -50,7 +50,7 @@ pub struct MirrorArguments {
 
 impl MirrorArguments {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let config = Config::load(&self.node.layers()?).map_err(|error| CliError::Wrong(error.text()))?;
+        let config = Config::load_for_mirror(&self.node.layers()?).map_err(|error| CliError::Wrong(error.text()))?;
         let filter = log::start(&config.log);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| {
@@ -61,7 +61,7 @@ impl MirrorArguments {
         let arguments = self.node.clone();
         let read_again = move || {
             let layers = arguments.layers().map_err(|error| ConfigError::unread(error.text()))?;
-            Config::load(&layers)
+            Config::load_for_mirror(&layers)
         };
         let mirror = Some(Order { is_followed: !self.once, ..order });
         let process = Process { read_again: Some(Arc::new(read_again)), filter, mirror, ..Process::default() };
@@ -93,7 +93,10 @@ impl MirrorArguments {
             None => self.log.origin(&policy).await?,
         };
         let granted = match self.token.token(screen)? {
-            Some(token) => Some(Arc::new(self.log.node()?.with_authorization(token.header()?)) as Arc<dyn Source>),
+            Some(token) => {
+                let node = self.log.node()?.with_authorization(token.header()?, token.source());
+                Some(Arc::new(node) as Arc<dyn Source>)
+            }
             None => None,
         };
         let (url, patience) = (self.log.url(), self.log.patience());
@@ -112,7 +115,7 @@ fn once(config: &Config, process: Process, screen: Screen) -> Result<Verdict, Cl
     let seconds = started.elapsed().as_secs_f64();
     let verdict = match &done {
         Ok(_) => Verdict::Yes,
-        Err(halt) if halt.is_final() => Verdict::No,
+        Err(halt) if halt.is_final() && !halt.is_renaming() => Verdict::No,
         Err(_) => Verdict::Unknown,
     };
     tell(&done, seconds, verdict, screen)?;
@@ -135,8 +138,8 @@ fn tell(done: &Result<Reached, Halt>, seconds: f64, verdict: Verdict, screen: Sc
             screen.say(
                 format!("已追上 {} 条的检查点：新增 {statements} 条，{seconds:.1} 秒，每秒 {a_second} 条", head.size),
                 format!(
-                    "the head of {} statements is reached: {statements} new, {seconds:.1} s, {a_second} a second",
-                    head.size
+                    "the head of {} is reached: {statements} new, {seconds:.1} s, {a_second} a second",
+                    counted(head.size, "statement")
                 ),
             )
         }

@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::model::text::Text;
+
 /// What is wrong, what is probably meant, and how the command is used; `None`: no mistake (help, version), or one that only clap
 /// can word.
 #[must_use]
@@ -55,7 +57,11 @@ fn what(error: &clap::Error) -> Option<String> {
             }
         }
         ErrorKind::ValueValidation => {
-            let reason = error.source().map(|source| format!("：{source}")).unwrap_or_default();
+            let reason = error.source().map(|source| match source.downcast_ref::<Text>() {
+                Some(text) => format!("：{}", text.zh),
+                None => format!("：{source}"),
+            });
+            let reason = reason.unwrap_or_default();
             format!("参数“{}”的值“{}”不可用{reason}", argument()?, value()?)
         }
         ErrorKind::ArgumentConflict => {
@@ -114,6 +120,23 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_of_our_own_is_told_in_one_language() {
+        for (flag, wrong) in [
+            ("serve --set", "x=1"),
+            ("token --expires", "soon"),
+            ("restore d --data n --to", "soon"),
+            ("audit http://a --vkey", "none"),
+        ] {
+            let arguments: Vec<&str> = ["mingpai"].into_iter().chain(flag.split(' ')).chain([wrong]).collect();
+            let error = Arguments::try_parse_from(arguments).unwrap_err();
+            let (zh, en) = (in_chinese(&error).unwrap(), error.to_string());
+            assert!(en.is_ascii(), "{en}");
+            let english = ["must be", "for example", " / "];
+            assert!(english.iter().all(|word| !zh.contains(word)), "{zh}");
+        }
+    }
+
+    #[test]
     fn a_mistake_names_itself_its_remedy_and_the_usage() {
         for (arguments, wanted) in [
             (&["serve", "--listn", "x"][..], &["没有参数“--listn”", "“--listen”", "用法：mingpai serve"][..]),
@@ -121,6 +144,9 @@ mod tests {
             (&["resolve"], &["缺少必需的参数", "<ID>", "用法：mingpai resolve"]),
             (&["--lang", "fr", "resolve", "x"], &["的值“fr”不可用", "zh、en"]),
             (&["serve", "--listen", "here"], &["的值“here”不可用：invalid socket address"]),
+            (&["serve", "--set", "x=1"], &["的值“x=1”不可用：应为 KEY=VALUE，例如 log.filter=debug\n"]),
+            (&["token", "--expires", "soon"], &["不可用：应为期限或时间"]),
+            (&["restore", "d", "--to", "soon", "--data", "n"], &["不可用：应为时间或序号"]),
             (&["doctor", "--rebuild", "--cut-journal", "a:1"], &["不能与 “--cut-journal"]),
             (&["resolve", "a", "b"], &["没有参数“b”"]),
             (&["resolve", "a", "--at", "1", "--at", "2"], &["只能出现一次"]),

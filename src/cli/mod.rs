@@ -20,6 +20,7 @@ mod keygen;
 mod mirror;
 mod node_arguments;
 mod serve;
+mod shell;
 mod witness;
 
 // Clients of a node.
@@ -49,6 +50,7 @@ mod verify;
 
 // What a person meets.
 mod failure;
+mod filter_arguments;
 mod mistake;
 mod new_file;
 mod progress;

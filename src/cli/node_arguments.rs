@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::CliError;
+use super::shell;
 use crate::config::{Layers, environment};
+use crate::model::text::Text;
 
 /// The largest file that is read as a configuration.
 const CONFIG_LIMIT_BYTES: u64 = 1 << 20;
@@ -35,10 +37,10 @@ pub struct NodeArguments {
     pub settings: Vec<(String, String)>,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str) -> Result<(String, String), Text> {
     match text.split_once('=') {
         Some((key, value)) if key.contains('.') => Ok((key.trim().to_owned(), value.to_owned())),
-        _ => Err("例如 for example log.filter=debug".to_owned()),
+        _ => Err(Text::new("应为 KEY=VALUE，例如 log.filter=debug", "must be KEY=VALUE, for example log.filter=debug")),
     }
 }
 
@@ -67,7 +69,7 @@ impl NodeArguments {
     pub fn as_flags(&self) -> String {
         let mut flags = String::new();
         if let Some(config) = &self.config {
-            flags.push_str(&format!(" --config {}", config.display()));
+            flags.push_str(&format!(" --config {}", shell::path(config)));
         }
         if self.dev {
             flags.push_str(" --dev");
@@ -76,10 +78,13 @@ impl NodeArguments {
             flags.push_str(" --tls");
         }
         if let Some(data) = &self.data {
-            flags.push_str(&format!(" --data {}", data.display()));
+            flags.push_str(&format!(" --data {}", shell::path(data)));
+        }
+        for address in &self.listen {
+            flags.push_str(&format!(" --listen {}", shell::word(&address.to_string())));
         }
         for (key, value) in &self.settings {
-            flags.push_str(&format!(" --set {key}={value}"));
+            flags.push_str(&format!(" --set {}", shell::word(&format!("{key}={value}"))));
         }
         flags
     }

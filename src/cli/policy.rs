@@ -68,7 +68,7 @@ impl PolicyArguments {
             return Err(CliError::wrong(
                 format!("--quorum {quorum} 多于给出的 {count} 个见证方：请用 --witness 再给出公钥，或减小 --quorum"),
                 format!(
-                    "--quorum {quorum} is more than the {count} witnesses given: add keys with --witness, or lower it"
+                    "--quorum {quorum} is more than the witnesses given ({count}): add keys with --witness, or lower it"
                 ),
             ));
         }

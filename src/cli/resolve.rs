@@ -69,7 +69,8 @@ impl Resolve {
                 }
                 Ok(Verdict::Yes)
             }
-            Err(ClientError::Refused(refused)) if matches!(refused.status, 404 | 410) => {
+            Err(error) if error.is_no() => {
+                let ClientError::Refused(refused) = error else { return Err(error.into()) };
                 if screen.json {
                     screen.print_json(&refused)?;
                 } else {
@@ -100,7 +101,8 @@ impl Resolve {
                 screen.print(text)?;
                 Ok(Verdict::Yes)
             }
-            Err(ClientError::Refused(refused)) if matches!(refused.status, 404 | 410) => {
+            Err(error) if error.is_no() => {
+                let ClientError::Refused(refused) = error else { return Err(error.into()) };
                 screen.note(&refused, &refused);
                 Ok(Verdict::No)
             }

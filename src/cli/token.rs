@@ -68,8 +68,13 @@ struct MadeKey {
 }
 
 /// `90d`, `12h`, `30m`, or a moment.
-fn expiry(text: &str) -> Result<Timestamp, String> {
-    let wrong = || "例如 for example 90d, 12h, 2026-12-31T00:00:00Z".to_owned();
+fn expiry(text: &str) -> Result<Timestamp, Text> {
+    let wrong = || {
+        Text::new(
+            "应为期限或时间，例如 90d、12h、2026-12-31T00:00:00Z",
+            "must be a span or a time, such as 90d, 12h or 2026-12-31T00:00:00Z",
+        )
+    };
     let unit = match text.chars().last() {
         Some('d') => DAY_SECONDS,
         Some('h') => 3600,
@@ -133,7 +138,7 @@ impl NewToken {
         match (error.status(), &self.bootstrap_file) {
             (Some(401 | 403), Some(path)) => {
                 let (told, path) = (error.text(), path.display());
-                CliError::No(Text::new(
+                CliError::Wrong(Text::new(
                     format!(
                         "{}\n{path} 已用过、已过期（24 小时）或属于另一个节点。已有管理员密钥时用 --token-file；否则重启尚无密钥的节点以得到新令牌",
                         told.zh
@@ -144,7 +149,6 @@ impl NewToken {
                     ),
                 ))
             }
-            (Some(400..500), _) => CliError::No(error.text()),
             _ => error.into(),
         }
     }

@@ -12,8 +12,10 @@ use super::key_file::{ed25519_keys, key_indexes, read_public_key};
 use super::log_source::{policy_of, read_bounded};
 use super::screen::Screen;
 use crate::model::time::Timestamp;
+use crate::sign::bundle::LogProof;
 use crate::sign::keys::PublicJwk;
-use crate::sign::verify::{Finding, KeyIndexes, Known, Report, verify_document};
+use crate::sign::verify::{Finding, KeyIndexes, Known, Report, WORD, verify_document};
+use crate::tlog::log_proof::{self, LOG_PROOF_LIMIT_BYTES};
 
 /// The largest file that is read as an entry, or as keys.
 const DOCUMENT_LIMIT_BYTES: u64 = 64 << 20;
@@ -24,11 +26,13 @@ const JWKS_LIMIT_BYTES: usize = 4 << 20;
   mingpai verify a1.json --jwks keys.json
   mingpai verify entry.sdjwt --jwks keys.json --identifier 88.999.1/A1 --issuer https://id.example.cn
   mingpai verify a1.bundle --policy node.policy --identifier 88.999.1/A1 --max-age 3600
+  mingpai verify entry.sdjwt --proof a1.tlog-proof --policy node.policy --jwks keys.json
+  curl -s https://id.example.cn/v1/latest/88.999.1/A2 | mingpai verify - --policy node.policy --identifier 88.999.1/A2
   mingpai resolve 88.999.1/A1 --entry --json | mingpai verify - --server http://127.0.0.1:8080
 
 退出码 Exit codes: 0 真 genuine · 1 假 not genuine · 2 无法判断 could not tell")]
 pub struct Verify {
-    /// 条目、带 entry 的解析结果或离线包；- 为标准输入 / An entry, a resolution with one, or a bundle; - reads standard input
+    /// 条目、带 entry 的解析结果、离线包或 /v1/latest 的声明；- 为标准输入 / An entry, a resolution with one, a bundle, or the word of /v1/latest; - reads standard input
     #[arg(value_name = "FILE|-")]
     file: PathBuf,
     /// 节点的公钥（/.well-known/jwks.json 的内容） / The node's public keys
@@ -43,6 +47,9 @@ pub struct Verify {
     /// 所信任的日志与见证方（mingpai policy 的输出） / The logs and witnesses that count, from `mingpai policy`
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// 条目的日志证明文件（C2SP tlog-proof，取自 /v1/log/proof） / The entry's proof as a file of its own (C2SP tlog-proof)
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    proof: Option<PathBuf>,
     /// 须在这些秒之内被声明为最新版本，否则答“无法判断” / It must have been the newest version within so many seconds
     #[arg(long, value_name = "SECONDS")]
     max_age: Option<u64>,
@@ -68,6 +75,7 @@ impl Verify {
         let (keys, ranges) = self.keys(screen).await?;
         let upper = self.upper_key.as_deref().map(read_public_key).transpose()?;
         let policy = self.policy.as_deref().map(policy_of).transpose()?;
+        let proof = self.proof.as_deref().map(read_proof).transpose()?;
         let document = read_document(&self.file)?;
         let report = verify_document(
             &document,
@@ -78,6 +86,7 @@ impl Verify {
                 upper: upper.as_ref(),
                 are_licences_proven: false,
                 policy: policy.as_ref(),
+                proof: proof.as_ref(),
                 max_age_seconds: self.max_age.map(|age| i64::try_from(age).unwrap_or(i64::MAX)),
                 ranges: &ranges,
                 requires_owner: self.require_owner,
@@ -163,14 +172,26 @@ fn print(report: &Report, verdict: Verdict, screen: Screen) -> Result<(), CliErr
     Ok(())
 }
 
-/// What only a proof, a node or more statements could tell.
+/// What only a proof, a node or more statements could tell of an entry; a word is about none.
 fn left_out(report: &Report) -> Vec<&'static str> {
     let is_checked = |name: &str| report.steps.iter().any(|step| step.name == name);
+    if is_checked(WORD) {
+        return Vec::new();
+    }
     [("inclusion", "log_inclusion"), ("freshness", "newest_version"), ("owner_licence", "licences")]
         .into_iter()
         .filter(|(step, _)| !is_checked(step))
         .map(|(_, left)| left)
         .collect()
+}
+
+fn read_proof(path: &Path) -> Result<LogProof, CliError> {
+    let bytes = read_bounded(path, LOG_PROOF_LIMIT_BYTES as u64)?;
+    let proof = log_proof::LogProof::parse(&bytes).map_err(|error| {
+        let (path, text) = (path.display(), error.text());
+        CliError::wrong(format!("{path}：{}", text.zh), format!("{path}: {}", text.en))
+    })?;
+    Ok(LogProof::from(&proof))
 }
 
 fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {

@@ -16,13 +16,13 @@ const FILE_LIMIT_BYTES: u64 = 1 << 20;
 pub struct Keys(pub Vec<VerifierKey>);
 
 /// For clap: keys of logs.
-pub fn of_logs(text: &str) -> Result<Keys, String> {
-    parse(text, KeyKind::Note).map(Keys).map_err(|text| format!("{} / {}", text.zh, text.en))
+pub fn of_logs(text: &str) -> Result<Keys, Text> {
+    parse(text, KeyKind::Note).map(Keys)
 }
 
 /// For clap: keys of witnesses.
-pub fn of_witnesses(text: &str) -> Result<Keys, String> {
-    parse(text, KeyKind::Cosignature).map(Keys).map_err(|text| format!("{} / {}", text.zh, text.en))
+pub fn of_witnesses(text: &str) -> Result<Keys, Text> {
+    parse(text, KeyKind::Cosignature).map(Keys)
 }
 
 /// The keys of a file of one kind.
@@ -75,6 +75,6 @@ mod tests {
         for wrong in ["", "# none\n", WITNESS, "x", &format!("{LOG}\nx")] {
             assert!(of_logs(wrong).is_err(), "{wrong}");
         }
-        assert!(of_witnesses(LOG).unwrap_err().contains("of a log"));
+        assert!(of_witnesses(LOG).unwrap_err().en.contains("of a log"));
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::time::Timestamp;
-use crate::services::bundle::Word;
+use crate::services::bundle::{Said, Word};
 use crate::services::changes::Change;
 use crate::services::log::{Consistency, Inclusion};
 use crate::sign::bundle::encode_hashes;
@@ -151,13 +151,16 @@ pub(in crate::codec) struct WordBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     absent: Option<&'a str>,
+    /// The signed note of the head that it names: the newest, whose root the word has.
+    checkpoint: &'a str,
 }
 
 pub(super) fn word(word: &Word) -> Vec<u8> {
-    json(&match word {
-        Word::Latest(signed) => WordBody { latest: Some(signed), absent: None },
-        Word::Absent(signed) => WordBody { latest: None, absent: Some(signed) },
-    })
+    let (latest, absent) = match &word.said {
+        Said::Latest(signed) => (Some(signed.as_str()), None),
+        Said::Absent(signed) => (None, Some(signed.as_str())),
+    };
+    json(&WordBody { latest, absent, checkpoint: &word.checkpoint })
 }
 
 fn head(head: Head) -> HeadBody {

@@ -16,6 +16,15 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 const TIB: u64 = 1024 * GIB;
 
+/// What a configuration is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A node that registers, and signs what it registers.
+    Node,
+    /// A mirror of another node's log.
+    Mirror,
+}
+
 /// The least and the greatest value of every number. A test keeps the table complete.
 const RANGES: &[(&str, u64, u64)] = &[
     ("version", 1, 1),
@@ -69,9 +78,10 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("traces.queue_requests", 1, 1_000_000),
 ];
 
-pub(super) fn check(spec: &Spec, origins: &Origins) -> Result<(), ConfigError> {
+pub(super) fn check(spec: &Spec, origins: &Origins, purpose: Purpose) -> Result<(), ConfigError> {
     let mut found = Found { origins, faults: Vec::new() };
     check_ranges(spec, &mut found);
+    check_issuer(&spec.node.iss, purpose, &mut found);
     check_node(spec, &mut found);
     check_listen(spec, &mut found);
     check_tls(spec, &mut found);
@@ -120,8 +130,11 @@ fn check_ranges(spec: &Spec, found: &mut Found<'_>) {
     }
 }
 
-fn check_node(spec: &Spec, found: &mut Found<'_>) {
-    let iss = &spec.node.iss;
+/// A mirror signs nothing and has no use for one; whoever gives it one all the same should not mistype it.
+fn check_issuer(iss: &str, purpose: Purpose, found: &mut Found<'_>) {
+    if iss.is_empty() && purpose == Purpose::Mirror {
+        return;
+    }
     if iss.is_empty() {
         found.fault(
             "node.iss",
@@ -135,6 +148,9 @@ fn check_node(spec: &Spec, found: &mut Found<'_>) {
             format!("\"{iss}\" is not a URI; for example \"https://id.example.cn\" or \"urn:mingpai:node-1\""),
         );
     }
+}
+
+fn check_node(spec: &Spec, found: &mut Found<'_>) {
     if spec.node.name.trim().is_empty() {
         found.fault("node.name", "节点名称为空, 请填写", "the node's name is empty: give one");
     }

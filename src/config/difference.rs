@@ -61,7 +61,7 @@ impl Config {
     pub fn with_log(&self, log: super::LogSpec) -> Result<Config, super::ConfigError> {
         let mut changed = self.clone();
         changed.spec.log = log;
-        super::check::check(&changed.spec, &changed.origins)?;
+        super::check::check(&changed.spec, &changed.origins, changed.purpose)?;
         Ok(changed)
     }
 }

@@ -24,6 +24,7 @@ pub use fault::{ConfigError, Fault};
 pub use layers::{Layers, Origin, Origins, environment};
 pub use spec::*;
 
+use self::check::Purpose;
 use crate::model::text::Text;
 
 /// The whole configuration, checked. Reading is by field (`config.http.listen`); nothing can change it.
@@ -31,14 +32,24 @@ use crate::model::text::Text;
 pub struct Config {
     spec: Spec,
     origins: Origins,
+    purpose: Purpose,
 }
 
 impl Config {
     /// Merges the layers and checks the result. Every fault found is reported, not only the first.
     pub fn load(layers: &Layers) -> Result<Self, ConfigError> {
+        Self::load_for(layers, Purpose::Node)
+    }
+
+    /// The same for a mirror, which signs nothing: no issuer is asked for.
+    pub fn load_for_mirror(layers: &Layers) -> Result<Self, ConfigError> {
+        Self::load_for(layers, Purpose::Mirror)
+    }
+
+    fn load_for(layers: &Layers, purpose: Purpose) -> Result<Self, ConfigError> {
         let (spec, origins) = merge::merge(layers)?;
-        check::check(&spec, &origins)?;
-        Ok(Self { spec, origins })
+        check::check(&spec, &origins, purpose)?;
+        Ok(Self { spec, origins, purpose })
     }
 
     /// A fault of what a key leads to, such as a file, told like a fault of its value.

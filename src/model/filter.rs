@@ -42,6 +42,18 @@ impl Filter {
     pub const PARAMETERS: [&str; 7] =
         ["prefix", "status", "type", "registered_from", "registered_before", "updated_from", "updated_before"];
 
+    /// Sets a parameter as it is written on a command line: `NAME=VALUE`.
+    ///
+    /// # Errors
+    /// What was written, and what is wrong with it.
+    pub fn set_written(&mut self, condition: &str) -> Result<(), Text> {
+        let (name, value) = condition.split_once('=').unwrap_or((condition, ""));
+        let (name, value) = (name.trim(), value.trim());
+        self.set(name, value).map_err(|text| {
+            Text::new(format!("条件 {name}={value}：{}", text.zh), format!("the condition {name}={value}: {}", text.en))
+        })
+    }
+
     /// Sets a parameter by its name. `status` and `type` may be set again, and mean one more.
     ///
     /// # Errors

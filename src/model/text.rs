@@ -41,6 +41,10 @@ impl Text {
             io::ErrorKind::StorageFull => "磁盘空间不足",
             io::ErrorKind::AddrInUse => "地址已被占用",
             io::ErrorKind::AddrNotAvailable => "本机没有该地址",
+            io::ErrorKind::ConnectionRefused => "连接被拒绝",
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "连接被对方断开",
+            io::ErrorKind::TimedOut => "超时",
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "网络不通",
             _ => return Self::new(told.clone(), told),
         };
         Self::new(zh, told)
@@ -55,12 +59,29 @@ impl Text {
     }
 }
 
+/// A count with its English noun, given in the singular: "1 entry", "2 entries".
+#[must_use]
+pub fn counted(count: impl fmt::Display, noun: &str) -> String {
+    let count = count.to_string();
+    if count == "1" {
+        return format!("1 {noun}");
+    }
+    match noun.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{count} {stem}ies"),
+        _ if noun.ends_with(['s', 'x']) || noun.ends_with("ch") => format!("{count} {noun}es"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// The English half: logs are read by tools.
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.en)
     }
 }
+
+/// So that a reader of arguments can give it as its reason: clap shows the English half, cli/mistake the Chinese one.
+impl std::error::Error for Text {}
 
 #[cfg(test)]
 mod tests {
@@ -72,5 +93,27 @@ mod tests {
         assert_eq!(text.in_language(Language::Zh), "标识为空");
         assert_eq!(text.in_language(Language::En), "the identifier is empty");
         assert_eq!(text.to_string(), "the identifier is empty");
+    }
+
+    #[test]
+    fn one_thing_is_named_in_the_singular_and_every_other_number_in_the_plural() {
+        for (count, noun, told) in [
+            (0, "entry", "0 entries"),
+            (1, "entry", "1 entry"),
+            (2, "entry", "2 entries"),
+            (1, "segment", "1 segment"),
+            (21, "segment", "21 segments"),
+            (1, "row", "1 row"),
+            (0, "row", "0 rows"),
+            (11, "day", "11 days"),
+            (2, "witness", "2 witnesses"),
+            (1, "witness", "1 witness"),
+            (3, "prefix", "3 prefixes"),
+            (2, "branch", "2 branches"),
+            (1, "new frame", "1 new frame"),
+            (2, "new frame", "2 new frames"),
+        ] {
+            assert_eq!(counted(count, noun), told);
+        }
     }
 }

@@ -20,8 +20,8 @@ use super::operator::Process;
 use super::service_manager::ServiceManager;
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
-    Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase, Plain,
-    Refresh, Refusal, Settings, bind, is_grpc, stop_on_signals,
+    Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase,
+    Plain, Refresh, Refusal, Settings, bind, is_grpc, stop_on_signals,
 };
 use crate::codec::grpc::Grpc;
 use crate::codec::http::{BodyFault, Desk, Hit, Http, PlainGet, Readiness};
@@ -121,7 +121,8 @@ pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Res
     lifecycle.set_ready();
     manager.ready();
     // Who reads the announcement may have gone; that is no reason not to serve.
-    let _ = announce_urls(announce, &addresses, token, config);
+    let is_mirror = node.services.mirror().is_some();
+    let _ = announce_urls(announce, &addresses, token, config, is_mirror);
     manager.hear_the_stop(&lifecycle, runtime)?;
     let ending = running.wait()?;
     drop(housekeeping);
@@ -234,6 +235,7 @@ fn announce_urls(
     addresses: &Addresses,
     token: Option<FirstCredential>,
     config: &Config,
+    is_mirror: bool,
 ) -> io::Result<()> {
     writeln!(out, "mingpai {} 已就绪 / ready", env!("CARGO_PKG_VERSION"))?;
     for address in &addresses.tls {
@@ -248,9 +250,11 @@ fn announce_urls(
     let ca = own.starts_with("https:").then(|| in_shell(&ca_file(&config.node.data))).filter(|_| config.tls.dev);
     if config.node.dev {
         let trust = ca.as_ref().map_or_else(String::new, |ca| format!("--cacert {ca} "));
-        writeln!(out, "试一试 / try:\n  curl {trust}{own}/v1/resolve/88.999.1/NEV-VEH-2026-000003")?;
+        // The demonstration is a node's own: which names a mirror has is the origin's affair.
+        let path = if is_mirror { "log/checkpoint" } else { "v1/resolve/88.999.1/NEV-VEH-2026-000003" };
+        writeln!(out, "试一试 / try:\n  curl {trust}{own}/{path}")?;
     }
-    if let Some(ca) = &ca {
+    if let Some(ca) = ca.as_ref().filter(|_| !is_mirror) {
         writeln!(
             out,
             "命令行 / the command line:\n  {program} resolve 88.999.1/NEV-VEH-2026-000003 --server {own} --ca-file {ca}"

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use super::log::Published;
 use super::{ServiceError, Services, Signing, Standing};
 use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::prefix::SuffixCase;
 use crate::model::time::Timestamp;
 use crate::sign::bundle::{BUNDLE_FORM, Bundle, LogProof, ProvenStatement, encode_hashes};
 use crate::sign::keys::SigningKey;
@@ -34,9 +35,16 @@ pub enum Moment<T> {
     NotCovered(u64),
 }
 
-/// The node's word, signed.
+/// The node's word, and the checkpoint that it is given under.
 #[derive(Clone, Debug)]
-pub enum Word {
+pub struct Word {
+    pub said: Said,
+    pub checkpoint: String,
+}
+
+/// What the node says, signed.
+#[derive(Clone, Debug)]
+pub enum Said {
     Latest(String),
     Absent(String),
 }
@@ -47,6 +55,7 @@ impl Services {
     /// The head must have been read before: whatever it covers was applied before it was shown, so the row that is read now
     /// is the newest of all that the head covers.
     pub fn word(&self, asked: &Permitted<AskMoment>, under: &Published) -> Result<Moment<Word>, ServiceError> {
+        let word = |said| Word { said, checkpoint: under.checkpoint(Tree::Registry).to_owned() };
         let signing = self.signing()?;
         let identifier = self.identifier(&asked.request().identifier)?;
         self.policy(&identifier)?;
@@ -54,15 +63,16 @@ impl Services {
             if !covers(under, &standing) {
                 return Ok(Moment::NotCovered(standing.row.index));
             }
-            return Ok(Moment::Said(Word::Latest(self.latest(signing, &standing, under)?)));
+            return Ok(Moment::Said(word(Said::Latest(self.latest(signing, &standing, under)?))));
         }
         // It was here: an older bundle would refute the word that there is none.
         if self.store.any_row(Table::Erased, &signing.blinding.sid(&identifier))?.is_some() {
             return Err(ServiceError::Gone { identifier: asked.request().identifier.clone() });
         }
         let sub = identifier.key().as_str().to_owned();
-        let absent = AbsentStatement { as_of: self.as_of(signing, under), sub };
-        Ok(Moment::Said(Word::Absent(absent.sign(self.log_pair()?)?)))
+        let case = Some(SuffixCase::of(&identifier));
+        let absent = AbsentStatement { as_of: self.as_of(signing, under), sub, case };
+        Ok(Moment::Said(word(Said::Absent(absent.sign(self.log_pair()?)?))))
     }
 
     /// A bundle of the newest version, under a head that was read before. A mirror's is without the word that it is the newest.
@@ -70,7 +80,7 @@ impl Services {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
         let standing = self.named(identifier.key())?;
-        let standing = standing.ok_or_else(|| ServiceError::Unknown { identifier: text.clone() })?;
+        let standing = standing.ok_or_else(|| self.unknown(text))?;
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: text.clone() });
         }

@@ -46,7 +46,7 @@ impl Services {
     pub fn compare(&self, asked: &Permitted<Compare>) -> Result<Compared, ServiceError> {
         let question = asked.request();
         let identifier = self.identifier(&question.identifier)?;
-        let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
+        let unknown = || self.unknown(&question.identifier);
         let version = |at: Option<At>| -> Result<Record, ServiceError> {
             let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
             if let Some(at) = at {

@@ -74,6 +74,8 @@ pub enum ServiceError {
     BadCredential,
     /// This node shows another one's records, and whoever wants more must ask that one.
     MirrorReadOnly { origin: String },
+    /// A mirror that was given nothing of what the log hides cannot tell which names are registered.
+    MirrorHoldsNoNames { origin: String },
     /// A licence, or an owner's signature.
     Licence(LicenceError),
 
@@ -122,6 +124,7 @@ impl ServiceError {
             ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
             ServiceError::MirrorReadOnly { .. } => "mirror_read_only",
+            ServiceError::MirrorHoldsNoNames { .. } => "mirror_holds_no_names",
             ServiceError::Licence(error) => error.code(),
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
@@ -246,11 +249,21 @@ impl ServiceError {
             }
             ServiceError::UnknownRequest => Text::new("没有记得的请求带此键", "no remembered request has this key"),
             ServiceError::MirrorReadOnly { origin } => read_only(origin),
+            ServiceError::MirrorHoldsNoNames { origin } => holds_no_names(origin),
             ServiceError::BadCredential => Text::new("凭据无效", "the credential is not valid"),
             // The node's own fault, whose cause is for the log alone.
             _ => Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"),
         }
     }
+}
+
+fn holds_no_names(origin: &str) -> Text {
+    Text::new(
+        format!("本镜像只有日志，不含标识，无法判断是否注册：请向源节点 {origin} 查询"),
+        format!(
+            "this mirror holds no names, only the log, and cannot tell which are registered: ask its origin, {origin}"
+        ),
+    )
 }
 
 fn read_only(origin: &str) -> Text {

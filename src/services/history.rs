@@ -75,7 +75,7 @@ impl Services {
     pub fn history(&self, asked: &Permitted<History>) -> Result<Versions, ServiceError> {
         let question = asked.request();
         let identifier = self.identifier(&question.identifier)?;
-        let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
+        let unknown = || self.unknown(&question.identifier);
         let standing = self.named(identifier.key())?.ok_or_else(unknown)?;
         let spelling = standing.record.identifier.spelling();
         let unread = |error| ServiceError::of_reading(spelling, error);

@@ -122,7 +122,7 @@ impl Services {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
         match self.named(identifier.key())? {
-            None => Err(ServiceError::Unknown { identifier: text.clone() }),
+            None => Err(self.unknown(text)),
             Some(standing) if standing.record.is_tombstone() => Err(ServiceError::Gone { identifier: text.clone() }),
             Some(standing) => Ok(seen_by(asked.principal(), standing.record)),
         }

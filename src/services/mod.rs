@@ -50,9 +50,10 @@ use crate::model::prefix::{PrefixPolicy, Prefixes};
 use crate::model::record::Record;
 use crate::sign::entry::{Blinding, Signer};
 use crate::sign::keys::SigningKey;
-use crate::store::Store;
 use crate::store::cache::AnswerCache;
+use crate::store::restored::Restored;
 use crate::store::rows::RecordRow;
+use crate::store::{Refusal, Store};
 
 pub use error::ServiceError;
 
@@ -193,9 +194,26 @@ impl Services {
         self.mirror().is_none() || self.log.published().is_some()
     }
 
+    /// Why there is no record under a name: nobody registered it, or this is a mirror that could not know.
+    pub(crate) fn unknown(&self, identifier: &str) -> ServiceError {
+        match self.mirror() {
+            Some(mirror) if !mirror.is_granted => ServiceError::MirrorHoldsNoNames { origin: mirror.url.clone() },
+            _ => ServiceError::Unknown { identifier: identifier.to_owned() },
+        }
+    }
+
     /// Whether it does more than answer everybody's reading; if not, where to ask.
     pub fn writes(&self) -> Result<(), ServiceError> {
         self.signing().map(|_| ())
+    }
+
+    /// Whether anything can be signed now: not while a restored log waits for its decision. Asked before a body is judged, so
+    /// that nobody mends a request that no node could take.
+    pub fn may_sign(&self) -> Result<(), ServiceError> {
+        if self.store.restored().is_some_and(Restored::is_undecided) {
+            return Err(ServiceError::Refused(Refusal::Undecided));
+        }
+        self.writes()
     }
 
     /// Reads an identifier as its prefix's policy compares it.

@@ -66,6 +66,10 @@ impl Services {
         // Before the store is read: a commit from here on makes this fill worthless, and it will not be served.
         let fill = self.cache.begin(name.as_str());
         let answer = match timed(Step::Store, || self.named(name))? {
+            // Not kept: a mirror that is given a key later has it.
+            None if self.mirror().is_some_and(|mirror| !mirror.is_granted) => {
+                return Err(self.unknown(identifier.spelling()));
+            }
             None => self.negative(404, now),
             Some(standing) if standing.record.is_tombstone() => self.negative(410, now),
             Some(standing) => {
@@ -79,7 +83,8 @@ impl Services {
                 }
             }
         };
-        timed(Step::Cache, || self.cache.fill(fill, ViewClass::Public, name.as_str(), answer.clone()));
+        // A fill that is declined (the name is seldom asked for, a commit raced it) is no error: the answer is as good as any.
+        let _ = timed(Step::Cache, || self.cache.fill(fill, ViewClass::Public, name.as_str(), &answer));
         Ok(answer)
     }
 
@@ -87,7 +92,7 @@ impl Services {
     pub fn resolve(&self, asked: &Permitted<Resolve>) -> Result<Resolution, ServiceError> {
         let question = asked.request();
         let identifier = self.identifier(&question.identifier)?;
-        let unknown = || ServiceError::Unknown { identifier: question.identifier.clone() };
+        let unknown = || self.unknown(&question.identifier);
         let mut standing = timed(Step::Store, || self.named(identifier.key()))?.ok_or_else(unknown)?;
         if let Some(at) = question.at {
             standing = timed(Step::Store, || self.at(standing, at, question))?;

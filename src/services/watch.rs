@@ -5,10 +5,13 @@
 //! entry of the same name is invisible to it in the log; the bundle of a partner who was given that entry shows it. An erasure
 //! names the `sid` that it empties, so its owner sees that too.
 
+mod coverage;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::coverage::Coverage;
 use super::audit::examine::shown;
 use super::audit::keys::{Succession, is_about_keys};
 use super::follow::{Batch, FollowError, Memory};

@@ -19,6 +19,7 @@ use flate2::write::DeflateEncoder;
 use serde::{Deserialize, Serialize};
 
 use crate::tlog::hash::Hash;
+use crate::tlog::log_proof;
 use crate::tlog::proof::PROOF_HASHES;
 
 /// Names the form, and its version.
@@ -62,6 +63,13 @@ pub struct ProvenStatement {
     /// The compact JWS: the leaf.
     pub statement: String,
     pub hashes: Vec<String>,
+}
+
+/// As a bundle has it; what an application added proves nothing, and is left out.
+impl From<&log_proof::LogProof> for LogProof {
+    fn from(file: &log_proof::LogProof) -> LogProof {
+        LogProof { index: file.index, hashes: encode_hashes(&file.hashes), checkpoint: file.checkpoint.to_string() }
+    }
 }
 
 /// Hashes as a bundle writes them.

@@ -200,8 +200,7 @@ fn said_case(identifier: &Identifier) -> Option<SuffixCase> {
     let is_open = matches!(identifier.scheme(), Scheme::Vaa | Scheme::Handle)
         && suffix.bytes().any(|byte| byte.is_ascii_lowercase())
         && !suffix.bytes().any(|byte| byte.is_ascii_uppercase());
-    let case = if identifier.is_case_sensitive() { SuffixCase::Sensitive } else { SuffixCase::Insensitive };
-    is_open.then_some(case)
+    is_open.then(|| SuffixCase::of(identifier))
 }
 
 /// Joins disclosures as they stand in the journal.
@@ -337,12 +336,11 @@ impl Claims {
 
     /// The ways in which the identifier may compare: the one that is said, or both.
     pub fn readings(&self, identifier: &Identifier) -> Vec<Identifier> {
-        let exact = identifier.clone().with_case_sensitive_suffix();
-        match self.case {
-            Some(SuffixCase::Insensitive) => vec![identifier.clone()],
-            Some(SuffixCase::Sensitive) => vec![exact],
-            None => vec![identifier.clone(), exact],
-        }
+        let both = [SuffixCase::Insensitive, SuffixCase::Sensitive];
+        both.into_iter()
+            .filter(|way| self.case.is_none_or(|said| said == *way))
+            .map(|way| way.reading(identifier))
+            .collect()
     }
 
     /// Whether a `sid` is this identifier's, by the key that blinds it.

@@ -330,7 +330,7 @@ pub fn read_secret(folder: &Path) -> Result<[u8; 32], KeyError> {
 }
 
 /// A secret of 32 bytes in a file of its own, in base64url.
-pub fn decode_secret(path: &Path) -> Result<[u8; 32], KeyError> {
+fn decode_secret(path: &Path) -> Result<[u8; 32], KeyError> {
     let bytes = read_secret_file(path)?;
     let decoded = BASE64URL.decode(bytes.trim_ascii_end()).unwrap_or_default();
     decoded

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jws::{self, ABSENT_TYPE, LATEST_TYPE, Parsed};
 use super::keys::{PublicJwk, SigningKey};
+use crate::model::prefix::SuffixCase;
 use crate::tlog::hash::{Hash, Head};
 
 /// The moment that a statement is about: a head of the log and the node's clock.
@@ -44,6 +45,9 @@ pub struct AbsentStatement {
     pub as_of: AsOf,
     /// The name as it was asked for, in its canonical form.
     pub sub: String,
+    /// Whether capitals tell names under its prefix apart; who reads the word has only the canonical form. Words from before it was signed lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<SuffixCase>,
 }
 
 impl AsOf {
@@ -131,7 +135,7 @@ mod tests {
             let changed = String::from_utf8(changed).unwrap();
             assert!(LatestStatement::read(&changed, &known).is_err(), "byte {at}");
         }
-        let absent = AbsentStatement { as_of, sub: "88.999.1/NOTHING".to_owned() };
+        let absent = AbsentStatement { as_of, sub: "88.999.1/NOTHING".to_owned(), case: None };
         assert_eq!(AbsentStatement::read(&absent.sign(key).unwrap(), &known), Ok(absent));
     }
 }

@@ -5,7 +5,7 @@
 //! - `statement`: every other signed statement. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
 //! - `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
-//! - `repeated`: checking many signatures by one key.
+//! - `prefix_secret`: what an owner is given to know its own names in the log. `repeated`: checking many signatures by one key.
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
@@ -19,6 +19,7 @@ pub mod latest;
 pub mod licence;
 pub mod note_signer;
 pub mod owner;
+pub mod prefix_secret;
 pub mod repeated;
 pub mod sd_jwt;
 pub mod statement;

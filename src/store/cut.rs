@@ -11,10 +11,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::checkpoint;
 use super::cold::{self, Folders};
-use super::doctor::{folders, home};
+use super::doctor::{self, folders, home};
 use super::home::Home;
 use super::journal::walk::Walk;
-use super::journal::{self, Tail, segment_name, segment_number};
+use super::journal::{self, JournalError, Tail, segment_name, segment_number};
 use super::medium::Medium;
 use super::open::{OpenError, StoreOptions, lock_folder};
 use super::restored::Restored;
@@ -23,8 +23,20 @@ use super::{snapshot, trees};
 use crate::model::time::Timestamp;
 use crate::tlog::frontier::Frontier;
 
-/// Cuts a damaged journal at a place that an opening named, or where segments are missing behind it.
+/// Cuts a damaged journal at a place that an opening named, or where segments are missing behind it. One that is whole is left
+/// alone, for a cut takes the log's name from it; and a place behind the damage, for the damage would stay.
 pub fn cut_journal(options: &StoreOptions, segment: &str, offset: u64) -> Result<(), OpenError> {
+    match doctor::examine(options) {
+        Ok(_) => return Err(OpenError::NothingDamaged),
+        Err(OpenError::Journal(JournalError::Damaged { segment: damaged, offset: at, .. }))
+            if segment_number(segment)
+                .is_some_and(|number| (Some(number), offset) > (segment_number(&damaged), at)) =>
+        {
+            return Err(OpenError::DamagedBefore { segment: damaged, offset: at });
+        }
+        Err(OpenError::Journal(_) | OpenError::Cold(_)) => {}
+        Err(other) => return Err(other),
+    }
     let _lock = lock_folder(&options.folder)?;
     cut(&folders(options)?, &home(options, "records"), segment, offset)
 }
@@ -39,6 +51,10 @@ pub fn cut_journal_on_both(media: [Arc<dyn Medium>; 2], segment: &str, offset: u
 /// comes before: a crash at any step leaves a journal that opens and takes nothing, or one that is cut by doing this again.
 fn cut(folders: &Folders, records: &Home, segment: &str, offset: u64) -> Result<(), OpenError> {
     let (hot, segments) = (folders.hot.as_ref(), folders.segments());
+    let names = segments.list().map_err(failed("list the folder of", segment))?;
+    if segment_number(segment).is_none() || !names.iter().any(|name| name == segment) {
+        return Err(failed("find", segment)(std::io::ErrorKind::NotFound.into()));
+    }
     let (tail, tree) = remaining(segments.as_ref(), segment, offset)?;
     if tail.sequence == 0 {
         return Err(OpenError::NothingRemains);
@@ -101,6 +117,7 @@ fn note(tail: &Tail, tree: &Frontier) -> Restored {
         size: tree.size,
         root: BASE64.encode(tree.root()),
         is_cut: true,
+        again: None,
         decision: None,
     }
 }

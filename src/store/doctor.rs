@@ -15,6 +15,7 @@ use super::home::Home;
 use super::journal::{self, Examined, Journal, Recovered, Start};
 use super::medium::Disk;
 use super::open::{EngineChoice, OpenError, StoreOptions, lock_folder};
+use super::restored::Restored;
 use super::snapshot::{self, Layered, SnapshotState};
 use crate::model::time::Timestamp;
 
@@ -55,10 +56,15 @@ pub struct Rebuilt {
 /// Looks at journal and record store without changing the journal. Fails while a node runs on the folder.
 pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     let _lock = lock_folder(&options.folder)?;
+    whole_restore(options)?;
     let folders = folders(options)?.whole()?;
     let medium = folders.hot.as_ref();
-    let journal = journal::examine(folders.segments().as_ref())?;
-    let (engine, mark) = Layered::reopen(home(options, "records").open()?, medium)?;
+    let rows = home(options, "records").open().and_then(|engine| Layered::reopen(engine, medium));
+    // As an opening does: what either has seen was durable.
+    let checkpoint = checkpoint::load(medium).map_or(0, |checkpoint| checkpoint.tail.sequence);
+    let marked = rows.as_ref().map_or(0, |(_, mark)| mark.as_ref().map_or(0, |mark| mark.sequence));
+    let journal = journal::examine(folders.segments().as_ref(), marked.max(checkpoint))?;
+    let (engine, mark) = rows?;
     let mark = mark.unwrap_or_default();
     let snapshot = snapshot::newest(medium).map(|rows| SnapshotCheck {
         damage: rows.verify().err().map(|error| error.to_string()),
@@ -74,9 +80,18 @@ pub fn examine(options: &StoreOptions) -> Result<Examination, OpenError> {
     })
 }
 
+/// Before a record store is made: a restore is begun anew only in a folder that holds nothing else.
+fn whole_restore(options: &StoreOptions) -> Result<(), OpenError> {
+    match Restored::is_cut_short(&Disk::existing(&options.folder.join("journal"))) {
+        true => Err(OpenError::RestoreCutShort),
+        false => Ok(()),
+    }
+}
+
 /// Makes the record store anew from the journal, checks it, compares it row by row with the old one, and puts it in its place.
 pub fn rebuild(options: &StoreOptions, statements: Arc<dyn ReadStatement>) -> Result<Rebuilt, OpenError> {
     let _lock = lock_folder(&options.folder)?;
+    whole_restore(options)?;
     let old_home = home(options, "records");
     let folders = folders(options)?.whole()?;
     let medium = Arc::clone(&folders.hot);

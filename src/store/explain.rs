@@ -34,6 +34,13 @@ impl OpenError {
                 "此处之前不会留下任何内容，连签名者的声明也没有：请由备份恢复，或在空目录中重新开始",
                 self.to_string(),
             ),
+            Self::NothingDamaged => {
+                Text::new("日志完好：所有校验和均正确，截断只会丢掉现有内容。未作截断", self.to_string())
+            }
+            Self::DamagedBefore { segment, offset } => Text::new(
+                format!("日志的损坏处是 {segment}:{offset}，在所指位置之前：请在该处截断。未作截断"),
+                self.to_string(),
+            ),
             Self::SelfCheck(difference) => Text::new(
                 format!("由日志重建的记录库与其总数不符：{difference}。这是程序缺陷，请报告；日志未被改动"),
                 format!("{self}; please report it"),

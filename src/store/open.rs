@@ -75,6 +75,14 @@ pub enum OpenError {
         "nothing would remain of the log before this place, not even who signs it: restore a backup, or begin in an empty folder"
     )]
     NothingRemains,
+    #[error(
+        "the journal is whole: every checksum holds, and a cut would only take away what is there. Nothing was cut"
+    )]
+    NothingDamaged,
+    #[error(
+        "the journal is damaged at {segment}:{offset}, before the place that was named: cut it there. Nothing was cut"
+    )]
+    DamagedBefore { segment: String, offset: u64 },
     #[error("a restore into this folder was cut short: run the same `mingpai restore` again, it begins anew")]
     RestoreCutShort,
 }

@@ -45,6 +45,9 @@ pub struct Restored {
     pub root: String,
     /// Whether the log is known to have gone on: it was restored to a moment before the backup's end.
     pub is_cut: bool,
+    /// The command that begins a restore anew that was cut short, as it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     pub decision: Option<Decision>,
 }
 
@@ -106,14 +109,17 @@ impl Restored {
 
     /// What stands beside the segments; `None` where nothing was restored. One that does not read is an error: it is no leave to write.
     pub(super) fn load(medium: &dyn Medium) -> Result<Option<Restored>, OpenError> {
-        let io = |source| OpenError::Io { action: "read", path: PathBuf::from(RESTORED_FILE), source };
-        let bytes = medium::read_whole(medium, RESTORED_FILE, RESTORED_LIMIT_BYTES).map_err(io)?;
-        let read = bytes.map(|bytes| serde_json::from_slice::<Restored>(&bytes)).transpose();
-        let restored = read.map_err(|error| io(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-        match restored {
+        match Restored::read(medium)? {
             Some(Restored { is_complete: false, .. }) => Err(OpenError::RestoreCutShort),
             other => Ok(other),
         }
+    }
+
+    fn read(medium: &dyn Medium) -> Result<Option<Restored>, OpenError> {
+        let io = |source| OpenError::Io { action: "read", path: PathBuf::from(RESTORED_FILE), source };
+        let bytes = medium::read_whole(medium, RESTORED_FILE, RESTORED_LIMIT_BYTES).map_err(io)?;
+        let read = bytes.map(|bytes| serde_json::from_slice::<Restored>(&bytes)).transpose();
+        read.map_err(|error| io(io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 
     /// Whether a restore was cut short here.
@@ -165,7 +171,13 @@ fn parse_head(text: &str) -> Result<Head, DecideError> {
     Ok(Head { origin, size, root: BASE64.encode(root) })
 }
 
-/// What a data folder has left to decide; `None`: nothing. Fails while a node runs on it.
+/// What a restore that was cut short has left in a data folder; `None`: none was, or its note does not read.
+#[must_use]
+pub fn cut_short(data: &Path) -> Option<Restored> {
+    Restored::read(&Disk::existing(&data.join("journal"))).ok().flatten().filter(|restored| !restored.is_complete)
+}
+
+/// What a data folder has left to decide; `None`: nothing. Only read: a node may run on it.
 pub fn undecided(data: &Path) -> Result<Option<Restored>, OpenError> {
     Restored::load(&Disk::existing(&data.join("journal")))
 }
@@ -237,6 +249,7 @@ mod tests {
             size: 9,
             root: BASE64.encode([7; 32]),
             is_cut: false,
+            again: None,
             decision: None,
         }
     }

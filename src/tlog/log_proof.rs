@@ -13,7 +13,8 @@ use crate::model::text::Text;
 
 /// The media type that a caller asks for to get this form.
 pub const MEDIA_TYPE: &str = "text/x-tlog-proof";
-const HEADER: &str = "c2sp.org/tlog-proof@v1";
+/// The first line of a file: its form, and its version.
+pub const HEADER: &str = "c2sp.org/tlog-proof@v1";
 /// The most bytes of a file that reads: a note, as much again for the extra data, and the path.
 pub const LOG_PROOF_LIMIT_BYTES: usize = 2 * NOTE_LIMIT_BYTES + (PROOF_HASHES + 2) * 45;
 

@@ -181,12 +181,12 @@ fn a_bootstrap_token_is_not_spent_where_the_key_would_have_no_place() {
 }
 
 #[test]
-fn a_refused_bootstrap_token_is_a_no_and_leaves_no_file() {
+fn a_refused_bootstrap_token_is_told_and_leaves_no_file() {
     let folder = folder_with_token();
     let node = PaperNode::start(|_| problem(401, "credential_refused"));
     let url = node.url();
     let ended =
-        mingpai(folder.path(), ["token", "--server", &url, "--bootstrap-file", "token", "--out", "key"]).expect(1);
+        mingpai(folder.path(), ["token", "--server", &url, "--bootstrap-file", "token", "--out", "key"]).expect(2);
     assert!(ended.err.contains("used before"), "{}", ended.err);
     assert_eq!(names_in(folder.path()), ["token"]);
     // An answer that does not read must not show what it holds.

@@ -238,3 +238,65 @@ fn a_difference_is_told_to_a_person_and_to_a_script() {
     assert_eq!(json["changes"].as_array().unwrap().len(), 4);
     mingpai(folder.path(), ["diff", "88.999.1/B", "1", "--server", &url]).expect(1);
 }
+
+#[test]
+fn an_export_and_a_change_in_bulk_have_the_same_conditions_and_say_the_same_of_a_wrong_one() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match asked.what().as_str() {
+        "POST /v1/bulk" => Reply::Json(200, json!({"id": "0a1b", "state": "done", "kind": "bulk", "dry_run": true})),
+        _ => Reply::Json(200, json!({"records": []})),
+    });
+    let url = node.url();
+    let run = |command: &[&str], more: &[&str]| {
+        mingpai(folder.path(), [command, more, &["--server", &url, "--token-file", "token"]].concat())
+    };
+    let (export, bulk): (&[&str], &[&str]) = (&["export"], &["bulk", "--operation", "retire"]);
+    let written = [
+        "--where",
+        "prefix=88.999.1",
+        "--where",
+        "status=active",
+        "--where",
+        "status=suspended",
+        "--where",
+        "type=n",
+        "--where",
+        "updated_from=2026-11-01T00:00:00Z",
+    ];
+    let named = [
+        "--prefix",
+        "88.999.1",
+        "--status",
+        "active",
+        "--status",
+        "suspended",
+        "--type",
+        "n",
+        "--updated-from",
+        "2026-11-01T00:00:00Z",
+    ];
+    for conditions in [&written[..], &named] {
+        run(export, conditions).expect(0);
+        run(bulk, conditions).expect(0);
+        let target = node.asked_for("GET /v1/records").pop().unwrap().target;
+        let wanted = "&prefix=88.999.1&status=active&status=suspended&type=n&updated_from=2026-11-01T00%3A00%3A00Z";
+        assert!(target.ends_with(wanted), "{target}");
+        let sent: Json = serde_json::from_slice(&node.asked_for("POST /v1/bulk").pop().unwrap().body).unwrap();
+        let filter = json!({"prefix": "88.999.1", "status": ["active", "suspended"], "type": ["n"],
+            "updated_from": "2026-11-01T00:00:00Z"});
+        assert_eq!((&sent["filter"], &sent["dry_run"]), (&filter, &json!(true)));
+    }
+    let before = node.asked().len();
+    for wrong in [
+        &["--where", "colour=red"][..],
+        &["--status", "gone"],
+        &["--where", "updated_from=yesterday"],
+        &["--where", "status"],
+        &["--prefix", "88.999.1", "--where", "prefix=88.999.2"],
+    ] {
+        let (one, other) = (run(export, wrong).expect(2).err, run(bulk, wrong).expect(2).err);
+        assert!(one == other && one.contains("the condition "), "{one}{other}");
+    }
+    assert!(run(bulk, &["--status", "active"]).expect(2).err.contains("--where prefix="));
+    assert_eq!(node.asked().len(), before, "nothing was asked");
+}

@@ -323,3 +323,50 @@ fn rejected_rows_of_an_earlier_run_are_cleared_only_by_rows_that_were_registered
     assert_eq!(run(&importing(0), &["--dry-run"]), TOLD);
     assert_eq!(run(&importing(0), &[]), "");
 }
+
+#[test]
+fn a_dry_run_says_first_that_nothing_was_written_and_what_would_become_of_the_rows() {
+    let folder = folder_with_token();
+    std::fs::write(folder.path().join("rows.ndjson"), ROWS).unwrap();
+    let run = |more: &[&str]| {
+        let node = PaperNode::start(|asked| match asked.what().as_str() {
+            "GET /v1/imports/0" => problem(404, "import_unknown"),
+            _ => Reply::Json(
+                200,
+                json!({"id": "0a1b", "state": "done", "dry_run": true, "kind": "import",
+                    "rows": {"total": 2, "registered": 1, "updated": 1, "skipped": 0, "failed": 0}}),
+            ),
+        });
+        let url = node.url();
+        let base = ["import", "rows.ndjson", "--dry-run", "--server", &url, "--token-file", "token"];
+        mingpai(folder.path(), base.iter().chain(more)).expect(0).out
+    };
+    let told = run(&[]);
+    let wanted = "dry run, nothing was written; of 2 rows 1 would be registered, 1 updated, 0 skipped, 0 would fail";
+    assert!(told.contains(wanted), "{told}");
+    assert!(run(&["--json"]).contains("\"dry_run\": true"));
+}
+
+#[test]
+fn a_change_in_bulk_names_the_records_that_would_fail_for_it_has_no_file_with_lines() {
+    let folder = folder_with_token();
+    let node = PaperNode::start(|asked| match asked.what().as_str() {
+        "GET /v1/imports/0a1b/errors" => Reply::Text(
+            200,
+            json!({"line": 2, "code": "status_change_refused", "message": "it was recalled",
+                "row": "{\"identifier\":\"88.999.1/B\",\"if_version\":3}"})
+            .to_string()
+                + "\n",
+        ),
+        _ => Reply::Json(
+            200,
+            json!({"id": "0a1b", "state": "done", "dry_run": true, "kind": "bulk", "sample": ["88.999.1/A"],
+                "rows": {"total": 2, "registered": 0, "updated": 1, "skipped": 0, "failed": 1}}),
+        ),
+    });
+    let (url, retire) = (node.url(), ["--prefix", "88.999.1", "--operation", "retire", "--token-file", "token"]);
+    let ended = mingpai(folder.path(), ["bulk", "--server", &url].iter().chain(&retire)).expect(1);
+    assert!(ended.err.contains("  88.999.1/B: it was recalled (status_change_refused)"), "{}", ended.err);
+    assert!(!ended.err.contains("line 2"), "{}", ended.err);
+    assert!(ended.out.contains("of 2 records that match 1 would be changed"), "{}", ended.out);
+}

@@ -58,6 +58,37 @@ fn a_configuration_is_explained_and_a_wrong_one_is_a_no_that_names_the_key() {
     mingpai(folder.path(), ["check-config", "--config", "absent.toml"]).expect(2);
 }
 
+#[test]
+fn a_node_that_is_away_is_told_in_the_reader_s_language_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in
+        [&["resolve", "88.999.1/A", "--server", "http://127.0.0.1:1"][..], &["audit", "http://127.0.0.1:1"]]
+    {
+        let told = mingpai(folder.path(), [&["--lang", "zh"], arguments].concat()).expect(2).err;
+        assert!(told.contains("连接被拒绝") && !told.contains("refused"), "{told}");
+        let told = mingpai(folder.path(), [&["--lang", "en"], arguments].concat()).expect(2).err;
+        assert!(told.contains("refused") && told.is_ascii(), "{told}");
+    }
+}
+
+#[test]
+fn the_configuration_of_a_mirror_needs_no_issuer_and_is_judged_in_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("mirror.toml"), text).unwrap();
+    let check = |reader: &str| ["check-config", "--config", "mirror.toml", "--for", reader].map(str::to_owned);
+    write("[http]\nlisten = [\"127.0.0.1:9000\"]\n");
+    let ended = mingpai(folder.path(), check("mirror")).expect(0);
+    assert!(ended.out.contains("127.0.0.1:9000"), "{}", ended.out);
+    let ended = mingpai(folder.path(), check("serve")).expect(1);
+    assert!(ended.out.contains("node.iss") && ended.err.contains("--for mirror"), "{} {}", ended.out, ended.err);
+    mingpai(folder.path(), ["check-config", "--config", "mirror.toml"]).expect(1);
+    write("[node]\niss = \"mistyped\"\n");
+    assert!(mingpai(folder.path(), check("mirror")).expect(1).out.contains("node.iss"));
+    write("[limits]\njson_detph = 3\n");
+    assert!(mingpai(folder.path(), check("mirror")).expect(1).out.contains("limits.json_detph"));
+    mingpai(folder.path(), check("witness")).expect(2);
+}
+
 fn finding(report: &Json, name: &str) -> (String, Option<String>) {
     let checks = report["checks"].as_array().unwrap();
     let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("no {name} in {report}"));
@@ -100,9 +131,55 @@ fn a_doctor_looks_at_the_ports_of_tls_and_knows_a_demonstration_by_its_token() {
     let is_taken = |check: &Json| check["finding"] == "failed" && check["detail"]["en"].to_string().contains(&address);
     assert!(report["checks"].as_array().unwrap().iter().any(is_taken), "{report}");
     let repair = || finding(&mingpai(folder.path(), base).json(), "config").1.unwrap();
-    assert_eq!(repair(), "mingpai doctor --config FILE");
+    assert_eq!(repair(), "mingpai doctor --config /etc/mingpai/mingpai.toml");
     std::fs::write(folder.path().join("data/dev-token"), "x").unwrap();
     assert_eq!(repair(), "mingpai doctor --dev --data data");
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_remark_where_the_configuration_is_not_known() {
+    let folder = tempfile::tempdir().unwrap();
+    // Whoever else has the port of the defaults, its state is one of these two; with a configuration a taken port is a failure.
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let _taken = std::net::TcpListener::bind("127.0.0.1:8080");
+    let report = mingpai(folder.path(), ["doctor", "--data", "data", "--json"]).json();
+    assert_eq!(finding(&report, "port").0, "warning", "{report}");
+    let report = mingpai(folder.path(), ["doctor", "--dev", "--data", "data", "--json"]).expect(1).json();
+    assert_eq!(finding(&report, "port").0, "failed", "{report}");
+}
+
+#[test]
+fn every_repair_that_a_doctor_prints_is_a_command_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("my data");
+    std::fs::create_dir_all(data.join("journal")).unwrap();
+    crate::write_with_mode(&data.join("dev-token"), "x", 0o644);
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    std::fs::write(folder.path().join("wrong.toml"), "[node]\niss = 5\n").unwrap();
+    let _taken = std::net::TcpListener::bind("127.0.0.1:8080");
+    let mut seen = 0;
+    for arguments in [
+        &["--data", "my data"][..],
+        &["--dev", "--data", "my data"],
+        &["--dev", "--data", "absent"],
+        &["--dev", "--data", "file"],
+        &["--config", "wrong.toml", "--data", "my data"],
+    ] {
+        let report = mingpai(folder.path(), ["doctor", "--json"].iter().chain(arguments)).json();
+        for repair in report["checks"].as_array().unwrap().iter().filter_map(|check| check["repair"].as_str()) {
+            seen += 1;
+            let read = std::process::Command::new("sh").args(["-n", "-c", repair]).status().unwrap();
+            assert!(read.success(), "{repair}");
+            for word in ["FILE", "DIR", "NEW", "KEY", "NAME"] {
+                assert!(!repair.split_whitespace().any(|part| part == word), "{repair}");
+            }
+            assert!(
+                !repair.contains("my data") || repair.contains("my data'") || repair.contains("my data/"),
+                "{repair}"
+            );
+        }
+    }
+    assert!(seen > 10, "{seen}");
 }
 
 #[test]
@@ -179,7 +256,9 @@ fn a_cold_folder_is_judged_before_a_start_and_by_the_doctor() {
     // With one that leaves it out, that is what is wrong.
     std::fs::write(folder.path().join("data/journal/0000000002.journal"), "").unwrap();
     let report = mingpai(folder.path(), ["doctor", "--dev", "--data", "data", "--json"]).expect(1).json();
-    assert_eq!(finding(&report, "store").1.unwrap(), "store.cold = \"/absent/cold\"");
+    let repair = finding(&report, "store").1.unwrap();
+    let again = "mingpai doctor --dev --data data --set store.cold=/absent/cold";
+    assert!(repair.starts_with(again), "{repair}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
 mod clients;
+mod exit_codes;
 mod exporting;
 mod importing;
 mod licensing;

@@ -9,7 +9,11 @@ use mingpai::model::record::Record;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::entry::{Blinding, Signer, join, present};
 use mingpai::sign::keys::{KeyFolder, KeyUse, PublicJwk};
+use mingpai::sign::note_signer::NoteSigner;
 use mingpai::sign::verify::{Finding, Known, verify_document};
+use mingpai::tlog::checkpoint::Checkpoint;
+use mingpai::tlog::log_proof::LogProof;
+use mingpai::tlog::note::{KeyKind, Note, SignNote as _, VerifierKey};
 use serde_json::{Value as Json, json};
 
 use crate::paper_node::{PaperNode, Reply};
@@ -80,6 +84,34 @@ fn a_genuine_entry_passes_with_a_value_shown_and_with_it_hidden() {
     }
     assert!(!made.with_hidden.contains(made.whole.split('~').rev().nth(1).unwrap()), "the value is hidden");
     mingpai_reading(made.path(), ["verify", "-", "--jwks", "jwks.json"], made.whole.as_bytes()).expect(0);
+}
+
+#[test]
+fn what_is_asked_for_and_is_not_in_the_file_cannot_be_told_and_is_never_passed_over() {
+    let made = make();
+    made.write("whole", &made.whole);
+    made.write("answer", &made.answer.to_string());
+    made.write("upper.json", &json!(made.key).to_string());
+    let checkpoint = KeyFolder::open(&made.path().join("keys"), 1).unwrap().all(KeyUse::Checkpoint)[0].public_bytes();
+    let log = VerifierKey::new("id.example.cn", KeyKind::Note, checkpoint).unwrap();
+    made.write("policy", &format!("log {log}\nquorum none\n"));
+    for file in ["whole", "answer"] {
+        let base = ["verify", file, "--jwks", "jwks.json", "--json"];
+        mingpai(made.path(), base).expect(0);
+        for (asked, step) in [
+            (&["--max-age", "1"][..], "freshness"),
+            (&["--max-age", "999999999"], "freshness"),
+            (&["--upper-key", "upper.json"], "node_licence"),
+            (&["--policy", "policy"], "inclusion"),
+            (&["--require-owner"], "owner_signature"),
+        ] {
+            let told = mingpai(made.path(), base.iter().chain(asked)).expect(2).json();
+            let finding = |step: &Json| (step["name"].clone(), step["finding"].clone());
+            let found: Vec<_> = told["steps"].as_array().unwrap().iter().map(finding).collect();
+            assert!(found.contains(&(json!(step), json!("unknown"))), "{file} {asked:?}: {told}");
+            assert_eq!(told["genuine"], Json::Null);
+        }
+    }
 }
 
 #[test]
@@ -169,6 +201,39 @@ fn where_no_case_is_disclosed_a_name_that_differs_in_case_cannot_be_told() {
 /// The name of the claim, if this part of an entry is a disclosure.
 fn disclosed_name(part: &str) -> Option<String> {
     mingpai::sign::sd_jwt::open(part).ok().map(|(name, _)| name)
+}
+
+/// A log of one entry, and its proof as others' tools keep it.
+#[test]
+fn a_proof_of_the_log_is_judged_with_the_entry_that_it_is_about() {
+    let made = make();
+    let mut folder = KeyFolder::open(&made.path().join("keys"), 1).unwrap();
+    let pair = folder.take_all(KeyUse::Checkpoint).remove(0);
+    let signer = NoteSigner::new("id.example.cn", KeyKind::Note, pair).unwrap();
+    let statement = made.whole.split('~').next().unwrap();
+    let root = mingpai::tlog::hash::leaf_hash(statement.as_bytes());
+    let head = Checkpoint { origin: "id.example.cn".to_owned(), size: 1, root, extensions: Vec::new() };
+    let checkpoint = Note::sign(&head.encode(), &[&signer]).unwrap();
+    let proof = LogProof { extra: Some(b"label".to_vec()), index: 0, hashes: Vec::new(), checkpoint };
+    made.write("whole", &made.whole);
+    made.write("proof", &proof.encode());
+    made.write("policy", &format!("log {}\nquorum none\n", signer.verifier()));
+    let base = ["verify", "whole", "--jwks", "jwks.json", "--policy", "policy", "--json"];
+    let told = mingpai(made.path(), base.iter().chain(&["--proof", "proof"])).expect(2).json();
+    let left: Vec<_> = told["steps"].as_array().unwrap().iter().filter(|step| step["finding"] != "pass").collect();
+    assert_eq!(left.len(), 1, "the key set does not say for which indexes the key counts: {told}");
+    assert_eq!(left[0]["name"], "key_range");
+    assert!(
+        told["steps"].as_array().unwrap().iter().any(|step| step["name"] == "inclusion" && step["finding"] == "pass")
+    );
+    made.write("other", &proof.encode().replacen("index 0", "index 1", 1));
+    assert_eq!(mingpai(made.path(), base.iter().chain(&["--proof", "other"])).expect(1).json()["genuine"], false);
+    // What is no proof, and a proof that nobody says how to judge: the command is wrong.
+    mingpai(made.path(), base.iter().chain(&["--proof", "whole"])).expect(2);
+    mingpai(made.path(), ["verify", "whole", "--proof", "proof"]).expect(2);
+    // By itself.
+    let told = mingpai(made.path(), ["verify", "proof", "--policy", "policy"]).expect(2);
+    assert!(told.out.contains("--proof"), "{}", told.out);
 }
 
 #[test]

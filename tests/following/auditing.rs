@@ -4,15 +4,18 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use mingpai::services::log::LogSigner;
 use mingpai::sign::jws::{
     ENTRY_TYPE, ERASURE_TYPE, KEY_END_TYPE, KEYS_TYPE, LICENCE_END_TYPE, LICENCE_TYPE, ORIGIN_TYPE, sign,
 };
-use mingpai::sign::keys::SigningKey;
+use mingpai::sign::keys::{KeyFolder, KeyUse, SigningKey};
+use mingpai::sign::prefix_secret::PrefixSecret;
+use mingpai::store::trees::Tree;
 use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
 
 use crate::program::Node;
-use crate::recorded::{ISSUER, Shelf, Signers, head_of, name, parts, serve};
+use crate::recorded::{ISSUER, PREFIX, Shelf, Signers, head_of, name, parts, serve};
 use crate::{mingpai, mingpai_json};
 
 /// More than a tile, so that full and partial ones are read.
@@ -239,6 +242,63 @@ fn a_log_that_turns_back_or_splits_is_told_by_what_was_remembered() {
     assert_eq!(mingpai(folder.path(), &["audit", &url, "--vkey", &other]).0, 1);
     assert_eq!(mingpai(folder.path(), &["audit", &url, "--vkey", "junk"]).0, 2);
     assert_eq!(mingpai(folder.path(), &["audit", &url]).0, 0, "by the key that it shows");
+}
+
+#[test]
+fn a_log_that_took_another_name_is_no_forgery_and_cannot_be_told_by_the_old_policy() {
+    let (signers, folder) = (Signers::new(), tempfile::tempdir().unwrap());
+    let keys = tempfile::tempdir().unwrap();
+    // One key of the log, before and after `restore --new-origin`.
+    let [before, after] = [ISSUER, "urn:test:renamed"].map(|name| {
+        let mut keys = KeyFolder::open(keys.path(), 1).unwrap();
+        LogSigner::new(keys.take_all(KeyUse::Checkpoint), name).unwrap()
+    });
+    let [old, new] = [&before, &after].map(|signer| signer.verifiers(Tree::Registry)[0].to_string());
+    let entries = signers.two_versions_each(3);
+    let shelf = Shelf::of(parts(&before, &entries));
+    let url = serve(&shelf);
+    let here = folder.path();
+    let secret = &signers.blinding.prefix_secret(PREFIX);
+    PrefixSecret::write(PREFIX, secret, &here.join("secret")).unwrap();
+    std::fs::write(here.join("names"), name(0)).unwrap();
+    let data = here.join("data").to_string_lossy().into_owned();
+    let audit = |vkey: &str, state: &str| {
+        mingpai_json(here, &["audit", &url, "--vkey", vkey, "--state", state, "--patience", "1"])
+    };
+    let watch = |vkey: &str| {
+        let asked = ["watch", &url, "--vkey", vkey, "--prefix", PREFIX, "--secret-file", "secret", "--names", "names"];
+        mingpai_json(here, &[&asked[..], &["--patience", "1"]].concat())
+    };
+    let mirror = |data: &str| {
+        let asked = ["mirror", &url, "--dev", "--data", data, "--vkey", &old, "--patience", "1", "--once"];
+        mingpai_json(here, &asked)
+    };
+    assert_eq!((audit(&old, "state").0, mirror(&data).0), (0, 0));
+    shelf.show(parts(&after, &entries));
+    for (code, said) in [audit(&old, "state"), audit(&old, "fresh"), watch(&old)] {
+        assert_eq!((code, &said["error"]["code"]), (2, &json!("other_origin")), "{said}");
+        assert_eq!(said["error"]["blames_the_log"], false, "{said}");
+        assert!(
+            said["error"]["detail"]["en"].as_str().unwrap().contains("a new policy and a new state file"),
+            "{said}"
+        );
+    }
+    let (code, said) = mirror(&data);
+    assert_eq!((code, &said["code"]), (2, &json!("other_origin")), "{said}");
+    // What the auditor then does.
+    assert_eq!(audit(&new, "new-state").0, 0);
+    let (code, said) = audit(&new, "state");
+    assert_eq!((code, &said["error"]["code"]), (1, &json!("other_origin")), "what is remembered is of another log");
+    // The name alone, by another key, is a forgery as ever.
+    shelf.show(parts(&LogSigner::new(strangers(), "urn:test:renamed").unwrap(), &entries));
+    let (code, said) = audit(&old, "fresh");
+    assert_eq!((code, &said["error"]["code"]), (1, &json!("not_signed")), "{said}");
+}
+
+/// Checkpoint keys of nobody in particular.
+fn strangers() -> Vec<SigningKey> {
+    let keys = tempfile::tempdir().unwrap();
+    KeyFolder::open(keys.path(), 1).unwrap().take_all(KeyUse::Checkpoint)
 }
 
 #[test]

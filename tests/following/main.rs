@@ -2,7 +2,7 @@
 //!
 //! - `recorded`: a log in memory that lies as a test tells it, and a server of it. `follower`: the library. `auditing`,
 //!   `watching`, `mirroring`, `ordering`: the commands, against that server and against a node. `doubting`: what a mirror may believe, forget
-//!   and ask for again.
+//!   and ask for again. `starting`: a mirror without `--dev`, and what it says of its key.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
 
@@ -14,6 +14,7 @@ mod ordering;
 #[path = "../program/mod.rs"]
 mod program;
 mod recorded;
+mod starting;
 mod watching;
 
 use std::path::Path;

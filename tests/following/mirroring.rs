@@ -142,6 +142,8 @@ impl Origin {
 pub struct Mirror {
     process: Child,
     pub url: String,
+    /// What it said of itself at its start.
+    pub announced: String,
 }
 
 impl Drop for Mirror {
@@ -154,28 +156,37 @@ impl Drop for Mirror {
 impl Mirror {
     /// It listens when this returns; what it has is another question.
     pub fn start(origin: &str, folder: &Path, more: &[&str]) -> Mirror {
+        let data = folder.to_string_lossy();
+        let dev = ["--dev", "--listen", "127.0.0.1:0", "--data", &data];
+        Mirror::start_in(folder, origin, &[&dev[..], more].concat())
+    }
+
+    /// The same in a folder, with these arguments and no others.
+    pub fn start_in(folder: &Path, origin: &str, more: &[&str]) -> Mirror {
         let mut process = Command::new(env!("CARGO_BIN_EXE_mingpai"))
-            .args(["mirror", origin, "--dev", "--listen", "127.0.0.1:0", "--patience", "2", "--data"])
-            .arg(folder)
+            .args(["mirror", origin, "--patience", "2"])
             .args(more)
+            .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        let url = loop {
+        let (mut line, mut announced, mut url) = (String::new(), String::new(), String::new());
+        // The operator's key is what is told last.
+        while !line.contains("mirror-token") {
             line.clear();
-            assert!(lines.read_line(&mut line).unwrap() > 0, "the mirror ended before it named its URL");
-            if let Some(at) = line.find("http://127.0.0.1:") {
-                break line[at..].trim().trim_end_matches('/').to_owned();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "the mirror ended before it named its URL: {announced}");
+            if let (Some(at), true) = (line.find("http://127.0.0.1:"), url.is_empty()) {
+                url = line[at..].trim().trim_end_matches('/').to_owned();
             }
-        };
+            announced.push_str(&line);
+        }
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        Mirror { process, url }
+        Mirror { process, url, announced }
     }
 
-    fn reaches(&self, wanted: u64) {
+    pub fn reaches(&self, wanted: u64) {
         until("the origin's head", || (size(&self.url) >= wanted).then_some(()));
     }
 
@@ -321,7 +332,7 @@ fn without_a_grant_the_log_alone_is_mirrored_and_a_later_grant_shows_what_comes_
     let mirror = Mirror::start(origin.url(), copies.path(), &["--vkey", &vkey]);
     mirror.reaches(leaves);
     same(origin.url(), &mirror.url, &[], leaves);
-    assert_eq!(get(&mirror.url, "/v1/resolve/88.999.1/NEV-VEH-2026-000003").status, 404);
+    assert_eq!(get(&mirror.url, "/v1/resolve/88.999.1/NEV-VEH-2026-000003").status, 421);
     mirror.kill();
     origin.put("88.999.1/LATER", 0, "后来");
     origin.change("PUT", "88.999.1/NEV-VEH-2026-000003", 1, &json!({"values": []}));

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use mingpai::sign::entry::Blinding;
 use mingpai::sign::jws::{ERASURE_TYPE, sign};
+use mingpai::sign::prefix_secret::PrefixSecret;
 use mingpai::tlog::hash::leaf_hash;
 use serde_json::{Value as Json, json};
 
@@ -101,7 +102,76 @@ fn an_owner_is_told_of_entries_that_it_did_not_make() {
     assert!(code == 2 && said.contains("88.999.2/X: it is not under 88.999.1"), "{code} {said}");
     owner.write("names", &[name(0)]);
     write_secret(owner.folder.path(), &[7; 32]);
-    assert_eq!(owner.watch(&["--names", "names"]).1, Vec::<String>::new());
+    let (code, found, said) = owner.watch(&["--names", "names"]);
+    assert_eq!((code, found.len()), (2, 0), "with a wrong secret nothing is seen, which is no good word: {said}");
+}
+
+#[test]
+fn a_secret_of_another_prefix_is_refused_and_one_without_its_prefix_is_taken() {
+    let owner = Owner::new();
+    let folder = owner.folder.path();
+    let whole = ["--names", "names", "--known", "known"];
+    for (prefix, code) in [(PREFIX, 0), ("99.9", 2)] {
+        let _ = std::fs::remove_file(folder.join("secret"));
+        PrefixSecret::write(prefix, &owner.signers.blinding.prefix_secret(PREFIX), &folder.join("secret")).unwrap();
+        let (vkey, url) = (owner.signers.vkey(), &owner.url);
+        let asked = ["watch", url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret"];
+        let (ended, said) = mingpai(folder, &[&asked[..], &whole].concat());
+        assert_eq!(ended, code, "{said}");
+        assert_eq!(said.contains("is the secret of 99.9, not of 88.999.1"), code == 2, "{said}");
+    }
+    // As older versions wrote it.
+    write_secret(folder, &owner.signers.blinding.prefix_secret(PREFIX));
+    assert_eq!(owner.watch(&whole).0, 0);
+}
+
+#[test]
+fn a_wrong_secret_accuses_nobody_and_never_says_that_nothing_was_found() {
+    let mut owner = Owner::new();
+    let Signers { entry: key, blinding, .. } = &owner.signers;
+    let genuine = owner.signers.entry(&name(4), 1, None, key, blinding);
+    let second = owner.signers.entry(&name(0), 1, None, key, &Blinding::new([9; 32]));
+    owner.write("genuine", &[bundle(&genuine)]);
+    owner.write("second", &[bundle(&second)]);
+    owner.add(&genuine);
+    owner.add(&second);
+    owner.write("named", &[1, 4].map(|at| json!({"leaf": owner.leaf(at), "identifier": name(0)}).to_string()));
+    write_secret(owner.folder.path(), &[7; 32]);
+    let told = |more: &[&str]| {
+        let (code, found, said) = owner.watch(more);
+        assert_eq!((code, found.len()), (2, 0), "{more:?}: {said}");
+        said["notes"].to_string()
+    };
+    assert!(told(&["--bundle", "genuine"]).contains("wrong secret"));
+    assert!(told(&["--names", "names", "--bundle", "genuine", "second"]).contains("wrong secret"));
+    assert!(told(&["--names", "names", "--known", "named"]).contains("of 2 known entries"));
+    assert!(!told(&["--names", "names", "--known", "known"]).contains("wrong secret"), "nothing shows it");
+    write_secret(owner.folder.path(), &owner.signers.blinding.prefix_secret(PREFIX));
+    // The right one, and nothing yet that shows it to be: which of the two is wrong cannot be told.
+    let (code, found, _) = owner.watch(&["--bundle", "second"]);
+    assert_eq!((code, found.len()), (2, 0));
+    let (code, found, _) = owner.watch(&["--bundle", "second", "genuine"]);
+    assert_eq!((code, found), (1, vec!["second_sid null".to_owned()]), "the other bundle shows it");
+    assert_eq!(owner.watch(&["--names", "names", "--known", "named"]).0, 1, "and so do names with entries");
+}
+
+#[test]
+fn names_that_the_log_does_not_know_are_told_and_a_watch_of_nothing_is_refused() {
+    let owner = Owner::new();
+    owner.write("names", &[name(0), "88.999.1/MISPELT".to_owned(), name(1)]);
+    let (code, found, said) = owner.watch(&["--names", "names", "--known", "known"]);
+    assert_eq!((code, found.len()), (0, 0));
+    assert_eq!((&said["names"], &said["names_without_entry"]), (&json!(3), &json!(["88.999.1/MISPELT"])));
+    owner.write("names", &["88.999.1/MISPELT".to_owned()]);
+    let (code, found, said) = owner.watch(&["--names", "names", "--known", "known"]);
+    assert_eq!((code, found.len(), &said["verdict"]), (2, 0, &json!("unknown")));
+    let (vkey, url) = (owner.signers.vkey(), &owner.url);
+    let asked = ["watch", url, "--vkey", &vkey, "--prefix", PREFIX, "--secret-file", "secret"];
+    owner.write("none", &[]);
+    for more in [&[][..], &["--names", "none"], &["--known", "absent"]] {
+        let (code, said) = mingpai(owner.folder.path(), &[&asked[..], more].concat());
+        assert!(code == 2 && said.contains("nothing to watch"), "{more:?}: {code} {said}");
+    }
 }
 
 #[test]
@@ -136,7 +206,7 @@ fn a_partners_answer_shows_a_second_name_for_one_identifier_and_forgeries() {
     owner.add(&genuine);
     owner.add(&second);
     let kinds = |bundle: &str| {
-        let (code, _, said) = owner.watch(&["--bundle", bundle]);
+        let (code, _, said) = owner.watch(&["--names", "names", "--known", "known", "--bundle", bundle]);
         let kinds: Vec<String> =
             said["found"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap().to_owned()).collect();
         (code, kinds.join(" "))

@@ -59,9 +59,9 @@ def make_up(folder, count=600):
             save("log/tile/" + c2sp.tile_path(level, number, width), tree.tile(level, number, width))
 
 
-def made_up_entry(private, kid, issuer, identifier):
+def made_up_entry(private, kid, issuer, identifier, sid_key=None):
     """The statement of a record, and its disclosures."""
-    sid_key = os.urandom(32)
+    sid_key = sid_key or os.urandom(32)
     disclosures = [
         spelled(json.dumps([spelled(os.urandom(16)), name, value]).encode())
         for name, value in (("sid_key", spelled(sid_key)), ("sub", identifier), ("state", "active"))

@@ -6,6 +6,7 @@ FOLDER is what hostile_log.py recorded; where it is absent, a log is made up the
 Prints "follow: N passed, M failed" at the end.
 """
 
+import hmac
 import json
 import os
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import tempfile
 
 from hostile_check import made_up_entry, make_up
-from hostile_log import HostileLog, opened, spelled
+from hostile_log import HostileLog, canonical, opened, spelled
 
 RESULTS = {"passed": 0, "failed": 0}
 
@@ -91,13 +92,20 @@ def tell(log, follower):
         check("a forged entry is not signed", code == 1 and f"not_signed {made['index']}" in words, (code, words))
         face.honest()
     entry, disclosures = made_up_entry(log.entry_key, log.kid, log.signer.name, "88.999.1/Second")
+    secret = os.urandom(32)
+    name = "88.999.1/Own"
+    own, shown = made_up_entry(log.entry_key, log.kid, log.signer.name, name, hmac.digest(secret, canonical(name).encode(), "sha256"))
+    face.replace(len(face.entries), own)
     made = face.second_sid("~".join([entry.decode(), *disclosures, ""]))
     code, words = follower.audit(face)
     check("of a second sid an audit sees nothing", (code, words) == (0, []), (code, words))
-    with open(os.path.join(follower.folder, "answer"), "w", encoding="ascii") as file:
-        json.dump({"entry": made["entry"]}, file)
-    code, kinds = follower.watch(face, os.urandom(32), "--bundle", "answer")
+    for bundle, told in (("answer", made["entry"]), ("own", "~".join([own.decode(), *shown, ""]))):
+        with open(os.path.join(follower.folder, bundle), "w", encoding="ascii") as file:
+            json.dump({"entry": told}, file)
+    code, kinds = follower.watch(face, secret, "--bundle", "answer", "own")
     check("a partner's answer shows it to the owner", code == 1 and kinds == ["second_sid"], (code, kinds))
+    code, kinds = follower.watch(face, os.urandom(32), "--bundle", "answer", "own")
+    check("with a wrong secret nobody is accused", (code, kinds) == (2, []), (code, kinds))
     face.honest()
 
 

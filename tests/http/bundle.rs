@@ -1,15 +1,18 @@
 //! Bundles: all that is needed to check an answer offline, and nothing in them that is not checked.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use http::Method;
+use mingpai::model::prefix::SuffixCase;
 use mingpai::sign::bundle::Bundle;
 use mingpai::sign::keys::{KeyFolder, KeyUse, PublicJwk};
-use mingpai::sign::latest::{AbsentStatement, LatestStatement};
+use mingpai::sign::latest::{AbsentStatement, AsOf, LatestStatement};
 use mingpai::sign::verify::{Finding, FreshnessState, KeyIndexes, Known, Report, verify_document};
 use mingpai::tlog::hash::leaf_hash;
 use mingpai::tlog::log_proof::LogProof;
-use mingpai::tlog::note::VerifierKey;
+use mingpai::tlog::note::{KeyKind, VerifierKey};
 use mingpai::tlog::policy::{Log, Policy};
 use mingpai::tlog::proof::check_inclusion;
 use serde_json::json;
@@ -78,7 +81,7 @@ async fn a_bundle_is_genuine_by_the_logs_key_alone_and_says_how_old_it_is() {
         assert!(report.steps.iter().any(|one| one.name == step), "{step} is not told: {report:?}");
     }
     let freshness = report.freshness.unwrap();
-    assert_eq!(freshness.state, FreshnessState::Unknown, "nobody asked for an age");
+    assert_eq!(freshness.state, FreshnessState::Unasked, "nobody asked for an age");
     // By the keys alone it cannot be told whether the log has it.
     let without = verify_document(bundle.as_bytes(), Known { keys: &partner.keys, ..Known::default() });
     assert_eq!(without.verdict(), Finding::Unknown);
@@ -176,32 +179,51 @@ async fn no_byte_of_many_bundles_and_proof_files_can_be_changed() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let partner = Partner::of(&world).await;
-    let (mut files, mut changes) = (0, 0);
+    let mut given = Vec::new();
     for number in 0..count {
         let name = format!("88.999.1/MANY-{number}");
-        let known = Known { policy: Some(&partner.policy), identifier: Some(&name), ..Known::default() };
         let text = bundle_of(&world, &name, "application/json").await;
-        assert_eq!(verify_document(text.as_bytes(), known).verdict(), Finding::Pass, "{name}");
-        let mut bytes = text.clone().into_bytes();
-        for at in 0..bytes.len() {
-            bytes[at] ^= 1;
-            assert_ne!(verify_document(&bytes, known).verdict(), Finding::Pass, "{name}, byte {at}: {text}");
-            bytes[at] ^= 1;
-        }
-        let bundle = Bundle::read(&text).unwrap();
-        let statement = bundle.entry.split('~').next().unwrap();
-        let target = format!("/v1/log/proof/{}", bundle.proof.index);
-        let mut file = world.get(&target).header("accept", "text/x-tlog-proof").send().await.body;
-        assert!(proves(&file, statement, &partner.policy), "{name}");
-        for at in 0..file.len() {
-            file[at] ^= 1;
-            assert!(!proves(&file, statement, &partner.policy), "{name}, byte {at} of its proof file");
-            file[at] ^= 1;
-        }
-        files += 2;
-        changes += bytes.len() + file.len();
+        let target = format!("/v1/log/proof/{}", Bundle::read(&text).unwrap().proof.index);
+        let file = world.get(&target).header("accept", "text/x-tlog-proof").send().await.body;
+        given.push((name, text, file));
     }
-    println!("{files} bundles and proof files, {changes} changed bytes, none accepted");
+    // A signature or more a byte: on all cores.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut changes = 0;
+        while let Some((name, text, file)) = given.get(next.fetch_add(1, Ordering::Relaxed)) {
+            changes += change_each_byte(&partner.policy, name, text, file);
+        }
+        changes
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let changes: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("{} bundles and proof files, {changes} changed bytes, none accepted", 2 * given.len());
+}
+
+/// Changes each byte of a bundle and of its proof file, and looks that neither is accepted; how many.
+fn change_each_byte(policy: &Policy, name: &str, text: &str, file: &[u8]) -> usize {
+    let known = Known { policy: Some(policy), identifier: Some(name), ..Known::default() };
+    assert_eq!(verify_document(text.as_bytes(), known).verdict(), Finding::Pass, "{name}");
+    let mut bytes = text.as_bytes().to_vec();
+    for at in 0..bytes.len() {
+        bytes[at] ^= 1;
+        assert_ne!(verify_document(&bytes, known).verdict(), Finding::Pass, "{name}, byte {at}: {text}");
+        bytes[at] ^= 1;
+    }
+    let bundle = Bundle::read(text).unwrap();
+    let statement = bundle.entry.split('~').next().unwrap();
+    let mut file = file.to_vec();
+    assert!(proves(&file, statement, policy), "{name}");
+    for at in 0..file.len() {
+        file[at] ^= 1;
+        assert!(!proves(&file, statement, policy), "{name}, byte {at} of its proof file");
+        file[at] ^= 1;
+    }
+    bytes.len() + file.len()
 }
 
 #[tokio::test]
@@ -218,7 +240,7 @@ async fn an_old_bundle_of_a_recalled_item_is_genuine_and_never_fresh() {
     let report = verify_document(old.as_bytes(), known);
     assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Unknown, FreshnessState::Stale));
     let report = partner.verify(&old);
-    assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Pass, FreshnessState::Unknown));
+    assert_eq!((report.verdict(), report.freshness.unwrap().state), (Finding::Pass, FreshnessState::Unasked));
     // The newer word under the older entry is a contradiction, and so is the older word under the newer proof.
     let (read_old, read_new) = (Bundle::read(&old).unwrap(), Bundle::read(&new).unwrap());
     let mixed = [
@@ -244,6 +266,20 @@ async fn an_old_bundle_of_a_recalled_item_is_genuine_and_never_fresh() {
             .map(|state| disclosed.iter().any(|text| text.contains(&format!("\"state\",\"{state}\""))))
     };
     assert_eq!((states(&read_old), states(&read_new)), ([true, false], [false, true]), "the status is proven, too");
+}
+
+#[tokio::test]
+async fn an_answer_with_its_proof_alone_is_never_fresh() {
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    bundle_of(&world, NAME, "application/json").await;
+    let answer = world.get(&format!("/v1/resolve/{NAME}?proof=1")).send().await.text();
+    let known = Known { keys: &partner.keys, ranges: &partner.ranges, ..partner.known() };
+    assert_eq!(verify_document(answer.as_bytes(), known).verdict(), Finding::Pass);
+    let asked = Known { max_age_seconds: Some(3600), now_seconds: Some(now()), ..known };
+    let report = verify_document(answer.as_bytes(), asked);
+    assert_eq!((report.verdict(), report.freshness.is_none()), (Finding::Unknown, true), "{:?}", report.steps);
 }
 
 #[tokio::test]
@@ -318,4 +354,160 @@ async fn the_node_states_what_is_newest_and_what_is_absent() {
     assert_eq!(world.get(&format!("/v1/bundle/{NAME}")).send().await.code(), "identifier_deleted");
     let word = world.get(&format!("/v1/latest/{NAME}")).send().await.json();
     assert_eq!(LatestStatement::read(word["latest"].as_str().unwrap(), &partner.of_log).unwrap().ver, 2);
+}
+
+/// The steps that did not pass, and the verdict.
+fn left(report: &Report) -> (Finding, Vec<&'static str>) {
+    let left = report.steps.iter().filter(|step| step.finding != Finding::Pass).map(|step| step.name).collect();
+    (report.verdict(), left)
+}
+
+#[tokio::test]
+async fn the_nodes_word_is_verified_by_the_logs_key_alone() {
+    const NONE: &str = "88.999.1/nothing-here";
+    let world = World::new().await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let absent = world.get(&format!("/v1/latest/{NONE}")).send().await.text();
+    let latest = world.get(&format!("/v1/latest/{NAME}")).send().await.text();
+    let known = Known { policy: Some(&partner.policy), now_seconds: Some(now()), ..Known::default() };
+    let told = |document: &str, known| left(&verify_document(document.as_bytes(), known));
+    for word in [&absent, &latest] {
+        assert_eq!(told(word, known), (Finding::Pass, vec![]));
+        assert_eq!(told(word, Known { max_age_seconds: Some(60), ..known }), (Finding::Pass, vec![]));
+        let later = Known { max_age_seconds: Some(60), now_seconds: Some(now() + 3600), ..known };
+        let report = verify_document(word.as_bytes(), later);
+        assert_eq!(left(&report), (Finding::Unknown, vec!["freshness"]));
+        assert_eq!(report.freshness.unwrap().state, FreshnessState::Stale);
+        assert_eq!(told(word, Known { policy: None, ..known }), (Finding::Unknown, vec!["word"]));
+        assert_eq!(told(word, Known { issuer: Some("urn:another"), ..known }), (Finding::Fail, vec!["issuer"]));
+        assert_eq!(told(word, Known { requires_owner: true, ..known }), (Finding::Unknown, vec!["owner_signature"]));
+    }
+    // About whom: a sid hides it, a name does not.
+    let about = |name| Known { identifier: Some(name), ..known };
+    assert_eq!(told(&latest, about(NAME)), (Finding::Unknown, vec!["asked"]));
+    assert_eq!(told(&absent, about(NONE)), (Finding::Pass, vec![]));
+    assert_eq!(told(&absent, about("88.999.1/Nothing-Here")), (Finding::Pass, vec![]), "this prefix is insensitive");
+    assert_eq!(told(&absent, about("88.999.1/nothing-there")), (Finding::Fail, vec!["asked"]));
+    // The JWS by itself: the head that it names is signed in it, and cosigned by nobody.
+    let parsed: serde_json::Value = serde_json::from_str(&absent).unwrap();
+    let bare = parsed["absent"].as_str().unwrap();
+    assert_eq!(told(bare, about(NONE)), (Finding::Pass, vec![]));
+    let witness =
+        VerifierKey::new("witness.example.com", KeyKind::Cosignature, *partner.policy.logs()[0].key.public()).unwrap();
+    let demanding = Policy::of(partner.policy.logs().to_vec(), vec![(witness, None)], 1).unwrap();
+    for word in [bare, &absent] {
+        let report = told(word, Known { policy: Some(&demanding), ..known });
+        assert_eq!(report, (Finding::Unknown, vec!["checkpoint"]), "no witness saw that head");
+    }
+    // A checkpoint that is genuine, and another than the word is of.
+    let mut mixed = parsed.clone();
+    world.register("88.999.1/BUNDLE-9", &part("螺母")).await;
+    let newer: serde_json::Value =
+        serde_json::from_str(&bundle_of(&world, "88.999.1/BUNDLE-9", "application/json").await).unwrap();
+    mixed["checkpoint"] = newer["proof"]["checkpoint"].clone();
+    assert_eq!(told(&mixed.to_string(), known), (Finding::Fail, vec!["head"]));
+    // What nobody signed has no place beside it, and nothing is said twice.
+    for (from, to) in [
+        ("{", "{\"identifier\":\"88.999.1/X\","),
+        ("{", "{\"absent\":\"\","),
+        ("{", "{\"latest\":\"\","),
+        ("\"checkpoint\":", "\"checkpoint\":7,\"was\":"),
+    ] {
+        assert_eq!(told(&absent.replacen(from, to, 1), known).0, Finding::Fail, "{to}");
+    }
+    // No byte of what the log signed may change.
+    for word in [&absent, &latest] {
+        let end = word.find("\",\"checkpoint").unwrap();
+        for at in word.find(":\"").unwrap() + 2..end {
+            let mut changed = word.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            assert_ne!(verify_document(&changed, known).verdict(), Finding::Pass, "byte {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn words_of_another_key_another_log_or_a_case_that_is_not_said_are_no_proof() {
+    let world = World::new().await;
+    let partner = Partner::of(&world).await;
+    let folder = tempfile::tempdir().unwrap();
+    let keys = KeyFolder::open(folder.path(), 1).unwrap();
+    let own = keys.all(KeyUse::Checkpoint)[0];
+    let origin = "example.com/log";
+    let policy_of = |name: &str| {
+        let key = VerifierKey::new(name, KeyKind::Note, own.public_bytes()).unwrap();
+        Policy::of(vec![Log { key, url: None }], Vec::new(), 0).unwrap()
+    };
+    let head = mingpai::tlog::hash::Head { size: 9, root: [7; 32] };
+    let as_of = AsOf::new(now(), "urn:example", origin, &head);
+    let word = AbsentStatement { as_of, sub: "88.999.1/nothing".to_owned(), case: None };
+    let told = |word: &AbsentStatement, policy: &Policy, asked: &str| {
+        let known =
+            Known { policy: Some(policy), identifier: Some(asked), now_seconds: Some(now()), ..Known::default() };
+        left(&verify_document(word.sign(own).unwrap().as_bytes(), known))
+    };
+    let believed = policy_of(origin);
+    assert_eq!(told(&word, &believed, "88.999.1/nothing"), (Finding::Pass, vec![]));
+    assert_eq!(told(&word, &partner.policy, "88.999.1/nothing"), (Finding::Fail, vec!["word"]), "another log's key");
+    let renamed = told(&word, &policy_of("example.com/other"), "88.999.1/nothing");
+    assert_eq!(renamed, (Finding::Unknown, vec!["word"]), "the key is believed as another log's");
+    // In capitals it may be another name, or this one.
+    assert_eq!(told(&word, &believed, "88.999.1/NOTHING"), (Finding::Unknown, vec!["asked"]));
+    let sensitive = AbsentStatement { case: Some(SuffixCase::Sensitive), ..word.clone() };
+    assert_eq!(told(&sensitive, &believed, "88.999.1/NOTHING"), (Finding::Fail, vec!["asked"]));
+    let insensitive = AbsentStatement { case: Some(SuffixCase::Insensitive), ..word.clone() };
+    assert_eq!(told(&insensitive, &believed, "88.999.1/NOTHING"), (Finding::Pass, vec![]));
+    assert_eq!(told(&insensitive, &believed, "no identifier"), (Finding::Fail, vec!["asked"]));
+    // A clock at either end of time.
+    for iat in [i64::MIN, i64::MAX] {
+        let mut word = word.clone();
+        word.as_of.iat = iat;
+        let known =
+            Known { policy: Some(&believed), now_seconds: Some(now()), max_age_seconds: Some(9), ..Known::default() };
+        assert_ne!(verify_document(word.sign(own).unwrap().as_bytes(), known).verdict(), Finding::Pass);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_is_proven_by_a_proof_in_a_file_of_its_own() {
+    let world = World::new().await;
+    world.register("88.999.1/BUNDLE-2", &part("螺母")).await;
+    world.register(NAME, &part("螺栓")).await;
+    let partner = Partner::of(&world).await;
+    let bundle = Bundle::read(&bundle_of(&world, NAME, "application/json").await).unwrap();
+    let file = |index: u64| {
+        let world = &world;
+        async move {
+            let asked = world.get(&format!("/v1/log/proof/{index}")).header("accept", "text/x-tlog-proof");
+            asked.send().await.text()
+        }
+    };
+    let text = file(bundle.proof.index).await;
+    let other = file(bundle.proof.index - 1).await;
+    let read = |text: &str| mingpai::sign::bundle::LogProof::from(&LogProof::parse(text.as_bytes()).unwrap());
+    let (right, wrong) = (read(&text), read(&other));
+    let known = Known { keys: &partner.keys, ranges: &partner.ranges, ..partner.known() };
+    let told = |document: &str, known| left(&verify_document(document.as_bytes(), known));
+    assert_eq!(told(&bundle.entry, known), (Finding::Unknown, vec!["inclusion"]), "nothing proves it");
+    let proven = Known { proof: Some(&right), ..known };
+    assert_eq!(told(&bundle.entry, proven), (Finding::Pass, vec![]));
+    assert_eq!(told(&bundle.entry, Known { proof: Some(&wrong), ..known }), (Finding::Fail, vec!["inclusion"]));
+    let answer = world.get(&format!("/v1/resolve/{NAME}?entry=1")).send().await.text();
+    assert_eq!(told(&answer, proven), (Finding::Pass, vec![]));
+    assert_eq!(told(&answer, Known { proof: Some(&wrong), ..known }), (Finding::Fail, vec!["inclusion"]));
+    assert_eq!(told(&bundle.encode(), proven), (Finding::Unknown, vec!["proof"]), "a bundle has its own");
+    // By itself it is about nothing; its checkpoint is looked at all the same.
+    assert_eq!(told(&text, known), (Finding::Unknown, vec!["inclusion"]));
+    let folder = tempfile::tempdir().unwrap();
+    let stranger = KeyFolder::open(folder.path(), 1).unwrap().all(KeyUse::Checkpoint)[0].public_bytes();
+    let stranger = VerifierKey::new("urn:mingpai:dev", KeyKind::Note, stranger).unwrap();
+    let stranger = Policy::of(vec![Log { key: stranger, url: None }], Vec::new(), 0).unwrap();
+    let by_stranger = Known { policy: Some(&stranger), ..known };
+    assert_eq!(told(&text, by_stranger), (Finding::Fail, vec!["checkpoint", "inclusion"]));
+    assert_eq!(
+        told(&text.replacen("index ", "index 0", 1), known),
+        (Finding::Fail, vec!["format", "inclusion"]),
+        "leading zeros"
+    );
 }

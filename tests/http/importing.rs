@@ -121,6 +121,7 @@ async fn the_options_of_an_import_are_heard() {
     };
     let dry = world.import("dry_run=1", NDJSON, row("a")).await;
     assert_eq!((&dry["dry_run"], &dry["state"]), (&json!(true), &json!("done")));
+    assert_eq!(dry["rows"], json!({"total": 1, "registered": 1, "updated": 0, "skipped": 0, "failed": 0}));
     assert_eq!(world.get("/v1/records/88.999.1/a").send().await.status, 404);
     world.import("", NDJSON, row("a")).await;
     let conflict = world.import("on_conflict=error", NDJSON, row("b")).await;
@@ -704,4 +705,38 @@ async fn an_atomic_import_counts_what_was_sent_too() {
     let rows: String = (0..140).map(|at| format!("{{\"at\":\"{at}\",\"waste\":\"{waste}\"}}\n")).collect();
     let job = world.import(&format!("atomic=1&mapping={encoded}"), NDJSON, rows).await;
     assert_eq!((&job["state"], &job["failure"]["code"]), (&json!("failed"), &json!("import_too_large")), "{job}");
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_what_would_become_of_each_row_under_the_names_of_the_real_run() {
+    let world = World::new().await;
+    let row = |name: &str, data: &str| {
+        let values = json!([{"index": 1, "type": "n", "data": data}]);
+        format!("{}\n", json!({"identifier": format!("88.999.1/{name}"), "values": values}))
+    };
+    world.import("", NDJSON, row("same", "x") + &row("other", "x") + &row("old", "x")).await;
+    let retired = format!("{}\n", json!({"identifier": "88.999.1/old", "operation": "retire"}));
+    let file = [row("same", "x"), row("other", "y"), row("new", "x"), retired, "bad\n".to_owned()].concat();
+    for (query, wanted) in [
+        ("on_conflict=update", [5, 1, 2, 1, 1]),
+        ("on_conflict=skip", [5, 1, 1, 2, 1]),
+        ("on_conflict=error", [5, 1, 1, 1, 2]),
+    ] {
+        let dry = world.import(&format!("{query}&dry_run=1"), NDJSON, file.clone()).await;
+        assert_eq!((&dry["dry_run"], counts(&dry)), (&json!(true), wanted), "{query}: {dry}");
+    }
+    assert_eq!(world.get("/v1/records/88.999.1/new").send().await.status, 404);
+    assert_eq!(world.get("/v1/records/88.999.1/other").send().await.json()["version"], 1);
+    let real = world.import("on_conflict=update", NDJSON, file).await;
+    assert_eq!((&real["dry_run"], counts(&real)), (&json!(false), [5, 1, 2, 1, 1]), "{real}");
+
+    let good = row("same", "x") + &row("other", "z") + &row("newer", "x");
+    let dry = world.import("on_conflict=update&atomic=1&dry_run=1", NDJSON, good.clone()).await;
+    assert_eq!(counts(&dry), [3, 1, 1, 1, 0], "{dry}");
+    let real = world.import("on_conflict=update&atomic=1", NDJSON, good).await;
+    assert_eq!(counts(&real), [3, 1, 1, 1, 0], "{real}");
+}
+
+fn counts(job: &Json) -> [u64; 5] {
+    ["total", "registered", "updated", "skipped", "failed"].map(|name| job["rows"][name].as_u64().unwrap())
 }

@@ -200,14 +200,27 @@ async fn tiles_and_bundles_are_whole_and_add_up_to_the_head() {
     assert!(statements.iter().all(|entry| !entry.contains(&b'~') && entry.split(|byte| *byte == b'.').count() == 3));
     let root = world.get("/log/tile/1/000.p/1").send().await;
     assert_eq!(root.body.len(), 32);
-    for beyond in
-        ["0/000.p/255x", "0/001", "0/001.p/200", "1/000", "2/000.p/1", "entries/002.p/1", "x", "8/000.p/1", "0/000.p/0"]
-    {
-        let answer = world.get(&format!("/log/tile/{beyond}")).send().await;
-        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "log_part_unknown"), "{beyond}");
-    }
     // A narrower one than the head's last tile stays what it was.
     assert_eq!(world.get("/log/tile/0/000.p/7").send().await.body.len(), 7 * 32);
+}
+
+#[tokio::test]
+async fn what_no_tile_is_called_is_a_mistake_and_what_is_not_there_yet_is_unknown() {
+    let world = World::filled(3).await;
+    world.head_of(4).await;
+    let absent = ["0/001", "0/000", "1/000", "2/000.p/1", "entries/000.p/5", "8/000.p/1", "63/000.p/1", "0/x999/999"];
+    let absent = absent.map(|path| (path, 404, "log_part_unknown"));
+    let wrong = ["x", "0", "0/0", "0/x001", "0/x000/001", "0/001/234", "64/000", "00/000", "entries/7"];
+    let partial = ["0/000.p/0", "0/000.p/256", "0/000.p/255x", "0/000.p/01", "entries/000.p/", "0/000.p/+1"];
+    let wrong = wrong.iter().chain(&partial).map(|path| (*path, 400, "tile_path_invalid"));
+    for (path, status, code) in wrong.chain(absent) {
+        for (tree, is_audit) in [("/log/tile", false), ("/log/audit/tile", true)] {
+            let asked = world.get(&format!("{tree}/{path}"));
+            let answer = if is_audit { asked.signed() } else { asked }.send().await;
+            assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{tree}/{path}");
+            assert_eq!(answer.header("cache-control"), "no-store", "{tree}/{path}");
+        }
+    }
 }
 
 #[tokio::test]

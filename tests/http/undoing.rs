@@ -93,6 +93,12 @@ async fn an_undo_takes_back_what_the_job_wrote_and_leaves_what_was_touched_since
     let undone = world.undo(&mended).await;
     assert_eq!(rows(&undone), [1, 0, 1, 0, 0], "{undone}");
     assert_eq!(world.record("new").await["status"], "retired");
+    // Imported as it is exported, it stays what it is.
+    let exported = format!("{}\n", json!({"identifier": "88.999.1/new", "status": "retired", "values": []}));
+    for query in ["", "on_conflict=update", "atomic=true"] {
+        let job = world.import(query, NDJSON, exported.clone()).await;
+        assert_eq!(rows(&job), [1, 0, 0, 1, 0], "{query}: {job}");
+    }
     // An undo can be taken back too.
     world.undo(&undone).await;
     assert_eq!(world.record("new").await["values"][0]["data"]["value"], "right");
@@ -185,8 +191,9 @@ async fn a_filter_changes_what_it_matches_and_nothing_else_and_can_be_taken_back
     world.change(Method::PATCH, "88.999.1/bulk-0007", &json!({"status": "suspended"})).await;
     let filter = json!({"prefix": "88.999.1", "status": "active", "type": ["n"]});
     let dry = world.bulk(json!({"filter": filter, "operation": "retire", "dry_run": true})).await;
-    assert_eq!((&dry["kind"], rows(&dry)), (&json!("bulk"), [1_099, 0, 0, 1_099, 0]), "{dry}");
+    assert_eq!((&dry["kind"], rows(&dry)), (&json!("bulk"), [1_099, 0, 1_099, 0, 0]), "{dry}");
     assert_eq!(dry["sample"].as_array().unwrap().len(), 20);
+    assert_eq!(dry["dry_run"], true);
     assert_eq!(dry["sample"][0], "88.999.1/bulk-0000");
     assert_eq!(world.record("bulk-0000").await["version"], 1);
 

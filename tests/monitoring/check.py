@@ -213,6 +213,18 @@ def mirror(program, folder, origin):
     return url, Process(command, folder / "mirror.log", f"{url}/readyz")
 
 
+def witness(program, folder, origin):
+    """A witness of a node's log, for the numbers that only a witness has."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    vkey = fetch(f"{origin}/log/vkey").strip()
+    command = [
+        program, "witness", "--data", str(folder / "witness"), "--name", "witness.example/monitoring", "--log", vkey,
+        "--listen", f"127.0.0.1:{port}",
+    ]
+    return url, Process(command, folder / "witness.log", f"{url}/")
+
+
 def main():
     program = str(Path(sys.argv[1]).resolve())
     held, told = run("promtool", "check", "rules", str(RULES))
@@ -231,8 +243,9 @@ def main():
         )
         with process:
             copy, follower = mirror(program, folder / "seen", url)
-            with follower:
-                names_exist(fetch(f"{url}/metrics") + fetch(f"{copy}/metrics"))
+            cosigner, witnessing = witness(program, folder / "seen", url)
+            with follower, witnessing:
+                names_exist(fetch(f"{url}/metrics") + fetch(f"{copy}/metrics") + fetch(f"{cosigner}/metrics"))
             prometheus_evaluates(url, folder / "seen")
         slow = folder / "slow_sync.so"
         held, told = run("cc", "-shared", "-fPIC", "-o", str(slow), str(ROOT / "tests/monitoring/slow_sync.c"), "-ldl")

@@ -21,6 +21,7 @@ use super::failure::{CliError, Verdict};
 use super::progress::{Progress, Unit};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
+use crate::model::text::counted;
 use crate::sign::statement::LogReader;
 use crate::store::OpenError;
 use crate::store::backup::{
@@ -195,15 +196,21 @@ fn print(done: &TakeDone, screen: Screen) -> Result<(), CliError> {
     }
     let TakeDone { sequence, new_frames, new_bytes, newly_erased, bytes, .. } = done;
     screen.say(
-        format!("已备份至序号 {sequence}：新增 {new_frames} 帧、{new_bytes} 字节；抹除 {newly_erased} 帧；共 {bytes} 字节"),
         format!(
-            "backed up to sequence {sequence}: {new_frames} new frames, {new_bytes} bytes; {newly_erased} frames blanked; {bytes} bytes in all"
+            "已备份至序号 {sequence}：新增 {new_frames} 帧、{new_bytes} 字节；抹除 {newly_erased} 帧；共 {bytes} 字节"
+        ),
+        format!(
+            "backed up to sequence {sequence}: {}, {}; {} blanked; {} in all",
+            counted(new_frames, "new frame"),
+            counted(new_bytes, "byte"),
+            counted(newly_erased, "frame"),
+            counted(bytes, "byte")
         ),
     )?;
     let head = &done.head;
     screen.say(
         format!("日志 {}，{} 条，根 {}", head.origin, head.size, head.root),
-        format!("log {}, {} statements, root {}", head.origin, head.size, head.root),
+        format!("log {}, {}, root {}", head.origin, counted(head.size, "statement"), head.root),
     )?;
     if !done.is_encrypted {
         screen.note(
@@ -259,7 +266,11 @@ fn tell(found: &Verified, verdict: Verdict, screen: Screen) -> Result<(), CliErr
     match verdict {
         Verdict::Yes => screen.say(
             format!("完好：{segments} 段，至序号 {sequence}，共 {bytes} 字节，备份于 {created}"),
-            format!("whole: {segments} segments up to sequence {sequence}, {bytes} bytes, made at {created}"),
+            format!(
+                "whole: {} up to sequence {sequence}, {}, made at {created}",
+                counted(segments, "segment"),
+                counted(bytes, "byte")
+            ),
         ),
         Verdict::No => screen.say(
             "此备份不完好：请改用另一份，并另起空目录重新备份",

@@ -10,6 +10,8 @@ use super::files::backup_key;
 use super::{Shown, failed};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::screen::Screen;
+use crate::cli::shell;
+use crate::model::text::{Text, counted};
 use crate::model::time::Timestamp;
 use crate::sign::statement::LogReader;
 use crate::store::backup::{Moment, RestoreDone, restore};
@@ -57,11 +59,16 @@ pub struct Restore {
     pub json: bool,
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+fn moment(text: &str) -> Result<Moment, Text> {
     if let Ok(sequence) = text.parse() {
         return Ok(Moment::Sequence(sequence));
     }
-    let wrong = |_| "例如 for example 2026-11-01T00:00:00Z, 48211".to_owned();
+    let wrong = |_| {
+        Text::new(
+            "应为时间或序号，例如 2026-11-01T00:00:00Z、48211",
+            "must be a time or a sequence, such as 2026-11-01T00:00:00Z or 48211",
+        )
+    };
     Timestamp::parse(text).map(Moment::Time).map_err(wrong)
 }
 
@@ -69,6 +76,14 @@ impl Restore {
     pub fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
         // Read first: a decision that cannot be read must not cost a restore.
         let decision = self.decision()?;
+        if self.backup.is_none() {
+            // That there is nothing to decide is said of a folder, and there must be one.
+            std::fs::metadata(&self.data).map_err(CliError::file(
+                "查看数据目录",
+                "look at the data folder",
+                &self.data,
+            ))?;
+        }
         let done = self.backup.as_deref().map(|backup| self.restore(backup, screen)).transpose()?;
         let decided = decision.map(|decision| decide(&self.data, decision)).transpose().map_err(refused)?;
         let standing = match decided {
@@ -109,10 +124,26 @@ impl Restore {
             key: key.as_ref(),
             data: &self.data,
             moment: self.to,
+            again: Some(self.again(backup)),
             log: &LogReader,
         };
         let mut shown = Shown::new(screen, "恢复", "restoring");
         restore(&what, &mut |done, total| shown.update(done, total)).map_err(failed)
+    }
+
+    /// The same command, with paths that hold from every folder.
+    fn again(&self, backup: &Path) -> String {
+        let absolute = |path: &Path| shell::path(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+        let mut again = format!("mingpai restore {} --data {}", absolute(backup), absolute(&self.data));
+        match self.to {
+            Some(Moment::Sequence(sequence)) => again.push_str(&format!(" --to {sequence}")),
+            Some(Moment::Time(time)) => again.push_str(&format!(" --to {time}")),
+            None => {}
+        }
+        if let Some(key) = &self.key_file {
+            again.push_str(&format!(" --key-file {}", absolute(key)));
+        }
+        again
     }
 
     fn tell_standing(&self, standing: Option<&Restored>, screen: Screen) -> Result<(), CliError> {
@@ -157,12 +188,12 @@ fn tell(done: &RestoreDone, screen: Screen) -> Result<(), CliError> {
     let last = done.last.map_or_else(String::new, |last| last.to_string());
     screen.say(
         format!("已恢复 {sequence} 帧（备份于 {backup}，最后一帧写于 {last}）"),
-        format!("{sequence} frames restored from the backup of {backup}; the last was written at {last}"),
+        format!("{} restored from the backup of {backup}; the last was written at {last}", counted(sequence, "frame")),
     )?;
     if *carried > 0 {
         screen.say(
             format!("其中 {carried} 帧来自该时刻之后：抹除与撤销的密钥不会因恢复而失效"),
-            format!("{carried} of them are from after that moment: what was erased or revoked since stays so"),
+            format!("{} from after that moment: what was erased or revoked since stays so", counted(carried, "frame")),
         )?;
     }
     if done.keys == 0 {

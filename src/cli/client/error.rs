@@ -12,7 +12,7 @@ use crate::model::text::Text;
 pub enum ClientError {
     /// Nothing was sent.
     #[error("cannot reach {server}: {cause}")]
-    Unreachable { server: String, cause: String },
+    Unreachable { server: String, cause: Text },
     /// The node's certificate is not one that this client trusts. Nothing was sent.
     #[error("{server} is not trusted: {cause}")]
     Untrusted { server: String, cause: String },
@@ -21,7 +21,7 @@ pub enum ClientError {
     NoTls { server: String, cause: String },
     /// The connection ended before the answer was whole: the node may have done what was asked.
     #[error("the connection broke: {cause}")]
-    Broken { cause: String },
+    Broken { cause: Text },
     #[error("no answer within {seconds} s")]
     TimedOut { seconds: u64 },
     #[error("an answer of more than {limit_bytes} bytes")]
@@ -75,6 +75,20 @@ pub struct RefusedField {
     pub detail: String,
 }
 
+/// Statuses by which a node says no about what was named, as it stands: it is not there, gone, or in the way.
+const NOES: [u16; 4] = [404, 409, 410, 412];
+/// Codes with such a status that are no answer about it: another node, another address, or another moment has it.
+const NO_ANSWERS: [&str; 8] = [
+    "not_responsible",
+    "route_unknown",
+    "service_unknown",
+    "conflict",
+    "export_columns_changed",
+    "import_running",
+    "idempotency_running",
+    "upload_offset",
+];
+
 /// No node may keep a client waiting for longer than this.
 const LONGEST_RETRY_AFTER_SECONDS: u64 = 30;
 
@@ -115,6 +129,19 @@ impl ClientError {
         }
     }
 
+    /// Whether it is the answer no, which ends a command with 1: a node's own problem document says so about what was named. All else
+    /// leaves it open: a 404 without a code is some other server's, and would make a registered name one that is not.
+    #[must_use]
+    pub fn is_no(&self) -> bool {
+        match self {
+            Self::Refused(refused) => {
+                let is_answer = refused.code.as_deref().is_some_and(|code| !NO_ANSWERS.contains(&code));
+                is_answer && NOES.contains(&refused.status)
+            }
+            _ => false,
+        }
+    }
+
     /// The status of a refusal.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
@@ -137,7 +164,7 @@ impl ClientError {
     pub fn text(&self) -> Text {
         match self {
             Self::Unreachable { server, cause } => Text::new(
-                format!("无法连接 {server}：{cause}。请确认节点在运行、地址和端口无误"),
+                format!("无法连接 {server}：{}。请确认节点在运行、地址和端口无误", cause.zh),
                 format!("cannot reach {server}: {cause}; is the node running, are address and port right?"),
             ),
             Self::Untrusted { server, cause } => Text::new(
@@ -158,7 +185,9 @@ impl ClientError {
                     "no TLS with {server}: {cause}; is that an https port (tls.listen)? A cleartext port is asked with http://"
                 ),
             ),
-            Self::Broken { cause } => Text::new(format!("连接中断：{cause}"), format!("the connection broke: {cause}")),
+            Self::Broken { cause } => {
+                Text::new(format!("连接中断：{}", cause.zh), format!("the connection broke: {cause}"))
+            }
             Self::TimedOut { seconds } => {
                 Text::new(format!("{seconds} 秒内没有答复"), format!("no answer within {seconds} s"))
             }
@@ -191,10 +220,15 @@ impl ClientError {
     }
 }
 
+/// Whose detail is the title again, with the name that was asked for.
+const SAID_BY_DETAIL: [&str; 3] = ["identifier_unknown", "identifier_deleted", "version_unknown"];
+
 /// "title: detail (code)", then what is wrong field by field, then what to do.
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_said = self.code.as_deref().is_some_and(|code| SAID_BY_DETAIL.contains(&code));
         match (&self.title, &self.detail) {
+            (Some(_), Some(detail)) if is_said => f.write_str(detail)?,
             (Some(title), Some(detail)) => write!(f, "{title}: {detail}")?,
             (Some(text), None) | (None, Some(text)) => f.write_str(text)?,
             (None, None) => write!(f, "HTTP {}", self.status)?,
@@ -238,10 +272,11 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 }
 
 /// What lies under the layers of a transport error: the part that tells a person something.
-fn innermost(error: &(dyn Error + 'static)) -> String {
+fn innermost(error: &(dyn Error + 'static)) -> Text {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    let told = error.to_string();
+    error.downcast_ref().map_or_else(|| Text::new(told.clone(), told.clone()), Text::of_io)
 }

@@ -6,6 +6,7 @@ use http::Uri;
 
 use super::{Check, Finding};
 use crate::accept::{Certificates, FileFault, PairError, PairFiles, WARN_DAYS};
+use crate::cli::shell;
 use crate::config::Config;
 
 const NAME: &str = "certificate";
@@ -27,7 +28,7 @@ fn unusable(error: &PairError, files: &PairFiles) -> Check {
 }
 
 fn repair(error: &PairError, files: &PairFiles) -> String {
-    let (certificate, key) = (files.certificate.display(), files.key.display());
+    let (certificate, key) = (shell::path(&files.certificate), shell::path(&files.key));
     match error {
         PairError::Certificate { path, fault } | PairError::Key { path, fault } => of_file(path, fault),
         // Both lines must be the same.
@@ -40,7 +41,7 @@ fn repair(error: &PairError, files: &PairFiles) -> String {
 }
 
 fn of_file(path: &Path, fault: &FileFault) -> String {
-    let path = path.display();
+    let path = shell::path(path);
     match fault {
         FileFault::Exposed { .. } => format!("chmod o= {path}"),
         FileFault::Unreadable(_) => format!("sudo -u mingpai head -c 1 {path}; ls -l {path}"),
@@ -49,7 +50,7 @@ fn of_file(path: &Path, fault: &FileFault) -> String {
 }
 
 fn renewal(files: &PairFiles) -> String {
-    let (certificate, key) = (files.certificate.display(), files.key.display());
+    let (certificate, key) = (shell::path(&files.certificate), shell::path(&files.key));
     format!("certbot renew  # or another pair in {certificate} and {key}; then: systemctl reload mingpai")
 }
 
@@ -80,12 +81,16 @@ fn names(config: &Config, files: &PairFiles) -> Check {
     };
     let shown = names.shown().join(" ");
     if shown.is_empty() {
+        let host = host_of_issuer(config).map_or_else(|| "\"$(hostname -f)\"".to_owned(), |host| shell::word(&host));
         return Check::new(
             NAME,
             Finding::Failed,
             "证书没有 subjectAltName，客户端一律拒绝",
             "the certificate has no subjectAltName: every client refuses it",
-            "openssl req -new -key KEY -subj /CN=NAME -addext subjectAltName=DNS:NAME  # and have that signed",
+            format!(
+                "openssl req -new -key {} -subj /CN={host} -addext subjectAltName=DNS:{host}  # and have that signed",
+                shell::path(&files.key)
+            ),
         );
     }
     match host_of_issuer(config).filter(|host| !names.cover(host)) {
@@ -97,7 +102,7 @@ fn names(config: &Config, files: &PairFiles) -> Check {
             format!(
                 "the host of node.iss, {host}, is not in the certificate ({shown}): clients that go there refuse it"
             ),
-            format!("certbot certonly -d {host}"),
+            format!("certbot certonly -d {}", shell::word(&host)),
         ),
     }
 }

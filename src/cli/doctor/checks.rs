@@ -6,8 +6,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::{Check, Finding, Known};
+use super::{Check, Finding, Holder, Known, Patient};
+use crate::cli::shell;
 use crate::config::Config;
+use crate::model::text::Text;
 use crate::node::open_files::{OpenFiles, Reach};
 
 /// Free space is called comfortable from so many times what the node keeps in reserve.
@@ -19,8 +21,12 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// Files that hold secrets, beside everything in `keys`.
 const SECRET_FILES: [&str; 2] = ["dev-token", "bootstrap-token"];
 
-pub fn configuration(known: &Known, data: &Path) -> Check {
-    match known {
+/// Where the package puts it.
+const INSTALLED_CONFIG: &str = "/etc/mingpai/mingpai.toml";
+
+pub fn configuration(patient: &Patient) -> Check {
+    let data = &patient.config.node.data;
+    match &patient.known {
         Known::Given => Check::ok("config", "配置正确", "the configuration is right"),
         Known::Defaults => Check::new(
             "config",
@@ -29,9 +35,9 @@ pub fn configuration(known: &Known, data: &Path) -> Check {
             "no configuration was given: the checks below go by the defaults",
             if data.join("dev-token").exists() {
                 // A node with --dev has no configuration file.
-                format!("mingpai doctor --dev --data {}", data.display())
+                format!("mingpai doctor --dev --data {}", shell::path(data))
             } else {
-                "mingpai doctor --config FILE".to_owned()
+                format!("mingpai doctor --config {INSTALLED_CONFIG}")
             },
         ),
         Known::Wrong(error) => {
@@ -43,15 +49,15 @@ pub fn configuration(known: &Known, data: &Path) -> Check {
                 Finding::Failed,
                 format!("配置有 {count} 处错误，第一处：{key}；以下检查按默认配置进行"),
                 format!("{count} faults in the configuration, the first at {key}; the checks below go by the defaults"),
-                "mingpai check-config --config FILE",
+                patient.again("check-config"),
             )
         }
     }
 }
 
 /// The data folder, its keys and tokens.
-pub fn folder(config: &Config) -> Vec<Check> {
-    let data = &config.node.data;
+pub fn folder(patient: &Patient) -> Vec<Check> {
+    let data = &patient.config.node.data;
     let shown = data.display();
     let about = match std::fs::metadata(data) {
         Ok(about) if about.is_dir() => about,
@@ -61,7 +67,7 @@ pub fn folder(config: &Config) -> Vec<Check> {
                 Finding::Failed,
                 format!("{shown} 不是目录"),
                 format!("{shown} is no folder"),
-                format!("ls -ld {shown}; mingpai doctor --data DIR"),
+                format!("ls -ld {}", shell::path(data)),
             )];
         }
         Err(error) => {
@@ -72,14 +78,20 @@ pub fn folder(config: &Config) -> Vec<Check> {
                 finding,
                 format!("{shown} 无法查看：{error}"),
                 format!("{shown} cannot be looked at: {error}"),
-                "mingpai doctor --data DIR",
+                format!("ls -ld {}", shell::path(above(data))),
             )];
         }
     };
-    vec![folder_mode(data, &about), secret_files(data)]
+    vec![folder_mode(patient, &about), secret_files(data)]
 }
 
-fn folder_mode(data: &Path, about: &Metadata) -> Check {
+/// The folder that it is in.
+fn above(data: &Path) -> &Path {
+    data.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn folder_mode(patient: &Patient, about: &Metadata) -> Check {
+    let data = &patient.config.node.data;
     let shown = data.display();
     let mode = about.permissions().mode() & 0o777;
     let owner = about.uid();
@@ -90,7 +102,8 @@ fn folder_mode(data: &Path, about: &Metadata) -> Check {
             Finding::Failed,
             format!("{shown} 属于用户 {owner}，当前用户是 {user}"),
             format!("{shown} belongs to user {owner}, and this is user {user}"),
-            format!("sudo chown -R {user} {shown}"),
+            // Not a chown: that would take the folder from the node that runs on it.
+            patient.as_owner(),
         );
     }
     if mode & 0o077 != 0 {
@@ -99,7 +112,7 @@ fn folder_mode(data: &Path, about: &Metadata) -> Check {
             Finding::Warning,
             format!("{shown} 的权限是 {mode:04o}，其他用户可以进入"),
             format!("{shown} has mode {mode:04o}: others may enter"),
-            format!("chmod 700 {shown}"),
+            format!("chmod 700 {}", shell::path(data)),
         );
     }
     Check::ok("folder", format!("{shown}，权限 {mode:04o}"), format!("{shown}, mode {mode:04o}"))
@@ -118,7 +131,7 @@ fn secret_files(data: &Path) -> Check {
     for (path, mode) in modes {
         seen += 1;
         if mode & 0o077 != 0 {
-            exposed.push(path.display().to_string());
+            exposed.push(shell::path(path));
         }
     }
     if exposed.is_empty() {
@@ -148,7 +161,7 @@ pub fn disk(config: &Config) -> Check {
                 Finding::Unknown,
                 format!("无法查看磁盘空间：{error}"),
                 format!("the free space cannot be told: {error}"),
-                format!("df -h {}", data.display()),
+                format!("df -h {}", shell::path(above(data))),
             );
         }
     };
@@ -162,7 +175,7 @@ pub fn disk(config: &Config) -> Check {
         (Finding::Ok, "充足", "enough")
     };
     let told = (format!("剩余 {mebibytes} MiB，{zh}"), format!("{mebibytes} MiB free, {en}"));
-    Check::new("disk", finding, told.0, told.1, format!("df -h {}", data.display()))
+    Check::new("disk", finding, told.0, told.1, format!("df -h {}", shell::path(data)))
 }
 
 /// A clock that runs behind dates entries wrongly and lets expired keys in.
@@ -228,20 +241,50 @@ fn newest_file(data: &Path) -> Option<SystemTime> {
         .max()
 }
 
-/// Whether the node could listen. While it runs the ports are its own.
-pub fn ports(config: &Config, running: bool) -> Vec<Check> {
-    if running {
+/// Whether the node could listen. While it runs the ports are its own, and taken as they should be.
+pub fn ports(patient: &Patient, holder: Holder) -> Vec<Check> {
+    let config = &patient.config;
+    let is_given = matches!(patient.known, Known::Given);
+    if holder == Holder::Node && !is_given {
+        // Where it listens is not known.
         return Vec::new();
     }
-    let check = |address: &std::net::SocketAddr| match TcpListener::bind(address) {
-        Ok(_) => Check::ok("port", format!("{address} 可用"), format!("{address} is free")),
-        Err(error) => Check::new(
+    let data = config.node.data.display();
+    let check = |address: &std::net::SocketAddr| match (TcpListener::bind(address), holder) {
+        (Ok(_), Holder::Node) => Check::ok(
             "port",
-            Finding::Failed,
-            format!("{address} 不可用：{error}"),
-            format!("{address} cannot be listened on: {error}"),
-            format!("ss -ltnp 'sport = :{}'", address.port()),
+            format!("{address} 可用：在 {data} 上运行的节点没有在此监听"),
+            format!("{address} is free: the node that runs on {data} does not listen there"),
         ),
+        (Ok(_), _) => Check::ok("port", format!("{address} 可用"), format!("{address} is free")),
+        (Err(_), Holder::Node) => Check::ok(
+            "port",
+            format!("{address} 已在使用，节点正在 {data} 上运行，理应如此"),
+            format!("{address} is in use, as it should be: a node runs on {data}"),
+        ),
+        (Err(error), holder) => {
+            let (finding, zh, en) = match (holder, is_given) {
+                (Holder::Untold, _) => (
+                    Finding::Unknown,
+                    "；是否为此节点自己所用，当前用户无从得知",
+                    "; whether by this very node is not for this user to see",
+                ),
+                (_, false) => (
+                    Finding::Warning,
+                    "；这是默认地址，节点实际监听何处要看其配置",
+                    "; that is the default, and where the node listens is said by its configuration",
+                ),
+                _ => (Finding::Failed, "；占用者不是此数据目录的节点", "; not by a node on this data folder"),
+            };
+            let reason = Text::of_io(&error);
+            Check::new(
+                "port",
+                finding,
+                format!("{address} 不可用：{}{zh}", reason.zh),
+                format!("{address} cannot be listened on: {}{en}", reason.en),
+                format!("ss -ltnp 'sport = :{}'", address.port()),
+            )
+        }
     };
     config.http.listen.iter().chain(&config.tls.listen).map(check).collect()
 }

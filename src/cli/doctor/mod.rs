@@ -6,6 +6,8 @@ mod certificate;
 mod checks;
 mod store;
 
+use std::os::unix::fs::MetadataExt;
+
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -22,7 +24,7 @@ use crate::node::open_files::OpenFiles;
   mingpai doctor --data mingpai-data
   mingpai doctor --config mingpai.toml --json | jq '.checks[] | select(.finding != \"ok\")'
   mingpai doctor --data mingpai-data --rebuild
-  mingpai doctor --data mingpai-data --cut-journal 000001.seg:1048576
+  mingpai doctor --data mingpai-data --cut-journal 0000000001.journal:1048576
 
 没有配置文件时按默认配置检查 --data 所指的目录。退出码 1：有检查不通过；2：有检查无法进行。
 Without a configuration the defaults are used for the folder that --data names. Exit code 1: a check failed; 2: one could not be made.")]
@@ -106,6 +108,16 @@ pub(super) enum Known {
     Wrong(ConfigError),
 }
 
+/// Who has the data folder open, which tells whose the ports are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Nobody,
+    /// A node runs on it: it holds the lock.
+    Node,
+    /// This user may not look.
+    Untold,
+}
+
 impl Patient {
     /// A command for the same node.
     fn command(&self, rest: &str) -> String {
@@ -114,6 +126,14 @@ impl Patient {
 
     fn again(&self, command: &str) -> String {
         format!("mingpai {command}{}", self.flags)
+    }
+
+    /// The doctor once more, as the user whose folder it is.
+    fn as_owner(&self) -> String {
+        match std::fs::metadata(&self.config.node.data) {
+            Ok(about) => format!("sudo -u '#{}' {}", about.uid(), self.again("doctor")),
+            Err(_) => format!("sudo {}", self.again("doctor")),
+        }
     }
 }
 
@@ -129,15 +149,15 @@ impl Doctor {
             return store::rebuild(&patient, screen);
         }
         let config = &patient.config;
-        let mut checks = vec![checks::configuration(&patient.known, &config.node.data)];
-        checks.extend(checks::folder(config));
+        let mut checks = vec![checks::configuration(&patient)];
+        checks.extend(checks::folder(&patient));
         checks.push(checks::disk(config));
         checks.push(checks::clock(config));
         checks.push(checks::open_files(&open_files));
         checks.extend(certificate::check(config));
-        let (running, stored) = store::examine(&patient);
+        let (holder, stored) = store::examine(&patient);
         checks.extend(stored);
-        checks.extend(checks::ports(config, running));
+        checks.extend(checks::ports(&patient, holder));
         print(&checks, screen)?;
         Ok(verdict(&checks))
     }

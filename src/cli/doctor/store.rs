@@ -1,12 +1,14 @@
 //! Journal and record store: looked at, made anew, cut. None of it works while a node has the folder open.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Check, Finding, Known, Patient};
+use super::{Check, Finding, Holder, Known, Patient};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::screen::Screen;
+use crate::cli::shell;
 use crate::model::prefix::Prefixes;
 use crate::model::text::Text;
 use crate::node::store_options;
@@ -18,39 +20,77 @@ use crate::store::journal::JournalError;
 use crate::store::restored::{self, Restored};
 use crate::store::{ColdError, ColdOptions, OpenError, StoreOptions};
 
-/// Whether a node runs on the folder, and what was found.
-pub fn examine(patient: &Patient) -> (bool, Vec<Check>) {
+/// Who has the folder open, and what was found.
+pub fn examine(patient: &Patient) -> (Holder, Vec<Check>) {
     let config = &patient.config;
     let data = config.node.data.display();
     if !doctor::is_store(&config.node.data) {
-        let check = Check::new(
-            "journal",
-            Finding::Unknown,
-            format!("{data} 中还没有日志"),
-            format!("there is no journal in {data} yet"),
-            patient.again("serve"),
-        );
-        return (false, vec![check]);
+        return no_journal(patient);
     }
     match doctor::examine(&options(patient)) {
-        Ok(found) => {
-            let mut checks =
-                vec![free_lock(), journal(patient, &found), records(patient, &found), snapshot(patient, &found)];
-            checks.extend(restored(patient));
-            (false, checks)
-        }
         Err(OpenError::InUse(_)) => {
             let check = Check::new(
                 "lock",
                 Finding::Unknown,
                 format!("{data} 上有节点在运行：日志和记录库要停止节点后才能检查"),
                 format!("a node runs on {data}: journal and record store can be checked once it is stopped"),
-                format!("systemctl stop mingpai; {}", patient.again("doctor")),
+                stopped(patient, &patient.again("doctor")),
             );
-            (true, vec![check])
+            // What a restore left to be decided is seen beside a node that runs, too.
+            (Holder::Node, std::iter::once(check).chain(undecided(patient, Holder::Node)).collect())
         }
-        Err(error) => (false, vec![free_lock(), damage(patient, &error)]),
+        // Before anything else that is amiss: what a restore that was cut short has left is no log.
+        _ if let Some(half) = restored::cut_short(&config.node.data) => {
+            (Holder::Nobody, vec![free_lock(), cut_short(patient, half)])
+        }
+        Ok(found) => {
+            let mut checks =
+                vec![free_lock(), journal(patient, &found), records(patient, &found), snapshot(patient, &found)];
+            checks.extend(undecided(patient, Holder::Nobody));
+            (Holder::Nobody, checks)
+        }
+        Err(OpenError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => {
+            (Holder::Untold, vec![closed(patient)])
+        }
+        Err(error) => (Holder::Nobody, vec![free_lock(), damage(patient, &error)]),
     }
+}
+
+fn no_journal(patient: &Patient) -> (Holder, Vec<Check>) {
+    let journal = patient.config.node.data.join("journal");
+    if journal.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied) {
+        return (Holder::Untold, vec![closed(patient)]);
+    }
+    let data = patient.config.node.data.display();
+    let check = Check::new(
+        "journal",
+        Finding::Unknown,
+        format!("{data} 中还没有日志"),
+        format!("there is no journal in {data} yet"),
+        patient.again("serve"),
+    );
+    (Holder::Nobody, vec![check])
+}
+
+/// Another user's folder: neither what is in it nor whether a node runs on it can be seen.
+fn closed(patient: &Patient) -> Check {
+    let data = patient.config.node.data.display();
+    Check::new(
+        "lock",
+        Finding::Unknown,
+        format!("当前用户无权查看 {data}：其中的日志，以及是否有节点在运行，都无法判断"),
+        format!("this user may not look into {data}: neither its journal nor whether a node runs there can be told"),
+        patient.as_owner(),
+    )
+}
+
+/// A command for once the node is stopped: the service, or, of a demonstration, the process that has the lock.
+fn stopped(patient: &Patient, then: &str) -> String {
+    if patient.config.node.dev || patient.config.node.data.join("dev-token").exists() {
+        let lock = shell::path(&patient.config.node.data.join("lock"));
+        return format!("kill \"$(lsof -t {lock})\"; {then}");
+    }
+    format!("systemctl stop mingpai; {then}")
 }
 
 /// The store's options. Without a configuration the journal's own word says where its cold segments are.
@@ -138,55 +178,84 @@ fn snapshot(patient: &Patient, found: &Examination) -> Check {
     }
 }
 
+/// A restore that is not whole: the same command does it anew.
+fn cut_short(patient: &Patient, half: Restored) -> Check {
+    let Text { zh, en } = OpenError::RestoreCutShort.text();
+    // A note of an earlier version does not say it.
+    let again = half.again.unwrap_or_else(|| {
+        let data = shell::path(&patient.config.node.data);
+        format!("BACKUP=/backup/mingpai; mingpai restore \"$BACKUP\" --data {data}  # where your backup is")
+    });
+    Check::new("restored", Finding::Failed, zh, en, again)
+}
+
 /// A restored log that nobody has decided about: only then is there something to say.
-fn restored(patient: &Patient) -> Option<Check> {
+fn undecided(patient: &Patient, holder: Holder) -> Option<Check> {
     let data = &patient.config.node.data;
     let restored = restored::undecided(data).ok().flatten().filter(Restored::is_undecided)?;
     let sequence = restored.sequence;
+    // The one decision that is right whatever came after: the others are the operator's word, and a wrong word forks the log.
+    let anew = format!("mingpai restore --data {} --new-origin", shell::path(data));
+    let repair = match restored.is_cut {
+        true => anew,
+        false => format!(
+            "{anew}  # or, in its place, --log-ended-here where nothing was written after the backup, or --continue-from with the newest checkpoint"
+        ),
+    };
     Some(Check::new(
         "restored",
         Finding::Warning,
-        format!("由备份恢复至序号 {sequence}，日志如何继续尚未决定：写入以 503 restored_undecided 拒绝"),
         format!(
-            "restored from a backup up to sequence {sequence}, and nobody has decided how the log goes on: writes answer 503 restored_undecided"
+            "由备份恢复（或截断）至序号 {sequence}，日志如何继续尚未决定：写入以 503 restored_undecided 拒绝。停止节点后决定"
         ),
-        format!("mingpai restore --data {}", data.display()),
+        format!(
+            "restored from a backup, or cut, up to sequence {sequence}, and nobody has decided how the log goes on: writes answer 503 restored_undecided. Decide with the node stopped"
+        ),
+        if holder == Holder::Node { stopped(patient, &repair) } else { repair },
     ))
 }
 
 fn damage(patient: &Patient, error: &OpenError) -> Check {
     let Text { zh, en } = error.text();
     let (finding, repair) = match error {
-        OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => {
-            (Finding::Failed, patient.command(&format!("--cut-journal {segment}:{offset}")))
-        }
-        OpenError::Cold(error) => (Finding::Failed, cold_repair(error)),
+        OpenError::Journal(JournalError::Damaged { segment, offset, .. }) => (
+            Finding::Failed,
+            patient.command(&format!("--cut-journal {}", shell::word(&format!("{segment}:{offset}")))),
+        ),
+        OpenError::Cold(error) => (Finding::Failed, cold_repair(patient, error)),
         // Room is what it needs: nothing is wrong with the files.
         OpenError::Engine(error) if error.is_full => {
-            (Finding::Unknown, format!("df -h {}", patient.config.node.data.display()))
+            (Finding::Unknown, format!("df -h {}", shell::path(&patient.config.node.data)))
         }
         OpenError::Engine(_) => (Finding::Failed, patient.command("--rebuild")),
         // Permissions, a disk that does not answer: nothing of ours mends that.
-        _ => (Finding::Failed, format!("ls -lR {}; dmesg | tail", patient.config.node.data.display())),
+        _ => (Finding::Failed, format!("ls -lR {}; dmesg | tail", shell::path(&patient.config.node.data))),
     };
     Check::new("store", finding, format!("打开失败：{zh}"), format!("it does not open: {en}"), repair)
 }
 
 /// What to look at, or what to do, where cold segments cannot be had.
-fn cold_repair(error: &ColdError) -> String {
+fn cold_repair(patient: &Patient, error: &ColdError) -> String {
+    let mounted = |folder: &Path| format!("findmnt -T {0}; ls -l {0}", shell::path(folder));
     match error {
-        ColdError::Io { path, .. } => format!("ls -l {}; dmesg | tail", path.display()),
+        ColdError::Io { path, .. } => format!("ls -l {}; dmesg | tail", shell::path(path)),
         ColdError::NoFolder(folder)
         | ColdError::Anothers(folder)
         | ColdError::Claimed(folder)
-        | ColdError::Taken(folder) => {
-            format!("findmnt -T {0}; ls -l {0}", folder.display())
+        | ColdError::Taken(folder) => mounted(folder),
+        ColdError::InUse(folder) => format!("lsof {}", shell::path(&folder.join("lock"))),
+        ColdError::Away { noted, .. } => mounted(noted),
+        ColdError::NotSet { folder, .. } => {
+            let set = shell::word(&format!("store.cold={}", folder.display()));
+            patient.command(&format!("--set {set}  # and set it in the configuration"))
         }
-        ColdError::InUse(folder) => format!("lsof {}", folder.join("lock").display()),
-        ColdError::Away { noted, .. } => format!("findmnt -T {0}; ls -l {0}", noted.display()),
-        ColdError::NotSet { folder, .. } => format!("store.cold = \"{}\"", folder.display()),
         ColdError::Missing { segment, .. } => {
-            format!("mingpai restore BACKUP --data NEW; cp NEW/journal/{segment} JOURNAL")
+            let data = &patient.config.node.data;
+            let (beside, segment) = (shell::word(&format!("{}.restored", data.display())), shell::word(segment));
+            let journal = shell::path(&data.join("journal"));
+            format!(
+                "BACKUP=/backup/mingpai; mingpai restore \"$BACKUP\" --data {beside} && cp {beside}/journal/{segment} {journal}  # where your backup is"
+            )
         }
     }
 }
@@ -257,7 +326,7 @@ pub fn cut(patient: &Patient, segment: &str, offset: u64, screen: Screen) -> Res
             format!("日志已在 {segment} 的第 {offset} 字节处截断；截下的部分以 .cut 文件保留在 journal 目录{cold_zh}，下次启动会重建记录库"),
             format!("the journal is cut at {segment}, byte {offset}; what was cut stays in the journal folder{cold_en} as .cut files, and the next start makes the record store anew"),
         )?;
-        let data = patient.config.node.data.display();
+        let data = shell::path(&patient.config.node.data);
         screen.say(
             format!("截下的内容可能已被他人看到：在运行 mingpai restore --data {data} --new-origin 使日志以新名继续之前，节点只提供读取"),
             format!("others may have been shown what was cut: the node answers and takes nothing until the log goes on under a new name: mingpai restore --data {data} --new-origin"),

@@ -23,10 +23,12 @@ use self::partial::{Partial, State};
 use self::sink::Sink;
 use super::client::{Client, ClientError, ServerArguments, encode};
 use super::failure::{CliError, Verdict};
+use super::filter_arguments::FilterArguments;
 use super::progress::{Progress, Unit};
 use super::screen::Screen;
 use super::token_file::TokenArguments;
 use crate::model::filter::Filter;
+use crate::model::text::counted;
 
 /// Of the records that could not be read so many are named; all are counted.
 const NAMED_DAMAGED: u64 = 100;
@@ -50,12 +52,8 @@ pub struct Export {
     /// 格式；缺省看文件名，否则 ndjson / The format; by the file's name without it, else ndjson
     #[arg(long)]
     format: Option<Format>,
-    /// 条件，可重复：prefix= status= type= registered_from= registered_before= updated_from= updated_before= / A condition, may be repeated
-    #[arg(long = "where", value_name = "NAME=VALUE")]
-    conditions: Vec<String>,
-    /// 只导出此前缀，同 --where prefix= / Only records of this prefix
-    #[arg(long)]
-    prefix: Option<String>,
+    #[command(flatten)]
+    filter: FilterArguments,
     /// 输出文件，以 .gz 结尾则压缩；缺省为标准输出 / Where to; .gz compresses; standard output without it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -98,7 +96,7 @@ struct Damaged {
 
 impl Export {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let (format, filter) = (self.format(), self.filter()?);
+        let (format, filter) = (self.format(), self.filter.filter()?);
         let token = self.token.required(screen)?;
         let client =
             Client::new(self.server.clone(), Some(&token), screen)?.with_patience(Duration::from_secs(self.patience));
@@ -131,24 +129,6 @@ impl Export {
         self.format.unwrap_or(by_name)
     }
 
-    fn filter(&self) -> Result<Filter, CliError> {
-        let mut filter = Filter::default();
-        let mut set = |name: &str, value: &str| {
-            filter.set(name, value).map_err(|text| {
-                CliError::wrong(
-                    format!("条件 {name}={value}：{}", text.zh),
-                    format!("the condition {name}={value}: {}", text.en),
-                )
-            })
-        };
-        for condition in &self.conditions {
-            let (name, value) = condition.split_once('=').unwrap_or((condition, ""));
-            set(name.trim(), value.trim())?;
-        }
-        self.prefix.as_ref().map_or(Ok(()), |prefix| set("prefix", prefix))?;
-        Ok(filter)
-    }
-
     /// Where the bytes go, and how far an earlier run has come.
     fn open(
         &self,
@@ -179,7 +159,7 @@ impl Export {
         let (partial, begun) = Partial::open(path, |state| state.is_of(client.server(), query, format), self.force)?;
         if let Some(state) = &begun {
             let records = state.records;
-            screen.note(format!("从第 {records} 条之后续传"), format!("going on after {records} records"));
+            screen.note(format!("从第 {records} 条之后续传"), format!("going on after {}", counted(records, "record")));
         }
         Ok((Sink::partial(path, partial), begun))
     }
@@ -243,7 +223,7 @@ impl Work {
 
 fn report(state: &State, screen: Screen) -> Verdict {
     let State { records, damaged, .. } = state;
-    screen.note(format!("已导出 {records} 条记录"), format!("{records} records exported"));
+    screen.note(format!("已导出 {records} 条记录"), format!("{} exported", counted(records, "record")));
     if *damaged == 0 {
         return Verdict::Yes;
     }

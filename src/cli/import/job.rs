@@ -9,7 +9,7 @@ use crate::cli::client::Client;
 use crate::cli::failure::CliError;
 use crate::cli::progress::{Progress, Unit};
 use crate::cli::screen::Screen;
-use crate::model::text::Language;
+use crate::model::text::{Language, counted};
 
 const FIRST_INTERVAL: Duration = Duration::from_millis(50);
 const LAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ pub async fn watch(client: &Client, begun: JobSeen, screen: Screen) -> Result<Jo
         let rows = &job.rows;
         let remark = match screen.language {
             Language::Zh => format!("{} 行，失败 {}", rows.total, rows.failed),
-            Language::En => format!("{} rows, {} failed", rows.total, rows.failed),
+            Language::En => format!("{}, {} failed", counted(rows.total, "row"), rows.failed),
         };
         progress.update(job.bytes_done, job.bytes, remark);
     };

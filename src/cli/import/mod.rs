@@ -138,6 +138,7 @@ impl Import {
             return self.propose(format, screen);
         }
         let path = self.path(format)?;
+        self.is_there()?;
         let error_file = self.error_file(format, screen)?;
         let token = self.token.required(screen)?;
         let client =
@@ -162,6 +163,15 @@ impl Import {
     /// What is imported; clap sees to it that a file is named where one is needed.
     fn file(&self) -> &Path {
         self.file.as_deref().unwrap_or(Path::new("-"))
+    }
+
+    /// Tried before a node is: a file that is not there is told at once, whether or not the node is away.
+    fn is_there(&self) -> Result<(), CliError> {
+        if self.file() == Path::new("-") {
+            return Ok(());
+        }
+        // Not opened: that of a pipe would end what its writer writes.
+        std::fs::metadata(self.file()).map(drop).map_err(CliError::file("读取", "read", self.file()))
     }
 
     /// A job that is there: takes it back, or watches it.

@@ -4,6 +4,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::job::JobSeen;
 use crate::cli::client::{Client, NDJSON};
@@ -34,6 +35,17 @@ struct RejectedRow {
     column: Option<String>,
     code: String,
     message: String,
+    /// As it came; of a job that found its rows itself, a line that names the record.
+    #[serde(default)]
+    row: String,
+}
+
+impl RejectedRow {
+    /// The record that a row of no file is about: its line's number would lead nowhere.
+    fn identifier(&self) -> Option<String> {
+        let row: Value = serde_json::from_str(&self.row).ok()?;
+        row.get("identifier").and_then(Value::as_str).map(str::to_owned)
+    }
 }
 
 impl Rejects {
@@ -113,14 +125,17 @@ impl Rejects {
         Ok(beginning)
     }
 
-    /// The first rows as a person reads them.
-    pub fn shown(&self, screen: Screen) -> Vec<String> {
+    /// The first rows as a person reads them: by their lines where they are `of_a_file`, else by their records' names.
+    pub fn shown(&self, of_a_file: bool, screen: Screen) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.beginning);
         let mut lines: Vec<String> = text
             .lines()
             .filter_map(|line| serde_json::from_str::<RejectedRow>(line).ok())
             .take(SHOWN)
             .map(|row| {
+                if let Some(name) = row.identifier().filter(|_| !of_a_file) {
+                    return format!("  {name}: {} ({})", row.message, row.code);
+                }
                 let column = row.column.map(|column| format!(", {column}")).unwrap_or_default();
                 let line = match screen.pick("zh", "en") {
                     "zh" => format!("第 {} 行{column}", row.line),

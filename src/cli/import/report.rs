@@ -6,6 +6,7 @@ use super::job::{JobSeen, RowCounts};
 use super::rejects::Rejects;
 use crate::cli::failure::CliError;
 use crate::cli::screen::Screen;
+use crate::model::text::counted;
 
 /// The code of a job that ended with its node.
 const INTERRUPTED: &str = "import_interrupted";
@@ -23,7 +24,7 @@ pub fn report(job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), Cl
             "sample": job.sample,
         }));
     }
-    for line in rejects.shown(screen) {
+    for line in rejects.shown(job.is_of_a_file(), screen) {
         screen.note(&line, &line);
     }
     if let Some(file) = &rejects.file {
@@ -62,19 +63,54 @@ pub fn report(job: &JobSeen, rejects: &Rejects, screen: Screen) -> Result<(), Cl
 
 fn count(job: &JobSeen, screen: Screen) -> Result<(), CliError> {
     let RowCounts { total, registered, updated, skipped, failed } = job.rows;
-    let (zh, en) = if job.dry_run { ("（仅检查）", " (dry run)") } else { ("", "") };
+    if job.dry_run {
+        return would(job, screen);
+    }
     match job.kind.as_str() {
         "undo" => screen.say(
-            format!("共 {total} 条记录：恢复 {updated}，已是原样 {skipped}，保持不动 {failed}{zh}"),
-            format!("{total} records: {updated} put back, {skipped} as they were, {failed} left alone{en}"),
+            format!("共 {total} 条记录：恢复 {updated}，已是原样 {skipped}，保持不动 {failed}"),
+            format!("{}: {updated} put back, {skipped} as they were, {failed} left alone", counted(total, "record")),
         ),
         "bulk" => screen.say(
-            format!("匹配 {total} 条记录：改动 {updated}，未改动 {skipped}，失败 {failed}{zh}"),
-            format!("{total} records match: {updated} changed, {skipped} unchanged, {failed} failed{en}"),
+            format!("匹配 {total} 条记录：改动 {updated}，未改动 {skipped}，失败 {failed}"),
+            format!("matching: {}; {updated} changed, {skipped} unchanged, {failed} failed", counted(total, "record")),
         ),
         _ => screen.say(
-            format!("共 {total} 行：登记 {registered}，更新 {updated}，跳过 {skipped}，失败 {failed}{zh}"),
-            format!("{total} rows: {registered} registered, {updated} updated, {skipped} skipped, {failed} failed{en}"),
+            format!("共 {total} 行：登记 {registered}，更新 {updated}，跳过 {skipped}，失败 {failed}"),
+            format!(
+                "{}: {registered} registered, {updated} updated, {skipped} skipped, {failed} failed",
+                counted(total, "row")
+            ),
+        ),
+    }
+}
+
+/// Of a dry run: that it was one comes first, and every count says "would".
+fn would(job: &JobSeen, screen: Screen) -> Result<(), CliError> {
+    let RowCounts { total, registered, updated, skipped, failed } = job.rows;
+    match job.kind.as_str() {
+        "undo" => screen.say(
+            format!("仅检查，什么都没有写入；共 {total} 条记录：将恢复 {updated}，已是原样 {skipped}，将保持不动 {failed}"),
+            format!(
+                "dry run, nothing was written; of {} {updated} would be put back, {skipped} left as they were, {failed} left alone",
+ counted(total, "record")
+            ),
+        ),
+        "bulk" => screen.say(
+            format!("仅检查，什么都没有写入；匹配 {total} 条记录：将改动 {updated}，不需改动 {skipped}，将失败 {failed}"),
+            format!(
+                "dry run, nothing was written; matching: {}; {updated} would be changed, {skipped} unchanged, {failed} would fail",
+ counted(total, "record")
+            ),
+        ),
+        _ => screen.say(
+            format!(
+                "仅检查，什么都没有写入；共 {total} 行：将登记 {registered}，将更新 {updated}，将跳过 {skipped}，将失败 {failed}"
+            ),
+            format!(
+                "dry run, nothing was written; of {} {registered} would be registered, {updated} updated, {skipped} skipped, {failed} would fail",
+ counted(total, "row")
+            ),
         ),
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
 use super::ANSWER_LIMIT_BYTES;
-use crate::cli::client::{Client, ClientError, ServerArguments, encode};
+use crate::cli::client::{Client, ServerArguments, encode};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::key_file::read_public_key;
 use crate::cli::screen::Screen;
@@ -198,7 +198,7 @@ impl Node {
     async fn tell(&self, path: &str, wanted: &impl serde::Serialize, screen: Screen) -> Result<Verdict, CliError> {
         let token = self.token.required(screen)?;
         let client = Client::new(self.server.clone(), Some(&token), screen)?;
-        let done: Json = client.post_json(path, wanted, ANSWER_LIMIT_BYTES).await.map_err(refused)?;
+        let done: Json = client.post_json(path, wanted, ANSWER_LIMIT_BYTES).await?;
         if screen.json {
             screen.print_json(&done)?;
             return Ok(Verdict::Yes);
@@ -207,13 +207,5 @@ impl Node {
         screen.print(format_args!("id     {}", text("id")))?;
         screen.print(format_args!("index  {}", done.get("index").and_then(Json::as_u64).unwrap_or_default()))?;
         Ok(Verdict::Yes)
-    }
-}
-
-/// A node that says no has answered the question.
-fn refused(error: ClientError) -> CliError {
-    match error.status() {
-        Some(403 | 404 | 409 | 422) => CliError::No(error.text()),
-        _ => error.into(),
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::lists::KnownEntries;
 use super::{HEAD_PATIENCE, WatchArguments, advance, missing, print_finding, tell_error};
 use crate::cli::failure::{CliError, Verdict};
 use crate::cli::log_source::write_state;
@@ -29,7 +30,7 @@ pub(super) struct Looks<'a> {
     asked: &'a WatchArguments,
     screen: Screen,
     /// As the owner's file said when it last read.
-    known: HashSet<Hash>,
+    known: KnownEntries,
     /// Entries that the log has, though not under a watched name. It only grows, so they need no second search.
     elsewhere: HashSet<Hash>,
     /// What stands now.
@@ -41,7 +42,7 @@ pub(super) struct Looks<'a> {
 }
 
 impl<'a> Looks<'a> {
-    pub fn begin(asked: &'a WatchArguments, known: HashSet<Hash>, screen: Screen) -> Looks<'a> {
+    pub fn begin(asked: &'a WatchArguments, known: KnownEntries, screen: Screen) -> Looks<'a> {
         let (elsewhere, standing, noted) = (HashSet::new(), HashMap::new(), Default::default());
         Looks { asked, screen, known, elsewhere, standing, noted, kept: None }
     }
@@ -80,13 +81,13 @@ impl<'a> Looks<'a> {
         let advanced = advance(watch, follower).await;
         // After the log: what the owner has written down until now is known.
         self.read_known();
-        let mut findings = watch.unknown(&self.known, 0);
+        let mut findings = watch.unknown(&self.known.leaves, 0);
         if let Err(error) = advanced {
             return Err((findings, error));
         }
         let (bundles, notes) = self.asked.judge_bundles(watch, &mut findings);
         self.note(notes);
-        let sought = self.known.iter().copied().chain(bundles.iter().map(|bundle| bundle.leaf));
+        let sought = self.known.leaves.iter().copied().chain(bundles.iter().map(|bundle| bundle.leaf));
         let sought: Vec<Hash> = sought.filter(|leaf| !self.elsewhere.contains(leaf)).collect();
         // Those that were told are not searched for again and again: a search reads all leaf hashes.
         let told = |leaf: &Hash| {
@@ -100,7 +101,10 @@ impl<'a> Looks<'a> {
         };
         let unseen = watch.unseen(sought);
         self.elsewhere.extend(unseen.into_iter().filter(|leaf| !missing.contains(leaf)));
-        for leaf in lost.into_iter().chain(missing) {
+        let missing: HashSet<Hash> = lost.into_iter().chain(missing).collect();
+        let doubt = watch.doubt_secret(&bundles, &self.known.named, &missing, &mut findings);
+        self.note(doubt.into_iter().chain(watch.coverage().text()));
+        for leaf in missing {
             findings.push(not_in_log(&leaf, bundles.iter().find(|bundle| bundle.leaf == leaf)));
         }
         Ok(findings)
@@ -109,7 +113,7 @@ impl<'a> Looks<'a> {
     /// A file that does not read just now, perhaps because it is being written, leaves what it said before.
     fn read_known(&mut self) {
         let Some(path) = &self.asked.known else { return };
-        if !path.exists() && !self.known.is_empty() {
+        if !path.exists() && !self.known.leaves.is_empty() {
             let shown = path.display();
             let gone = Text::new(
                 format!("{shown} 不见了：沿用上次读到的内容"),

@@ -24,34 +24,44 @@ fn lines_of(path: &Path) -> Result<Vec<String>, CliError> {
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
-/// A member of each line that is JSON; other lines as they are.
-fn members(path: &Path, member: &str) -> Result<Vec<String>, CliError> {
+/// A member of each line that is JSON, with the whole of it; other lines as they are.
+fn members(path: &Path, member: &str) -> Result<Vec<(String, Option<Json>)>, CliError> {
     let mut found = Vec::new();
     for (number, line) in (1..).zip(lines_of(path)?) {
         if !line.starts_with('{') {
-            found.push(line);
+            found.push((line, None));
             continue;
         }
         let named = serde_json::from_str::<Json>(&line).ok();
-        let named = named.as_ref().and_then(|json| json.get(member)).and_then(Json::as_str);
-        found.push(named.map(str::to_owned).ok_or_else(|| {
+        let told = named.as_ref().and_then(|json| json.get(member)).and_then(Json::as_str).map(str::to_owned);
+        let told = told.ok_or_else(|| {
             let path = path.display();
             CliError::wrong(
                 format!("{path} 第 {number} 个非空行没有 {member}"),
                 format!("{path}, line {number} of those that are not empty: no {member}"),
             )
-        })?);
+        })?;
+        found.push((told, named));
     }
     Ok(found)
 }
 
 pub fn names_of(path: &Path) -> Result<Vec<String>, CliError> {
-    members(path, "identifier")
+    Ok(members(path, "identifier")?.into_iter().map(|(name, _)| name).collect())
 }
 
-pub fn known_of(path: &Path) -> Result<HashSet<Hash>, CliError> {
+/// The entries that an owner made.
+#[derive(Default)]
+pub struct KnownEntries {
+    pub leaves: HashSet<Hash>,
+    /// Those whose line names their identifier.
+    pub named: Vec<(Hash, String)>,
+}
+
+pub fn known_of(path: &Path) -> Result<KnownEntries, CliError> {
+    let mut known = KnownEntries::default();
     if !path.exists() {
-        return Ok(HashSet::new());
+        return Ok(known);
     }
     let wrong = |leaf: String| {
         let path = path.display();
@@ -60,12 +70,20 @@ pub fn known_of(path: &Path) -> Result<HashSet<Hash>, CliError> {
             format!("{path}: {leaf} is no leaf hash (32 bytes in base64url)"),
         )
     };
-    members(path, "leaf")?.into_iter().map(|leaf| decode_sid(&leaf).ok_or_else(|| wrong(leaf))).collect()
+    for (leaf, line) in members(path, "leaf")? {
+        let hash = decode_sid(&leaf).ok_or_else(|| wrong(leaf))?;
+        known.leaves.insert(hash);
+        if let Some(name) = line.as_ref().and_then(|line| line.get("identifier")).and_then(Json::as_str) {
+            known.named.push((hash, name.to_owned()));
+        }
+    }
+    Ok(known)
 }
 
 /// Adds entries to those that are known. The file is replaced whole, so that a crash leaves no line that is half there; a last
-/// line without its end, as editors leave it, gets one.
-pub fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
+/// line without its end, as editors leave it, gets one. Gives how many were added.
+pub fn confirm(path: &Path, findings: &[Finding]) -> Result<usize, CliError> {
+    let mut added = 0;
     let standing = if path.exists() { read_bounded(path, LIST_LIMIT_BYTES)? } else { Vec::new() };
     let mut whole = standing;
     if whole.last().is_some_and(|last| *last != b'\n') {
@@ -76,6 +94,7 @@ pub fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
         let Finding { identifier, version, index, .. } = finding;
         let line = json!({"leaf": leaf, "identifier": identifier, "version": version, "index": index});
         whole.extend_from_slice(format!("{line}\n").as_bytes());
+        added += 1;
     }
     // Where the name is a link to the list, the list is replaced and not the link.
     let place = if path.exists() {
@@ -85,5 +104,6 @@ pub fn confirm(path: &Path, findings: &[Finding]) -> Result<(), CliError> {
     };
     let mut file = NewFile::replacing(&place)?;
     file.write_all(&whole).map_err(CliError::file("写入", "write", path))?;
-    file.finish()
+    file.finish()?;
+    Ok(added)
 }

@@ -13,15 +13,15 @@ use clap::Args;
 use serde_json::json;
 
 use self::follow::Looks;
-use self::lists::{confirm, known_of, names_of};
+use self::lists::{KnownEntries, confirm, known_of, names_of};
 use super::audit::{error_json, print_error};
 use super::failure::{CliError, Verdict};
 use super::log_source::{LogArguments, read_bounded, read_state, write_state};
 use super::screen::Screen;
-use crate::model::text::Text;
+use crate::model::text::{Text, counted};
 use crate::services::follow::{FollowError, Follower};
 use crate::services::watch::{Bundle, Finding, Names, Watch, not_in_log};
-use crate::sign::keys::decode_secret;
+use crate::sign::prefix_secret::PrefixSecret;
 use crate::tlog::hash::Hash;
 
 /// The largest list of names, of known entries, and state.
@@ -82,15 +82,21 @@ pub struct WatchArguments {
 
 impl WatchArguments {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let secret = decode_secret(&self.secret_file).map_err(|error| CliError::Wrong(error.text()))?;
+        let secret = self.secret(screen)?;
         let names = self.names.as_deref().map(names_of).transpose()?.unwrap_or_default();
+        let known = self.known_entries()?;
+        if names.is_empty() && known.leaves.is_empty() && self.bundle.is_empty() {
+            return Err(CliError::wrong(
+                "没有可看的：请用 --names 给出自己的标识，用 --known 给出已知的条目，或用 --bundle 给出合作方收到的答复",
+                "nothing to watch: give your own identifiers with --names, entries that you know with --known, or what a partner was given with --bundle",
+            ));
+        }
         let names = Names::of(self.prefix.trim(), secret, &names).map_err(|fault| {
             CliError::wrong(
                 format!("{}：{}", fault.name, fault.detail.zh),
                 format!("{}: {}", fault.name, fault.detail.en),
             )
         })?;
-        let known = self.known_entries()?;
         let state = read_state(self.state.as_deref(), LIST_LIMIT_BYTES)?;
         let (mut watch, memory) =
             Watch::begin(names, state.as_deref()).map_err(|error| CliError::Wrong(error.text()))?;
@@ -101,13 +107,35 @@ impl WatchArguments {
         let looked = self.look(&mut watch, &mut follower, &known).await;
         write_state(self.state.as_deref(), &watch.encode(follower.memory()))?;
         match looked {
-            Ok((findings, notes)) => self.tell(&findings, &notes, &follower, screen),
+            Ok((findings, notes)) => self.tell(&findings, &notes, &watch, &follower, screen),
             Err(error) => tell_error(&error, screen),
         }
     }
 
+    /// The prefix's secret. One of another prefix would see nothing, and accuse the node of it.
+    fn secret(&self, screen: Screen) -> Result<[u8; 32], CliError> {
+        let read = PrefixSecret::read(&self.secret_file).map_err(|error| CliError::Wrong(error.text()))?;
+        let (path, prefix) = (self.secret_file.display(), self.prefix.trim());
+        match read.prefix.as_deref() {
+            Some(own) if own != prefix => Err(CliError::wrong(
+                format!("{path} 是前缀 {own} 的密文，不是 {prefix} 的：请向运营方索取 {prefix} 的密文"),
+                format!("{path} is the secret of {own}, not of {prefix}: ask the operator for that of {prefix}"),
+            )),
+            Some(_) => Ok(read.secret),
+            None => {
+                screen.note(
+                    format!("{path} 没有写明是哪个前缀的密文（由旧版本给出），按 {prefix} 的使用"),
+                    format!(
+                        "{path} does not say whose secret it is (an older version made it): taken for that of {prefix}"
+                    ),
+                );
+                Ok(read.secret)
+            }
+        }
+    }
+
     /// The entries that the owner made, as its file says now.
-    fn known_entries(&self) -> Result<HashSet<Hash>, CliError> {
+    fn known_entries(&self) -> Result<KnownEntries, CliError> {
         Ok(self.known.as_deref().map(known_of).transpose()?.unwrap_or_default())
     }
 
@@ -116,12 +144,12 @@ impl WatchArguments {
         &self,
         watch: &mut Watch,
         follower: &mut Follower,
-        known: &HashSet<Hash>,
+        known: &KnownEntries,
     ) -> Result<(Vec<Finding>, Vec<Text>), FollowError> {
         advance(watch, follower).await?;
-        let mut findings = watch.unknown(known, 0);
-        let (bundles, notes) = self.judge_bundles(watch, &mut findings);
-        let sought = || known.iter().copied().chain(bundles.iter().map(|bundle| bundle.leaf));
+        let mut findings = watch.unknown(&known.leaves, 0);
+        let (bundles, mut notes) = self.judge_bundles(watch, &mut findings);
+        let sought = || known.leaves.iter().copied().chain(bundles.iter().map(|bundle| bundle.leaf));
         let mut missing = missing(watch, follower, sought()).await?;
         let started = std::time::Instant::now();
         // Made a moment ago, it is in the next head.
@@ -129,10 +157,11 @@ impl WatchArguments {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let before = follower.memory().newest();
             if advance(watch, follower).await? != before.size {
-                findings.extend(watch.unknown(known, before.size));
+                findings.extend(watch.unknown(&known.leaves, before.size));
                 missing = self::missing(watch, follower, sought()).await?;
             }
         }
+        notes.extend(watch.doubt_secret(&bundles, &known.named, &missing, &mut findings));
         for leaf in missing {
             findings.push(not_in_log(&leaf, bundles.iter().find(|bundle| bundle.leaf == leaf)));
         }
@@ -165,12 +194,14 @@ impl WatchArguments {
         &self,
         findings: &[Finding],
         notes: &[Text],
+        watch: &Watch,
         follower: &Follower,
         screen: Screen,
     ) -> Result<Verdict, CliError> {
         // A bundle that could not be judged leaves it open.
         let is_open = |found: &Finding| !(self.confirm && found.kind.can_be_known());
-        let verdict = match (!findings.iter().any(is_open), notes.is_empty()) {
+        let coverage = watch.coverage();
+        let verdict = match (!findings.iter().any(is_open), notes.is_empty() && !coverage.is_blind()) {
             (false, _) => Verdict::No,
             (true, true) => Verdict::Yes,
             (true, false) => Verdict::Unknown,
@@ -178,7 +209,7 @@ impl WatchArguments {
         let head = follower.memory().newest();
         if screen.json {
             let found = if findings.is_empty() { "nothing" } else { "something" };
-            screen.print_json(&json!({"verdict": verdict.word(), "result": found, "size": head.size, "found": findings, "notes": notes}))?;
+            screen.print_json(&json!({"verdict": verdict.word(), "result": found, "size": head.size, "found": findings, "notes": notes, "names": coverage.names, "names_without_entry": coverage.without_entry}))?;
         } else {
             for finding in findings {
                 print_finding(finding, screen)?;
@@ -186,16 +217,21 @@ impl WatchArguments {
             let count = findings.len();
             screen.say(
                 format_args!("看到第 {} 条：{count} 处发现", head.size),
-                format_args!("looked as far as {} entries: {count} found", head.size),
+                format_args!("looked at {}: {count} found", counted(head.size, "entry")),
             )?;
         }
-        for note in notes {
+        for note in notes.iter().chain(&coverage.text()) {
             screen.note_text(note);
         }
         if self.confirm
             && let Some(path) = &self.known
         {
-            confirm(path, findings)?;
+            let (added, left, path) = (confirm(path, findings)?, findings.len(), path.display());
+            let left = left - added;
+            screen.note(
+                format!("已把 {added} 条写入 {path}，今后视为自己登记的；另有 {left} 处发现不能这样确认"),
+                format!("{added} entries were written to {path} and count as your own from now on; {left} findings cannot be confirmed so"),
+            );
         }
         Ok(verdict)
     }

@@ -9,8 +9,10 @@ mod front;
 mod judge;
 mod state;
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +32,10 @@ use crate::metrics::{Metrics, WitnessingMetrics};
 use crate::model::time::Timestamp;
 use crate::observe::log;
 use crate::sign::note_signer::NoteSigner;
-use crate::tlog::note::{KeyKind, VerifierKey};
+use crate::tlog::note::{KeyKind, SignNote, VerifierKey};
 
+/// In the data folder: the key that logs and verifiers are given, in the form of notes.
+const VKEY_FILE: &str = "witness.vkey";
 const CONNECTIONS: u64 = 1000;
 /// Each waits on a thread of its own for the state to be written.
 const REQUESTS_IN_FLIGHT: u64 = 64;
@@ -74,6 +78,7 @@ impl WitnessArguments {
         let (state, pair) = State::open(&self.data, self.name.as_deref(), Timestamp::now().as_seconds())?;
         let signer = NoteSigner::new(state.name(), KeyKind::Cosignature, pair);
         let signer = signer.map_err(|error| CliError::Wrong(error.text()))?;
+        keep_vkey(&self.data, signer.verifier())?;
         let logs = by_origin(logs);
         let forks = Forks::open(&self.data, logs.keys()).map_err(CliError::file("打开", "open", &self.data))?;
         let metrics = Arc::new(Metrics::new());
@@ -129,6 +134,22 @@ impl WitnessArguments {
             deadline: DRAIN_DEADLINE,
         }
     }
+}
+
+/// Writes the key that others pin beside the state, for whoever sets up the log and its verifiers on this machine.
+fn keep_vkey(folder: &Path, key: &VerifierKey) -> Result<(), CliError> {
+    let (path, line) = (folder.join(VKEY_FILE), format!("{key}\n"));
+    if std::fs::read(&path).is_ok_and(|kept| kept == line.as_bytes()) {
+        return Ok(());
+    }
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    written.map_err(CliError::file("写入", "write", &path))
 }
 
 fn announce(witness: &Witness, addresses: &[SocketAddr], screen: Screen) -> Result<(), CliError> {

@@ -108,6 +108,9 @@ impl Importing {
         let Some(Part::Start(start)) = first else {
             return Err(malformed("第一条消息须为 start", "the first message must be start"));
         };
+        if !start.dry_run {
+            services.may_sign()?;
+        }
         let is_packed = start.gzip;
         let start: StartImport = start_of(start)?;
         let mut intake = Intake {

@@ -114,6 +114,7 @@ impl Writing {
         parts: Parts,
         change: Result<Change, Failure>,
     ) -> Result<Response<wire::Registered>, Failure> {
+        self.0.services.may_sign()?;
         let precondition = precondition(parts.precondition.as_ref());
         let creates_only = precondition == Precondition::CreateOnly;
         let idempotency = parts.idempotency?;
@@ -131,6 +132,7 @@ impl Writing {
     }
 
     async fn minted(&self, caller: &Caller, asked: wire::MintRequest) -> Result<Response<wire::Registered>, Failure> {
+        self.0.services.may_sign()?;
         let idempotency = idempotency(caller.method.path, &asked.idempotency_key, &asked)?;
         if asked.prefix.is_empty() {
             let detail =

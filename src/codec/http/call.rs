@@ -67,6 +67,13 @@ impl Call {
         Ok(pass?)
     }
 
+    /// The same of a handler that writes, whatever it is asked: the state of the node is told before the body is judged.
+    pub(super) fn admit_writer(&self, desk: &Desk, action: Action) -> Result<Pass, Failure> {
+        let pass = self.admit(desk, action)?;
+        desk.services.may_sign()?;
+        Ok(pass)
+    }
+
     /// The last step before a service.
     pub(super) fn permit<R: Asks>(&self, pass: &Pass, request: R) -> Result<Permitted<R>, Failure> {
         self.laps.end(Step::Decode);

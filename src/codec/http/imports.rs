@@ -25,6 +25,9 @@ const PARAMETERS: [&str; 8] =
 pub(super) async fn start(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Register)?;
     let query = Query::of(&call.uri, &PARAMETERS)?;
+    if !query.flag("dry_run")? {
+        desk.services.may_sign()?;
+    }
     let form = import_form::of_import(&call.headers, &query)?;
     let mut start = question(form, &query, desk.limits.json_depth)?;
     start.idempotency_key = idempotency_key(&call.headers)?;

@@ -31,6 +31,7 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let maker = guard::admit_key_maker(&desk.services, &credentials, Timestamp::now());
     call.laps.end(Step::Guard);
     let maker = maker?;
+    desk.services.may_sign()?;
     if call.headers.contains_key("idempotency-key") {
         let (zh, en) = ("密钥只显示一次，无法重放", "a key is shown once, so its making cannot be repeated");
         return Err(Failure::header("Idempotency-Key", zh, en));
@@ -134,7 +135,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 pub(super) async fn revoke(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = call.admit_writer(&desk, Action::Administer)?;
     let id = call.text_after(ROUTE)?.into_owned();
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, RevokeKey { id })?;

@@ -65,7 +65,7 @@ fn place(text: &str) -> Result<(String, u64), Failure> {
 }
 
 pub(super) async fn grant(desk: Arc<Desk>, mut call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = call.admit_writer(&desk, Action::Administer)?;
     Query::of(&call.uri, &[])?;
     let asked = document(&desk, &mut call, &pass, |members| {
         let mut members = members;
@@ -80,7 +80,7 @@ pub(super) async fn grant(desk: Arc<Desk>, mut call: Call) -> Reply {
 }
 
 pub(super) async fn end(desk: Arc<Desk>, mut call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = call.admit_writer(&desk, Action::Administer)?;
     let id = id_after(&call, LICENCES)?;
     Query::of(&call.uri, &[])?;
     let asked = document(&desk, &mut call, &pass, |members| {
@@ -95,7 +95,7 @@ pub(super) async fn end(desk: Arc<Desk>, mut call: Call) -> Reply {
 }
 
 pub(super) async fn end_key(desk: Arc<Desk>, mut call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = call.admit_writer(&desk, Action::Administer)?;
     let kid = id_after(&call, SIGNING_KEYS)?;
     Query::of(&call.uri, &[])?;
     let asked = document(&desk, &mut call, &pass, |members| {

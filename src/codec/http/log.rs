@@ -18,6 +18,7 @@ use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, negotiation};
 use crate::codec::log_answers;
 use crate::codec::problem::Code;
+use crate::guard::Pass;
 use crate::model::permitted::Action;
 use crate::observe::laps::Step;
 use crate::services::ServiceError;
@@ -38,6 +39,14 @@ const CHECKPOINT_SECONDS: u32 = 1;
 /// How long the keys of the log may be kept.
 const KEY_SECONDS: u32 = 60;
 
+/// Who may read the audit tree. A mirror has none, whoever asks.
+fn auditor(desk: &Desk, call: &Call) -> Result<Pass, Failure> {
+    if desk.services.mirror().is_some() {
+        return Err(ServiceError::NotInLog.into());
+    }
+    call.admit(desk, Action::Administer)
+}
+
 /// The newest signed head of the registry.
 pub(super) async fn checkpoint(desk: Arc<Desk>, call: Call) -> Reply {
     call.admit(&desk, Action::Read)?;
@@ -46,7 +55,7 @@ pub(super) async fn checkpoint(desk: Arc<Desk>, call: Call) -> Reply {
 
 /// The same of the audit tree.
 pub(super) async fn audit_checkpoint(desk: Arc<Desk>, call: Call) -> Reply {
-    call.admit(&desk, Action::Administer)?;
+    auditor(&desk, &call)?;
     head(&desk, &call, Tree::Audit, Keep::Never)
 }
 
@@ -55,9 +64,8 @@ fn head(desk: &Desk, call: &Call, tree: Tree, keep: Keep) -> Reply {
     negotiation::best(&call.headers, &[PLAIN])?;
     let published = desk.services.heads()?;
     call.laps.end(Step::Service);
-    // A mirror has no tree of audit events.
-    let note = Some(published.checkpoint(tree)).filter(|note| !note.is_empty()).ok_or(ServiceError::NotInLog)?;
-    Ok(reply::of_type(TEXT, StatusCode::OK, keep, Body::from(note.to_owned())))
+    let note = published.checkpoint(tree).to_owned();
+    Ok(reply::of_type(TEXT, StatusCode::OK, keep, Body::from(note)))
 }
 
 /// The keys that the registry's heads are signed by, one a line, in the form of notes.
@@ -68,7 +76,7 @@ pub(super) async fn vkey(desk: Arc<Desk>, call: Call) -> Reply {
 
 /// The same of the audit tree.
 pub(super) async fn audit_vkey(desk: Arc<Desk>, call: Call) -> Reply {
-    call.admit(&desk, Action::Administer)?;
+    auditor(&desk, &call)?;
     keys(&desk, &call, Tree::Audit, Keep::Never)
 }
 
@@ -93,7 +101,7 @@ pub(super) async fn tile(desk: Arc<Desk>, call: Call) -> Reply {
 
 /// A tile of the audit tree.
 pub(super) async fn audit_tile(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = auditor(&desk, &call)?;
     let tile = named(&call, AUDIT_TILES)?;
     let asked = call.permit(&pass, AskAudit(tile))?;
     let is_small = is_packed(&call.headers, tile);
@@ -103,10 +111,11 @@ pub(super) async fn audit_tile(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 fn named(call: &Call, route: &str) -> Result<Tile, Failure> {
-    let tile = Tile::parse(&call.text_after(route)?);
+    let path = call.text_after(route)?;
     Query::of(&call.uri, &[])?;
     negotiation::best(&call.headers, &[BYTES])?;
-    Ok(tile.ok_or(ServiceError::NotInLog)?)
+    // What no tile is ever called is the asker's mistake; what is not there yet is a 404 of the service.
+    Tile::parse(&path).ok_or_else(|| Code::TilePathInvalid.into())
 }
 
 /// Entries are text and come compressed where that is asked for; hashes would not get smaller.

@@ -80,7 +80,7 @@ async fn change(
     types: &[&str],
     read: impl FnOnce(&Json, &Desk, Timestamp) -> Result<Change, Vec<FieldError>>,
 ) -> Reply {
-    let pass = call.admit(&desk, Action::Register)?;
+    let pass = call.admit_writer(&desk, Action::Register)?;
     let identifier = call.text_after(ROUTE)?.into_owned();
     Query::of(&call.uri, &[])?;
     let precondition = preconditions::of_change(&call.headers)?;
@@ -129,7 +129,7 @@ fn existing(error: ServiceError, creates_only: bool) -> Failure {
 
 /// Mints a suffix: the body is a registration with the `prefix` to mint under.
 pub(super) async fn mint(desk: Arc<Desk>, mut call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Register)?;
+    let pass = call.admit_writer(&desk, Action::Register)?;
     Query::of(&call.uri, &[])?;
     let key = idempotency_key(&call.headers)?;
     let (bytes, mut json) = document(&desk, &mut call, &[JSON]).await?;

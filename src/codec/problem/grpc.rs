@@ -24,7 +24,7 @@ fn of_status(status: u16) -> tonic::Code {
         404 | 410 => tonic::Code::NotFound,
         408 | 504 => tonic::Code::DeadlineExceeded,
         409 => tonic::Code::Aborted,
-        412 | 428 => tonic::Code::FailedPrecondition,
+        412 | 421 | 428 => tonic::Code::FailedPrecondition,
         413 | 414 | 429 | 431 | 507 => tonic::Code::ResourceExhausted,
         415 | 501 => tonic::Code::Unimplemented,
         502 | 503 => tonic::Code::Unavailable,

@@ -79,6 +79,11 @@ problems! {
         "请求头有误", "A request header is wrong";
         "按 detail 改正请求头", "Correct the header that detail names"
     }
+    TilePathInvalid "tile_path_invalid" 400 {
+        "不是日志片的地址", "Not the address of a tile";
+        "写作 L/N 或 entries/N, L 为 0 至 63, N 三位一组 (000, x001/234), 末片加 .p/W, W 为 1 至 255",
+        "Write L/N or entries/N: L from 0 to 63, N in groups of three digits (000, x001/234), a partial one with .p/W, W from 1 to 255"
+    }
     IdentifierInvalid "identifier_invalid" 400 {
         "标识不合规则", "The identifier breaks a rule";
         "按 errors 中的代码核对标识, 校验位请重新计算", "Compare the identifier with the rule in errors; compute check digits anew"
@@ -286,6 +291,10 @@ problems! {
     UnsupportedMediaType "unsupported_media_type" 415 {
         "不支持这种内容类型", "The content type is not supported";
         "Content-Type 请用 application/json, 导入用 application/x-ndjson、text/csv 或 XLSX 的类型", "Send application/json; for imports application/x-ndjson, text/csv or the type of XLSX"
+    }
+    MirrorHoldsNoNames "mirror_holds_no_names" 421 {
+        "本镜像不含任何标识的内容", "This mirror holds no names";
+        "向源节点查询, 地址见 detail", "Ask the origin; detail has its address"
     }
     ConfigInvalid "config_invalid" 422 {
         "配置有误, 未作任何改动", "The configuration is wrong; nothing of it was taken";

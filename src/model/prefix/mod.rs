@@ -38,6 +38,23 @@ pub enum SuffixCase {
     Sensitive,
 }
 
+impl SuffixCase {
+    /// How this identifier's suffix compares.
+    #[must_use]
+    pub fn of(identifier: &Identifier) -> SuffixCase {
+        if identifier.is_case_sensitive() { SuffixCase::Sensitive } else { SuffixCase::Insensitive }
+    }
+
+    /// The identifier, compared so.
+    #[must_use]
+    pub fn reading(self, identifier: &Identifier) -> Identifier {
+        match self {
+            SuffixCase::Insensitive => identifier.clone(),
+            SuffixCase::Sensitive => identifier.clone().with_case_sensitive_suffix(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrefixPolicy {

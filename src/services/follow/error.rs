@@ -17,6 +17,9 @@ pub enum FollowError {
     /// The source does not answer, or not as it must.
     #[error("{path}: {}", .cause.en)]
     Source { path: String, cause: Text },
+    /// The key that is shown does not open it.
+    #[error("{path}: {}", .cause.en)]
+    KeyRefused { path: String, cause: Text },
     /// There is no head yet.
     #[error("the log has published no head yet")]
     NoHead,
@@ -27,7 +30,7 @@ pub enum FollowError {
     #[error("the checkpoint: {0}")]
     NotOurs(#[from] JudgeError),
     /// Genuine, but not enough witnesses saw it.
-    #[error("{cosigned} witnesses of the policy cosigned the checkpoint, which is not enough")]
+    #[error("too few witnesses of the policy cosigned the checkpoint ({cosigned})")]
     NoQuorum { cosigned: usize },
     #[error("the log calls itself {shown}, and was {remembered}")]
     OtherOrigin { remembered: String, shown: String },
@@ -59,9 +62,12 @@ impl FollowError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Source { .. } => "unreachable",
+            Self::KeyRefused { .. } => "key_refused",
             Self::NoHead => "no_head",
             Self::Withheld { .. } => "withheld",
             Self::Oversize { .. } => "oversize",
+            // The pinned key signed it, under a name that is not pinned.
+            Self::NotOurs(JudgeError::Renamed { .. }) => "other_origin",
             Self::NotOurs(_) => "not_signed",
             Self::NoQuorum { .. } => "no_quorum",
             Self::OtherOrigin { .. } => "other_origin",
@@ -80,12 +86,19 @@ impl FollowError {
     #[must_use]
     pub fn blames_the_log(&self) -> bool {
         match self {
-            // What is no signed text at all is a wrong address rather than a forgery.
+            // What is no signed text at all is a wrong address rather than a forgery, and another name is none.
             Self::NotOurs(error) => !matches!(
                 error,
-                JudgeError::Checkpoint(_) | JudgeError::Note(crate::tlog::note::NoteError::Malformed(_))
+                JudgeError::Renamed { .. }
+                    | JudgeError::Checkpoint(_)
+                    | JudgeError::Note(crate::tlog::note::NoteError::Malformed(_))
             ),
-            Self::Source { .. } | Self::NoHead | Self::NoQuorum { .. } | Self::Memory(_) | Self::Stopped(_) => false,
+            Self::Source { .. }
+            | Self::KeyRefused { .. }
+            | Self::NoHead
+            | Self::NoQuorum { .. }
+            | Self::Memory(_)
+            | Self::Stopped(_) => false,
             Self::Withheld { .. }
             | Self::Oversize { .. }
             | Self::OtherOrigin { .. }
@@ -112,12 +125,13 @@ impl FollowError {
     pub fn text(&self) -> Text {
         let altered = "：日志、其缓存或中间人改动了内容，不要采信；请换一条线路再取一次，并告知运营方";
         let zh = match self {
-            Self::Source { path, cause } => format!("{path}：{}", cause.zh),
+            Self::Source { path, cause } | Self::KeyRefused { path, cause } => format!("{path}：{}", cause.zh),
             Self::NoHead => "日志尚未发布检查点：请稍后再试".to_owned(),
             Self::Withheld { path } => {
                 format!("取不到 {path}，而已签名的检查点包含它：日志扣留了内容，请稍后再试并告知运营方")
             }
             Self::Oversize { path, limit_bytes } => format!("{path} 超过 {limit_bytes} 字节，未读取：不会是日志的内容"),
+            Self::NotOurs(error @ JudgeError::Renamed { .. }) => return error.text(),
             Self::NotOurs(error) => format!("检查点不可信：{}", error.text().zh),
             Self::NoQuorum { cosigned } => {
                 format!("检查点只有 {cosigned} 个见证方签名，未达策略要求：请稍后再试，或查看见证方是否在运行")
@@ -158,7 +172,7 @@ impl FollowError {
                 )
             }
             Self::Memory(_) => format!("{self}; look at the state file, or remove it and begin anew"),
-            Self::Source { .. } | Self::Stopped(_) => self.to_string(),
+            Self::Source { .. } | Self::KeyRefused { .. } | Self::Stopped(_) => self.to_string(),
         };
         Text::new(zh, en)
     }

@@ -36,7 +36,8 @@ pub struct HttpSource {
     pool: RwLock<Pool>,
     /// With the path that every part's path is added to; it ends without a slash.
     base: Uri,
-    authorization: Option<HeaderValue>,
+    /// The header, and where its key is from, as a person is told.
+    authorization: Option<(HeaderValue, String)>,
 }
 
 impl HttpSource {
@@ -79,15 +80,15 @@ impl HttpSource {
     pub fn with_key(mut self, key: &str) -> HttpSource {
         self.authorization = HeaderValue::try_from(format!("Bearer {key}")).ok().map(|mut value| {
             value.set_sensitive(true);
-            value
+            (value, String::new())
         });
         self
     }
 
-    /// The same with the header as it is.
+    /// The same with the header as it is, and the name of the file or variable that its key is from.
     #[must_use]
-    pub fn with_authorization(self, header: HeaderValue) -> HttpSource {
-        HttpSource { authorization: Some(header), ..self }
+    pub fn with_authorization(self, header: HeaderValue, key_source: &str) -> HttpSource {
+        HttpSource { authorization: Some((header, key_source.to_owned())), ..self }
     }
 
     async fn exchange(&self, path: &str, limit_bytes: usize) -> Result<Bytes, SourceError> {
@@ -98,7 +99,7 @@ impl HttpSource {
         match head.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(SourceError::Absent),
-            status => return Err(refused(status, &head.headers)),
+            status => return Err(self.key_refused(status).unwrap_or_else(|| refused(status, &head.headers))),
         }
         let body = read_body(body, limit_bytes).await?;
         match head.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
@@ -109,6 +110,27 @@ impl HttpSource {
                 "the answer's content coding is not gzip",
             ))),
         }
+    }
+
+    /// What a status says of the key that was shown.
+    fn key_refused(&self, status: StatusCode) -> Option<SourceError> {
+        let (_, source) = self.authorization.as_ref()?;
+        let cause = match status {
+            StatusCode::UNAUTHORIZED => Text::new(
+                format!("节点不接受 {source} 中的密钥（已撤销、已过期，或属于另一节点）：请向其管理员换取新的密钥"),
+                format!(
+                    "the node does not accept the key in {source} (revoked, expired, or another node's): ask its administrator for a new one"
+                ),
+            ),
+            StatusCode::FORBIDDEN => Text::new(
+                format!("{source} 中的密钥无权读取：须为管理员密钥，且该节点本身不是镜像"),
+                format!(
+                    "the key in {source} does not open this: it must be an administrator's, and the node no mirror itself"
+                ),
+            ),
+            _ => return None,
+        };
+        Some(SourceError::KeyRefused(cause))
     }
 
     fn request(&self, path: &str) -> Result<Request<Empty<Bytes>>, SourceError> {
@@ -122,7 +144,7 @@ impl HttpSource {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mingpai/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some(authorization) = &self.authorization {
+        if let Some((authorization, _)) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         Ok(request)
@@ -188,7 +210,9 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> SourceError {
     while let Some(source) = error.source() {
         error = source;
     }
-    passing(format!("连接不通或中断：{error}"), format!("not reached, or broken off: {error}"))
+    let told = error.to_string();
+    let Text { zh, en } = error.downcast_ref().map_or_else(|| Text::new(told.clone(), told.clone()), Text::of_io);
+    passing(format!("连接不通或中断：{zh}"), format!("not reached, or broken off: {en}"))
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap) -> SourceError {

@@ -23,6 +23,11 @@ pub trait Source: Send + Sync {
     /// bounded time and does not try again by itself.
     fn fetch<'a>(&'a self, path: &'a str, limit_bytes: usize) -> Fetched<'a>;
 
+    /// Where a part is really asked for, as a person is told; a part may be made of what stands elsewhere.
+    fn place_of(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
     /// What is read from now on comes over connections that do not stand yet: behind one address there may be several servers.
     fn renew(&self) {}
 }
@@ -38,6 +43,8 @@ pub enum SourceError {
     Passing { cause: Text, retry_after: Option<Duration> },
     /// It will not.
     Lasting(Text),
+    /// Nor with the key that is shown.
+    KeyRefused(Text),
 }
 
 /// A source that is asked with patience.
@@ -51,19 +58,21 @@ impl Asking {
     /// `None`: there is nothing at the path.
     pub async fn read(&self, path: &str, limit_bytes: usize) -> Result<Option<Bytes>, FollowError> {
         let (started, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let place = || self.source.place_of(path);
         loop {
             let (cause, wait) = match self.source.fetch(path, limit_bytes).await {
                 // A source may be careless; nothing here is.
                 Ok(bytes) if bytes.len() <= limit_bytes => return Ok(Some(bytes)),
                 Ok(_) | Err(SourceError::Oversize) => {
-                    return Err(FollowError::Oversize { path: path.to_owned(), limit_bytes });
+                    return Err(FollowError::Oversize { path: place(), limit_bytes });
                 }
                 Err(SourceError::Absent) => return Ok(None),
-                Err(SourceError::Lasting(cause)) => return Err(FollowError::Source { path: path.to_owned(), cause }),
+                Err(SourceError::Lasting(cause)) => return Err(FollowError::Source { path: place(), cause }),
+                Err(SourceError::KeyRefused(cause)) => return Err(FollowError::KeyRefused { path: place(), cause }),
                 Err(SourceError::Passing { cause, retry_after }) => (cause, retry_after.unwrap_or(pause).max(pause)),
             };
             if started.elapsed() + wait > self.patience {
-                return Err(FollowError::Source { path: path.to_owned(), cause });
+                return Err(FollowError::Source { path: place(), cause });
             }
             tokio::time::sleep(wait).await;
             pause = (pause * 2).min(LAST_PAUSE);

@@ -19,7 +19,7 @@ const ATOMIC_ROWS: usize = 100_000;
 
 /// Registers every row of the file, or leaves all as it was.
 pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
-    let (mut proposals, mut waiting) = (Vec::new(), Vec::new());
+    let (mut proposals, mut waiting, mut would) = (Vec::new(), Vec::new(), Vec::new());
     let mut names: HashSet<CanonicalKey> = HashSet::new();
     let limit = services.store.group_limit();
     let (mut rows, mut sent_bytes, mut group_bytes, mut skipped, mut rejected) = (0, 0, 0, 0, 0);
@@ -36,12 +36,20 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
             let fault = match fate {
                 Fate::Failed(fault) => Some(fault),
                 Fate::Later(_) => Some(twice()),
-                Fate::Commit(ref wanted, _) | Fate::Skipped(ref wanted) | Fate::Refused(ref wanted, _)
+                Fate::Commit(ref wanted, _)
+                | Fate::Would(ref wanted, _)
+                | Fate::Skipped(ref wanted)
+                | Fate::Refused(ref wanted, _)
                     if !names.insert(wanted.key().clone()) =>
                 {
                     Some(twice())
                 }
                 Fate::Refused(_, fault) => Some(fault),
+                Fate::Would(_, effect) => {
+                    sent_bytes += line.bytes.len();
+                    would.push(effect);
+                    None
+                }
                 Fate::Skipped(_) => {
                     skipped += 1;
                     None
@@ -75,6 +83,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
             ),
         ));
     }
+    would.into_iter().for_each(|effect| count(job, effect));
     job.skipped.fetch_add(skipped, Ordering::Relaxed);
     job.bytes_done.store(job.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
     Ok(())

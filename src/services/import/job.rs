@@ -32,7 +32,7 @@ pub enum JobState {
     Failed,
 }
 
-/// What became of the rows so far.
+/// What became of the rows so far; of a dry run, what would become of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RowCounts {
     pub total: u64,

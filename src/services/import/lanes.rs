@@ -13,6 +13,7 @@ use crate::model::identifier::CanonicalKey;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::services::Services;
+use crate::store::journal::Effect;
 use crate::store::{EntryProposal, Refusal};
 
 /// Threads that decide and sign: as many as there are cores, no more than the committing thread can keep up with.
@@ -33,6 +34,8 @@ pub(super) enum Fate {
     Commit(Wanted, Box<EntryProposal>),
     /// The name occurs earlier in the window: decide when that one is committed.
     Later(Wanted),
+    /// Of a dry run, by what stands: nothing of it is committed.
+    Would(Wanted, Effect),
     /// By what stood when it was decided.
     Skipped(Wanted),
     /// By what stood when it was decided.
@@ -45,9 +48,11 @@ impl Fate {
     /// The row's name, if it has a good one.
     pub fn name(&self) -> Option<&CanonicalKey> {
         match self {
-            Fate::Commit(wanted, _) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
-                Some(wanted.key())
-            }
+            Fate::Commit(wanted, _)
+            | Fate::Would(wanted, _)
+            | Fate::Later(wanted)
+            | Fate::Skipped(wanted)
+            | Fate::Refused(wanted, _) => Some(wanted.key()),
             Fate::Failed(_) => None,
         }
     }
@@ -57,7 +62,9 @@ impl Fate {
         let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
         match self {
             Fate::Commit(wanted, proposal) => draft(wanted) + proposal.statement.len() + proposal.disclosures.len(),
-            Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => draft(wanted),
+            Fate::Would(wanted, _) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
+                draft(wanted)
+            }
             Fate::Failed(_) => 0,
         }
     }
@@ -230,6 +237,7 @@ pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
     });
     match decision {
         Ok(Decision::Register(proposal)) => job.row(wanted, proposal),
+        Ok(Decision::Would(effect)) => Fate::Would(wanted, effect),
         Ok(Decision::Skip) => Fate::Skipped(wanted),
         Err(error) => {
             let fault = of_service(&error, &job.start);

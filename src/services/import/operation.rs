@@ -223,7 +223,7 @@ impl Services {
         }
         if start.dry_run {
             self.names_free(&decided.record)?;
-            return Ok(Decision::Skip);
+            return Ok(Decision::Would(decided.effect));
         }
         Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
     }

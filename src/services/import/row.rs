@@ -15,6 +15,7 @@ use crate::model::time::Timestamp;
 use crate::services::register::Change;
 use crate::services::{ServiceError, Services, Standing};
 use crate::store::EntryProposal;
+use crate::store::journal::Effect;
 
 /// Reads one document strictly: what this stage needs of the codec above it.
 pub trait ReadRow: Send + Sync + 'static {
@@ -129,6 +130,8 @@ fn damage(cell: &str) -> Option<(&'static str, Text)> {
 /// What is to become of a row.
 pub(super) enum Decision {
     Register(Box<EntryProposal>),
+    /// What would become of it: of a dry run, which signs and commits nothing.
+    Would(Effect),
     /// It stands there already, or was to be skipped.
     Skip,
 }
@@ -243,6 +246,8 @@ impl Services {
         let mut draft = wanted.draft.clone();
         if let Some(standing) = &standing
             && standing.record.is_taken_back()
+            // An export of it says that it was taken back: that is no wish to have it again.
+            && !(draft.status.is_some() && self.says_the_same(standing, wanted))
         {
             // Registered by mistake and taken back: the row is as good as the first.
             draft.status = draft.status.or(Some(Status::Active));
@@ -260,7 +265,7 @@ impl Services {
         let decided = self.next(&wanted.identifier, Change::Put(draft), standing.as_ref())?;
         if start.dry_run {
             self.names_free(&decided.record)?;
-            return Ok(Decision::Skip);
+            return Ok(Decision::Would(decided.effect));
         }
         Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
     }

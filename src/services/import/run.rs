@@ -201,6 +201,7 @@ fn together(
             Fate::Skipped(wanted) | Fate::Refused(wanted, _) if !fresh && changed.contains(wanted.key()) => {
                 again.push((line, wanted));
             }
+            Fate::Would(_, effect) => count(job, effect),
             Fate::Skipped(_) => {
                 job.skipped.fetch_add(1, Ordering::Relaxed);
             }
@@ -271,6 +272,10 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
             }
             Fate::Refused(_, fault) | Fate::Failed(fault) => {
                 reject(job, line, fault);
+                return Ok(());
+            }
+            Fate::Would(_, effect) => {
+                count(job, effect);
                 return Ok(());
             }
             Fate::Skipped(_) | Fate::Later(_) => {

@@ -88,7 +88,10 @@ impl Services {
     /// Everything that bears on an identifier, in the order of the log.
     pub(in crate::services) fn licences_of(&self, identifier: &str) -> Result<Vec<Stated>, ServiceError> {
         let identifier = self.identifier(identifier)?;
-        self.policy(&identifier)?;
+        // A mirror answers for whatever its origin registered, not for prefixes of its own.
+        if self.mirror().is_none() {
+            self.policy(&identifier)?;
+        }
         let mut statements = self.stated_keys()?;
         for prefix in and_above(identifier.prefix()) {
             statements.extend(self.stated(prefix)?);

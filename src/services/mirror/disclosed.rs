@@ -83,6 +83,12 @@ impl Disclosing {
         Some(hidden)
     }
 
+    /// The bundle that a path names, and whom to ask for what it hides.
+    fn granted(&self, path: &str) -> Option<(Tile, &dyn Source)> {
+        let tile = path.strip_prefix("tile/").and_then(Tile::parse).filter(|tile| tile.content == Content::Entries)?;
+        Some((tile, self.granted.as_deref()?))
+    }
+
     /// A bundle, asked for as a whole and, where an answer has no room for it, in ever smaller parts.
     async fn bundle(&self, granted: &dyn Source, tile: Tile) -> Result<Bytes, SourceError> {
         let mut held = self.room.enter().await;
@@ -152,10 +158,9 @@ fn wrong(what: &str) -> SourceError {
 impl Source for Disclosing {
     fn fetch<'a>(&'a self, path: &'a str, limit_bytes: usize) -> Fetched<'a> {
         Box::pin(async move {
-            let tile = path.strip_prefix("tile/").and_then(Tile::parse).filter(|tile| tile.content == Content::Entries);
-            match (tile, &self.granted) {
-                (Some(tile), Some(granted)) => self.bundle(granted.as_ref(), tile).await,
-                _ => {
+            match self.granted(path) {
+                Some((tile, granted)) => self.bundle(granted, tile).await,
+                None => {
                     let bytes = self.log.fetch(path, limit_bytes).await?;
                     if path == "checkpoint" {
                         *self.head.lock() = bytes.clone();
@@ -164,6 +169,10 @@ impl Source for Disclosing {
                 }
             }
         })
+    }
+
+    fn place_of(&self, path: &str) -> String {
+        if self.granted(path).is_some() { "/v1/changes".to_owned() } else { self.log.place_of(path) }
     }
 
     fn renew(&self) {

@@ -4,6 +4,7 @@ use crate::model::text::Text;
 use crate::services::ServiceError;
 use crate::services::follow::{Evidence, FollowError};
 use crate::store::Refusal;
+use crate::tlog::policy::JudgeError;
 
 /// A leaf that the origin's log has, and that no honest node can have put there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +89,16 @@ impl Halt {
                 | FollowError::AlteredEntry { .. },
             ) => true,
             Self::Fault(fault) => !fault.is_signed,
+            _ => false,
+        }
+    }
+
+    /// Whether the pinned key signed under another name: the log is followed no further, and nothing is held against it.
+    #[must_use]
+    pub fn is_renaming(&self) -> bool {
+        match self {
+            Self::Follow(error) => matches!(error, FollowError::NotOurs(JudgeError::Renamed { .. })),
+            Self::Persists { halt, .. } => halt.is_renaming(),
             _ => false,
         }
     }

@@ -33,6 +33,8 @@ use crate::sign::keys::KeyError;
 pub struct Mirror {
     /// Where the origin is.
     pub url: String,
+    /// Whether it is given what the log hides, and so has names.
+    pub is_granted: bool,
     key: own_key::OwnKey,
     /// One word for why it follows no longer.
     stopped: RwLock<Option<&'static str>>,
@@ -40,8 +42,9 @@ pub struct Mirror {
 
 impl Mirror {
     /// A mirror in a folder, which has or gets a key of its own.
-    pub fn open(url: &str, folder: &Path) -> Result<Mirror, KeyError> {
-        Ok(Mirror { url: url.to_owned(), key: own_key::OwnKey::settle(folder)?, stopped: RwLock::default() })
+    pub fn open(url: &str, is_granted: bool, folder: &Path) -> Result<Mirror, KeyError> {
+        let key = own_key::OwnKey::settle(folder)?;
+        Ok(Mirror { url: url.to_owned(), is_granted, key, stopped: RwLock::default() })
     }
 
     /// The file with its operator's key.

@@ -1,10 +1,12 @@
-//! The thread that shows heads to the witnesses, one at a time, so that a slow one delays no head but is waited for a moment.
+//! The thread that shows heads to the witnesses, one at a time, so that a slow one delays no head but is waited for a moment. A
+//! witness that did not cosign the newest head is shown it again, after each of its pauses, until a newer one comes.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::sync::mpsc;
 
 use crate::services::Services;
 use crate::services::log::Published;
@@ -22,7 +24,7 @@ type Cosigned = (Arc<Published>, Vec<SignatureLine>);
 /// Asks the witnesses beside who publishes.
 pub(super) struct Cosigning {
     /// Holds one head; gone at the end.
-    to: Option<Sender<Arc<Published>>>,
+    to: Option<mpsc::Sender<Arc<Published>>>,
     from: Receiver<Cosigned>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,19 +35,12 @@ impl Cosigning {
         if witnesses.is_empty() {
             return Ok(None);
         }
-        let (to, heads) = bounded::<Arc<Published>>(1);
+        let (to, heads) = mpsc::channel(1);
         let (cosigned, from) = bounded(1);
         let services = Arc::clone(services);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ask = move || {
-            for published in heads {
-                let prove = prover(&services, &published);
-                let head = published.head(Tree::Registry);
-                let lines = runtime.block_on(witnesses.cosign(published.note(), head, prove));
-                // Who asked may have gone on to a later head, or have ended.
-                let _ = cosigned.send((published, lines));
-            }
-        };
+        let asking = Asking { services, witnesses, heads, cosigned };
+        let ask = move || runtime.block_on(asking.run());
         let thread = std::thread::Builder::new().name("cosign".to_owned()).spawn(ask)?;
         Ok(Some(Cosigning { to: Some(to), from, thread: Some(thread) }))
     }
@@ -76,6 +71,42 @@ impl Drop for Cosigning {
         self.from = nobody;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Asking {
+    services: Arc<Services>,
+    witnesses: Witnesses,
+    heads: mpsc::Receiver<Arc<Published>>,
+    cosigned: Sender<Cosigned>,
+}
+
+impl Asking {
+    async fn run(mut self) {
+        let mut next = self.heads.recv().await;
+        while let Some(published) = next {
+            let prove = prover(&self.services, &published);
+            let lines = self.witnesses.cosign(published.note(), published.head(Tree::Registry), prove).await;
+            // Who asked may have gone on to a later head, or have ended.
+            let _ = self.cosigned.send((Arc::clone(&published), lines));
+            next = self.ask_again(&published).await;
+        }
+    }
+
+    /// Shows the head to those that lack it, until a newer one comes, or the end: either cuts short whoever is being asked.
+    async fn ask_again(&mut self, published: &Arc<Published>) -> Option<Arc<Published>> {
+        loop {
+            let prove = prover(&self.services, published);
+            let again = self.witnesses.cosign_late(published.note(), published.head(Tree::Registry), prove);
+            let lines = tokio::select! {
+                newer = self.heads.recv() => return newer,
+                lines = again => lines,
+            };
+            if !lines.is_empty() {
+                let _ = self.cosigned.send((Arc::clone(published), lines));
+            }
         }
     }
 }

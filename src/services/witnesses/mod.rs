@@ -4,7 +4,7 @@
 //! - `asking`: one exchange with one witness.
 //!
 //! A witness is not trusted for more than its signature, which is checked; one that is away, slow or wrong costs a bounded wait,
-//! and then is left alone for a while.
+//! and then is left alone for a while, after which it is shown the head that is then the newest.
 
 mod asking;
 
@@ -87,6 +87,21 @@ impl Witnesses {
     /// checked, in the order of the configuration.
     pub async fn cosign(&self, note: &Note, head: Head, prove: Prove) -> Vec<SignatureLine> {
         let asked = self.each.iter().map(|witness| self.ask(witness, note, head, &prove));
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// Shows the head to whoever failed to cosign it, once the first of their pauses has passed; the others are not asked. Where
+    /// nobody failed it never ends.
+    pub async fn cosign_late(&self, note: &Note, head: Head, prove: Prove) -> Vec<SignatureLine> {
+        // A pause ends with the first success only, so whoever has one lacks the newest head.
+        let pause = |witness: &Witness| witness.memory.lock().not_before;
+        match self.each.iter().filter_map(pause).min() {
+            Some(moment) => tokio::time::sleep_until(moment.into()).await,
+            None => std::future::pending().await,
+        }
+        let now = Instant::now();
+        let is_due = |witness: &&Witness| pause(witness).is_some_and(|moment| moment <= now);
+        let asked = self.each.iter().filter(is_due).map(|witness| self.ask(witness, note, head, &prove));
         join_all(asked).await.into_iter().flatten().collect()
     }
 

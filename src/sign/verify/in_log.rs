@@ -6,12 +6,12 @@ use super::{Finding, Known, Report};
 use crate::model::time::Timestamp;
 use crate::sign::bundle::{LogProof, ProvenStatement, decode_hashes};
 use crate::sign::keys::PublicJwk;
-use crate::sign::latest::LatestStatement;
+use crate::sign::latest::{AsOf, LatestStatement};
 use crate::sign::licence::Listed;
 use crate::sign::licence::succession::Succession;
 use crate::tlog::hash::{Head, leaf_hash};
 use crate::tlog::note::Note;
-use crate::tlog::policy::Policy;
+use crate::tlog::policy::{JudgeError, Policy};
 use crate::tlog::proof::check_inclusion;
 
 /// So far ahead of the verifier's clock a node's may be, in seconds.
@@ -46,6 +46,8 @@ pub enum FreshnessState {
     /// Older than asked for: a later version, such as a recall, may have come since.
     Stale,
     /// The verifier did not say how old it may be.
+    Unasked,
+    /// It is of a time that the verifier's clock has not reached, or the verifier has none.
     Unknown,
 }
 
@@ -90,7 +92,7 @@ pub(super) fn check(
 }
 
 /// The head of a checkpoint that the policy accepts.
-fn check_checkpoint(report: &mut Report, checkpoint: &str, policy: &Policy) -> Option<(String, Head)> {
+pub(super) fn check_checkpoint(report: &mut Report, checkpoint: &str, policy: &Policy) -> Option<(String, Head)> {
     const NAME: &str = "checkpoint";
     let note = match Note::parse(checkpoint) {
         Ok(note) => note,
@@ -103,7 +105,9 @@ fn check_checkpoint(report: &mut Report, checkpoint: &str, policy: &Policy) -> O
     match policy.judge(&note) {
         Err(error) => {
             let text = error.text();
-            report.add(NAME, Finding::Fail, text.zh, text.en);
+            // Its own key signed it: no forgery, and nothing that the policy believes.
+            let is_renamed = matches!(error, JudgeError::Renamed { .. });
+            report.add(NAME, if is_renamed { Finding::Unknown } else { Finding::Fail }, text.zh, text.en);
             None
         }
         Ok(verdict) if !verdict.has_quorum => {
@@ -129,6 +133,11 @@ fn check_checkpoint(report: &mut Report, checkpoint: &str, policy: &Policy) -> O
     }
 }
 
+/// The keys under which the policy believes the log of this name.
+pub(super) fn keys_of(policy: &Policy, origin: &str) -> Vec<PublicJwk> {
+    policy.logs().iter().filter(|log| log.key.name() == origin).map(|log| PublicJwk::of(log.key.public())).collect()
+}
+
 /// What is checked against the node's word for the newest version.
 pub(super) struct Shown<'a> {
     pub sid: &'a str,
@@ -146,23 +155,12 @@ pub(super) fn check_latest(
     known: Known<'_>,
 ) -> Option<Freshness> {
     const NAME: &str = "freshness";
-    let Some(latest) = latest else {
-        if known.max_age_seconds.is_some() {
-            let (zh, en) = (
-                "没有“最新版本”声明：无法判断其后有无新版本（如召回）",
-                "nothing says that it is the newest version: whether a later one came (a recall) cannot be told",
-            );
-            report.add(NAME, Finding::Unknown, zh, en);
-        }
-        return None;
-    };
+    // That there is none is told where somebody asks for its age.
+    let latest = latest?;
     let fail = |report: &mut Report, zh: &str, en: &str| report.add(NAME, Finding::Fail, zh, en);
     // Only the pinned key of the log: what a bundle says of entry keys may leave out that one of them was ended.
     let keys: Vec<PublicJwk> = match (&proven.head, known.policy) {
-        (Some((origin, _)), Some(policy)) => {
-            let logs = policy.logs().iter().filter(|log| log.key.name() == origin);
-            logs.map(|log| PublicJwk::of(log.key.public())).collect()
-        }
+        (Some((origin, _)), Some(policy)) => keys_of(policy, origin),
         _ => Vec::new(),
     };
     if keys.is_empty() {
@@ -198,52 +196,62 @@ pub(super) fn check_latest(
         );
         return None;
     }
-    judge_age(report, &stated, known)
+    judge_age(report, &stated.as_of, &NEWEST, known)
 }
 
-fn judge_age(report: &mut Report, stated: &LatestStatement, known: Known<'_>) -> Option<Freshness> {
+/// What a word says of its moment, and what may have come since; in zh and en.
+pub(super) struct Meaning {
+    pub said: [&'static str; 2],
+    pub since: [&'static str; 2],
+}
+
+pub(super) const NEWEST: Meaning = Meaning {
+    said: ["是最新版本", "it was the newest version"],
+    since: ["其后可能已有新版本（如召回）", "a later one, such as a recall, may have come since"],
+};
+pub(super) const ABSENT: Meaning = Meaning {
+    said: ["没有此标识", "there was no such identifier"],
+    since: ["其后可能已注册", "it may have been registered since"],
+};
+
+/// How old the node's word is, by what the verifier asks.
+pub(super) fn judge_age(report: &mut Report, moment: &AsOf, meaning: &Meaning, known: Known<'_>) -> Option<Freshness> {
     const NAME: &str = "freshness";
-    let Ok(as_of) = Timestamp::from_seconds(stated.as_of.iat) else {
-        report.add(
-            NAME,
-            Finding::Fail,
-            "“最新版本”声明的时间不可用",
-            "the time of the word for the newest version is none",
-        );
+    let Ok(as_of) = Timestamp::from_seconds(moment.iat) else {
+        report.add(NAME, Finding::Fail, "声明的时间不可用", "the time of the node's word is none");
         return None;
     };
-    let size = stated.as_of.size;
-    let age = known.now_seconds.map(|now| now - stated.as_of.iat);
+    let Meaning { said: [zh, en], since: [zh_since, en_since] } = meaning;
+    let size = moment.size;
+    // A time that anybody may have written: no difference of two is to overflow.
+    let age = known.now_seconds.map(|now| now.saturating_sub(moment.iat));
     let state = match (known.max_age_seconds, age) {
         (Some(_), Some(age)) if age < -CLOCKS_APART_SECONDS => FreshnessState::Unknown,
         (Some(most), Some(age)) if age <= most => FreshnessState::Fresh,
         (Some(_), Some(_)) => FreshnessState::Stale,
-        _ => FreshnessState::Unknown,
+        (Some(_), None) => FreshnessState::Unknown,
+        (None, _) => FreshnessState::Unasked,
     };
     let (finding, zh, en) = match state {
         FreshnessState::Fresh => (
             Finding::Pass,
-            format!("在 {as_of}（{size} 条）时是最新版本，在所要求的时限之内"),
-            format!("it was the newest version at {as_of} ({size} statements), within the time asked for"),
+            format!("在 {as_of}（{size} 条）时{zh}，在所要求的时限之内"),
+            format!("{en} at {as_of} ({size} statements), within the time asked for"),
         ),
         FreshnessState::Stale => (
             Finding::Unknown,
-            format!("在 {as_of}（{size} 条）时是最新版本，已超出所要求的时限：其后可能已有新版本（如召回）"),
-            format!(
-                "it was the newest version at {as_of} ({size} statements), longer ago than asked for: a later one, such as a recall, may have come since"
-            ),
+            format!("在 {as_of}（{size} 条）时{zh}，已超出所要求的时限：{zh_since}"),
+            format!("{en} at {as_of} ({size} statements), longer ago than asked for: {en_since}"),
         ),
-        FreshnessState::Unknown if known.max_age_seconds.is_some() => (
+        FreshnessState::Unknown => (
             Finding::Unknown,
             format!("声明时间 {as_of} 在本机时钟之后，无法判断新旧"),
             format!("the word is of {as_of}, which this machine's clock has not reached: its age cannot be told"),
         ),
-        FreshnessState::Unknown => (
+        FreshnessState::Unasked => (
             Finding::Pass,
-            format!("在 {as_of}（{size} 条）时是最新版本；其后如何不得而知（可用 --max-age 要求时限）"),
-            format!(
-                "it was the newest version at {as_of} ({size} statements); what came after is not known (ask with --max-age)"
-            ),
+            format!("在 {as_of}（{size} 条）时{zh}；其后如何不得而知（可用 --max-age 要求时限）"),
+            format!("{en} at {as_of} ({size} statements); what came after is not known (ask with --max-age)"),
         ),
     };
     report.add(NAME, finding, zh, en);

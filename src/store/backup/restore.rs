@@ -47,6 +47,8 @@ pub struct Restore<'r> {
     pub data: &'r Path,
     /// `None`: to the end.
     pub moment: Option<Moment>,
+    /// The command that does the same again: noted, for whoever finds that it was cut short.
+    pub again: Option<String>,
     pub log: &'r dyn ReadLog,
 }
 
@@ -86,6 +88,7 @@ pub fn restore(what: &Restore<'_>, watch: Watch<'_>) -> Result<RestoreDone, Back
         size: 0,
         root: String::new(),
         is_cut: false,
+        again: what.again.clone(),
         decision: None,
     };
     Disk::open(what.data).map_err(io_error("make", what.data))?;
@@ -100,6 +103,7 @@ pub fn restore(what: &Restore<'_>, watch: Watch<'_>) -> Result<RestoreDone, Back
     let keys = write_keys(what, &folder, &manifest)?;
     let head = head(&log.origin, &log.tree);
     restored.is_complete = true;
+    restored.again = None;
     restored.origin.clone_from(&head.origin);
     restored.sequence = log.walk.tail.sequence;
     restored.size = head.size;
@@ -242,7 +246,7 @@ impl<'r> Log<'r> {
             }
         }
         self.walk.tail = journal.tail();
-        let found = journal::examine(medium.as_ref())?;
+        let found = journal::examine(medium.as_ref(), 0)?;
         if found.frames != self.walk.tail.sequence || found.registry_size != self.tree.size {
             let what = "the restored log reads otherwise than it was written: the disk is not to be trusted";
             return Err(BackupError::damaged(Damage { file: "journal".to_owned(), offset: None, what }));

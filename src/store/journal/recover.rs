@@ -255,11 +255,12 @@ pub struct Examined {
     pub audit_size: u64,
 }
 
-/// Scans a whole journal without mending anything. A torn end is no damage: the next opening cuts it.
-pub fn examine(medium: &dyn Medium) -> Result<Examined, JournalError> {
+/// Scans a whole journal without mending anything. A torn end is no damage, unless it was durable by the word of a derived
+/// view: the next opening cuts it.
+pub fn examine(medium: &dyn Medium, durable_sequence: u64) -> Result<Examined, JournalError> {
     let segments = open_segments(medium)?;
     let reader = Reader { segments: RwLock::new(segments.clone()) };
-    let Scan { tail, erased, .. } = Scan::new(reader.start()).run(&segments, 0)?;
+    let Scan { tail, erased, .. } = Scan::new(reader.start()).run(&segments, durable_sequence)?;
     let mut disclosing = 0;
     for location in erased.keys() {
         disclosing += u64::from(!reader.is_blank(*location)?);

@@ -73,6 +73,10 @@ pub enum JudgeError {
     Checkpoint(#[from] CheckpointError),
     #[error("no log of the policy signed the checkpoint of {0}")]
     AnotherLog(String),
+    /// The very key of a log of the policy signed, under a name that is not the one it is believed under: no forgery, and nothing
+    /// to believe before the new name is.
+    #[error("the log calls itself {shown}, and its key is believed as that of {pinned}")]
+    Renamed { pinned: String, shown: String },
 }
 
 impl JudgeError {
@@ -82,6 +86,14 @@ impl JudgeError {
         match self {
             Self::Note(error) => error.text(),
             Self::Checkpoint(error) => error.text(),
+            Self::Renamed { pinned, shown } => Text::new(
+                format!(
+                    "日志现名为 {shown}，而策略只信任此公钥的旧名 {pinned}：若日志由备份恢复并改名（mingpai restore --new-origin），请向运营方核实，再用新的策略与新的状态文件"
+                ),
+                format!(
+                    "{self}: if it was restored under a new name (mingpai restore --new-origin), make sure of that with its operator, and begin with a new policy and a new state file"
+                ),
+            ),
             Self::AnotherLog(origin) => Text::new(
                 format!("策略中没有任何日志签署过 {origin} 的检查点：请核对策略文件是否属于该日志，否则不要采信"),
                 format!("{self}: see whether the policy is meant for this log, else do not believe it"),
@@ -166,25 +178,42 @@ impl Policy {
     /// Judges a checkpoint: its log's signature must be right; how many witnesses there are is told, not demanded.
     ///
     /// # Errors
-    /// The text is no checkpoint; a key of the policy signed wrongly; no log of the policy, of the checkpoint's very origin, signed.
+    /// The text is no checkpoint; a key of the policy signed wrongly; no log of the policy, of the checkpoint's very origin, signed,
+    /// or one did under another name than the policy has for it.
     pub fn judge(&self, note: &Note) -> Result<Verdict<'_>, JudgeError> {
         let checkpoint = Checkpoint::of_note(note)?;
         let keys: Vec<VerifierKey> =
             self.logs.iter().map(|log| &log.key).chain(self.witnesses.iter().map(|it| &it.key)).cloned().collect();
         let signed = match note.verify(&keys) {
             Ok(signed) => signed,
-            Err(NoteError::Unsigned) => return Err(JudgeError::AnotherLog(checkpoint.origin)),
+            Err(NoteError::Unsigned) => return Err(self.not_believed(note, checkpoint.origin)),
             Err(error) => return Err(error.into()),
         };
         let has_signed = |log: &&Log| log.key.name() == checkpoint.origin && signed.iter().any(|it| *it.key == log.key);
         let Some(log) = self.logs.iter().find(has_signed) else {
-            return Err(JudgeError::AnotherLog(checkpoint.origin));
+            return Err(self.not_believed(note, checkpoint.origin));
         };
         let time_of = |witness: &Witness| signed.iter().find(|it| *it.key == witness.key).and_then(|it| it.time);
         let times: Vec<Option<u64>> = self.witnesses.iter().map(time_of).collect();
         let has_quorum = self.is_quorum(&times);
         let cosigned = self.witnesses.iter().zip(times).filter_map(|(witness, time)| Some((witness, time?))).collect();
         Ok(Verdict { checkpoint, log, cosigned, has_quorum })
+    }
+
+    /// Why no log of the policy counts: it is another one, or one of them under another name.
+    fn not_believed(&self, note: &Note, shown: String) -> JudgeError {
+        let has_signed = |key: &VerifierKey| {
+            let mut lines = note.signatures().iter().filter(|line| key.made(line));
+            lines.any(|line| key.check(note.text(), &line.signature).is_some())
+        };
+        let renamed = self
+            .logs
+            .iter()
+            .find(|log| VerifierKey::new(&shown, log.key.kind(), *log.key.public()).is_ok_and(|key| has_signed(&key)));
+        match renamed {
+            Some(log) => JudgeError::Renamed { pinned: log.key.name().to_owned(), shown },
+            None => JudgeError::AnotherLog(shown),
+        }
     }
 
     /// Whether these witnesses, by their places, are enough.

@@ -177,6 +177,19 @@ fn only_a_log_of_the_policy_under_its_own_name_is_believed() {
     let text = "example.com/other\n42\nBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU=\n";
     let stolen = Note::sign(text, &[&log(1)]).unwrap();
     assert_eq!(judge("log $1\nquorum none\n", &stolen), Err(JudgeError::AnotherLog("example.com/other".to_owned())));
+    // The same key under that name, as after a restore: said as what it is, and not believed.
+    let same_key = TestSigner::new("example.com/other", KeyKind::Note, [1; 32]);
+    let renamed = Note::sign(text, &[&same_key]).unwrap();
+    let told = JudgeError::Renamed { pinned: "example.com/log".to_owned(), shown: "example.com/other".to_owned() };
+    assert_eq!(judge("log $2\nlog $1\nquorum none\n", &renamed), Err(told));
+    assert_eq!(judge("log $2\nquorum none\n", &renamed), Err(JudgeError::AnotherLog("example.com/other".to_owned())));
+    // A line that only names it: the signature is not the key's.
+    let mut made_up = stolen.clone();
+    let mut line: SignatureLine = renamed.signatures()[0].clone();
+    line.signature[20] ^= 1;
+    made_up.add(line);
+    let another = JudgeError::AnotherLog("example.com/other".to_owned());
+    assert_eq!(judge("log $1\nquorum none\n", &made_up), Err(another));
     // A known witness's wrong signature spoils the note.
     let mut spoilt = note.clone();
     let mut line: SignatureLine = spoilt.signatures()[1].clone();

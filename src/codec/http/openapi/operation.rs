@@ -253,6 +253,9 @@ impl Operation {
         if self.path.contains('{') {
             codes.push(Code::PathMalformed);
         }
+        if codes.contains(&Code::IdentifierUnknown) {
+            codes.push(Code::MirrorHoldsNoNames);
+        }
         Code::ALL.iter().copied().filter(|code| codes.contains(code)).collect()
     }
 

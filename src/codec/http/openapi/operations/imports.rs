@@ -188,7 +188,7 @@ fn asked(operation: Operation) -> Operation {
             "what the rows do: put, patch, activate, suspend, recall, retire, delete; put if not said",
             json!({"type": "string"}),
         ))
-        .parameter(parameter::flag("dry_run", "全部检查，不登记", "check all, register nothing"))
+        .parameter(parameter::flag("dry_run", "全部检查，什么都不写入；计数说明每行将如何", "check all, write nothing; the counts say what would become of the rows"))
         .parameter(parameter::flag("atomic", "全部登记或全不登记", "all rows or none"))
         .parameter(encoding())
         .parameter(separator())

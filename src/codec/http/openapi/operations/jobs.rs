@@ -54,7 +54,7 @@ fn bulk() -> Operation {
             "filter": filter,
             "operation": {"type": "string", "description": "patch, activate, suspend, recall, retire, delete · 作何改动"},
             "patch": {"$ref": "#/components/schemas/DraftPatch"},
-            "dry_run": {"type": "boolean"},
+            "dry_run": {"type": "boolean", "description": "change nothing; the counts say what would be changed · 不改动，计数说明将改动多少"},
         },
         "required": ["filter", "operation"],
         "additionalProperties": false,

@@ -32,7 +32,11 @@ pub(super) fn operations() -> Vec<Operation> {
             "审计树的检查点",
             "the audit tree's head",
         )),
-        keys("/log/audit/vkey", "readAuditLogKey").keyed().example(Example::new("key", "校验公钥", "the key")),
+        keys("/log/audit/vkey", "readAuditLogKey").keyed().fails(&[Code::LogPartUnknown]).example(Example::new(
+            "key",
+            "校验公钥",
+            "the key",
+        )),
         tile("/log/audit/tile/{tile}", "readAuditTile")
             .keyed()
             .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1")),
@@ -71,11 +75,16 @@ fn tile(path: &'static str, id: &'static str) -> Operation {
             "C2SP tlog-tiles: hashes as L/N, statements as entries/N; a last one of fewer than 256 is N.p/W. What it says \
              never changes.",
         )
-        .parameter(Parameter::path("tile", "如 0/x001/234 或 entries/000.p/7", "such as 0/x001/234 or entries/000.p/7", form))
+        .parameter(Parameter::path(
+            "tile",
+            "如 0/x001/234（第 1234 片）或 entries/000.p/7",
+            "such as 0/x001/234 (tile 1234) or entries/000.p/7",
+            form,
+        ))
         .answer(200, "哈希，或带长度的声明", "hashes, or statements with their lengths", vec![(BYTES, Shape::bytes(BYTES))])
         .with_headers(&["Cache-Control", "Vary", "Content-Encoding"])
         .fails(READS)
-        .fails(&[Code::LogPartUnknown])
+        .fails(&[Code::TilePathInvalid, Code::LogPartUnknown])
 }
 
 fn beyond() -> Example {

@@ -1,0 +1,219 @@
+//! What a shelf may take and what it takes, to the byte.
+//!
+//! ```text
+//!   budget >= used = fixed (tables) + live (findable) + limbo (maybe still read) + held (by handles outside)
+//! ```
+//!
+//! Invariants:
+//! - **RESERVED** Bytes are reserved before they are allocated and given back after they were freed; a reservation that does
+//!   not fit fails. So the allocations of a shelf are never more than its budget (but while it is being made smaller).
+//! - **BOUNDED LIMBO** Nothing more is evicted while limbo has its share: a reader that stalls costs declined fills, not
+//!   memory, and not the answers that are there.
+//!
+//! The bytes are those asked of the allocator; what it rounds them up to is its own affair.
+
+use super::sync::{AtomicU64, Ordering};
+
+/// Why a fill was not shelved. The answer itself is as good as any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Declined {
+    /// Everything that would have to go is asked for more often.
+    Admission = 0,
+    /// Another fill is at the same set.
+    Busy = 1,
+    /// A reader stalls, and limbo has its share (BOUNDED LIMBO).
+    Limbo = 2,
+    /// It would not fit, or not without evicting more than a fill may.
+    Room = 3,
+    /// A commit or a purge came between (GENERATION).
+    Raced = 4,
+    /// More readers at once than there are pins.
+    Pins = 5,
+}
+
+const REASONS: usize = 6;
+
+/// Limbo's share of a budget, 1 in so many.
+const LIMBO_SHARE: u64 = 64;
+/// But at least so many bytes.
+const LIMBO_LEAST: u64 = 8 << 10;
+
+/// The counters of a shelf. Only fills write here, so they share their cache lines.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Ledger {
+    budget: AtomicU64,
+    used: AtomicU64,
+    fixed: AtomicU64,
+    live: AtomicU64,
+    limbo: AtomicU64,
+    entries: AtomicU64,
+    evictions: AtomicU64,
+    declined: [AtomicU64; REASONS],
+}
+
+/// A moment's reading of a shelf's ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    pub budget_bytes: u64,
+    /// All of it: tables, answers, limbo, handles.
+    pub used_bytes: u64,
+    pub fixed_bytes: u64,
+    pub live_bytes: u64,
+    pub limbo_bytes: u64,
+    pub entries: u64,
+    pub evictions: u64,
+    /// In the order of [`Declined`].
+    pub declined: [u64; REASONS],
+}
+
+impl Ledger {
+    pub fn new(budget: u64) -> Ledger {
+        let zero = || AtomicU64::new(0);
+        Ledger {
+            budget: AtomicU64::new(budget),
+            used: zero(),
+            fixed: zero(),
+            live: zero(),
+            limbo: zero(),
+            entries: zero(),
+            evictions: zero(),
+            declined: std::array::from_fn(|_| zero()),
+        }
+    }
+
+    /// Takes bytes of the budget, if it has them (RESERVED).
+    pub fn reserve(&self, bytes: u64) -> bool {
+        let budget = self.budget.load(Ordering::Relaxed);
+        let mut used = self.used.load(Ordering::Relaxed);
+        loop {
+            let Some(next) = used.checked_add(bytes).filter(|next| *next <= budget) else { return false };
+            #[cfg(seeded_bug = "reserve_not_atomic")]
+            {
+                self.used.store(next, Ordering::Relaxed);
+                return true;
+            }
+            // Acquire: what is allocated next comes after the free that made room for it.
+            match self.used.compare_exchange_weak(used, next, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    /// Takes bytes whether the budget has them or not: a first table must be.
+    pub fn take(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that were reserved and are free again.
+    pub fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Release);
+    }
+
+    /// Whether so many more may be findable: what is over is left to limbo, so that a full shelf need not reclaim at
+    /// every fill.
+    pub fn has_room(&self, more: u64, less: u64) -> bool {
+        let live = self.live.load(Ordering::Relaxed) + more;
+        live.saturating_sub(less) <= self.room()
+    }
+
+    fn room(&self) -> u64 {
+        let budget = self.budget.load(Ordering::Relaxed);
+        budget.saturating_sub(self.fixed.load(Ordering::Relaxed)).saturating_sub(limbo_share(budget))
+    }
+
+    /// The largest entry: an eighth of what is there for entries, so that one fill does not empty a shelf.
+    pub fn most_bytes(&self) -> u64 {
+        self.room() / 8
+    }
+
+    /// Whether something must go before so many more bytes may be used.
+    pub fn lacks(&self, more: u64) -> bool {
+        self.used.load(Ordering::Relaxed) + more > self.budget.load(Ordering::Relaxed) || !self.has_room(more, 0)
+    }
+
+    /// BOUNDED LIMBO
+    pub fn limbo_is_full(&self) -> bool {
+        self.limbo.load(Ordering::Relaxed) >= limbo_share(self.budget.load(Ordering::Relaxed))
+    }
+
+    /// Whether reclaiming is worth its look at all pins.
+    pub fn limbo_is_worth_it(&self) -> bool {
+        let share = limbo_share(self.budget.load(Ordering::Relaxed));
+        self.limbo.load(Ordering::Relaxed) >= (share / 2).min(32 << 10)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.load(Ordering::Relaxed) == 0
+    }
+
+    pub fn shelved(&self, bytes: u64) {
+        self.live.fetch_add(bytes, Ordering::Relaxed);
+        self.entries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// No longer findable.
+    pub fn unshelved(&self, bytes: u64) {
+        self.live.fetch_sub(bytes, Ordering::Relaxed);
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn limbo_gains(&self, bytes: u64) {
+        self.limbo.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn limbo_loses(&self, bytes: u64) {
+        self.limbo.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub fn fixed(&self, bytes: u64) {
+        self.fixed.store(bytes, Ordering::Relaxed);
+    }
+
+    pub fn evicted(&self) {
+        self.evictions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn declined(&self, reason: Declined) {
+        self.declined[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn change_budget(&self, bytes: u64) {
+        self.budget.store(bytes, Ordering::Relaxed);
+    }
+
+    pub fn balance(&self) -> Balance {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Balance {
+            budget_bytes: of(&self.budget),
+            used_bytes: of(&self.used),
+            fixed_bytes: of(&self.fixed),
+            live_bytes: of(&self.live),
+            limbo_bytes: of(&self.limbo),
+            entries: of(&self.entries),
+            evictions: of(&self.evictions),
+            declined: std::array::from_fn(|at| of(&self.declined[at])),
+        }
+    }
+}
+
+fn limbo_share(budget: u64) -> u64 {
+    (budget / LIMBO_SHARE).max(LIMBO_LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_that_does_not_fit_fails_and_takes_nothing() {
+        let ledger = Ledger::new(100);
+        assert!(ledger.reserve(60));
+        assert!(!ledger.reserve(41));
+        assert!(ledger.reserve(40));
+        ledger.give_back(1);
+        assert!(ledger.reserve(1) && !ledger.reserve(1));
+        assert!(!ledger.reserve(u64::MAX));
+    }
+}
