@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
 use crate::observe::laps::{Step, timed};
 use crate::sign::entry;
-use crate::store::cache::{Answer, ViewClass};
+use crate::store::cache::{Answer, Hit, ViewClass};
 use crate::store::journal::{Frame, Location};
 
 /// A question about one name.
@@ -58,6 +58,12 @@ impl Services {
     /// The cached public answer: no lock, no await, no look at the store. `None`: ask [`Services::resolve_public`].
     pub fn cached(&self, name: &CanonicalKey, now: Timestamp) -> Option<Answer> {
         self.cache.find(ViewClass::Public, name.as_str(), now.as_seconds())
+    }
+
+    /// Lends the cached public answer to `take`, where it lies: nothing is allocated, nothing counted up.
+    pub fn lend<T>(&self, name: &CanonicalKey, now: Timestamp, take: impl FnOnce(Hit<'_>) -> T) -> Option<T> {
+        let now_ms = u64::try_from(now.as_seconds()).unwrap_or(0).saturating_mul(1_000);
+        self.cache.read(ViewClass::Public, name.as_str(), now_ms, take)
     }
 
     /// The public answer, read from the store and put into the cache.

@@ -12,7 +12,6 @@ use super::reply::JSON;
 use super::resolve::ROUTE;
 use crate::codec::path;
 use crate::model::time::Timestamp;
-use crate::store::cache::Answer;
 
 /// A GET or HEAD as it was sent, framing apart.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +37,14 @@ struct Asked<'a> {
     is_personal: bool,
 }
 
+/// An answer where it lies in the cache.
+#[derive(Clone, Copy)]
+struct Parts<'a> {
+    etag: &'a [u8],
+    cache_control: &'a [u8],
+    body: &'a [u8],
+}
+
 /// More than the headers of an answer come to.
 const HEAD_ROOM: usize = 512;
 
@@ -49,13 +56,17 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
         return None;
     }
     let identifier = desk.services.identifier(&text).ok()?;
-    let answer = desk.services.cached(identifier.key(), get.now)?;
-    if answer.status != 200 || HEAD_ROOM + answer.body.len() > get.room {
-        return None;
-    }
+    let written = desk.services.lend(identifier.key(), get.now, |hit| {
+        let (status, etag, body) = (hit.status(), hit.etag(), hit.body());
+        if status != 200 || HEAD_ROOM + body.len() > get.room {
+            return None;
+        }
+        let is_known = asked.if_none_match.is_some_and(|header| is_known_by(header, etag));
+        Some(write(&Parts { etag, cache_control: hit.entry().cache_control(), body }, get, is_known, out))
+    });
+    let status = written.flatten()?;
     desk.metrics.cache.hits.increment();
-    let is_known = asked.if_none_match.is_some_and(|header| is_known_by(header, &answer.etag));
-    Some(write(&answer, get, is_known, out))
+    Some(status)
 }
 
 impl<'a> Asked<'a> {
@@ -87,8 +98,8 @@ fn accepts_json(asked: &Asked<'_>, headers: &[Header<'_>]) -> bool {
 }
 
 /// The order is that of [`resolution`](super::resolution), with what hyper adds at its end.
-fn write(answer: &Answer, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8>) -> u16 {
-    let Answer { body, etag, cache_control, .. } = answer;
+fn write(parts: &Parts<'_>, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8>) -> u16 {
+    let Parts { body, etag, cache_control } = *parts;
     let mut add = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
     if is_known {
         add(&[b"HTTP/1.1 304 Not Modified\r\n"]);
