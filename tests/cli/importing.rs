@@ -368,5 +368,5 @@ fn a_change_in_bulk_names_the_records_that_would_fail_for_it_has_no_file_with_li
     let ended = mingpai(folder.path(), ["bulk", "--server", &url].iter().chain(&retire)).expect(1);
     assert!(ended.err.contains("  88.999.1/B: it was recalled (status_change_refused)"), "{}", ended.err);
     assert!(!ended.err.contains("line 2"), "{}", ended.err);
-    assert!(ended.out.contains("of 2 records that match 1 would be changed"), "{}", ended.out);
+    assert!(ended.out.contains("matching: 2 records; 1 would be changed"), "{}", ended.out);
 }

@@ -389,6 +389,8 @@ async fn the_nodes_word_is_verified_by_the_logs_key_alone() {
     assert_eq!(told(&absent, about(NONE)), (Finding::Pass, vec![]));
     assert_eq!(told(&absent, about("88.999.1/Nothing-Here")), (Finding::Pass, vec![]), "this prefix is insensitive");
     assert_eq!(told(&absent, about("88.999.1/nothing-there")), (Finding::Fail, vec!["asked"]));
+    let beside = mingpai::sign::bundle::LogProof { index: 0, hashes: Vec::new(), checkpoint: String::new() };
+    assert_eq!(told(&absent, Known { proof: Some(&beside), ..known }), (Finding::Unknown, vec!["proof"]));
     // The JWS by itself: the head that it names is signed in it, and cosigned by nobody.
     let parsed: serde_json::Value = serde_json::from_str(&absent).unwrap();
     let bare = parsed["absent"].as_str().unwrap();
@@ -496,6 +498,10 @@ async fn an_entry_is_proven_by_a_proof_in_a_file_of_its_own() {
     let answer = world.get(&format!("/v1/resolve/{NAME}?entry=1")).send().await.text();
     assert_eq!(told(&answer, proven), (Finding::Pass, vec![]));
     assert_eq!(told(&answer, Known { proof: Some(&wrong), ..known }), (Finding::Fail, vec!["inclusion"]));
+    // An answer with a proof of its own that is another's is none, whatever lies beside it.
+    let mut answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    answer["proof"] = serde_json::to_value(&wrong).unwrap();
+    assert_eq!(told(&answer.to_string(), proven), (Finding::Fail, vec!["inclusion"]));
     assert_eq!(told(&bundle.encode(), proven), (Finding::Unknown, vec!["proof"]), "a bundle has its own");
     // By itself it is about nothing; its checkpoint is looked at all the same.
     assert_eq!(told(&text, known), (Finding::Unknown, vec!["inclusion"]));

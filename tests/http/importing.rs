@@ -737,6 +737,26 @@ async fn a_dry_run_counts_what_would_become_of_each_row_under_the_names_of_the_r
     assert_eq!(counts(&real), [3, 1, 1, 1, 0], "{real}");
 }
 
+/// Names that are others' are found, which only the commit of a real run refuses.
+#[tokio::test]
+async fn a_dry_run_fails_the_rows_that_a_commit_would_refuse() {
+    let world = World::new().await;
+    let row = |name: &str, values: Json, alias: Option<&str>| {
+        let aliases: Vec<Json> =
+            alias.iter().map(|alias| json!({"scheme": "vaa", "identifier": format!("88.999.1/{alias}")})).collect();
+        format!("{}\n", json!({"identifier": format!("88.999.1/{name}"), "values": values, "aliases": aliases}))
+    };
+    let value = json!([{"index": 1, "type": "n", "data": "x"}]);
+    world.import("", NDJSON, row("bearer", value.clone(), Some("borne"))).await;
+    let file =
+        [row("borne", value.clone(), None), row("other", value.clone(), Some("bearer")), row("good", value, None)]
+            .concat();
+    let dry = world.import("dry_run=1", NDJSON, file.clone()).await;
+    let real = world.import("", NDJSON, file).await;
+    assert_eq!(counts(&dry), counts(&real), "{dry} {real}");
+    assert_eq!(counts(&dry), [3, 1, 0, 0, 2], "{dry}");
+}
+
 fn counts(job: &Json) -> [u64; 5] {
     ["total", "registered", "updated", "skipped", "failed"].map(|name| job["rows"][name].as_u64().unwrap())
 }

@@ -257,7 +257,7 @@ pub fn ports(patient: &Patient, holder: Holder) -> Vec<Check> {
             format!("{address} is free: the node that runs on {data} does not listen there"),
         ),
         (Ok(_), _) => Check::ok("port", format!("{address} 可用"), format!("{address} is free")),
-        (Err(_), Holder::Node) => Check::ok(
+        (Err(error), Holder::Node) if error.kind() == std::io::ErrorKind::AddrInUse => Check::ok(
             "port",
             format!("{address} 已在使用，节点正在 {data} 上运行，理应如此"),
             format!("{address} is in use, as it should be: a node runs on {data}"),
@@ -268,6 +268,11 @@ pub fn ports(patient: &Patient, holder: Holder) -> Vec<Check> {
                     Finding::Unknown,
                     "；是否为此节点自己所用，当前用户无从得知",
                     "; whether by this very node is not for this user to see",
+                ),
+                (Holder::Node, _) => (
+                    Finding::Unknown,
+                    "；节点正在运行，它能否在此监听，当前用户无从得知",
+                    "; a node runs, and whether it may is not for this user to try",
                 ),
                 (_, false) => (
                     Finding::Warning,

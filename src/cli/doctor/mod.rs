@@ -130,9 +130,15 @@ impl Patient {
 
     /// The doctor once more, as the user whose folder it is.
     fn as_owner(&self) -> String {
+        self.by_owner(&self.again("doctor"))
+    }
+
+    /// A command as the user whose folder it is: files of another's the node could not open.
+    fn by_owner(&self, command: &str) -> String {
         match std::fs::metadata(&self.config.node.data) {
-            Ok(about) => format!("sudo -u '#{}' {}", about.uid(), self.again("doctor")),
-            Err(_) => format!("sudo {}", self.again("doctor")),
+            Ok(about) if about.uid() == rustix::process::geteuid().as_raw() => command.to_owned(),
+            Ok(about) => format!("sudo -u '#{}' {command}", about.uid()),
+            Err(_) => format!("sudo {command}"),
         }
     }
 }

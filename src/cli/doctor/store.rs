@@ -88,9 +88,11 @@ fn closed(patient: &Patient) -> Check {
 fn stopped(patient: &Patient, then: &str) -> String {
     if patient.config.node.dev || patient.config.node.data.join("dev-token").exists() {
         let lock = shell::path(&patient.config.node.data.join("lock"));
-        return format!("kill \"$(lsof -t {lock})\"; {then}");
+        return format!(
+            "for pid in $(lsof -t {lock}); do kill $pid; while kill -0 $pid 2>/dev/null; do sleep 1; done; done; {then}"
+        );
     }
-    format!("systemctl stop mingpai; {then}")
+    format!("sudo systemctl stop mingpai; {}", patient.by_owner(then))
 }
 
 /// The store's options. Without a configuration the journal's own word says where its cold segments are.
@@ -250,7 +252,8 @@ fn cold_repair(patient: &Patient, error: &ColdError) -> String {
             patient.command(&format!("--set {set}  # and set it in the configuration"))
         }
         ColdError::Missing { segment, .. } => {
-            let data = &patient.config.node.data;
+            // Without a slash at its end, which would lead into it.
+            let data: std::path::PathBuf = patient.config.node.data.components().collect();
             let (beside, segment) = (shell::word(&format!("{}.restored", data.display())), shell::word(segment));
             let journal = shell::path(&data.join("journal"));
             format!(

@@ -37,7 +37,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
                 Fate::Failed(fault) => Some(fault),
                 Fate::Later(_) => Some(twice()),
                 Fate::Commit(ref wanted, _)
-                | Fate::Would(ref wanted, _)
+                | Fate::Would(ref wanted, ..)
                 | Fate::Skipped(ref wanted)
                 | Fate::Refused(ref wanted, _)
                     if !names.insert(wanted.key().clone()) =>
@@ -45,8 +45,9 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
                     Some(twice())
                 }
                 Fate::Refused(_, fault) => Some(fault),
-                Fate::Would(_, effect) => {
+                Fate::Would(_, effect, bytes) => {
                     sent_bytes += line.bytes.len();
+                    group_bytes += bytes;
                     would.push(effect);
                     None
                 }
@@ -75,18 +76,22 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
         rejected = commit(services, job, proposals, waiting)?;
     }
     if rejected > 0 {
-        return Err(failed(
-            "import_rejected",
-            Text::new(
-                "有行不合格，整个文件未登记任何内容",
-                "some rows are not good, so nothing of the file was registered",
-            ),
-        ));
+        return Err(not_good());
     }
     would.into_iter().for_each(|effect| count(job, effect));
     job.skipped.fetch_add(skipped, Ordering::Relaxed);
     job.bytes_done.store(job.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
     Ok(())
+}
+
+fn not_good() -> Failed {
+    failed(
+        "import_rejected",
+        Text::new(
+            "有行不合格，整个文件未登记任何内容",
+            "some rows are not good, so nothing of the file was registered",
+        ),
+    )
 }
 
 fn too_large(limit: usize) -> Failed {

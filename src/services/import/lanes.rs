@@ -34,8 +34,8 @@ pub(super) enum Fate {
     Commit(Wanted, Box<EntryProposal>),
     /// The name occurs earlier in the window: decide when that one is committed.
     Later(Wanted),
-    /// Of a dry run, by what stands: nothing of it is committed.
-    Would(Wanted, Effect),
+    /// Of a dry run, by what stands: nothing of it is committed. The bytes that a group would have of it.
+    Would(Wanted, Effect, usize),
     /// By what stood when it was decided.
     Skipped(Wanted),
     /// By what stood when it was decided.
@@ -49,7 +49,7 @@ impl Fate {
     pub fn name(&self) -> Option<&CanonicalKey> {
         match self {
             Fate::Commit(wanted, _)
-            | Fate::Would(wanted, _)
+            | Fate::Would(wanted, ..)
             | Fate::Later(wanted)
             | Fate::Skipped(wanted)
             | Fate::Refused(wanted, _) => Some(wanted.key()),
@@ -62,7 +62,7 @@ impl Fate {
         let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
         match self {
             Fate::Commit(wanted, proposal) => draft(wanted) + proposal.statement.len() + proposal.disclosures.len(),
-            Fate::Would(wanted, _) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
+            Fate::Would(wanted, ..) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
                 draft(wanted)
             }
             Fate::Failed(_) => 0,
@@ -237,7 +237,7 @@ pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
     });
     match decision {
         Ok(Decision::Register(proposal)) => job.row(wanted, proposal),
-        Ok(Decision::Would(effect)) => Fate::Would(wanted, effect),
+        Ok(Decision::Would(effect, bytes)) => Fate::Would(wanted, effect, bytes),
         Ok(Decision::Skip) => Fate::Skipped(wanted),
         Err(error) => {
             let fault = of_service(&error, &job.start);

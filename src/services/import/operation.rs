@@ -221,10 +221,6 @@ impl Services {
         if timeless(decided.record.to_draft()) == timeless(record.to_draft()) {
             return Ok(Decision::Skip);
         }
-        if start.dry_run {
-            self.names_free(&decided.record)?;
-            return Ok(Decision::Would(decided.effect));
-        }
-        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
+        self.settled(decided, start, principal)
     }
 }

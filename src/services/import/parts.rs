@@ -144,6 +144,9 @@ impl Services {
     pub fn add_part(&self, asked: &Permitted<AddPart>) -> Result<Adding, ServiceError> {
         let AddPart { id, offset } = asked.request();
         let upload = self.open_of(id, &asked.principal().id)?;
+        if !upload.start.dry_run {
+            self.may_sign()?;
+        }
         let (turn, view) = upload.take_turn();
         if view.offset != *offset {
             return Err(ServiceError::UploadOffset { offset: view.offset });

@@ -6,16 +6,18 @@ use super::lines::Line;
 use super::operation::Act;
 use super::table::{TableError, TableFound};
 use super::{Mapping, OnConflict, StartImport};
+use crate::model::alias::Alias;
 use crate::model::column;
 use crate::model::draft::Draft;
 use crate::model::identifier::CanonicalKey;
-use crate::model::record::Status;
+use crate::model::record::{Record, Status};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
-use crate::services::register::Change;
+use crate::services::register::{Change, Decided};
 use crate::services::{ServiceError, Services, Standing};
-use crate::store::EntryProposal;
+use crate::store::engine::Table;
 use crate::store::journal::Effect;
+use crate::store::{EntryProposal, Proposal};
 
 /// Reads one document strictly: what this stage needs of the codec above it.
 pub trait ReadRow: Send + Sync + 'static {
@@ -130,8 +132,8 @@ fn damage(cell: &str) -> Option<(&'static str, Text)> {
 /// What is to become of a row.
 pub(super) enum Decision {
     Register(Box<EntryProposal>),
-    /// What would become of it: of a dry run, which signs and commits nothing.
-    Would(Effect),
+    /// What would become of it, and the bytes that a group would have of it: of a dry run, which commits nothing.
+    Would(Effect, usize),
     /// It stands there already, or was to be skipped.
     Skip,
 }
@@ -263,9 +265,22 @@ impl Services {
             }
         }
         let decided = self.next(&wanted.identifier, Change::Put(draft), standing.as_ref())?;
+        self.settled(decided, start, principal)
+    }
+
+    /// What was decided, to be committed; of a dry run, what a commit would say to it.
+    pub(super) fn settled(
+        &self,
+        decided: Decided,
+        start: &StartImport,
+        principal: &str,
+    ) -> Result<Decision, ServiceError> {
         if start.dry_run {
             self.names_free(&decided.record)?;
-            return Ok(Decision::Would(decided.effect));
+            // Made, and thrown away: only so it is known whether it is too large.
+            let proposal = self.propose(decided, principal, None)?;
+            let effect = proposal.effect;
+            return Ok(Decision::Would(effect, Proposal::Entry(proposal).bytes()));
         }
         Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
     }
@@ -281,14 +296,17 @@ impl Services {
         stands == wants
     }
 
-    /// For a dry run: whether the record's names belong to nobody else. The commit checks again.
-    pub(super) fn names_free(&self, record: &crate::model::record::Record) -> Result<(), ServiceError> {
-        for alias in &record.aliases {
-            let other =
-                self.named(alias.key())?.filter(|standing| standing.record.identifier.key() != record.identifier.key());
-            if other.is_some() {
-                return Err(ServiceError::AliasTaken { alias: alias.key().clone() });
+    /// For a dry run: whether the record's names belong to nobody else, and none was erased. The commit checks it for itself.
+    fn names_free(&self, record: &Record) -> Result<(), ServiceError> {
+        let own = record.identifier.key();
+        for name in std::iter::once(own).chain(record.aliases.iter().map(Alias::key)) {
+            if self.named(name)?.is_some_and(|standing| standing.record.identifier.key() != own) {
+                return Err(ServiceError::AliasTaken { alias: name.clone() });
             }
+        }
+        let sid = self.signing()?.blinding.sid(&record.identifier);
+        if record.version == 1 && self.store.any_row(Table::Erased, &sid)?.is_some() {
+            return Err(ServiceError::Gone { identifier: record.identifier.spelling().to_owned() });
         }
         Ok(())
     }

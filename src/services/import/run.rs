@@ -201,7 +201,7 @@ fn together(
             Fate::Skipped(wanted) | Fate::Refused(wanted, _) if !fresh && changed.contains(wanted.key()) => {
                 again.push((line, wanted));
             }
-            Fate::Would(_, effect) => count(job, effect),
+            Fate::Would(_, effect, _) => count(job, effect),
             Fate::Skipped(_) => {
                 job.skipped.fetch_add(1, Ordering::Relaxed);
             }
@@ -274,7 +274,7 @@ fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Resul
                 reject(job, line, fault);
                 return Ok(());
             }
-            Fate::Would(_, effect) => {
+            Fate::Would(_, effect, _) => {
                 count(job, effect);
                 return Ok(());
             }

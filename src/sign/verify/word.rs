@@ -80,6 +80,14 @@ pub(super) fn check(report: &mut Report, document: &Document, known: Known<'_>) 
     let Some(word) = document.word() else {
         return not_an_answer(report, "either `latest` or `absent`");
     };
+    if known.proof.is_some() {
+        report.add(
+            "proof",
+            Finding::Unknown,
+            "声明不是条目，没有可用 --proof 证明的内容",
+            "a word is no entry: there is nothing in it for --proof to prove",
+        );
+    }
     let Some(policy) = known.policy else {
         return report.add(
             WORD,
@@ -195,7 +203,7 @@ fn check_head(
             "without its checkpoint it cannot be told whether the witnesses saw the head that the word names: keep the whole answer of /v1/latest",
         ),
         (None, _) => report.add(
-            "checkpoint",
+            "head",
             Finding::Pass,
             "日志的密钥签署了声明所述的大小与根；策略不要求见证方",
             "the log's key signed the size and root that the word names; the policy asks for no witnesses",
