@@ -138,7 +138,7 @@ pub(super) async fn speak<A: Answerer, S: Carrier>(stream: S, shared: Arc<Shared
             }
             Ended::By(_) => return shared.metrics.accept.refused("write_timeout"),
         }
-        match speak_http1(wire, &shared, &pulse, lent).await {
+        match speak_http1(wire, &shared, &pulse, lent, has_asked).await {
             Some(back) => wire = back,
             None => return,
         }
@@ -179,12 +179,14 @@ async fn part<S: Carrier>(mut stream: S) {
     }
 }
 
-/// hyper's turn, until the connection ends or, where it is `lent`, until the one request is answered.
+/// hyper's turn, until the connection ends or, where it is `lent`, until the one request is answered. `has_asked`: it is not
+/// the first request of the connection that hyper begins with.
 async fn speak_http1<A: Answerer, S: Carrier>(
     wire: Wire<S>,
     shared: &Arc<Shared<A>>,
     pulse: &Arc<Pulse>,
     lent: Option<Arc<Lent>>,
+    has_asked: bool,
 ) -> Option<Wire<S>> {
     let entry = Entry::new(Arc::clone(shared), Arc::clone(pulse), Transport::Http1);
     let heads = pulse.heads();
@@ -202,6 +204,10 @@ async fn speak_http1<A: Answerer, S: Carrier>(
             connection.as_mut().graceful_shutdown();
         }
         let polled = connection.poll_without_shutdown(context);
+        // Only for the first head of a connection does hyper wait at its end, and it takes what comes first for that.
+        if is_closing && polled.is_pending() && has_asked && pulse.heads() == heads {
+            return Poll::Ready(Ok(true));
+        }
         let is_back = |lent: &Lent| lent.is_quiet() && pulse.heads() != heads && !pulse.is_open();
         if polled.is_pending() && lent.as_deref().is_some_and(is_back) {
             return Poll::Ready(Ok(false));
@@ -274,11 +280,13 @@ enum Ended<T> {
 async fn watched<T>(pulse: &Pulse, mut work: impl FnMut(&mut Context<'_>, bool) -> Poll<T>) -> Ended<T> {
     let (mut is_heard, mut is_closing) = (false, false);
     poll_fn(|context| {
-        if !is_heard {
+        let verdict = pulse.verdict();
+        // A verdict uses the waker up, and a harsher one may follow.
+        if !is_heard || verdict != Verdict::GoOn {
             is_heard = true;
             pulse.listen(context);
         }
-        let close_now = match pulse.verdict() {
+        let close_now = match verdict {
             Verdict::GoOn => false,
             Verdict::Close => !std::mem::replace(&mut is_closing, true),
             verdict @ (Verdict::HeadLate | Verdict::Abort) => {

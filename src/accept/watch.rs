@@ -165,7 +165,7 @@ impl Pulse {
         }
     }
 
-    /// Once a task is enough: a task keeps its waker.
+    /// Once a task is enough until the next verdict: a task keeps its waker, and a verdict takes it.
     pub(super) fn listen(&self, context: &Context<'_>) {
         self.waker.register(context.waker());
     }

@@ -33,14 +33,24 @@ pub(super) trait Carrier: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Whether an end must be announced by a shutdown: without its close_notify a client of TLS takes it for an attack
     /// (RFC 8446, section 6.1). A socket that is dropped says enough.
     const ANNOUNCES_ITS_END: bool;
+
+    fn pulse(&self) -> &Pulse;
 }
 
 impl Carrier for Socket {
     const ANNOUNCES_ITS_END: bool = false;
+
+    fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
 }
 
 impl Carrier for TlsStream<Socket> {
     const ANNOUNCES_ITS_END: bool = true;
+
+    fn pulse(&self) -> &Pulse {
+        self.get_ref().0.pulse()
+    }
 }
 
 /// The accepted socket. What moves through it is noted for the sweeper.
@@ -137,6 +147,8 @@ impl<S: Carrier> Wire<S> {
                 break if self.ahead.is_empty() { Spoken::Nothing } else { Spoken::Http1 };
             }
             self.ahead.extend_from_slice(buffer.get(..read).unwrap_or_default());
+            // As long as all of it may be the preface, it is one look.
+            self.first = 0;
         };
         if self.first == 0 {
             self.first = self.ahead.len().min(PREFACE.len());
@@ -226,7 +238,11 @@ impl<S: Carrier> AsyncRead for Wire<S> {
             };
         }
         let most = match std::mem::take(&mut this.first) {
-            0 => usize::MAX,
+            0 => {
+                // What follows a head may be the beginning of the next, for the sweeper as if it came now.
+                this.stream.pulse().received();
+                usize::MAX
+            }
             first => first,
         };
         let length = this.ahead.len().min(buffer.remaining()).min(most);

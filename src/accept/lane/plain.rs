@@ -66,7 +66,11 @@ pub(super) fn judge<'a, 'b: 'a>(bytes: &'b [u8], room: &'a mut Room<'b>, limits:
     if path.len() > limits.uri_bytes || !is_without_consequence(headers, limits) {
         return Judged::Unknown;
     }
-    if is_plain(path) { Judged::Plain { length, is_head, path, headers } } else { Judged::Other { length } }
+    match path.strip_prefix('/').map_or(Target::Odd, target) {
+        Target::Plain => Judged::Plain { length, is_head, path, headers },
+        Target::Good => Judged::Other { length },
+        Target::Odd => Judged::Unknown,
+    }
 }
 
 /// Whether what follows empty lines, which a parser skips, may become `GET ` or `HEAD `.
@@ -105,6 +109,15 @@ fn is_without_consequence(headers: &[Header<'_>], limits: &Limits) -> bool {
     hosts == 1 && bytes <= limits.header_bytes
 }
 
+/// What is asked for, as far as its characters tell.
+enum Target {
+    /// A path alone, of ASCII.
+    Plain,
+    /// One that the type of URIs is sure to take; what follows a fault is another matter than what follows a request.
+    Good,
+    Odd,
+}
+
 /// Characters of a path that the type of URIs takes as they are, and none that begins a query or a fragment.
 const PLAIN: [bool; 256] = {
     let (mut table, plain) = ([false; 256], b"-._~/:%@!$&'()*+,;=");
@@ -121,8 +134,15 @@ const PLAIN: [bool; 256] = {
     table
 };
 
-fn is_plain(path: &str) -> bool {
-    path.starts_with('/') && path.bytes().all(|byte| PLAIN.get(usize::from(byte)).copied().unwrap_or_default())
+fn target(path: &str) -> Target {
+    let is_plain = |byte: u8| PLAIN.get(usize::from(byte)).copied().unwrap_or_default();
+    if path.bytes().all(is_plain) {
+        Target::Plain
+    } else if path.bytes().all(|byte| is_plain(byte) || byte == b'?' || !byte.is_ascii()) {
+        Target::Good
+    } else {
+        Target::Odd
+    }
 }
 
 /// Whether a head of which `seen` bytes were not a whole one may be whole now: an empty line ends beyond them. So a head that
@@ -168,8 +188,12 @@ mod tests {
         ] {
             assert_eq!(judged(head), Verdict::Plain("/a".to_owned()), "{head}");
         }
-        for target in ["/a?b", "/a#b", "/铭", "*", "http://x/a", "/a|b", "/a\"b"] {
-            assert_eq!(judged(&format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n")), Verdict::Other, "{target}");
+        let of = |target| judged(&format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n"));
+        for target in ["/a?b", "/a?b=c?d", "/铭"] {
+            assert_eq!(of(target), Verdict::Other, "{target}");
+        }
+        for target in ["/a#b", "*", "a", "http://x/a", "/a|b", "/a\"b", "/a<"] {
+            assert_eq!(of(target), Verdict::Unknown, "{target}");
         }
     }
 

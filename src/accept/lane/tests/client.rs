@@ -110,6 +110,10 @@ impl Client {
 
 impl Carrier for Client {
     const ANNOUNCES_ITS_END: bool = true;
+
+    fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
 }
 
 /// Notes its signs of life as a socket does.

@@ -49,11 +49,17 @@ impl Course {
         self
     }
 
-    fn pieces(&self) -> Vec<(Duration, Vec<u8>)> {
+    /// Where the pieces begin, and their end.
+    fn places(&self) -> Vec<usize> {
         let mut cuts: Vec<usize> = self.cuts.iter().map(|cut| cut % (self.bytes.len() + 1)).collect();
         cuts.extend([0, self.bytes.len()]);
         cuts.sort_unstable();
         cuts.dedup();
+        cuts
+    }
+
+    fn pieces(&self) -> Vec<(Duration, Vec<u8>)> {
+        let cuts = self.places();
         let usual = (self.pauses.len()..).map(|at| if at + 1 < cuts.len() { USUAL_PAUSE } else { LAST_PAUSE });
         let pauses = self.pauses.iter().copied().chain(usual);
         // The last one, of no bytes, is the end.
@@ -112,6 +118,8 @@ fn fate(course: &Course, fast_lane: bool) -> Fate {
             std::future::pending::<()>().await;
         };
         tokio::select! {
+            // What happens at one moment happens in this order.
+            biased;
             () = work => {}
             () = drain => {}
             () = shared.watch.run(&shared.limits) => {}
@@ -169,7 +177,12 @@ fn courses() -> impl Strategy<Value = Course> {
         cuts.extend((PIECE_BYTES..bytes.len()).step_by(PIECE_BYTES));
         // While its client takes nothing, hyper has answered fewer of the requests that have come than the lane has.
         let gulps = if drained_at.is_some() { Vec::new() } else { gulps };
-        Course { bytes, cuts, pauses, gulps, drained_at }
+        let mut course = Course { bytes, cuts, pauses, gulps, drained_at };
+        // See `an_end_that_comes_before_the_last_answer_loses_no_more_than_with_hyper_alone`.
+        if course.bytes.windows(5).any(|text| text == b"/slow") {
+            course.pauses.truncate(course.places().len() - 1);
+        }
+        course
     })
 }
 
@@ -272,8 +285,39 @@ fn a_client_that_is_late_idle_or_takes_nothing_is_ended_at_the_same_moment() {
     }
     // Forty answers of 20 KB to a client that takes a kilobyte and then nothing more.
     let course = Course { gulps: vec![1_000, client::NEVER], ..Course::of(plain("GET", "/hot/long").repeat(40)) };
-    let fate = same(&course);
-    assert_eq!(fate.counted["write_timeout"], 1);
+    let [with, without] = [true, false].map(|fast_lane| {
+        let mut fate = fate(&course, fast_lane);
+        // That a client takes nothing is found out with the second answer, or with the whole of what is written at once.
+        let hits = fate.counted.remove("http1 hit").unwrap();
+        assert!((1..=3).contains(&hits), "{hits} answers were written of which none was taken");
+        fate
+    });
+    assert_eq!(with, without);
+    assert_eq!(with.counted, BTreeMap::from([("write_timeout".to_owned(), 1)]));
+}
+
+#[test]
+fn a_drain_does_not_wait_for_the_rest_of_a_head_that_is_not_the_first() {
+    let drained_at = Some(Duration::from_millis(120));
+    for begun in ["GET /h", "POST /ec", "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n"] {
+        for before in [plain("GET", "/hot"), plain("GET", "/cold"), String::new()] {
+            let course = Course { pauses: vec![USUAL_PAUSE, LONG], ..Course::of(before.clone() + begun) };
+            let fate = same(&Course { drained_at, ..course });
+            assert_eq!(fate.lasted < Duration::from_secs(1), !before.is_empty(), "{before}{begun}: {:?}", fate.lasted);
+        }
+    }
+}
+
+#[test]
+fn an_end_that_comes_before_the_last_answer_loses_no_more_than_with_hyper_alone() {
+    let early = |text: String| Course { pauses: vec![USUAL_PAUSE; 2], ..Course::of(text) };
+    assert_eq!(same(&early(plain("GET", "/slow"))).said.bytes, b"", "dropped for a client that is gone");
+    same(&early(plain("GET", "/hot") + &plain("GET", "/slow")));
+    // hyper looks for the end when it has read the last request, and then drops its answer. The lane writes that first.
+    let course = early(plain("GET", "/slow") + &plain("GET", "/hot"));
+    let (with, without) = (fate(&course, true), fate(&course, false));
+    assert!(with.said.bytes.starts_with(&without.said.bytes) && with.said.bytes.ends_with(b"\r\n\r\nhot"));
+    assert!(without.said.bytes.ends_with(b"slow GET"));
 }
 
 #[test]
