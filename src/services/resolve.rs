@@ -32,6 +32,9 @@ pub struct Resolve {
     pub entry: bool,
 }
 
+/// Longer keys are made on the heap.
+const COMMON_KEY_BYTES: usize = 128;
+
 /// A moment in a record's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
@@ -60,10 +63,15 @@ impl Services {
         self.cache.find(ViewClass::Public, name.as_str(), now.as_seconds())
     }
 
-    /// Lends the cached public answer to `take`, where it lies: nothing is allocated, nothing counted up.
-    pub fn lend<T>(&self, name: &CanonicalKey, now: Timestamp, take: impl FnOnce(Hit<'_>) -> T) -> Option<T> {
+    /// Lends the cached public answer to the name that `text` spells to `take`, where it lies: nothing is counted up, and
+    /// nothing allocated where the name is of the commonest kind.
+    pub fn lend<T>(&self, text: &str, now: Timestamp, take: impl FnOnce(Hit<'_>) -> T) -> Option<T> {
         let now_ms = u64::try_from(now.as_seconds()).unwrap_or(0).saturating_mul(1_000);
-        self.cache.read(ViewClass::Public, name.as_str(), now_ms, take)
+        let mut room = [0; COMMON_KEY_BYTES];
+        match self.prefixes.common_key(text, &mut room) {
+            Some(key) => self.cache.read(ViewClass::Public, key, now_ms, take),
+            None => self.cache.read(ViewClass::Public, self.identifier(text).ok()?.key().as_str(), now_ms, take),
+        }
     }
 
     /// The public answer, read from the store and put into the cache.

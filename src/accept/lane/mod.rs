@@ -28,7 +28,7 @@ use httparse::Header;
 use tokio::io::ReadBuf;
 
 use self::plain::{HEAD_BYTES, HEADERS, Judged, Room, has_blank_line, judge};
-use self::scratch::{Clock, OUTBOX_BYTES, Scratch, with_scratch};
+use self::scratch::{ANSWER_BYTES, Clock, OUTBOX_BYTES, Scratch, with_scratch};
 use super::Answerer;
 use super::watch::Pulse;
 use super::wire::{Carrier, Wire};
@@ -147,9 +147,10 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
                 Poll::Ready(Ok(())) => length += buffer.filled().len(),
             }
         }
-        let (inbox, outbox, clock) = scratch.parts();
+        let started = Instant::now();
+        let (inbox, outbox, clock) = scratch.parts(started);
         let bytes = inbox.get(..length).unwrap_or_default();
-        let (used, round) = self.answer(bytes, seen, outbox, clock);
+        let (used, round) = self.answer(bytes, (seen, started), outbox, clock);
         self.keep(bytes.get(used..).unwrap_or_default(), used > 0 || seen == 0);
         if outbox.is_empty() {
             return round;
@@ -164,7 +165,15 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
     }
 
     /// Answers what it can of these bytes, of which the first `seen` were no whole head. How many it has used.
-    fn answer(&mut self, bytes: &[u8], seen: usize, outbox: &mut Vec<u8>, clock: &Clock) -> (usize, Round) {
+    ///
+    /// The clock is read once an answer: each begins where the one before has ended, so its parsing counts in.
+    fn answer(
+        &mut self,
+        bytes: &[u8],
+        (seen, mut started): (usize, Instant),
+        outbox: &mut Vec<u8>,
+        clock: &Clock,
+    ) -> (usize, Round) {
         let limits = &self.shared.limits;
         let mut used = 0;
         loop {
@@ -172,8 +181,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
             if rest.is_empty() {
                 return (used, Round::Again);
             }
-            // Half of it at least is free for each answer, so that whether an answer fits does not depend on others.
-            if outbox.len() > OUTBOX_BYTES / 2 {
+            if outbox.len() > OUTBOX_BYTES - ANSWER_BYTES {
                 self.is_fresh = true;
                 return (used, Round::Again);
             }
@@ -186,32 +194,31 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
                 Judged::Unknown => return (used, Round::Leave(Left::ForGood)),
                 Judged::Other { length } => (length, None),
                 Judged::Plain { length, is_head, path, headers } => {
-                    let Clock { now, date } = clock;
-                    (length, Some(Plain { is_head, path, headers, now: *now, date, room: OUTBOX_BYTES / 2 }))
+                    let Clock { now, date, .. } = clock;
+                    (length, Some(Plain { is_head, path, headers, now: *now, date, room: ANSWER_BYTES }))
                 }
             };
             self.has_asked = true;
-            if !asked.is_some_and(|asked| self.is_answered(&asked, outbox)) {
+            let Some(ended) = asked.and_then(|asked| self.answered_at(&asked, outbox, started)) else {
                 return (used, Round::Leave(Left::Lend(length)));
-            }
+            };
+            started = ended;
             used += length;
         }
     }
 
     /// What [`Entry`](super::entry::Entry) does for a hot answer.
-    fn is_answered(&self, asked: &Plain<'_>, outbox: &mut Vec<u8>) -> bool {
-        let started = Instant::now();
-        let Some(status) = self.shared.answerer.hot_bytes(asked, outbox) else {
-            return false;
-        };
+    fn answered_at(&self, asked: &Plain<'_>, outbox: &mut Vec<u8>, started: Instant) -> Option<Instant> {
+        let status = self.shared.answerer.hot_bytes(asked, outbox)?;
         self.pulse.head_complete();
         let metrics = &self.shared.metrics;
-        let took = started.elapsed();
+        let ended = Instant::now();
+        let took = ended.saturating_duration_since(started);
         if metrics.attention.wants(took) {
             self.tell(asked, status, took);
         }
         metrics.requests.record(Stage::Total, Transport::Http1, Outcome::Hit, took);
-        true
+        Some(ended)
     }
 
     /// Only for a request that is to be told of, which costs more than the answer did.

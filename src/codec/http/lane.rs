@@ -55,8 +55,7 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
     if asked.is_personal || !accepts_json(&asked, get.headers) {
         return None;
     }
-    let identifier = desk.services.identifier(&text).ok()?;
-    let written = desk.services.lend(identifier.key(), get.now, |hit| {
+    let written = desk.services.lend(&text, get.now, |hit| {
         let (status, etag, body) = (hit.status(), hit.etag(), hit.body());
         if status != 200 || HEAD_ROOM + body.len() > get.room {
             return None;
@@ -97,28 +96,40 @@ fn accepts_json(asked: &Asked<'_>, headers: &[Header<'_>]) -> bool {
     }
 }
 
-/// The order is that of [`resolution`](super::resolution), with what hyper adds at its end.
+/// The order is that of [`resolution`](super::resolution), with what hyper adds at its end. Pieces of a length that is known
+/// here are no calls.
 fn write(parts: &Parts<'_>, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8>) -> u16 {
     let Parts { body, etag, cache_control } = *parts;
-    let mut add = |pieces: &[&[u8]]| pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-    if is_known {
-        add(&[b"HTTP/1.1 304 Not Modified\r\n"]);
-    } else {
-        add(&[b"HTTP/1.1 200 OK\r\ncontent-type: ", JSON.as_bytes(), b"\r\n"]);
-    }
     let mut digits = [0; 20];
-    let length: &[&[u8]] = &[b"content-length: ", decimal(body.len(), &mut digits), b"\r\n"];
-    if !is_known && get.is_head {
-        add(length);
+    let length = decimal(body.len(), &mut digits);
+    if is_known {
+        out.extend_from_slice(b"HTTP/1.1 304 Not Modified\r\netag: ");
+    } else if get.is_head {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ");
+        out.extend_from_slice(length);
+        out.extend_from_slice(b"\r\netag: ");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\netag: ");
     }
-    add(&[b"etag: ", etag, b"\r\nvary: accept\r\ncache-control: ", cache_control]);
-    add(&[b"\r\naccess-control-allow-origin: *\r\n"]);
-    if !is_known && !get.is_head {
-        add(length);
+    out.extend_from_slice(etag);
+    out.extend_from_slice(b"\r\nvary: accept\r\ncache-control: ");
+    out.extend_from_slice(cache_control);
+    if is_known || get.is_head {
+        out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\ndate: ");
+    } else {
+        out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\ncontent-length: ");
+        out.extend_from_slice(length);
+        out.extend_from_slice(b"\r\ndate: ");
     }
-    let body: &[u8] = if is_known || get.is_head { &[] } else { body };
-    add(&[b"date: ", get.date.as_bytes(), b"\r\n\r\n", body]);
-    if is_known { 304 } else { 200 }
+    out.extend_from_slice(get.date.as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    if is_known {
+        return 304;
+    }
+    if !get.is_head {
+        out.extend_from_slice(body);
+    }
+    200
 }
 
 /// The digits of a number, in the end of `digits`, which has room for any.

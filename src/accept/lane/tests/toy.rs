@@ -18,6 +18,7 @@ const SLOW: Duration = Duration::from_millis(104);
 fn hot_body(path: &str) -> Option<Vec<u8>> {
     match path {
         "/hot" => Some(b"hot".to_vec()),
+        "/hot/usual" => Some(vec![b'u'; 4_000]),
         "/hot/long" => Some(vec![b'l'; 20_000]),
         "/hot/huge" => Some(vec![b'h'; 100_000]),
         _ => None,
