@@ -1,5 +1,7 @@
 //! Resolve: from a name to its record, in one of three ways: hot (from the cache, no await), public, and with questions.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::history::{Place, before};
@@ -12,7 +14,7 @@ use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
 use crate::observe::laps::{Step, timed};
 use crate::sign::entry;
-use crate::store::cache::{Answer, Hit, ViewClass};
+use crate::store::cache::{Answer, Hit, Role, ViewClass};
 use crate::store::journal::{Frame, Location};
 
 /// A question about one name.
@@ -32,6 +34,8 @@ pub struct Resolve {
     pub entry: bool,
 }
 
+/// A reading that takes longer is no longer waited for: about what a cold row takes, for a worker waits with all its connections.
+const LONGEST_FOLLOWED: Duration = Duration::from_millis(2);
 /// Longer keys are made on the heap.
 const COMMON_KEY_BYTES: usize = 128;
 
@@ -79,6 +83,14 @@ impl Services {
         let name = identifier.key();
         // Before the store is read: a commit from here on makes this fill worthless, and it will not be served.
         let fill = self.cache.begin(name.as_str());
+        // Who misses the same name on another core has what the first reads and encodes.
+        let leader = match self.cache.join(fill, ViewClass::Public, name.as_str()) {
+            Role::Lead(leader) => Some(leader),
+            Role::Follow(follower) => match follower.wait(LONGEST_FOLLOWED) {
+                Some(answer) => return Ok(answer),
+                None => None,
+            },
+        };
         let answer = match timed(Step::Store, || self.named(name))? {
             // Not kept: a mirror that is given a key later has it.
             None if self.mirror().is_some_and(|mirror| !mirror.is_granted) => {
@@ -99,6 +111,9 @@ impl Services {
         };
         // A fill that is declined (the name is seldom asked for, a commit raced it) is no error: the answer is as good as any.
         let _ = timed(Step::Cache, || self.cache.fill(fill, ViewClass::Public, name.as_str(), &answer));
+        if let Some(leader) = leader {
+            leader.land(&answer);
+        }
         Ok(answer)
     }
 
