@@ -20,6 +20,8 @@ THERE = {
 
 # More than this for anything else, and a run was not alone on the machine.
 QUIET_CORES = 0.1
+# A server that answers fewer of the requests that are due falls behind for good.
+SUSTAINED = 0.97
 
 
 def median(figures):
@@ -42,6 +44,7 @@ class Sheet:
     def __init__(self):
         self.lines = []
         self.bad = []
+        self.behind = []
         self.runs = self.disturbed = 0
 
     def say(self, line):
@@ -55,6 +58,9 @@ class Sheet:
             us = stream["microseconds"]
             times = " ".join(f"{name} {us[name]:.0f}" for name in ("p50", "p90", "p99", "p99.9", "max"))
             self.say(f"  {who}, {stream['name']}: {stream['rate']:.0f}/s; us: {times}; cores: {cores}")
+            if stream["arrived"] < SUSTAINED * stream["rate"]:
+                self.say(f"    NOT SUSTAINED: only {stream['arrived']:.0f}/s were answered meanwhile")
+                self.behind.append(f"{who}, {stream['name']}: {stream['arrived']:.0f} of {stream['rate']:.0f}/s")
             for kind, count in stream["bad"].items():
                 self.say(f"    NOT AS EXPECTED: {count} of {stream['answers'] + count}: {kind}")
                 self.bad.append(f"{who}, {stream['name']}: {count} {kind}")
@@ -85,6 +91,8 @@ class Sheet:
         self.say(f"= {text}")
 
     def end(self):
+        if self.behind:
+            self.say(f"= NOT SUSTAINED in {len(self.behind)} of {self.runs} runs, the first: {self.behind[0]}")
         if self.disturbed:
             self.say(f"= DISTURBED: in {self.disturbed} of {self.runs} runs something else had over {QUIET_CORES} cores")
         if self.bad:

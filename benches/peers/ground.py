@@ -21,6 +21,7 @@ class Ground:
         self.folder = folder
         self.ports = iter(range(FIRST_PORT, FIRST_PORT + 100))
         self.started = []
+        self.runs = 0
 
     def stop(self):
         while self.started:
@@ -62,10 +63,9 @@ class Ground:
 
     def fill(self, node):
         """Asks for every record in turn, twice over."""
-        stream = self.resolve(in_turn=True)
         asked = 0
-        for _ in range(20):
-            report = self.load(node, [stream], seconds=4, warm_seconds=0)
+        for _ in range(30):
+            report = self.load(node, [self.resolve(in_turn=asked)], seconds=4, warm_seconds=0)
             if report["streams"][0]["bad"]:
                 raise SystemExit(f"the cache could not be filled: {report['streams'][0]['bad']}")
             asked += report["streams"][0]["answers"]
@@ -124,7 +124,9 @@ class Ground:
     # The client.
 
     def load(self, station, streams, seconds=None, warm_seconds=1):
-        return stations.load(self.client, station.port, station.pids, seconds or self.seconds, streams, warm_seconds)
+        self.runs += 1
+        seconds = seconds or self.seconds
+        return stations.load(self.client, station.port, station.pids, seconds, streams, warm_seconds, self.runs)
 
     def measured(self, sheet, who, station, stream):
         """One run of one stream, written down; gives what is told of the stream."""
@@ -145,10 +147,10 @@ class Ground:
     def paths(self):
         return self.file("paths", "".join(f"{self.path(at)}\n" for at in range(CACHED_RECORDS)).encode())
 
-    def resolve(self, in_turn=False, **more):
-        """Resolutions of all the records, drawn uniformly."""
+    def resolve(self, in_turn=None, **more):
+        """Resolutions of all the records, drawn uniformly; or in turn, from this one on."""
         source = {"paths": self.paths, "in_turn": in_turn}
-        if not in_turn:
+        if in_turn is None:
             source["body_bytes"] = self.body_bytes
         return {"name": "resolve", "sources": [source], **more}
 

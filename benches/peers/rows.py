@@ -155,7 +155,10 @@ def writes(ground, sheet):
     quiet, beside, rates, left, alone = [], [], [], [], []
     for at in range(ground.rounds):
         who = f"round {at + 1}, mingpai"
-        write = lambda run: ground.register(node, f"W{at}{run}", rate=WRITES_A_SECOND)
+
+        def write(run):
+            return ground.register(node, f"W{at}{run}", rate=WRITES_A_SECOND)
+
         whole = ground.measured(sheet, f"{who}, quiet", node, ground.resolve())["rate"]
         report = ground.load(node, [write("a")])
         sheet.told(f"{who}, writes alone", report)

@@ -136,10 +136,10 @@ def wrk(port, path, seconds):
     return float(next(line.split()[1] for line in told.splitlines() if line.startswith("Requests/sec:")))
 
 
-def load(program, port, pids, seconds, streams, warm_seconds=1):
+def load(program, port, pids, seconds, streams, warm_seconds=1, seed=0):
     """Runs benches/peers/load and gives its report. What it counted as bad is for the caller to judge."""
     plan = {"address": f"127.0.0.1:{port}", "seconds": seconds, "warm_seconds": warm_seconds, "pids": pids}
-    plan["streams"] = streams
+    plan |= {"streams": streams, "seed": seed}
     ran = subprocess.run(
         on(CLIENT_CORE, program, "-"), input=json.dumps(plan), capture_output=True, text=True, timeout=seconds + CLIENT_SECONDS
     )

@@ -53,7 +53,7 @@ impl<'p> Run<'p> {
         let mut connections = Vec::new();
         let mut streams = Vec::new();
         for (at, stream) in plan.streams.iter().enumerate() {
-            let sources = Sources::new(stream, plan.address, 0x9E37_79B9_7F4A_7C15 + at as u64)?;
+            let sources = Sources::new(stream, plan.address, plan.seed.wrapping_mul(64) + at as u64)?;
             let mut free = VecDeque::new();
             for _ in 0..stream.connections {
                 free.extend(std::iter::repeat_n(connections.len(), stream.depth));
@@ -131,8 +131,8 @@ impl<'p> Run<'p> {
                 let now = *now.get_or_insert_with(Instant::now);
                 // What is counted: by when it was due in the open loop, by when it is there in the closed one.
                 let moment = if is_open_loop { request.due } else { now };
-                let is_counted = moment >= from && moment < until;
-                running.count.answer(request.expected, answer, now - request.due, is_counted);
+                let within = [moment, now].map(|moment| moment >= from && moment < until);
+                running.count.answer(request.expected, answer, now - request.due, within);
                 if is_open_loop {
                     running.free.push_back(at);
                 }

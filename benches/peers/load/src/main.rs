@@ -15,6 +15,8 @@ mod drive;
 mod plan;
 mod report;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use std::process::ExitCode;
 

@@ -18,6 +18,9 @@ pub struct Plan {
     pub seconds: f64,
     #[serde(default = "one_second")]
     pub warm_seconds: f64,
+    /// Other draws of names and bodies in every run; the same plan asks for the same ones in the same order.
+    #[serde(default)]
+    pub seed: u64,
     /// Processes whose CPU time within the counted seconds is told.
     #[serde(default)]
     pub pids: Vec<u32>,
@@ -53,9 +56,8 @@ pub struct Source {
     pub path: Option<String>,
     /// One path a line, drawn uniformly; instead of `path`.
     pub paths: Option<PathBuf>,
-    /// Paths or bodies one after the other instead of drawn.
-    #[serde(default)]
-    pub in_turn: bool,
+    /// Paths or bodies one after the other, from this one on, instead of drawn.
+    pub in_turn: Option<usize>,
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// A file of bodies: `body_lines` lines each, or the whole file when that is 0. Drawn uniformly.

@@ -37,8 +37,11 @@ pub struct Cores {
 #[derive(Serialize)]
 pub struct Told {
     pub name: String,
-    /// Answers a second that were as expected.
+    /// Answers a second that were as expected: to requests that were due within the counted seconds in the open loop, that
+    /// came within them in the closed one.
     pub rate: f64,
+    /// Such answers that came within the counted seconds, a second: less than `rate` where a server does not keep up.
+    pub arrived: f64,
     pub answers: u64,
     pub body_bytes: u64,
     pub statuses: BTreeMap<u16, u64>,
@@ -57,6 +60,7 @@ impl Report {
 /// What is counted of one stream while it runs.
 pub struct Count {
     answers: u64,
+    arrived: u64,
     body_bytes: u64,
     statuses: BTreeMap<u16, u64>,
     bad: BTreeMap<String, u64>,
@@ -67,16 +71,21 @@ impl Count {
     pub fn new() -> Result<Count, hdrhistogram::CreationError> {
         let latency = Histogram::new_with_max(MOST_NANOSECONDS, 3)?;
         let (statuses, bad) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Count { answers: 0, body_bytes: 0, statuses, bad, latency })
+        Ok(Count { answers: 0, arrived: 0, body_bytes: 0, statuses, bad, latency })
     }
 
-    /// An answer, and whether it falls within what is counted.
-    pub fn answer(&mut self, expected: Expected, answer: Answer, took: Duration, is_counted: bool) {
+    /// An answer, whether it falls within what is counted, and whether it came within the counted time.
+    pub fn answer(&mut self, expected: Expected, answer: Answer, took: Duration, [is_counted, is_in_time]: [bool; 2]) {
         if answer.status != expected.status {
             self.bad(&format!("status {} instead of {}", answer.status, expected.status), 1);
-        } else if expected.body_bytes.is_some_and(|bytes| bytes != answer.body_bytes) {
+            return;
+        }
+        if expected.body_bytes.is_some_and(|bytes| bytes != answer.body_bytes) {
             self.bad("a body of another length", 1);
-        } else if is_counted {
+            return;
+        }
+        self.arrived += u64::from(is_in_time);
+        if is_counted {
             self.answers += 1;
             self.body_bytes += answer.body_bytes;
             *self.statuses.entry(answer.status).or_default() += 1;
@@ -100,6 +109,7 @@ impl Count {
         Told {
             name: name.to_owned(),
             rate: self.answers as f64 / seconds,
+            arrived: self.arrived as f64 / seconds,
             answers: self.answers,
             body_bytes: self.body_bytes,
             statuses: self.statuses,

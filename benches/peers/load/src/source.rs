@@ -43,7 +43,7 @@ impl Sources {
                 expected: Expected { status: source.status, body_bytes: source.body_bytes },
             });
         }
-        Ok(Sources { sources, turns, random: Random(seed | 1) })
+        Ok(Sources { sources, turns, random: Random::new(seed) })
     }
 
     /// Puts the next request behind what is in `out`.
@@ -108,7 +108,7 @@ impl Requests {
         if ends.is_empty() {
             return Err(io::Error::other("a source has no request"));
         }
-        let next = source.in_turn.then_some(0);
+        let next = source.in_turn.map(|first| first % ends.len());
         Ok(Requests::Made { bytes, ends, next })
     }
 }
@@ -144,6 +144,15 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 struct Random(u64);
 
 impl Random {
+    /// The seed is spread first (the golden ratio's multiples, as in splitmix64): small ones would begin alike.
+    fn new(seed: u64) -> Random {
+        let mut random = Random(seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        for _ in 0..8 {
+            random.below(1);
+        }
+        random
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
