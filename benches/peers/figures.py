@@ -4,6 +4,7 @@ An absolute bar holds on the machine of the reference table, so the figure besid
 reached there / what it reached here, in the same rounds.
 """
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -106,6 +107,8 @@ def machine(program):
     model = next((value.strip() for name, value in fields.items() if name.strip() == "model name"), platform.machine())
     with open("/proc/meminfo", encoding="utf-8") as file:
         memory = int(file.readline().split()[1]) >> 20
+    with open(program, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     folder = os.environ.get("TMPDIR", "/tmp")
     system = told(["findmnt", "-nro", "FSTYPE", "-T", folder])
     load = " ".join(f"{one:.2f}" for one in os.getloadavg())
@@ -116,7 +119,7 @@ def machine(program):
     ]
     return [
         f"# {time.strftime('%F %R', time.gmtime())} UTC; {os.cpu_count()} cores of {model}, {memory} GiB, Linux {platform.release()}, {system}; load average {load}",
-        f"# {told([program, '--version'])}, sources {told(['git', 'describe', '--always', '--dirty'])}; {'; '.join(peers)}; {told(['rustc', '--version'])}",
+        f"# {told([program, '--version'])} (SHA-256 {digest}…), sources {told(['git', 'describe', '--always', '--dirty'])}; {'; '.join(peers)}; {told(['rustc', '--version'])}",
     ]
 
 

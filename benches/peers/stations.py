@@ -51,13 +51,16 @@ class Station:
                 break
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                self.pids = [self.process.pid, *children(self.process.pid)]
                 return
             except OSError:
                 time.sleep(0.05)
         self.stop()
         with open(log, encoding="utf-8", errors="replace") as file:
             raise SystemExit(f"{command[0]} did not start:\n{file.read()}")
+
+    @property
+    def pids(self):
+        return [self.process.pid, *children(self.process.pid)]
 
     def stop(self):
         self.process.terminate()
