@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 
 use crate::plan;
 
+/// What the requests that are drawn before a run may take.
+const MOST_DRAWN_BYTES: usize = 64 << 20;
+
 /// The answer that a request must have.
 #[derive(Clone, Copy)]
 pub struct Expected {
@@ -26,24 +29,25 @@ struct Source {
 }
 
 enum Requests {
-    /// All there are, one behind the other, and where each ends; and which is next, where they go in turn.
-    Made { bytes: Vec<u8>, ends: Vec<usize>, next: Option<usize> },
+    /// One behind the other in the order in which they go out, so that the memory runs ahead; where each ends; the next.
+    Made { bytes: Vec<u8>, ends: Vec<usize>, next: usize },
     /// What stands before and after the running number.
     Numbered { before: Vec<u8>, after: Vec<u8>, next: u64 },
 }
 
 impl Sources {
     pub fn new(stream: &plan::Stream, address: SocketAddr, seed: u64) -> io::Result<Sources> {
+        let mut random = Random::new(seed);
         let mut sources = Vec::new();
         let mut turns = Vec::new();
         for (at, source) in stream.sources.iter().enumerate() {
             turns.extend(std::iter::repeat_n(at, source.weight));
             sources.push(Source {
-                requests: Requests::new(source, address)?,
+                requests: Requests::new(source, address, &mut random)?,
                 expected: Expected { status: source.status, body_bytes: source.body_bytes },
             });
         }
-        Ok(Sources { sources, turns, random: Random::new(seed) })
+        Ok(Sources { sources, turns, random })
     }
 
     /// Puts the next request behind what is in `out`.
@@ -52,10 +56,7 @@ impl Sources {
         let source = &mut self.sources[self.turns[turn]];
         match &mut source.requests {
             Requests::Made { bytes, ends, next } => {
-                let at = match next {
-                    Some(next) => std::mem::replace(next, (*next + 1) % ends.len()),
-                    None => self.random.below(ends.len()),
-                };
+                let at = std::mem::replace(next, (*next + 1) % ends.len());
                 let from = if at == 0 { 0 } else { ends[at - 1] };
                 out.extend_from_slice(&bytes[from..ends[at]]);
             }
@@ -72,7 +73,7 @@ impl Sources {
 }
 
 impl Requests {
-    fn new(source: &plan::Source, address: SocketAddr) -> io::Result<Requests> {
+    fn new(source: &plan::Source, address: SocketAddr, random: &mut Random) -> io::Result<Requests> {
         let mut headers = format!(" HTTP/1.1\r\nhost: {address}\r\n");
         for (name, value) in &source.headers {
             headers.push_str(&format!("{name}: {value}\r\n"));
@@ -108,9 +109,25 @@ impl Requests {
         if ends.is_empty() {
             return Err(io::Error::other("a source has no request"));
         }
-        let next = source.in_turn.map(|first| first % ends.len());
-        Ok(Requests::Made { bytes, ends, next })
+        if let Some(first) = source.in_turn {
+            return Ok(Requests::Made { next: first % ends.len(), bytes, ends });
+        }
+        let (bytes, ends) = drawn(&bytes, &ends, random);
+        Ok(Requests::Made { bytes, ends, next: 0 })
     }
+}
+
+/// Some of these, drawn uniformly and with replacement: four times as many, if that is not too much memory.
+fn drawn(bytes: &[u8], ends: &[usize], random: &mut Random) -> (Vec<u8>, Vec<usize>) {
+    let most = (MOST_DRAWN_BYTES / (bytes.len() / ends.len()).max(1)).max(ends.len());
+    let (mut all, mut all_ends) = (Vec::new(), Vec::new());
+    for _ in 0..(4 * ends.len()).min(most) {
+        let at = random.below(ends.len());
+        let from = if at == 0 { 0 } else { ends[at - 1] };
+        all.extend_from_slice(&bytes[from..ends[at]]);
+        all_ends.push(all.len());
+    }
+    (all, all_ends)
 }
 
 fn framing(body: Option<&Vec<u8>>) -> String {
