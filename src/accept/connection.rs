@@ -1,7 +1,8 @@
-//! One client, from the accepted socket to its end: TLS where its address has it, which HTTP it speaks, then hyper, under
-//! the sweeper's verdicts.
+//! One client, from the accepted socket to its end: TLS where its address has it, the fast lane, which HTTP it speaks, then
+//! hyper, under the sweeper's verdicts.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,10 +19,11 @@ use tokio_rustls::TlsAcceptor;
 
 use super::body::Outbound;
 use super::entry::Entry;
+use super::lane::{Lane, Left};
 use super::settings::Limits;
 use super::tls::{Shaken, shake};
 use super::watch::{Pulse, Verdict};
-use super::wire::{Carrier, Socket, Spoken, Wire};
+use super::wire::{Carrier, Lent, Socket, Spoken, Wire};
 use super::worker::Shared;
 use super::{Answerer, Refusal};
 use crate::metrics::Transport;
@@ -105,27 +107,68 @@ pub(super) async fn serve_tls<A: Answerer>(
     }
 }
 
-async fn speak<A: Answerer, S: Carrier>(stream: S, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
+/// What carries HTTP, until its end: the fast lane's, then hyper's, for one request or for good.
+pub(super) async fn speak<A: Answerer, S: Carrier>(stream: S, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
     let mut wire = Wire::new(stream);
-    let spoken = {
-        let mut listening = pin!(wire.listen());
-        watched(&pulse, |context, is_closing| match listening.as_mut().poll(context) {
-            // During a drain nobody waits for a client that has not begun to ask.
-            Poll::Pending if is_closing && pulse.is_silent() => Poll::Ready(Ok(Spoken::Nothing)),
-            polled => polled,
-        })
-        .await
-    };
-    match spoken {
-        Ended::ByItself(Ok(Spoken::Http1)) => speak_http1(wire, shared, pulse).await,
-        Ended::ByItself(Ok(Spoken::Http2)) => {
-            pulse.framed();
-            speak_http2(wire, shared, pulse).await;
+    let mut has_asked = false;
+    loop {
+        let mut lent = None;
+        match in_lane(&mut wire, &shared, &pulse, &mut has_asked).await {
+            Ended::ByItself(Left::Lend(length)) => lent = Some(wire.lend(length)),
+            Ended::ByItself(Left::ForGood) if has_asked => {}
+            Ended::ByItself(Left::ForGood) => match listen(&mut wire, &pulse).await {
+                Ended::ByItself(Ok(Spoken::Http1)) => {}
+                Ended::ByItself(Ok(Spoken::Http2)) => {
+                    pulse.framed();
+                    return speak_http2(wire, shared, pulse).await;
+                }
+                Ended::ByItself(Ok(Spoken::Nothing)) => return part(wire.into_stream()).await,
+                Ended::ByItself(Err(_)) => return,
+                Ended::By(_) => return shared.metrics.accept.refused(Refusal::HeadLate.word()),
+            },
+            Ended::ByItself(Left::Over) => return part(wire.into_stream()).await,
+            Ended::ByItself(Left::Broken) => return,
+            Ended::By(Verdict::HeadLate) => {
+                shared.metrics.accept.refused(Refusal::HeadLate.word());
+                // Who has never spoken is not spoken to.
+                if has_asked || !wire.ahead.is_empty() {
+                    farewell(wire.into_stream(), shared.late.clone()).await;
+                }
+                return;
+            }
+            Ended::By(_) => return shared.metrics.accept.refused("write_timeout"),
         }
-        Ended::ByItself(Ok(Spoken::Nothing)) => part(wire.into_stream()).await,
-        Ended::ByItself(Err(_)) => {}
-        Ended::By(_) => shared.metrics.accept.refused(Refusal::HeadLate.word()),
+        match speak_http1(wire, &shared, &pulse, lent, has_asked).await {
+            Some(back) => wire = back,
+            None => return,
+        }
     }
+}
+
+async fn in_lane<A: Answerer, S: Carrier>(
+    wire: &mut Wire<S>,
+    shared: &Shared<A>,
+    pulse: &Pulse,
+    has_asked: &mut bool,
+) -> Ended<Left> {
+    if !shared.fast_lane {
+        return Ended::ByItself(Left::ForGood);
+    }
+    let mut lane = Lane::new(wire, shared, pulse, *has_asked);
+    let ended = watched(pulse, |context, close_now| lane.poll(context, close_now)).await;
+    *has_asked = lane.has_asked();
+    ended
+}
+
+/// Which HTTP it is.
+async fn listen<S: Carrier>(wire: &mut Wire<S>, pulse: &Pulse) -> Ended<io::Result<Spoken>> {
+    let mut listening = pin!(wire.listen());
+    watched(pulse, |context, is_closing| match listening.as_mut().poll(context) {
+        // During a drain nobody waits for a client that has not begun to ask.
+        Poll::Pending if is_closing && pulse.is_silent() => Poll::Ready(Ok(Spoken::Nothing)),
+        polled => polled,
+    })
+    .await
 }
 
 /// Ends a connection on which nothing is left to say.
@@ -136,10 +179,19 @@ async fn part<S: Carrier>(mut stream: S) {
     }
 }
 
-async fn speak_http1<A: Answerer, S: Carrier>(wire: Wire<S>, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
-    let entry = Entry::new(Arc::clone(&shared), Arc::clone(&pulse), Transport::Http1);
+/// hyper's turn, until the connection ends or, where it is `lent`, until the one request is answered. `has_asked`: it is not
+/// the first request of the connection that hyper begins with.
+async fn speak_http1<A: Answerer, S: Carrier>(
+    wire: Wire<S>,
+    shared: &Arc<Shared<A>>,
+    pulse: &Arc<Pulse>,
+    lent: Option<Arc<Lent>>,
+    has_asked: bool,
+) -> Option<Wire<S>> {
+    let entry = Entry::new(Arc::clone(shared), Arc::clone(pulse), Transport::Http1);
+    let heads = pulse.heads();
     let mut connection = shared.http1.serve_connection(TokioIo::new(wire), entry);
-    let ended = watched(&pulse, |context, is_closing| {
+    let ended = watched(pulse, |context, is_closing| {
         let mut connection = Pin::new(&mut connection);
         if is_closing {
             // First what has already come: a request in the socket is answered, not dropped. Not so while one is being
@@ -147,19 +199,37 @@ async fn speak_http1<A: Answerer, S: Carrier>(wire: Wire<S>, shared: Arc<Shared<
             if !pulse.is_answering()
                 && let Poll::Ready(end) = connection.poll_without_shutdown(context)
             {
-                return Poll::Ready(end);
+                return Poll::Ready(end.map(|()| true));
             }
             connection.as_mut().graceful_shutdown();
         }
-        connection.poll_without_shutdown(context)
+        let polled = connection.poll_without_shutdown(context);
+        // Only for the first head of a connection does hyper wait at its end, and it takes what comes first for that.
+        if is_closing && polled.is_pending() && has_asked && pulse.heads() == heads {
+            return Poll::Ready(Ok(true));
+        }
+        let is_back = |lent: &Lent| lent.is_quiet() && pulse.heads() != heads && !pulse.is_open();
+        if polled.is_pending() && lent.as_deref().is_some_and(is_back) {
+            return Poll::Ready(Ok(false));
+        }
+        polled.map_ok(|()| true)
     });
     let last_words = match ended.await {
-        Ended::ByItself(Ok(())) if pulse.has_unread_body() => Bytes::new(),
-        Ended::ByItself(Ok(())) => return part(connection.into_parts().io.into_inner().into_stream()).await,
+        Ended::ByItself(Ok(false)) => {
+            let parts = connection.into_parts();
+            let mut wire = parts.io.into_inner();
+            wire.give_back(&parts.read_buf);
+            return Some(wire);
+        }
+        Ended::ByItself(Ok(true)) if pulse.has_unread_body() => Bytes::new(),
+        Ended::ByItself(Ok(true)) => {
+            part(connection.into_parts().io.into_inner().into_stream()).await;
+            return None;
+        }
         Ended::ByItself(Err(error)) => {
-            note_end(&shared, &error);
+            note_end(shared, &error);
             if !error.is_parse() {
-                return;
+                return None;
             }
             Bytes::new()
         }
@@ -167,10 +237,14 @@ async fn speak_http1<A: Answerer, S: Carrier>(wire: Wire<S>, shared: Arc<Shared<
             shared.metrics.accept.refused(Refusal::HeadLate.word());
             shared.late.clone()
         }
-        Ended::By(_) => return shared.metrics.accept.refused("write_timeout"),
+        Ended::By(_) => {
+            shared.metrics.accept.refused("write_timeout");
+            return None;
+        }
     };
     let stream = connection.into_parts().io.into_inner().into_stream();
     farewell(stream, last_words).await;
+    None
 }
 
 async fn speak_http2<A: Answerer, S: Carrier>(wire: Wire<S>, shared: Arc<Shared<A>>, pulse: Arc<Pulse>) {
@@ -206,11 +280,13 @@ enum Ended<T> {
 async fn watched<T>(pulse: &Pulse, mut work: impl FnMut(&mut Context<'_>, bool) -> Poll<T>) -> Ended<T> {
     let (mut is_heard, mut is_closing) = (false, false);
     poll_fn(|context| {
-        if !is_heard {
+        let verdict = pulse.verdict();
+        // A verdict uses the waker up, and a harsher one may follow.
+        if !is_heard || verdict != Verdict::GoOn {
             is_heard = true;
             pulse.listen(context);
         }
-        let close_now = match pulse.verdict() {
+        let close_now = match verdict {
             Verdict::GoOn => false,
             Verdict::Close => !std::mem::replace(&mut is_closing, true),
             verdict @ (Verdict::HeadLate | Verdict::Abort) => {
@@ -263,7 +339,7 @@ pub(super) async fn farewell(mut stream: impl AsyncRead + AsyncWrite + Unpin, by
                 read => heard += read,
             }
         }
-        std::io::Result::Ok(())
+        io::Result::Ok(())
     };
     // A client that does not listen has lost only the reason.
     let _ = tokio::time::timeout(LINGER, talk).await;

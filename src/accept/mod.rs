@@ -5,6 +5,7 @@
 //! worker      a thread, its runtime, its accept loops
 //! tls         the certificate in use, and the handshake
 //! connection  one client: which HTTP, until it ends
+//! lane        hot answers, before hyper sees the request
 //! wire        the socket, seen by the sweeper
 //! watch       the sweeper: who is late, idle or stuck
 //! entry       one request: limits, hot answer or a task
@@ -19,6 +20,7 @@
 mod body;
 mod connection;
 mod entry;
+mod lane;
 mod lifecycle;
 mod listen;
 mod settings;
@@ -35,6 +37,7 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 
 pub use body::{Inbound, InboundError, Outbound};
 pub use entry::is_grpc;
+pub use lane::Plain;
 pub use lifecycle::{Lifecycle, Phase};
 pub use listen::{BindError, Bound, bind};
 pub use settings::{Limits, Settings, TlsSettings};
@@ -50,6 +53,13 @@ pub trait Answerer: Send + Sync + 'static {
     /// with only the head in hand, before anything is boxed. These answers count against no limit of requests in
     /// flight, so they go on under overload.
     fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>>;
+
+    /// The same answer as whole bytes, appended to `out`: status line, headers and body just as hyper would write what
+    /// [`Answerer::hot`] returns, with the Date that `asked` has. Its status. `None`, with `out` as it was: [`Answerer::hot`]
+    /// is asked. Nothing is allocated in proportion to the answer.
+    fn hot_bytes(&self, _asked: &Plain<'_>, _out: &mut Vec<u8>) -> Option<u16> {
+        None
+    }
 
     /// Told of a hot answer once it has been given, where the metrics' attention wants that: seldom, or in the pay of whoever
     /// asked for a line a request.

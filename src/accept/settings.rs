@@ -16,6 +16,8 @@ pub struct Settings {
     /// At least one.
     pub workers: usize,
     pub pin_cores: bool,
+    /// Whether hot answers go out before hyper sees a request; the answers are the same.
+    pub fast_lane: bool,
     pub limits: Limits,
     /// How long `/readyz` refuses while requests are still served.
     pub lame_duck: Duration,
@@ -64,6 +66,7 @@ impl Settings {
             tls: certificates.map(|certificates| TlsSettings { listen: config.tls.listen.clone(), certificates }),
             workers,
             pin_cores: config.http.pin_cores,
+            fast_lane: config.http.fast_lane,
             limits: Limits::of(&config.limits),
             lame_duck: config.drain.lame_duck(),
             deadline: config.drain.deadline(),

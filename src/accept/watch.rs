@@ -101,6 +101,16 @@ impl Pulse {
         self.has_partial_head.store(false, Relaxed);
     }
 
+    /// Wraps around.
+    pub(super) fn heads(&self) -> u32 {
+        self.heads.load(Relaxed)
+    }
+
+    /// Whether an answer is not wholly handed over.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Relaxed) > 0
+    }
+
     pub(super) fn opened(&self) {
         self.open.fetch_add(1, Relaxed);
     }
@@ -155,7 +165,7 @@ impl Pulse {
         }
     }
 
-    /// Once a task is enough: a task keeps its waker.
+    /// Once a task is enough until the next verdict: a task keeps its waker, and a verdict takes it.
     pub(super) fn listen(&self, context: &Context<'_>) {
         self.waker.register(context.waker());
     }

@@ -28,6 +28,8 @@ use crate::metrics::{Metrics, claim_shard};
 pub(super) struct Shared<A> {
     pub(super) answerer: Arc<A>,
     pub(super) limits: Limits,
+    /// Whether the lane goes before hyper.
+    pub(super) fast_lane: bool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<TokioExecutor>,
@@ -37,7 +39,7 @@ pub(super) struct Shared<A> {
     pub(super) not_tls: Bytes,
     /// Said to a client that is one too many.
     full: Bytes,
-    watch: Watch,
+    pub(super) watch: Watch,
     open: Open,
 }
 
@@ -86,7 +88,7 @@ impl Bound {
         let mut threads = Vec::with_capacity(listeners.len());
         for (position, listeners) in listeners.into_iter().enumerate() {
             let worker = Worker {
-                shared: Arc::new(Shared::new(Arc::clone(&answerer), settings.limits.clone(), Arc::clone(&metrics))),
+                shared: Arc::new(Shared::new(Arc::clone(&answerer), &settings, Arc::clone(&metrics))),
                 lifecycle: lifecycle.clone(),
                 core: settings.pin_cores.then_some(position),
                 cut_off: Arc::clone(&cut_off),
@@ -205,7 +207,8 @@ impl<A: Answerer> Worker<A> {
 }
 
 impl<A: Answerer> Shared<A> {
-    fn new(answerer: Arc<A>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(answerer: Arc<A>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        let limits = settings.limits.clone();
         let said = |refusal| in_bytes(answerer.refuse(refusal, &HeaderMap::new()));
         Self {
             late: said(Refusal::HeadLate),
@@ -215,6 +218,7 @@ impl<A: Answerer> Shared<A> {
             http2: connection::http2_builder(&limits),
             answerer,
             limits,
+            fast_lane: settings.fast_lane,
             metrics,
             watch: Watch::default(),
             open: Open::default(),

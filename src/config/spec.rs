@@ -85,6 +85,8 @@ pub struct HttpSpec {
     /// 0 = one a core.
     pub workers: u64,
     pub pin_cores: bool,
+    /// Whether cached resolutions over HTTP/1.1 are answered before hyper sees them.
+    pub fast_lane: bool,
 }
 
 impl Default for HttpSpec {
@@ -93,6 +95,7 @@ impl Default for HttpSpec {
             listen: vec![(Ipv4Addr::LOCALHOST, 8080).into(), (Ipv6Addr::LOCALHOST, 8080).into()],
             workers: 0,
             pin_cores: false,
+            fast_lane: true,
         }
     }
 }

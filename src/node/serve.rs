@@ -21,10 +21,10 @@ use super::service_manager::ServiceManager;
 use super::{EndProcess, Node, StartError};
 use crate::accept::{
     Answerer, BindError, Bound, Certificates, Ending, Inbound, InboundError, Lifecycle, Outbound, PairFiles, Phase,
-    Refresh, Refusal, Settings, bind, is_grpc, stop_on_signals,
+    Plain, Refresh, Refusal, Settings, bind, is_grpc, stop_on_signals,
 };
 use crate::codec::grpc::Grpc;
-use crate::codec::http::{BodyFault, Desk, Hit, Http, Readiness};
+use crate::codec::http::{BodyFault, Desk, Hit, Http, PlainGet, Readiness};
 use crate::codec::problem::Code;
 use crate::codec::resolution::ResolutionJson;
 use crate::config::{Config, ConfigError};
@@ -322,6 +322,11 @@ impl Front {
 impl Answerer for Front {
     fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Outbound>> {
         self.http.hot(method, uri, headers).map(|response| response.map(Outbound::Whole))
+    }
+
+    fn hot_bytes(&self, asked: &Plain<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        let Plain { is_head, path, headers, now, date, room } = *asked;
+        self.http.hot_bytes(&PlainGet { is_head, path, headers, now, date, room }, out)
     }
 
     fn tell_hot(

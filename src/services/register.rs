@@ -250,7 +250,7 @@ impl Services {
         Ok(EntryProposal {
             expect,
             sid: signed.sid,
-            disclosures: entry::join(&signed.disclosures).into_bytes(),
+            disclosures: signed.disclosures.into_bytes(),
             statement: signed.statement.into_bytes(),
             time: record.updated.as_seconds(),
             registered: record.registered.as_seconds(),

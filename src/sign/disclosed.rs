@@ -98,7 +98,7 @@ mod tests {
     use crate::model::prefix::LogMode;
     use crate::model::scheme::Scheme;
     use crate::model::value::{Data, Value};
-    use crate::sign::entry::{Blinding, Signer, join};
+    use crate::sign::entry::{Blinding, Signer};
     use crate::sign::keys::{KeyFolder, KeyUse, SigningKey};
     use crate::sign::sd_jwt::Hider;
 
@@ -114,12 +114,8 @@ mod tests {
         let (key, blinding) = (key(), Blinding::new([7; 32]));
         let signer = Signer { key: &key, issuer: "urn:test", blinding: &blinding };
         let entry = signer.entry(record, LogMode::Blinded, None, None).unwrap();
-        let read = read_disclosed(
-            entry.statement.as_bytes(),
-            &join(&entry.disclosures),
-            record.registered,
-            &Prefixes::default(),
-        );
+        let read =
+            read_disclosed(entry.statement.as_bytes(), &entry.disclosures, record.registered, &Prefixes::default());
         if let Err(Undisclosed::NoRecord(what)) = &read {
             assert!(!what.contains("GEHEIM") && !what.contains("3088"), "it is shown around: {what}");
         }
@@ -167,7 +163,8 @@ mod tests {
         let key = key();
         let mut hider = Hider::default();
         hider.hide("value/2", &value(1, 4)).unwrap();
-        let (disclosures, sd) = hider.finish().unwrap();
+        let hidden = hider.finish().unwrap();
+        let sd: Vec<&str> = hidden.digests.iter().map(|one| std::str::from_utf8(one.as_bytes()).unwrap()).collect();
         let payload = serde_json::json!({
             "_sd": sd, "_sd_alg": "sha-256", "iat": 1_790_000_000, "iss": "urn:test", "sid": "", "ver": 1,
         });
@@ -175,7 +172,7 @@ mod tests {
         let now = Timestamp::from_seconds(1_790_000_000).unwrap();
         let read = |disclosures: &str| read_disclosed(statement.as_bytes(), disclosures, now, &Prefixes::default());
         let other = Undisclosed::NoRecord("a value has another index than its claim".to_owned());
-        assert_eq!(read(&join(&disclosures)), Err(other));
+        assert_eq!(read(&hidden.disclosures), Err(other));
         let long = "A".repeat(MAX_DISCLOSED_BYTES + 1);
         assert_eq!(read(&long), Err(Undisclosed::NotSigned("its disclosures are longer than any record's")));
         let unknown = Undisclosed::NotSigned("a disclosure is not among the signed digests");

@@ -9,15 +9,18 @@
 //! Whether cases tell names apart follows from `sid`, except where the suffix is spelled in lower case: both ways of
 //! comparing give that one key. There `case` says it, beside `sub`.
 
+use std::collections::HashMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use parking_lot::RwLock;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::jws::{self, ENTRY_TYPE};
 use super::keys::SigningKey;
-use super::sd_jwt::{self, Disclosure, HideError, Hider};
+use super::sd_jwt::{self, Digest, Hidden, HideError, Hider};
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::prefix::{LogMode, Prefixes, SuffixCase};
 use crate::model::record::{Record, Status};
@@ -46,7 +49,8 @@ pub enum EntryError {
 pub struct Entry {
     /// The issuer-signed JWT: the leaf, byte for byte.
     pub statement: String,
-    pub disclosures: Vec<Disclosure>,
+    /// As they stand in the journal.
+    pub disclosures: String,
     pub sid: [u8; 32],
 }
 
@@ -73,24 +77,40 @@ pub struct Payload {
     pub ver: u64,
 }
 
+/// Prefixes whose keys are kept ready; one more, and all are made anew as they are asked for.
+const MOST_PREFIXES_READY: usize = 1024;
+
 /// The secret that blinds every name, and the names' blindings that come from it.
 pub struct Blinding {
     secret: [u8; 32],
+    /// What a prefix's secret makes a name's key with: made once a prefix, asked for once an entry.
+    ready: RwLock<HashMap<String, hmac::Key>>,
 }
 
 impl Blinding {
     pub fn new(secret: [u8; 32]) -> Blinding {
-        Blinding { secret }
+        Blinding { secret, ready: RwLock::default() }
     }
 
     /// The secret of one prefix, which its owner may be given.
     pub fn prefix_secret(&self, prefix: &str) -> [u8; 32] {
-        hmac_sha256(&self.secret, prefix.as_bytes())
+        authenticated(&hmac_key(&self.secret), prefix.as_bytes())
     }
 
     /// The key that ties an identifier to its `sid`.
     pub fn sid_key(&self, identifier: &Identifier) -> [u8; 32] {
-        sid_key_of(&self.prefix_secret(identifier.prefix()), identifier)
+        let (prefix, name) = (identifier.prefix(), identifier.key().as_bytes());
+        if let Some(key) = self.ready.read().get(prefix) {
+            return authenticated(key, name);
+        }
+        let key = hmac_key(&self.prefix_secret(prefix));
+        let sid_key = authenticated(&key, name);
+        let mut ready = self.ready.write();
+        if ready.len() >= MOST_PREFIXES_READY {
+            ready.clear();
+        }
+        ready.insert(prefix.to_owned(), key);
+        sid_key
     }
 
     /// The blinded name of an identifier.
@@ -101,7 +121,7 @@ impl Blinding {
 
 /// The key that ties an identifier to its `sid`, by the secret of the identifier's prefix: what its owner computes.
 pub fn sid_key_of(prefix_secret: &[u8; 32], identifier: &Identifier) -> [u8; 32] {
-    hmac_sha256(prefix_secret, identifier.key().as_str().as_bytes())
+    authenticated(&hmac_key(prefix_secret), identifier.key().as_bytes())
 }
 
 /// sid = SHA-256(sid_key || canonical identifier).
@@ -139,14 +159,14 @@ impl Signer<'_> {
         if let Some(owner_jws) = owner_jws {
             hider.hide("owner_jws", &owner_jws)?;
         }
-        let (disclosures, sd) = hider.finish().map_err(|error| match error {
+        let Hidden { disclosures, digests } = hider.finish().map_err(|error| match error {
             HideError::NoRandomness => EntryError::NoRandomness,
             HideError::TooManyClaims => {
                 EntryError::TooLarge { found: record.values.len() + 9, limit: sd_jwt::MAX_DIGESTS, unit: "claims" }
             }
         })?;
         let payload = Payload {
-            sd,
+            sd: Vec::new(),
             sd_alg: "sha-256".to_owned(),
             case: said_case(&record.identifier).filter(|_| open),
             iat: record.updated.as_seconds(),
@@ -158,12 +178,28 @@ impl Signer<'_> {
             sub: open.then(|| record.identifier.spelling().to_owned()),
             ver: record.version,
         };
-        let statement = jws::sign(self.key, ENTRY_TYPE, &serde_json::to_vec(&payload)?);
+        let statement = jws::sign(self.key, ENTRY_TYPE, &with_digests(&payload, &digests)?);
         if statement.len() > MAX_STATEMENT_BYTES {
             return Err(EntryError::TooLarge { found: statement.len(), limit: MAX_STATEMENT_BYTES, unit: "bytes" });
         }
         Ok(Entry { statement, disclosures, sid })
     }
+}
+
+/// The payload's JSON with these in its `_sd`, which is empty there and stands first: they need no escapes, so they are written
+/// as they are.
+fn with_digests(payload: &Payload, digests: &[Digest]) -> Result<Vec<u8>, serde_json::Error> {
+    const FIRST: &[u8] = b"{\"_sd\":[";
+    let json = serde_json::to_vec(payload)?;
+    let mut out = Vec::with_capacity(json.len() + digests.len() * 46);
+    out.extend_from_slice(FIRST);
+    for (at, digest) in digests.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"\"" } else { b",\"" });
+        out.extend_from_slice(digest.as_bytes());
+        out.push(b'"');
+    }
+    out.extend_from_slice(&json[FIRST.len()..]);
+    Ok(out)
 }
 
 fn hide(record: &Record, sid_key: &[u8], open: bool) -> Result<Hider, serde_json::Error> {
@@ -189,7 +225,7 @@ fn hide(record: &Record, sid_key: &[u8], open: bool) -> Result<Hider, serde_json
         hider.hide("aliases", &record.aliases)?;
     }
     for value in &record.values {
-        hider.hide(format!("value/{}", value.index), value)?;
+        hider.hide(format_args!("value/{}", value.index), value)?;
     }
     Ok(hider)
 }
@@ -201,12 +237,6 @@ fn said_case(identifier: &Identifier) -> Option<SuffixCase> {
         && suffix.bytes().any(|byte| byte.is_ascii_lowercase())
         && !suffix.bytes().any(|byte| byte.is_ascii_uppercase());
     is_open.then(|| SuffixCase::of(identifier))
-}
-
-/// Joins disclosures as they stand in the journal.
-pub fn join(disclosures: &[Disclosure]) -> String {
-    let texts: Vec<&str> = disclosures.iter().map(Disclosure::as_str).collect();
-    texts.join("~")
 }
 
 /// The compact SD-JWT that a reader is given: the statement, and the disclosures of which `visible` approves the value.
@@ -373,8 +403,53 @@ impl Claims {
     }
 }
 
-fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+fn hmac_key(secret: &[u8; 32]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, secret)
+}
+
+fn authenticated(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
-    out.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref());
+    out.copy_from_slice(hmac::sign(key, message).as_ref());
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_written_as_serde_would() {
+        let mut hider = Hider::default();
+        hider.hide("state", &"active").unwrap();
+        let Hidden { digests, .. } = hider.finish().unwrap();
+        for digests in [digests.as_slice(), &digests[..1], &[]] {
+            let mut payload = Payload {
+                sd: Vec::new(),
+                sd_alg: "sha-256".to_owned(),
+                case: None,
+                iat: 1_790_000_000,
+                iss: "urn:\"_sd\":[]".to_owned(),
+                prev: None,
+                registrant: Some("海宁紧固件".to_owned()),
+                sid: String::new(),
+                state: None,
+                sub: None,
+                ver: 1,
+            };
+            let written = with_digests(&payload, digests).unwrap();
+            payload.sd = digests.iter().map(|one| String::from_utf8(one.as_bytes().to_vec()).unwrap()).collect();
+            assert_eq!(written, serde_json::to_vec(&payload).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_one_secret_whether_its_key_is_ready_or_not() {
+        let blinding = Blinding::new([7; 32]);
+        for number in (0..3 * MOST_PREFIXES_READY).chain([5, 5]) {
+            let identifier = Identifier::parse(&format!("88.999.{number}/A")).unwrap();
+            let secret = blinding.prefix_secret(identifier.prefix());
+            assert_eq!(blinding.sid_key(&identifier), sid_key_of(&secret, &identifier));
+        }
+        assert!(blinding.ready.read().len() <= MOST_PREFIXES_READY);
+    }
 }

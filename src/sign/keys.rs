@@ -10,9 +10,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use ed25519_dalek::Signer;
 use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,15 +156,17 @@ fn thumbprint(public: &[u8]) -> String {
 
 /// A pair that can sign. Its private half is never shown: no `Debug`, no serialisation but into its own file.
 pub struct SigningKey {
-    pair: ed25519_dalek::SigningKey,
+    pair: Ed25519KeyPair,
+    public: [u8; 32],
     kid: String,
 }
 
 impl SigningKey {
     pub(super) fn from_seed(seed: &[u8]) -> Option<SigningKey> {
-        let pair = ed25519_dalek::SigningKey::from_bytes(seed.try_into().ok()?);
-        let kid = thumbprint(pair.verifying_key().as_bytes());
-        Some(SigningKey { pair, kid })
+        let seed: &[u8; 32] = seed.try_into().ok()?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        let public = pair.public_key().as_ref().try_into().ok()?;
+        Some(SigningKey { pair, public, kid: thumbprint(&public) })
     }
 
     pub fn kid(&self) -> &str {
@@ -172,16 +174,18 @@ impl SigningKey {
     }
 
     pub fn public(&self) -> PublicJwk {
-        PublicJwk::of(self.pair.verifying_key().as_bytes())
+        PublicJwk::of(&self.public)
     }
 
     /// The public half, raw (RFC 8032).
     pub fn public_bytes(&self) -> [u8; 32] {
-        self.pair.verifying_key().to_bytes()
+        self.public
     }
 
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.pair.sign(message).to_bytes()
+        let mut signature = [0; 64];
+        signature.copy_from_slice(self.pair.sign(message).as_ref());
+        signature
     }
 }
 

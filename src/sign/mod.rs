@@ -17,6 +17,7 @@ pub mod jws;
 pub mod keys;
 pub mod latest;
 pub mod licence;
+mod noise;
 pub mod note_signer;
 pub mod owner;
 pub mod prefix_secret;

@@ -2,33 +2,49 @@
 //!
 //! Only what an entry needs: object-property disclosures in one top-level `_sd`, SHA-256, no nesting, no key binding.
 
+use std::fmt::Display;
+use std::io::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use ring::digest::{SHA256, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::noise;
+
 /// Bytes of a salt: 128 bits (RFC 9901, section 9.3).
 const SALT_BYTES: usize = 16;
+/// Letters of a salt in base64url.
+const SALT_LETTERS: usize = 22;
+/// Letters of a digest.
+const DIGEST_LETTERS: usize = 43;
 /// The number of digests is padded to one of these, so that it tells little about the record.
 const BUCKETS: [usize; 8] = [8, 16, 32, 64, 128, 256, 512, MAX_DIGESTS];
 /// The most digests of an entry: its statement must fit 65,535 bytes.
 pub const MAX_DIGESTS: usize = 1_000;
 
-/// A disclosure: base64url of `[salt, name, value]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disclosure(String);
+/// A digest as it stands in `_sd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest([u8; DIGEST_LETTERS]);
 
-impl Disclosure {
-    pub fn as_str(&self) -> &str {
+impl Digest {
+    fn of(bytes: &[u8]) -> Digest {
+        Digest(letters(bytes))
+    }
+
+    /// Letters, digits, "-" and "_".
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    /// Its digest as it stands in `_sd`.
-    pub fn digest(&self) -> String {
-        digest_of(&self.0)
-    }
+/// Bytes in base64url, where it is known how many there are.
+fn letters<const LETTERS: usize>(bytes: &[u8]) -> [u8; LETTERS] {
+    let mut letters = [b'A'; LETTERS];
+    let written = BASE64URL.encode_slice(bytes, &mut letters);
+    debug_assert_eq!(written, Ok(LETTERS));
+    letters
 }
 
 /// The digest of an encoded disclosure.
@@ -47,7 +63,19 @@ pub fn open(encoded: &str) -> Result<(String, Json), &'static str> {
 /// Claims being hidden.
 #[derive(Default)]
 pub struct Hider {
-    claims: Vec<(String, String)>,
+    /// `"name",value]` of each, one behind the other: the disclosures without their salts.
+    json: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Claims hidden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// Each disclosure is base64url of `[salt, name, value]`; in the order of the claims, with "~" between them, as they stand
+    /// in the journal.
+    pub disclosures: String,
+    /// Their digests and the decoys, sorted: `_sd`.
+    pub digests: Vec<Digest>,
 }
 
 /// Why claims could not be hidden.
@@ -60,39 +88,43 @@ pub enum HideError {
 }
 
 impl Hider {
-    /// Hides a claim.
-    pub fn hide(&mut self, name: impl Into<String>, value: &impl Serialize) -> Result<(), serde_json::Error> {
-        self.claims.push((name.into(), serde_json::to_string(value)?));
+    /// Hides a claim. Names are this program's own, of letters, "_", "/" and digits.
+    pub fn hide(&mut self, name: impl Display, value: &impl Serialize) -> Result<(), serde_json::Error> {
+        write!(self.json, "\"{name}\",").map_err(serde_json::Error::io)?;
+        serde_json::to_writer(&mut self.json, value)?;
+        self.json.push(b']');
+        self.ends.push(self.json.len());
         Ok(())
     }
 
-    /// Salts everything afresh: the disclosures in their order, and the sorted digests with decoys among them.
-    pub fn finish(self) -> Result<(Vec<Disclosure>, Vec<String>), HideError> {
-        let bucket = BUCKETS.into_iter().find(|size| *size >= self.claims.len()).ok_or(HideError::TooManyClaims)?;
-        let decoys = bucket - self.claims.len();
-        // One call for all: it is a system call.
-        let mut random = vec![0; self.claims.len() * SALT_BYTES + decoys * 32];
-        SystemRandom::new().fill(&mut random).map_err(|_| HideError::NoRandomness)?;
-        let (salts, noise) = random.split_at(self.claims.len() * SALT_BYTES);
-        let mut disclosures = Vec::with_capacity(self.claims.len());
-        let mut json = String::new();
-        for ((name, value), salt) in self.claims.iter().zip(salts.chunks_exact(SALT_BYTES)) {
-            json.clear();
-            json.push_str("[\"");
-            BASE64URL.encode_string(salt, &mut json);
-            json.push_str("\",");
-            // Names are this program's own, of letters, "_", "/" and digits.
-            json.push('"');
-            json.push_str(name);
-            json.push_str("\",");
-            json.push_str(value);
-            json.push(']');
-            disclosures.push(Disclosure(BASE64URL.encode(&json)));
+    /// Salts everything afresh.
+    pub fn finish(self) -> Result<Hidden, HideError> {
+        let claims = self.ends.len();
+        let bucket = BUCKETS.into_iter().find(|size| *size >= claims).ok_or(HideError::TooManyClaims)?;
+        let mut random = vec![0; claims * SALT_BYTES + (bucket - claims) * 32];
+        noise::fill(&mut random).map_err(|_| HideError::NoRandomness)?;
+        let (salts, decoys) = random.split_at(claims * SALT_BYTES);
+        // A salt, its quotes, brackets and commas take 26 bytes, three bytes make four letters.
+        let mut disclosures = String::with_capacity((self.json.len() + claims * 29) / 3 * 4 + 4);
+        let mut digests = Vec::with_capacity(bucket);
+        let (mut disclosure, mut begin) = (Vec::new(), 0);
+        for (end, salt) in self.ends.into_iter().zip(salts.chunks_exact(SALT_BYTES)) {
+            disclosure.clear();
+            disclosure.extend_from_slice(b"[\"");
+            disclosure.extend_from_slice(&letters::<SALT_LETTERS>(salt));
+            disclosure.extend_from_slice(b"\",");
+            disclosure.extend_from_slice(&self.json[begin..end]);
+            begin = end;
+            if !disclosures.is_empty() {
+                disclosures.push('~');
+            }
+            let at = disclosures.len();
+            BASE64URL.encode_string(&disclosure, &mut disclosures);
+            digests.push(Digest::of(digest(&SHA256, &disclosures.as_bytes()[at..]).as_ref()));
         }
-        let mut digests: Vec<String> = disclosures.iter().map(Disclosure::digest).collect();
-        digests.extend(noise.chunks_exact(32).map(|noise| BASE64URL.encode(noise)));
+        digests.extend(decoys.chunks_exact(32).map(Digest::of));
         digests.sort_unstable();
-        Ok((disclosures, digests))
+        Ok(Hidden { disclosures, digests })
     }
 }
 
@@ -115,10 +147,15 @@ mod tests {
             for at in 0..claims {
                 hider.hide(format!("value/{at}"), &at).unwrap();
             }
-            let (disclosures, digests) = hider.finish().unwrap();
+            let Hidden { disclosures, digests } = hider.finish().unwrap();
             assert!(BUCKETS.contains(&digests.len()) && digests.len() >= claims);
             assert!(digests.is_sorted());
-            assert!(disclosures.iter().all(|disclosure| digests.contains(&disclosure.digest())));
+            let disclosures: Vec<&str> = disclosures.split('~').filter(|one| !one.is_empty()).collect();
+            assert_eq!(disclosures.len(), claims);
+            let is_signed = |one: &&str| digests.iter().any(|digest| digest.as_bytes() == digest_of(one).as_bytes());
+            assert!(disclosures.iter().all(is_signed));
+            let names = (0..claims).map(|at| (format!("value/{at}"), Json::from(at)));
+            assert!(disclosures.iter().map(|one| open(one).unwrap()).eq(names));
         }
         let mut hider = Hider::default();
         for at in 0..=1_000 {

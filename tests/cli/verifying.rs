@@ -7,7 +7,7 @@ use mingpai::model::identifier::Identifier;
 use mingpai::model::prefix::LogMode;
 use mingpai::model::record::Record;
 use mingpai::model::time::Timestamp;
-use mingpai::sign::entry::{Blinding, Signer, join, present};
+use mingpai::sign::entry::{Blinding, Signer, present};
 use mingpai::sign::keys::{KeyFolder, KeyUse, PublicJwk};
 use mingpai::sign::note_signer::NoteSigner;
 use mingpai::sign::verify::{Finding, Known, verify_document};
@@ -46,9 +46,9 @@ fn make_of(identifier: Identifier, log: LogMode) -> Made {
     let record = Record::first(identifier, Draft::from_json(&draft, now).unwrap(), now);
     let blinding = Blinding::new(*keys.secret());
     let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, log, None, None).unwrap();
-    let disclosures = join(&entry.disclosures);
+    let disclosures = &entry.disclosures;
     let with_hidden =
-        present(&entry.statement, &disclosures, |v| v == mingpai::model::value::Visibility::Public).unwrap();
+        present(&entry.statement, disclosures, |v| v == mingpai::model::value::Visibility::Public).unwrap();
     let mut answer = serde_json::to_value(&record).unwrap();
     answer["values"].as_array_mut().unwrap().pop();
     answer["entry"] = with_hidden.clone().into();

@@ -15,7 +15,7 @@ use mingpai::model::record::Record;
 use mingpai::model::scheme::Scheme;
 use mingpai::model::time::Timestamp;
 use mingpai::services::log::LogSigner;
-use mingpai::sign::entry::{Entry, Signer, join};
+use mingpai::sign::entry::{Entry, Signer};
 use mingpai::sign::jws::{ERASURE_TYPE, sign};
 use mingpai::sign::keys::{KeyFolder, KeyUse};
 use mingpai::store::trees::Tree;
@@ -211,7 +211,7 @@ impl Disclosed {
             "kind": "entry",
             "version": version,
             "registered": "2026-09-21T13:33:20Z",
-            "disclosures": join(&entry.disclosures),
+            "disclosures": entry.disclosures,
         });
         if let Some(before) = before {
             line["follows"] = json!(before);

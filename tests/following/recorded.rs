@@ -19,7 +19,7 @@ use mingpai::model::time::Timestamp;
 use mingpai::services::follow::source::Fetched;
 use mingpai::services::follow::{Source, SourceError};
 use mingpai::services::log::LogSigner;
-use mingpai::sign::entry::{Blinding, Entry, Signer, join};
+use mingpai::sign::entry::{Blinding, Entry, Signer};
 use mingpai::sign::jws::{KEYS_TYPE, sign};
 use mingpai::sign::keys::{KeyFolder, KeyUse, SigningKey};
 use mingpai::store::trees::{Heads, Tree};
@@ -102,7 +102,7 @@ pub fn name(at: usize) -> String {
 
 /// What a partner was given.
 pub fn bundle(entry: &Entry) -> String {
-    json!({"entry": format!("{}~{}~", entry.statement, join(&entry.disclosures))}).to_string()
+    json!({"entry": format!("{}~{}~", entry.statement, entry.disclosures)}).to_string()
 }
 
 pub fn head_of(entries: &[Vec<u8>]) -> Head {

@@ -1,7 +1,7 @@
 //! The accept stage under bad clients: each limit, each time-out, the drain, over real sockets.
 //!
-//! A toy answerer stands in for the node. Time-outs are configured short and seen by what they do to the connection;
-//! nothing sleeps to wait for something.
+//! A toy answerer stands in for the node. What is hot goes by the fast lane, all else by hyper after it. Time-outs are
+//! configured short and seen by what they do to the connection; nothing sleeps to wait for something.
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
 mod tls;
@@ -18,7 +18,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mingpai::accept::{
-    self, Answerer, Ending, Inbound, InboundError, Lifecycle, Limits, Outbound, Phase, Refusal, Running, Settings,
+    self, Answerer, Ending, Inbound, InboundError, Lifecycle, Limits, Outbound, Phase, Plain, Refusal, Running,
+    Settings,
 };
 use mingpai::config::LimitsSpec;
 use mingpai::metrics::{Metrics, Outcome, Stage, Transport};
@@ -38,6 +39,13 @@ struct Toy {
 impl Answerer for Toy {
     fn hot(&self, _: &Method, uri: &Uri, _: &HeaderMap) -> Option<Response<Outbound>> {
         (uri.path() == "/hot").then(|| Response::new(Outbound::whole("hot")))
+    }
+
+    fn hot_bytes(&self, asked: &Plain<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        let date = asked.date;
+        let body = if asked.is_head { "" } else { "hot" };
+        let whole = format!("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ndate: {date}\r\n\r\n{body}");
+        (asked.path == "/hot").then(|| out.extend_from_slice(whole.as_bytes())).map(|()| 200)
     }
 
     async fn answer(&self, request: Request<Inbound>) -> Response<Outbound> {
@@ -108,7 +116,16 @@ impl Stage1 {
 
     fn start_with(limits: Limits, lame_duck: Duration, deadline: Duration) -> Self {
         let listen = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
-        Self::start_as(Settings { listen, tls: None, workers: 2, pin_cores: false, limits, lame_duck, deadline })
+        Self::start_as(Settings {
+            listen,
+            tls: None,
+            workers: 2,
+            pin_cores: false,
+            fast_lane: true,
+            limits,
+            lame_duck,
+            deadline,
+        })
     }
 
     fn start_as(settings: Settings) -> Self {
@@ -213,6 +230,7 @@ fn a_port_that_is_taken_is_refused_with_its_address_and_a_remedy() {
             tls: None,
             workers,
             pin_cores: false,
+            fast_lane: true,
             limits: patient(),
             lame_duck: Duration::ZERO,
             deadline: LONG,

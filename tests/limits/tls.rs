@@ -73,6 +73,7 @@ impl TlsStage {
             tls: Some(TlsSettings { listen: free(), certificates: Arc::clone(&certificates) }),
             workers: 2,
             pin_cores: false,
+            fast_lane: true,
             limits,
             lame_duck: Duration::ZERO,
             deadline,

@@ -11,7 +11,7 @@ use mingpai::model::scheme::Scheme;
 use mingpai::model::time::Timestamp;
 use mingpai::model::value::{Data, Value};
 use mingpai::sign::StatementReader;
-use mingpai::sign::entry::{self, Blinding, Signer};
+use mingpai::sign::entry::{Blinding, Signer};
 use mingpai::sign::keys::{KeyFolder, KeyUse, SigningKey};
 use mingpai::sign::statement::{ErasureStatement, propose};
 use mingpai::store::journal::{Effect, FrameKind, Idempotency, Tail};
@@ -78,7 +78,7 @@ impl Registry {
         let statement = signed.statement.into_bytes();
         Version {
             leaf: leaf_hash(&statement),
-            disclosures: entry::join(&signed.disclosures).into_bytes(),
+            disclosures: signed.disclosures.into_bytes(),
             statement,
             record,
             effect,

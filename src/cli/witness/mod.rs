@@ -127,6 +127,8 @@ impl WitnessArguments {
             tls: None,
             workers: 1,
             pin_cores: false,
+            // It has no hot answers.
+            fast_lane: false,
             limits: Limits::of(&limits),
             lame_duck: Duration::ZERO,
             deadline: DRAIN_DEADLINE,

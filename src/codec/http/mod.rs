@@ -1,8 +1,9 @@
 //! The HTTP surface: requests to guarded calls of services, and answers back. Knows no socket: accept brings the bytes.
 //!
 //! ```text
-//! hot          a cached resolution, from the head alone      \
-//! resolution   the answer that hot and slow way have in common > GET /v1/resolve/{identifier}
+//! hot          a cached resolution, from the head alone       \
+//! lane         the same in bytes, for accept's fast lane       > GET /v1/resolve/{identifier}
+//! resolution   the answer that hot and slow way have in common /
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
 //! openapi      the document of all this; docs serves it, with a page to read it
@@ -37,6 +38,7 @@ mod import_mapping;
 mod import_parts;
 pub(in crate::codec) mod imports;
 mod keys;
+mod lane;
 mod licences;
 mod listening;
 mod listing;
@@ -73,6 +75,7 @@ use crate::services::{ServiceError, Services};
 
 pub use body::BodyFault;
 pub use docs::OnceDocument;
+pub use lane::PlainGet;
 pub use notes::Hit;
 
 /// Whether the node takes requests, for `/readyz`.
@@ -136,6 +139,13 @@ impl Http {
     #[must_use]
     pub fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
         hot::answer(&self.desk, method, uri, headers)
+    }
+
+    /// The same in bytes: appends to `out` what hyper would write of [`Http::hot`]'s answer. `None`, with `out` as it was: ask
+    /// [`Http::hot`].
+    #[must_use]
+    pub fn hot_bytes(&self, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        lane::answer(&self.desk, get, out)
     }
 
     /// Tells of an answer of [`Http::hot`] that the metrics' attention wants told.

@@ -1,6 +1,7 @@
 //! Which media type to answer with: `Accept` against what a route offers (RFC 9110, section 12.5.1).
 
 use http::HeaderMap;
+use http::HeaderValue;
 use http::header::ACCEPT;
 
 use super::failure::Failure;
@@ -21,10 +22,15 @@ pub(super) fn best<'o>(headers: &HeaderMap, offers: &[&'o str]) -> Result<&'o st
 
 /// In thousandths; 0: not accepted.
 pub(super) fn quality_of(headers: &HeaderMap, offer: &str) -> u16 {
+    quality_among(headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes), offer)
+}
+
+/// The same of the values of every `Accept`, in their order.
+pub(super) fn quality_among<'v>(values: impl Iterator<Item = &'v [u8]>, offer: &str) -> u16 {
     let mut found: Option<(u8, u16)> = None;
     let mut any = false;
-    for value in headers.get_all(ACCEPT) {
-        let Ok(text) = value.to_str() else { continue };
+    for value in values {
+        let Some(text) = visible(value) else { continue };
         for range in text.split(',') {
             let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
             let range = range.trim();
@@ -42,6 +48,12 @@ pub(super) fn quality_of(headers: &HeaderMap, offer: &str) -> u16 {
         None if any => 0,
         None => 1000,
     }
+}
+
+/// The text of a header's value, if it has only what a text may have: what `HeaderValue::to_str` takes.
+pub(super) fn visible(value: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(value).ok()?;
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')).then_some(text)
 }
 
 /// How exactly a range names the offer; `None`: not at all.
@@ -67,6 +79,15 @@ mod tests {
             headers.insert(ACCEPT, accept.parse().unwrap());
         }
         best(&headers, &["application/json", "application/x-ndjson"]).ok()
+    }
+
+    #[test]
+    fn a_text_is_what_the_type_of_values_takes_for_one() {
+        for byte in (0..=255).filter(|byte| HeaderValue::from_bytes(&[*byte]).is_ok()) {
+            let bytes = [b'a', byte];
+            let value = HeaderValue::from_bytes(&bytes).unwrap();
+            assert_eq!(visible(&bytes), value.to_str().ok(), "{byte}");
+        }
     }
 
     #[test]

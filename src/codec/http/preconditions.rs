@@ -5,17 +5,22 @@ use http::{HeaderMap, HeaderValue};
 use ring::digest::{Context, SHA256};
 
 use super::failure::Failure;
+use super::negotiation::visible;
 use crate::services::register::Precondition;
 use crate::store::journal::Idempotency;
 
 /// Whether the client has this representation already: `If-None-Match` of a GET, compared weakly.
 pub(super) fn is_known(if_none_match: &HeaderValue, etag: &[u8]) -> bool {
-    let header = if_none_match.as_bytes();
+    is_known_by(if_none_match.as_bytes(), etag)
+}
+
+/// The same of a header's bytes.
+pub(super) fn is_known_by(header: &[u8], etag: &[u8]) -> bool {
     // The usual case: one tag, as it was given out.
     if header == etag || header == b"*" {
         return true;
     }
-    if_none_match.to_str().is_ok_and(|text| {
+    visible(header).is_some_and(|text| {
         text.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag.as_bytes() == etag)
     })
 }

@@ -45,7 +45,7 @@ impl Identifier {
     /// The first rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, IdentifierError> {
         // The common case first: a plain ASCII VAA identifier needs no NFC and exactly two allocations.
-        if text.starts_with(vaa::ROOT) && text.len() <= MAX_IDENTIFIER_BYTES && form::is_plain_ascii(text) {
+        if is_common(text) {
             return vaa::read(text);
         }
         match form::unwrap_outer(text)? {
@@ -135,6 +135,12 @@ impl Identifier {
         matches!(self.scheme, Scheme::Vaa | Scheme::Handle)
     }
 
+    /// Where the prefix of an identifier of the commonest kind ends, for whoever needs no more of it than its key: in lower
+    /// case it is that. `None`: [`Identifier::parse`] has to say.
+    pub(in crate::model) fn common_slash(text: &str) -> Option<usize> {
+        if is_common(text) { vaa::slash(text).ok() } else { None }
+    }
+
     /// prefix/suffix, already normal; `slash` is the place of the first one.
     pub(in crate::model) fn from_slash_form(scheme: Scheme, text: &str, slash: usize) -> Self {
         Self {
@@ -163,6 +169,10 @@ impl Identifier {
             suffix_start,
         }
     }
+}
+
+fn is_common(text: &str) -> bool {
+    text.starts_with(vaa::ROOT) && text.len() <= MAX_IDENTIFIER_BYTES && form::is_plain_ascii(text)
 }
 
 /// The registered spelling.

@@ -103,6 +103,8 @@ pub enum PrefixError {
 #[derive(Clone, Debug, Default)]
 pub struct Prefixes {
     policies: HashMap<Box<str>, (PrefixPolicy, MintPattern)>,
+    /// Whether any of them does.
+    tells_cases_apart: bool,
 }
 
 impl Prefixes {
@@ -126,7 +128,8 @@ impl Prefixes {
                 return Err(PrefixError::NamedTwice(prefix));
             }
         }
-        Ok(Self { policies: known })
+        let tells_cases_apart = known.values().any(|(policy, _)| policy.suffix_case == SuffixCase::Sensitive);
+        Ok(Self { policies: known, tells_cases_apart })
     }
 
     /// The policy of exactly this identifier's prefix. Names of schemes without prefixes are nobody's here: they are reached
@@ -149,6 +152,22 @@ impl Prefixes {
             Some(policy) if policy.suffix_case == SuffixCase::Sensitive => identifier.with_case_sensitive_suffix(),
             _ => identifier,
         }
+    }
+
+    /// The key that [`Prefixes::keyed`] gives to this text, written into `room`: nothing is allocated. `None` for any but the
+    /// commonest kind, plain VAA, and where the room is too small.
+    #[must_use]
+    pub fn common_key<'r>(&self, text: &str, room: &'r mut [u8]) -> Option<&'r str> {
+        let slash = Identifier::common_slash(text)?;
+        let key = room.get_mut(..text.len())?;
+        key.copy_from_slice(text.as_bytes());
+        let is_sensitive = |policy: &PrefixPolicy| policy.suffix_case == SuffixCase::Sensitive;
+        let keeps_case = self.tells_cases_apart
+            && text.get(..slash).and_then(|prefix| self.policy(prefix)).is_some_and(is_sensitive);
+        if !keeps_case {
+            key.make_ascii_lowercase();
+        }
+        std::str::from_utf8(key).ok()
     }
 
     /// A new suffix by the pattern of this canonical prefix; `fill` writes fresh randomness.
@@ -196,6 +215,33 @@ mod tests {
         let key = |text: &str| known.keyed(Identifier::parse(text).unwrap()).key().clone();
         assert_ne!(key("88.999.1/Ab"), key("88.999.1/aB"));
         assert_eq!(key("88.999.2/Ab"), key("88.999.2/aB"));
+    }
+
+    #[test]
+    fn the_common_key_is_the_key_or_none() {
+        let known = prefixes(vec![
+            PrefixPolicy { suffix_case: SuffixCase::Sensitive, ..PrefixPolicy::new("88.999.1") },
+            PrefixPolicy::new("88.999.2"),
+        ]);
+        for (text, is_common) in [
+            ("88.999.1/Ab C", true),
+            ("88.999.2/Ab/cD", true),
+            ("88.118/X~", true),
+            ("88.999.2/", false),
+            ("88.999.2", false),
+            ("88.99/A", false),
+            ("88.999.2/A ", false),
+            ("88.999.2/铭牌", false),
+            ("id:88.999.2/A", false),
+            ("10.1000/A", false),
+            ("oid:1.2.156", false),
+            ("", false),
+        ] {
+            let mut room = [0; 16];
+            let key = Identifier::parse(text).map(|identifier| known.keyed(identifier).key().as_str().to_owned());
+            assert_eq!(known.common_key(text, &mut room), key.ok().as_deref().filter(|_| is_common), "{text}");
+        }
+        assert_eq!(known.common_key("88.999.2/ABCDEFGH", &mut [0; 16]), None, "no room");
     }
 
     #[test]

@@ -11,6 +11,11 @@ use super::Scheme;
 pub const ROOT: &str = "88.";
 
 pub(in crate::model) fn read(text: &str) -> Result<Identifier, IdentifierError> {
+    slash(text).map(|slash| Identifier::from_slash_form(Scheme::Vaa, text, slash))
+}
+
+/// Where the prefix ends.
+pub(in crate::model) fn slash(text: &str) -> Result<usize, IdentifierError> {
     let Some(slash) = text.bytes().position(|byte| byte == b'/') else {
         // A prefix alone names nobody's thing; anything else after "88." is no prefix either.
         return Err(if is_prefix(text) { IdentifierError::EmptySuffix } else { IdentifierError::BadVaaPrefix });
@@ -22,7 +27,7 @@ pub(in crate::model) fn read(text: &str) -> Result<Identifier, IdentifierError> 
     if suffix.len() <= 1 {
         return Err(IdentifierError::EmptySuffix);
     }
-    Ok(Identifier::from_slash_form(Scheme::Vaa, text, slash))
+    Ok(slash)
 }
 
 /// `dd.d{3,5}` or `dd.d{3,5}.d{1,128}`, where dd is 88.
