@@ -125,7 +125,7 @@ impl Core {
             shelf.ledger().declined(Declined::Raced);
             return Err(Declined::Raced);
         }
-        if !other.ledger().is_empty()
+        if !other.ledger().is_unused()
             && let Some(pin) = self.epochs.pin()
         {
             other.forget(&self.epochs, &asked.key, &pin);

@@ -17,6 +17,7 @@
 //!   reference, or a pin under which the cache's own cannot be given back. Who lowers it to none frees.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -324,27 +325,42 @@ impl Clone for Held {
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
+impl Held {
+    /// Drops this reference, and leaves it to the caller to give back the bytes that became free by it.
+    pub fn release(self) -> u64 {
+        let held = ManuallyDrop::new(self);
+        held.let_go().map_or(0, |(_, bytes)| bytes)
+    }
+
+    /// Lowers the count; if it was the last reference, frees, and says what to give back to whom.
+    fn let_go(&self) -> Option<(Arc<Ledger>, u64)> {
         let entry = self.seen().target();
         if entry.count.fetch_sub(1, order::RELEASE_HANDLE) != 1 {
-            return;
+            return None;
         }
         // HELD: all that others did with it happened before this.
         fence(order::LAST_HANDLE);
-        let is_real = entry.witness.free();
-        let ledger = Arc::clone(&entry.ledger);
         let layout = entry.layout();
-        if !is_real {
-            return ledger.give_back(layout.size() as u64);
+        if !entry.witness.free() {
+            return Some((Arc::clone(&entry.ledger), layout.size() as u64));
         }
-        // SAFETY: HELD: the last reference; LAYOUT: allocated with this layout.
-        unsafe {
-            ptr::drop_in_place(self.0.as_ptr());
+        // SAFETY: HELD: the last reference, so the ledger is taken out once, and nothing else in a header needs dropping; LAYOUT:
+        // allocated with this layout.
+        let ledger = unsafe {
+            let ledger = ptr::read(&raw const entry.ledger);
             dealloc(self.0.as_ptr().cast(), layout);
-        }
+            ledger
+        };
+        Some((ledger, layout.size() as u64))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
         // After the memory is back: the ledger never says less than there is.
-        ledger.give_back(layout.size() as u64);
+        if let Some((ledger, bytes)) = self.let_go() {
+            ledger.give_back(bytes);
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! The bytes are those asked of the allocator; what it rounds them up to is its own affair.
 
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicBool, AtomicU64, COLUMNS, Ordering, place_of_thread};
 
 /// Why a fill was not shelved. The answer itself is as good as any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +38,38 @@ const LIMBO_SHARE: u64 = 64;
 /// But at least so many bytes.
 const LIMBO_LEAST: u64 = 8 << 10;
 
-/// The counters of a shelf. Only fills write here, so they share their cache lines.
+/// The counters of a shelf, apart by who writes them: what only a resize changes, what every entry changes, and what is counted
+/// for people, a column for each thread or two.
+#[derive(Debug)]
+pub struct Ledger {
+    limits: Lone<Limits>,
+    bytes: Lone<Bytes>,
+    columns: [Lone<Column>; COLUMNS],
+}
+
+/// On cache lines of its own.
 #[derive(Debug)]
 #[repr(align(128))]
-pub struct Ledger {
+struct Lone<T>(T);
+
+#[derive(Debug)]
+struct Limits {
     budget: AtomicU64,
-    used: AtomicU64,
     fixed: AtomicU64,
+    /// Whether any entry ever was here.
+    is_used: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Bytes {
+    used: AtomicU64,
     live: AtomicU64,
     limbo: AtomicU64,
+}
+
+/// Sums over all columns are what is told; one by itself may be below zero, and wraps.
+#[derive(Debug)]
+struct Column {
     entries: AtomicU64,
     evictions: AtomicU64,
     declined: [AtomicU64; REASONS],
@@ -70,31 +93,35 @@ pub struct Balance {
 impl Ledger {
     pub fn new(budget: u64) -> Ledger {
         let zero = || AtomicU64::new(0);
+        let column = |_| Column { entries: zero(), evictions: zero(), declined: std::array::from_fn(|_| zero()) };
         Ledger {
-            budget: AtomicU64::new(budget),
-            used: zero(),
-            fixed: zero(),
-            live: zero(),
-            limbo: zero(),
-            entries: zero(),
-            evictions: zero(),
-            declined: std::array::from_fn(|_| zero()),
+            limits: Lone(Limits { budget: AtomicU64::new(budget), fixed: zero(), is_used: AtomicBool::new(false) }),
+            bytes: Lone(Bytes { used: zero(), live: zero(), limbo: zero() }),
+            columns: std::array::from_fn(|at| Lone(column(at))),
         }
+    }
+
+    fn column(&self) -> &Column {
+        &self.columns[place_of_thread() % COLUMNS].0
+    }
+
+    fn budget(&self) -> u64 {
+        self.limits.0.budget.load(Ordering::Relaxed)
     }
 
     /// Takes bytes of the budget, if it has them (RESERVED).
     pub fn reserve(&self, bytes: u64) -> bool {
-        let budget = self.budget.load(Ordering::Relaxed);
-        let mut used = self.used.load(Ordering::Relaxed);
+        let (budget, all) = (self.budget(), &self.bytes.0.used);
+        let mut used = all.load(Ordering::Relaxed);
         loop {
             let Some(next) = used.checked_add(bytes).filter(|next| *next <= budget) else { return false };
             #[cfg(seeded_bug = "reserve_not_atomic")]
             {
-                self.used.store(next, Ordering::Relaxed);
+                all.store(next, Ordering::Relaxed);
                 return true;
             }
             // Acquire: what is allocated next comes after the free that made room for it.
-            match self.used.compare_exchange_weak(used, next, Ordering::Acquire, Ordering::Relaxed) {
+            match all.compare_exchange_weak(used, next, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => used = now,
             }
@@ -103,24 +130,24 @@ impl Ledger {
 
     /// Takes bytes whether the budget has them or not: a first table must be.
     pub fn take(&self, bytes: u64) {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.0.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Bytes that were reserved and are free again.
     pub fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Release);
+        self.bytes.0.used.fetch_sub(bytes, Ordering::Release);
     }
 
     /// Whether so many more may be findable: what is over is left to limbo, so that a full shelf need not reclaim at
     /// every fill.
     pub fn has_room(&self, more: u64, less: u64) -> bool {
-        let live = self.live.load(Ordering::Relaxed) + more;
+        let live = self.bytes.0.live.load(Ordering::Relaxed) + more;
         live.saturating_sub(less) <= self.room()
     }
 
     fn room(&self) -> u64 {
-        let budget = self.budget.load(Ordering::Relaxed);
-        budget.saturating_sub(self.fixed.load(Ordering::Relaxed)).saturating_sub(limbo_share(budget))
+        let budget = self.budget();
+        budget.saturating_sub(self.limits.0.fixed.load(Ordering::Relaxed)).saturating_sub(limbo_share(budget))
     }
 
     /// The largest entry: an eighth of what is there for entries, so that one fill does not empty a shelf.
@@ -130,70 +157,84 @@ impl Ledger {
 
     /// Whether something must go before so many more bytes may be used.
     pub fn lacks(&self, more: u64) -> bool {
-        self.used.load(Ordering::Relaxed) + more > self.budget.load(Ordering::Relaxed) || !self.has_room(more, 0)
+        self.bytes.0.used.load(Ordering::Relaxed) + more > self.budget() || !self.has_room(more, 0)
     }
 
     /// BOUNDED LIMBO
     pub fn limbo_is_full(&self) -> bool {
-        self.limbo.load(Ordering::Relaxed) >= limbo_share(self.budget.load(Ordering::Relaxed))
+        self.bytes.0.limbo.load(Ordering::Relaxed) >= limbo_share(self.budget())
     }
 
     /// Whether reclaiming is worth its look at all pins.
     pub fn limbo_is_worth_it(&self) -> bool {
-        let share = limbo_share(self.budget.load(Ordering::Relaxed));
-        self.limbo.load(Ordering::Relaxed) >= (share / 2).min(32 << 10)
+        let share = limbo_share(self.budget());
+        self.bytes.0.limbo.load(Ordering::Relaxed) >= (share / 2).min(32 << 10)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.entries.load(Ordering::Relaxed) == 0
+    /// Whether nothing was ever shelved here.
+    pub fn is_unused(&self) -> bool {
+        !self.limits.0.is_used.load(Ordering::Relaxed)
     }
 
-    pub fn shelved(&self, bytes: u64) {
-        self.live.fetch_add(bytes, Ordering::Relaxed);
-        self.entries.fetch_add(1, Ordering::Relaxed);
+    /// So many bytes become findable, in the place of so many that no longer are; 0: of none.
+    pub fn exchanged(&self, bytes: u64, leaving: u64) {
+        // Seldom: most of one kind are of one size.
+        if bytes != leaving {
+            self.bytes.0.live.fetch_add(bytes.wrapping_sub(leaving), Ordering::Relaxed);
+        }
+        if leaving == 0 {
+            self.column().entries.fetch_add(1, Ordering::Relaxed);
+            if self.is_unused() {
+                self.limits.0.is_used.store(true, Ordering::Relaxed);
+            }
+        }
     }
 
     /// No longer findable.
     pub fn unshelved(&self, bytes: u64) {
-        self.live.fetch_sub(bytes, Ordering::Relaxed);
-        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.0.live.fetch_sub(bytes, Ordering::Relaxed);
+        self.column().entries.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub fn limbo_gains(&self, bytes: u64) {
-        self.limbo.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.0.limbo.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub fn limbo_loses(&self, bytes: u64) {
-        self.limbo.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes.0.limbo.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     pub fn fixed(&self, bytes: u64) {
-        self.fixed.store(bytes, Ordering::Relaxed);
+        self.limits.0.fixed.store(bytes, Ordering::Relaxed);
     }
 
     pub fn evicted(&self) {
-        self.evictions.fetch_add(1, Ordering::Relaxed);
+        self.column().evictions.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn declined(&self, reason: Declined) {
-        self.declined[reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.column().declined[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn change_budget(&self, bytes: u64) {
-        self.budget.store(bytes, Ordering::Relaxed);
+        self.limits.0.budget.store(bytes, Ordering::Relaxed);
     }
 
     pub fn balance(&self) -> Balance {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sum = |counter: &dyn Fn(&Column) -> &AtomicU64| {
+            self.columns.iter().map(|column| of(counter(&column.0))).fold(0, u64::wrapping_add)
+        };
         Balance {
-            budget_bytes: of(&self.budget),
-            used_bytes: of(&self.used),
-            fixed_bytes: of(&self.fixed),
-            live_bytes: of(&self.live),
-            limbo_bytes: of(&self.limbo),
-            entries: of(&self.entries),
-            evictions: of(&self.evictions),
-            declined: std::array::from_fn(|at| of(&self.declined[at])),
+            budget_bytes: of(&self.limits.0.budget),
+            used_bytes: of(&self.bytes.0.used),
+            fixed_bytes: of(&self.limits.0.fixed),
+            live_bytes: of(&self.bytes.0.live),
+            limbo_bytes: of(&self.bytes.0.limbo),
+            // The columns are read one after the other: an entry that comes and goes meanwhile may be seen going only.
+            entries: sum(&|column| &column.entries).cast_signed().max(0).cast_unsigned(),
+            evictions: sum(&|column| &column.evictions),
+            declined: std::array::from_fn(|at| sum(&move |column: &Column| &column.declined[at])),
         }
     }
 }

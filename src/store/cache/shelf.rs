@@ -105,8 +105,14 @@ impl Shelf {
     /// Shelves an answer, or says why not.
     pub fn fill(&self, epochs: &Epochs, newcomer: &Newcomer<'_>) -> Result<(), Declined> {
         let result = self.fill_in_two_tries(epochs, newcomer);
-        if let Err(reason) = result {
-            self.ledger.declined(reason);
+        match result {
+            // Nothing went: there is no more to be freed than before.
+            Err(reason @ (Declined::Admission | Declined::Busy | Declined::Raced | Declined::Pins)) => {
+                self.ledger.declined(reason);
+                return result;
+            }
+            Err(reason) => self.ledger.declined(reason),
+            Ok(()) => {}
         }
         if self.ledger.limbo_is_worth_it() {
             self.reclaim(epochs);
@@ -151,12 +157,14 @@ impl Shelf {
             self.ledger.give_back(bytes);
             return Err(Declined::Room.into());
         };
-        self.ledger.shelved(bytes);
+        self.ledger.exchanged(bytes, leaving);
         if here.is_none() && leaving > 0 {
             self.ledger.evicted();
         }
+        // ONE WRITER: what was in the way is what was seen leaving.
         if let Some(gone) = locked.put(way, held, count) {
-            self.retire(epochs, gone);
+            self.ledger.limbo_gains(leaving);
+            self.limbo.retire(epochs, gone);
         }
         Ok(())
     }
@@ -223,10 +231,15 @@ impl Shelf {
 
     /// Frees what no reader can have any more. With a pin of the calling thread's own, little is freed.
     pub fn reclaim(&self, epochs: &Epochs) {
+        let (mut gone, mut free) = (0, 0);
         self.limbo.reclaim(epochs, |held| {
-            self.ledger.limbo_loses(held.seen().target().bytes());
-            drop(held);
+            gone += held.seen().target().bytes();
+            free += held.release();
         });
+        if gone > 0 {
+            self.ledger.limbo_loses(gone);
+            self.ledger.give_back(free);
+        }
         self.tables.reclaim(epochs, |table| {
             let bytes = Table::bytes(table.slots());
             table.free();

@@ -51,6 +51,9 @@ pub const SKETCH_WORDS: usize = 7;
 /// Words of eight tags.
 pub const TAG_WORDS: usize = WAYS.div_ceil(8);
 
+/// Columns of a ledger's counts: threads beyond so many share one.
+pub const COLUMNS: usize = 8;
+
 /// Prefixes that are told apart; a node has few (it issues them, or its organizations have them).
 pub const PREFIXES: usize = 1 << 12;
 

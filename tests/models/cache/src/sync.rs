@@ -29,6 +29,7 @@ pub const WAYS: usize = 2;
 pub const SKETCH_WORDS: usize = 1;
 pub const TAG_WORDS: usize = 1;
 pub const PREFIXES: usize = 1;
+pub const COLUMNS: usize = 1;
 
 pub mod order {
     use super::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
