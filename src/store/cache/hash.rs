@@ -2,8 +2,7 @@
 //!
 //! Whoever knows where names go can fill one set and keep its twelve answers out. So the hash is SipHash-1-3 of the standard
 //! library under a key drawn at start: made for this, with no known way to find names that collide without the key. Faster
-//! keyed hashes (foldhash, rapidhash) promise less: names that collide under every key, or under many, are known for their
-//! kind. What the difference is worth is in the report of the bench.
+//! keyed hashes (foldhash, rapidhash) promise less: names that collide under every key, or under many, are known for such.
 //!
 //! What no hash prevents: to find by the time that answers take which names share a set, one by one. It costs many questions, and
 //! wins one set of thousands, where admission still keeps what is asked for more often.
