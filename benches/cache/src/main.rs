@@ -410,7 +410,7 @@ fn hits(rounds: usize) {
     for (law, draw) in [("Zipf 0.99", zipf), ("uniform", flat)] {
         println!("{law}");
         let traces: Vec<Vec<u32>> = (0..2)
-            .map(|thread| draw.trace(20 + thread, 4_000_000).into_iter().map(|at| keys[at as usize]).collect())
+            .map(|thread| draw.trace(20 + thread, 2_000_000).into_iter().map(|at| keys[at as usize]).collect())
             .collect();
         for threads in [1, 2] {
             contest(["hashbrown, foldhash", "ours"], [&foldhash, &ours], &traces[..threads], rounds);
@@ -571,7 +571,7 @@ fn bars(rounds: usize) {
         let draw = Zipf::new(keys.len(), exponent).0;
         println!("{law}");
         let traces: Vec<Vec<u32>> = (0..2)
-            .map(|thread| draw.trace(20 + thread, 4_000_000).into_iter().map(|at| keys[at as usize]).collect())
+            .map(|thread| draw.trace(20 + thread, 2_000_000).into_iter().map(|at| keys[at as usize]).collect())
             .collect();
         contest(["hashbrown, foldhash", "ours"], [&foldhash, &ours], &traces, rounds);
         contest(["hashbrown, foldhash", "ours, 16 at once"], [&foldhash, &Batched(&ours)], &traces, rounds);

@@ -35,8 +35,12 @@ const REASONS: usize = 6;
 
 /// Limbo's share of a budget, 1 in so many.
 const LIMBO_SHARE: u64 = 64;
-/// But at least so many bytes.
+/// But at least so many bytes, or an eighth of a budget that is smaller than eight times that.
 const LIMBO_LEAST: u64 = 8 << 10;
+/// What limbo grows by before it is reclaimed: enough to pay for the barrier, and still in the processor's cache.
+const MOST_STEP: u64 = 32 << 10;
+/// A shelf whose largest entry may be half of it.
+const SMALL_SHELF: u64 = 8 << 10;
 
 /// The counters of a shelf, apart by who writes them: what only a resize changes, what every entry changes, and what is counted
 /// for people, a column for each thread or two.
@@ -65,6 +69,8 @@ struct Bytes {
     used: AtomicU64,
     live: AtomicU64,
     limbo: AtomicU64,
+    /// What was in limbo after it was last tried to free it.
+    left: AtomicU64,
 }
 
 /// Sums over all columns are what is told; one by itself may be below zero, and wraps.
@@ -96,7 +102,7 @@ impl Ledger {
         let column = |_| Column { entries: zero(), evictions: zero(), declined: std::array::from_fn(|_| zero()) };
         Ledger {
             limits: Lone(Limits { budget: AtomicU64::new(budget), fixed: zero(), is_used: AtomicBool::new(false) }),
-            bytes: Lone(Bytes { used: zero(), live: zero(), limbo: zero() }),
+            bytes: Lone(Bytes { used: zero(), live: zero(), limbo: zero(), left: zero() }),
             columns: std::array::from_fn(|at| Lone(column(at))),
         }
     }
@@ -150,9 +156,15 @@ impl Ledger {
         budget.saturating_sub(self.limits.0.fixed.load(Ordering::Relaxed)).saturating_sub(limbo_share(budget))
     }
 
-    /// The largest entry: an eighth of what is there for entries, so that one fill does not empty a shelf.
+    /// The largest entry: an eighth of what is there for entries, so that one fill does not empty a shelf; half of a small shelf.
     pub fn most_bytes(&self) -> u64 {
-        self.room() / 8
+        let room = self.room();
+        (room / 8).max(room.min(SMALL_SHELF) / 2)
+    }
+
+    /// Whether so many bytes have a place beside the table and limbo's share.
+    pub fn has_place_for(&self, bytes: u64) -> bool {
+        bytes <= self.room()
     }
 
     /// Whether something must go before so many more bytes may be used.
@@ -165,10 +177,22 @@ impl Ledger {
         self.bytes.0.limbo.load(Ordering::Relaxed) >= limbo_share(self.budget())
     }
 
-    /// Whether reclaiming is worth its look at all pins.
+    /// Whether so many bytes wait in limbo.
+    pub fn limbo_has(&self, bytes: u64) -> bool {
+        self.bytes.0.limbo.load(Ordering::Relaxed) >= bytes
+    }
+
+    /// Whether reclaiming is worth its barrier and its look at all pins: limbo grew since that was last tried.
     pub fn limbo_is_worth_it(&self) -> bool {
-        let share = limbo_share(self.budget());
-        self.bytes.0.limbo.load(Ordering::Relaxed) >= (share / 2).min(32 << 10)
+        let bytes = &self.bytes.0;
+        let step = (limbo_share(self.budget()) / 2).min(MOST_STEP);
+        bytes.limbo.load(Ordering::Relaxed) >= bytes.left.load(Ordering::Relaxed).saturating_add(step)
+    }
+
+    /// Notes what could not be freed.
+    pub fn limbo_was_tried(&self) {
+        let bytes = &self.bytes.0;
+        bytes.left.store(bytes.limbo.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Whether nothing was ever shelved here.
@@ -240,7 +264,7 @@ impl Ledger {
 }
 
 fn limbo_share(budget: u64) -> u64 {
-    (budget / LIMBO_SHARE).max(LIMBO_LEAST)
+    (budget / LIMBO_SHARE).max(LIMBO_LEAST.min(budget / 8))
 }
 
 #[cfg(test)]

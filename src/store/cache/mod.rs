@@ -62,12 +62,15 @@
 //! - Which answers stay: counters are advice, and may lose a count.
 
 mod answers;
+mod barrier;
 mod core;
 #[expect(
     unsafe_code,
     reason = "an allocation of its own for each entry: header and bytes in one; the invariants are named there"
 )]
 mod entry;
+#[expect(unsafe_code, reason = "one instruction that asks memory for a line, and reads nothing")]
+mod fetch;
 mod flights;
 mod generation;
 mod hash;
@@ -81,6 +84,7 @@ mod set;
 mod shelf;
 mod sync;
 mod table;
+mod threads;
 
 pub use self::answers::{Answer, AnswerCache, NameHash, OpenCache, ViewClass};
 pub use self::core::{Counters, Fill, Hit, ShelfSize};
