@@ -28,6 +28,8 @@ pub struct Asked<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
     pub(super) stamp: Stamp,
+    /// Of the name that it was begun for.
+    pub(super) name_hash: u64,
 }
 
 pub struct Core {
@@ -111,7 +113,7 @@ impl Core {
 
     /// Call before the store is read.
     pub fn begin(&self, name_hash: u64, prefix_hash: u64) -> Fill {
-        Fill { stamp: self.generations.begin(name_hash, prefix_hash) }
+        Fill { stamp: self.generations.begin(name_hash, prefix_hash), name_hash }
     }
 
     /// Shelves what was read since `begin`; a refusal is no error, the answer is as good as any.

@@ -281,4 +281,22 @@ mod tests {
         assert!(ledger.reserve(1) && !ledger.reserve(1));
         assert!(!ledger.reserve(u64::MAX));
     }
+
+    #[test]
+    fn what_a_reader_keeps_in_limbo_is_looked_at_when_it_grew_and_not_at_every_fill() {
+        let ledger = Ledger::new(64 << 20);
+        let mut tries = 0;
+        for _ in 0..1_000 {
+            ledger.limbo_gains(600);
+            if ledger.limbo_is_worth_it() {
+                tries += 1;
+                ledger.limbo_was_tried();
+            }
+        }
+        assert_eq!(tries, 1_000 * 600 / MOST_STEP);
+        ledger.limbo_loses(600_000);
+        ledger.limbo_was_tried();
+        ledger.limbo_gains(MOST_STEP);
+        assert!(ledger.limbo_is_worth_it());
+    }
 }

@@ -96,9 +96,8 @@ impl Epochs {
         let epoch = self.epoch.0.load(Ordering::Relaxed);
         let shared = self.pins.get(OWN_PLACES..).unwrap_or_default();
         let at = |step: usize| &shared[(first + step) % shared.len()];
-        let is_taken = |slot: &&PinSlot| {
-            slot.epoch.compare_exchange(IDLE, epoch, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        };
+        let is_taken =
+            |slot: &&PinSlot| slot.epoch.compare_exchange(IDLE, epoch, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         let slot = (0..shared.len()).map(at).find(is_taken)?;
         pin_barrier();
         Some(Pin { slot, here: PhantomData })

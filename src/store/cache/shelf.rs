@@ -263,6 +263,8 @@ impl Shelf {
             return false;
         }
         self.ledger.change_budget(budget);
+        // A resize before may have left a table that nobody reads any more.
+        self.reclaim(epochs);
         let is_done = self.change_table(epochs, Shelf::slots_for(budget, slots));
         self.resizing.store(false, Ordering::Release);
         is_done
@@ -290,7 +292,7 @@ impl Shelf {
                     _ => rounds_without += 1,
                 }
             }
-            if self.ledger.limbo_is_worth_it() {
+            if self.ledger.limbo_is_worth_it() || self.ledger.limbo_is_full() {
                 self.reclaim(epochs);
             }
         }

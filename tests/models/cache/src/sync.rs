@@ -1,9 +1,7 @@
 //! What `sync.rs` of the cache has, by loom: atomics that are explored, orderings that a seeded bug weakens, sets of two ways.
 
 use loom::cell::UnsafeCell;
-pub use loom::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 pub fn pin_barrier() {
     if !cfg!(seeded_bug = "no_pin_barrier") {
