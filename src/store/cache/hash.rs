@@ -1,6 +1,6 @@
 //! The keyed hash that places names.
 //!
-//! Whoever knows where names go can fill one set and keep its twelve answers out. So the hash is SipHash-1-3 of the standard
+//! Whoever knows where names go can fill one set and keep its sixteen answers out. So the hash is SipHash-1-3 of the standard
 //! library under a key drawn at start: made for this, with no known way to find names that collide without the key. Faster
 //! keyed hashes (foldhash, rapidhash) promise less: names that collide under every key, or under many, are known for such.
 //!
