@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::core::{Asked, Core, Counters, Fill, Hit, Reader, ShelfSize, Times};
-use super::entry::{Draft, Entry, Key};
+use super::core::{Asked, Core, Counters, Fill, Hit, Reader, ShelfSize};
+use super::entry::{Draft, Entry, Key, Times};
 use super::flights::{Flights, Role};
 use super::generation::Generations;
-use super::hash::Seed;
+use super::hash::{Seed, of_prefix};
 use super::ledger::Declined;
 use super::table::Table;
 
@@ -36,8 +36,8 @@ pub struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameHash(u64);
 
-/// Readers at the same moment: threads that run, twice over, and some that were stopped while they read.
-const PINS: usize = 64;
+/// Readers at the same moment beside the first of each thread: threads without a number of their own, and readers within readers.
+const PINS: usize = 32;
 /// Bytes of an entry beside body and name, about: header of the entry, head lines, name.
 const BESIDE_BODY: u64 = 320;
 
@@ -149,10 +149,10 @@ impl AnswerCache {
     }
 
     pub fn begin_hashed(&self, name: &str, hash: NameHash) -> Fill {
-        self.core.begin(hash.0, self.seed.hash(prefix(name).as_bytes()))
+        self.core.begin(hash.0, of_prefix(prefix(name)))
     }
 
-    /// Shelves what was read since `begin`.
+    /// Shelves what was read since `begin`, which was for the same name.
     pub fn fill(&self, fill: Fill, class: ViewClass, name: &str, answer: &Answer) -> Result<(), Declined> {
         let draft = Draft {
             status: answer.status,
@@ -169,7 +169,7 @@ impl AnswerCache {
                 Times { fresh_until: until, stale_until: until }
             }
         };
-        self.core.fill(fill, &asked(class, name, self.hash(name)), times, &draft)
+        self.core.fill(fill, &asked(class, name, NameHash(fill.name_hash)), times, &draft)
     }
 
     /// As [`AnswerCache::fill`], with all that an HTTP answer has, and times that run from now.
@@ -194,7 +194,7 @@ impl AnswerCache {
 
     /// All names of a prefix (the text before the first "/") do. Costs as much as one name.
     pub fn purge(&self, prefix: &str) {
-        self.core.purge(self.seed.hash(prefix.as_bytes()));
+        self.core.purge(of_prefix(prefix.as_bytes()));
     }
 
     pub fn purge_all(&self) {
@@ -204,10 +204,11 @@ impl AnswerCache {
     /// After a miss: lead, and read the store once for all; or follow, and wait for who leads. `fill` was begun just now, and the
     /// leader fills with it.
     pub fn join(&self, fill: Fill, class: ViewClass, name: &str) -> Role<Answer> {
-        self.flights.join(self.hash(name).0, class as u8, name.as_bytes(), fill.stamp)
+        self.flights.join(fill.name_hash, class as u8, name.as_bytes(), fill.stamp)
     }
 
-    /// Another budget, while the cache is used. The answers asked for most stay. `false`: try again, a reader stalls.
+    /// Another budget, while the cache is used. The answers asked for most stay. `false`: try again, a reader stalls; or it is too
+    /// small: the generations' counters, at most 1/64 of the first budget, stay as they are.
     pub fn resize(&self, budget_bytes: u64) -> bool {
         let (positive, negative) = self.sizing.shelves(budget_bytes);
         self.core.resize(positive, negative)
@@ -268,8 +269,10 @@ fn asked(class: ViewClass, name: &str, hash: NameHash) -> Asked<'_> {
     Asked { key: Key { hash: placed, class: class as u8, name: name.as_bytes() }, name_hash: hash.0 }
 }
 
-fn prefix(name: &str) -> &str {
-    name.split('/').next().unwrap_or(name)
+/// The text before the first "/".
+fn prefix(name: &str) -> &[u8] {
+    let name = name.as_bytes();
+    name.iter().position(|byte| *byte == b'/').map_or(name, |end| &name[..end])
 }
 
 #[cfg(test)]
@@ -412,11 +415,66 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_becomes_smaller_than_its_table_was() {
+        let cache = AnswerCache::new(64 << 20, 10, 500);
+        let names: Vec<String> = (0..4_000).map(|at| format!("a/{at}")).collect();
+        names.iter().for_each(|name| shelve(&cache, name, &answer("0123456789")));
+        for _ in 0..8 {
+            names[..100].iter().for_each(|name| drop(cache.find(PUBLIC, name, 0)));
+        }
+        assert!(cache.counters().positive.fixed_bytes > 1 << 20, "the table alone is larger than what is to be left");
+        let open = cache.open();
+        assert!(!cache.resize(2 << 20), "who reads may still read the old table");
+        drop(open);
+        assert!(cache.resize(2 << 20));
+        assert!(cache.bytes() <= 1 << 20, "{} bytes", cache.bytes());
+        let kept = names[..100].iter().filter(|name| cache.find(PUBLIC, name, 0).is_some()).count();
+        assert!(kept >= 95, "{kept} of 100");
+        cache.reclaim();
+        let balance = cache.counters().positive;
+        assert_eq!(balance.used_bytes, balance.fixed_bytes + balance.live_bytes);
+    }
+
+    #[test]
+    fn the_smallest_cache_takes_answers_of_both_kinds_however_it_is_shared() {
+        let body: &'static str = "x".repeat(600).leak();
+        for percent in [1, 2, 10, 49, 50] {
+            let cache = AnswerCache::new(1 << 20, percent, 500);
+            let negative = Answer { status: 404, until: 105, ..answer(body) };
+            assert_eq!(cache.fill(cache.begin("a/1"), PUBLIC, "a/1", &negative), Ok(()), "{percent} in a hundred");
+            assert_eq!(cache.fill(cache.begin("a/2"), PUBLIC, "a/2", &answer(body)), Ok(()), "{percent} in a hundred");
+            assert!(cache.find(PUBLIC, "a/1", 0).is_some() && cache.find(PUBLIC, "a/2", 0).is_some());
+            assert!(cache.bytes() <= 1 << 20);
+        }
+    }
+
+    #[test]
+    fn who_holds_answers_for_long_costs_declined_fills_and_no_answers() {
+        let cache = small();
+        let body: &'static str = "x".repeat(2_000).leak();
+        let names: Vec<String> = (0..600).map(|at| format!("a/{at}")).collect();
+        names.iter().for_each(|name| shelve(&cache, name, &answer(body)));
+        let held: Vec<_> = names.iter().filter_map(|name| cache.read(PUBLIC, name, 0, |hit| hit.hold())).collect();
+        let before = cache.counters().positive;
+        for name in (0..2_000).map(|at| format!("b/{at}")) {
+            // Asked for more often than what is there.
+            (0..4).for_each(|_| shelve(&cache, &name, &answer(body)));
+        }
+        let after = cache.counters().positive;
+        let (evicted, gone) = (after.evictions - before.evictions, before.entries - after.entries);
+        assert!(evicted < 20 && gone < 20, "{evicted} evicted, {gone} gone, of {}", held.len());
+        drop(held);
+        (0..4).for_each(|_| shelve(&cache, "c/1", &answer(body)));
+        assert!(cache.find(PUBLIC, "c/1", 0).is_some(), "and once they let go, it goes on");
+    }
+
+    #[test]
     fn more_readers_than_there_is_room_for_ask_the_store() {
         let cache = small();
         shelve(&cache, "a/1", &answer("text"));
-        let open: Vec<_> = (0..PINS).filter_map(|_| cache.open()).collect();
-        assert_eq!(open.len(), PINS);
+        // This thread's own pin, and those that all share.
+        let open: Vec<_> = (0..=PINS).map_while(|_| cache.open()).collect();
+        assert_eq!(open.len(), PINS + 1);
         assert!(cache.find(PUBLIC, "a/1", 0).is_none());
         assert_eq!(cache.fill(cache.begin("a/2"), PUBLIC, "a/2", &answer("text")), Err(Declined::Pins));
         drop(open);

@@ -2,7 +2,7 @@
 //!
 //! Answers that say "there is nothing" have a shelf and a budget of their own: a flood of unknown names evicts no known one.
 
-use super::entry::{Draft, Entry, Freshness, Held, Key};
+use super::entry::{Draft, Entry, Freshness, Held, Key, Times};
 use super::generation::{Generations, Stamp};
 use super::ledger::{Balance, Declined};
 use super::reclaim::{Epochs, Pin, Seen, Tally};
@@ -28,6 +28,8 @@ pub struct Asked<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Fill {
     pub(super) stamp: Stamp,
+    /// Of the name that it was begun for.
+    pub(super) name_hash: u64,
 }
 
 pub struct Core {
@@ -103,7 +105,7 @@ impl Core {
         }
     }
 
-    /// Opens the cache for reading; `None` when more threads read at this moment than there are pins.
+    /// Opens the cache for reading; `None` when more read at this moment than there are pins.
     #[inline]
     pub fn open(&self) -> Option<Reader<'_>> {
         Some(Reader { core: self, pin: self.epochs.pin()? })
@@ -111,7 +113,7 @@ impl Core {
 
     /// Call before the store is read.
     pub fn begin(&self, name_hash: u64, prefix_hash: u64) -> Fill {
-        Fill { stamp: self.generations.begin(name_hash, prefix_hash) }
+        Fill { stamp: self.generations.begin(name_hash, prefix_hash), name_hash }
     }
 
     /// Shelves what was read since `begin`; a refusal is no error, the answer is as good as any.
@@ -121,17 +123,16 @@ impl Core {
             true => (&self.negative, &self.positive),
         };
         // Not what keeps a raced fill from being served (GENERATION does): only that it takes no place from a true one.
-        if !self.generations.holds(self.generations.of_name(asked.name_hash), &fill.stamp) {
+        if !self.generations.holds(self.generations.of_name(asked.name_hash), fill.stamp) {
             shelf.ledger().declined(Declined::Raced);
             return Err(Declined::Raced);
         }
-        if !other.ledger().is_empty()
+        if !other.ledger().is_unused()
             && let Some(pin) = self.epochs.pin()
         {
-            other.forget(&self.epochs, &asked.key, &pin);
+            other.forget(&asked.key, &pin);
         }
-        let Times { fresh_until, stale_until } = times;
-        shelf.fill(&self.epochs, &Newcomer { key: asked.key, draft, stamp: fill.stamp, fresh_until, stale_until })
+        shelf.fill(&self.epochs, &Newcomer { key: asked.key, draft, stamp: fill.stamp, times })
     }
 
     /// The name answers something else from now on.
@@ -171,29 +172,6 @@ impl Core {
     }
 }
 
-/// Until when an answer may be served: as fresh, and as stale while one caller asks anew. Milliseconds on the caller's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
-    pub fresh_until: u64,
-    pub stale_until: u64,
-}
-
-impl Times {
-    /// As long as it is true.
-    pub const ALWAYS: Times = Times { fresh_until: u64::MAX, stale_until: u64::MAX };
-
-    /// The times of a draft made now. Up to an eighth of its freshness is taken off, by `chance`, so that answers that were
-    /// made together do not all end together.
-    pub fn of(draft: &Draft<'_>, now: u64, chance: u64) -> Times {
-        if draft.fresh_ms == 0 {
-            return Times::ALWAYS;
-        }
-        let jitter = ((u128::from(draft.fresh_ms / 8) * u128::from(chance)) >> 64) as u64;
-        let fresh_until = now.saturating_add(draft.fresh_ms - jitter);
-        Times { fresh_until, stale_until: fresh_until.saturating_add(draft.stale_ms) }
-    }
-}
-
 /// The cache, open for reading: what is found stays where it is until this is dropped. Short is good: fills of others wait to
 /// have their memory back.
 pub struct Reader<'c> {
@@ -222,11 +200,11 @@ impl Reader<'_> {
         let found = shelf.find(&asked.key, &self.pin)?;
         let entry = found.entry;
         // GENERATION
-        if !cfg!(seeded_bug = "generation_not_checked") && !self.core.generations.holds(of_name, &entry.target().stamp)
+        if !cfg!(seeded_bug = "generation_not_checked") && !self.core.generations.holds(of_name, entry.target().stamp())
         {
             return None;
         }
-        let renew = match entry.target().freshness(now) {
+        let renew = match entry.freshness(now) {
             Freshness::Fresh => false,
             Freshness::Stale { renew } => {
                 self.pin.count(Tally::Stale);
@@ -234,7 +212,8 @@ impl Reader<'_> {
             }
             Freshness::Over => return None,
         };
-        found.mark(self.pin.count(tally));
+        self.pin.count(tally);
+        found.mark();
         Some(Hit { entry, renew })
     }
 }

@@ -1,25 +1,30 @@
 //! One answer in one allocation, and the counted reference to it.
 //!
 //! ```text
-//!  | header: stamp, hash, times, lengths, count | name | head: "content-type: ...\r\n" ... "\r\n" | body |
-//!                                                      '------- one piece: head and body --------'
+//!  | header: stamp, time, lengths | name | head: "content-type: ...\r\n" ... "\r\n" | body | rest: hash, count, links, ... |
+//!  '----- one cache line ---------------'-------- one piece: head and body ---------'
 //! ```
+//! What a reader compares, a name of up to 31 bytes included, is the cache line that the pointer leads to; what only fills,
+//! evictions and handles look at stands behind the body. The pointer itself says how many lines there are to the body's end
+//! ([`Counted::hint`]), so that a reader has the last one on its way before it has seen the first.
 //!
 //! The head is the lines of an HTTP/1.1 answer between "Date" and the body, blank line included. Status line and date are not
 //! here: they change by the second and are the same for all, so a worker keeps them ready, and an answer is two pieces for
 //! writev, or one copy after them.
 //!
 //! Invariants, which the SAFETY comments cite:
-//! - **LAYOUT** The allocation is [`layout`] of the three lengths in the header, and all bytes of the three parts were written
-//!   before a reference to it existed.
+//! - **LAYOUT** The allocation is [`Shape::of`] the three lengths in the header: the header, from [`PARTS_AT`] on the three parts,
+//!   and the rest; all was written before a reference to it existed.
 //! - **FROZEN** After that nothing in it changes but the atomics.
 //! - **HELD** The count is the number of references (one of them the cache's own, until it is reclaimed). Who raises it has a
 //!   reference, or a pin under which the cache's own cannot be given back. Who lowers it to none frees.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use super::fetch::fetch;
 use super::generation::Stamp;
 use super::ledger::Ledger;
 use super::reclaim::{Counted, Links, Seen};
@@ -90,26 +95,60 @@ fn digits(number: usize) -> usize {
     number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// What a reader compares and takes comes first, so that it is the line that the pointer leads to.
+/// What a reader compares and takes. The name follows the last field, in what would be padding.
 #[repr(C)]
 pub struct Entry {
-    pub(super) hash: u64,
-    pub(super) stamp: Stamp,
+    broad: u64,
     fresh_until: u64,
-    stale_until: u64,
-    key_bytes: u32,
+    name: u32,
     head_bytes: u32,
     body_bytes: u32,
-    status: u16,
+    prefix: u16,
+    key_bytes: u16,
     class: u8,
-    // From here on: not looked at by a hit.
-    value_bytes: [u16; 3],
+}
+
+/// What a hit does not look at.
+#[repr(C)]
+struct Rest {
+    hash: u64,
     /// When the next caller may be sent to ask anew.
     renew_at: AtomicU64,
-    count: AtomicU32,
     links: Links<Entry>,
     ledger: Arc<Ledger>,
+    stale_ms: u32,
+    count: AtomicU32,
+    value_bytes: [u16; 3],
+    status: u16,
     witness: Witness,
+}
+
+/// Where the parts begin.
+const PARTS_AT: usize = std::mem::offset_of!(Entry, class) + 1;
+/// A cache line: entries begin at one, so that a pointer's low bits are free for the hint.
+const LINE: usize = 64;
+
+/// Until when an answer may be served: as fresh, and as stale while one caller asks anew. Milliseconds on the caller's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    pub fresh_until: u64,
+    pub stale_until: u64,
+}
+
+impl Times {
+    /// As long as it is true.
+    pub const ALWAYS: Times = Times { fresh_until: u64::MAX, stale_until: u64::MAX };
+
+    /// The times of a draft made now. Up to an eighth of its freshness is taken off, by `chance`, so that answers that were
+    /// made together do not all end together.
+    pub fn of(draft: &Draft<'_>, now: u64, chance: u64) -> Times {
+        if draft.fresh_ms == 0 {
+            return Times::ALWAYS;
+        }
+        let jitter = ((u128::from(draft.fresh_ms / 8) * u128::from(chance)) >> 64) as u64;
+        let fresh_until = now.saturating_add(draft.fresh_ms - jitter);
+        Times { fresh_until, stale_until: fresh_until.saturating_add(draft.stale_ms) }
+    }
 }
 
 /// Whether an answer may be served as it is.
@@ -126,86 +165,99 @@ pub enum Freshness {
 /// For how long one caller has the task of asking anew.
 const RENEWAL_MS: u64 = 1_000;
 
-fn layout(key: usize, head: usize, body: usize) -> Option<Layout> {
-    let bytes = Layout::array::<u8>(key.checked_add(head)?.checked_add(body)?).ok()?;
-    Some(Layout::new::<Entry>().extend(bytes).ok()?.0.pad_to_align())
+/// An allocation: where the parts end, where the rest is, and all of it.
+struct Shape {
+    parts_end: usize,
+    rest_at: usize,
+    layout: Layout,
+}
+
+impl Shape {
+    #[inline]
+    fn of(key: usize, head: usize, body: usize) -> Option<Shape> {
+        let parts_end = key.checked_add(head)?.checked_add(body)?.checked_add(PARTS_AT)?;
+        // A header's own padding is there, however short the parts are.
+        let rest_at = parts_end.max(size_of::<Entry>()).checked_next_multiple_of(align_of::<Rest>())?;
+        let layout = Layout::from_size_align(rest_at.checked_add(size_of::<Rest>())?, LINE).ok()?;
+        Some(Shape { parts_end, rest_at, layout })
+    }
 }
 
 impl Entry {
     /// Bytes that the entry of this draft takes; `None`: it is too large for any cache.
     pub fn bytes_of(key: &[u8], draft: &Draft<'_>) -> Option<u64> {
-        let (key, body) = (u32::try_from(key.len()).ok()?, u32::try_from(draft.body.len()).ok()?);
+        let (key, body) = (u16::try_from(key.len()).ok()?, u32::try_from(draft.body.len()).ok()?);
         if draft.values().iter().any(|value| value.len() > usize::from(u16::MAX)) {
             return None;
         }
         let head = u32::try_from(draft.head_bytes()).ok()?;
-        u32::try_from(layout(key as usize, head as usize, body as usize)?.size()).ok().map(u64::from)
+        u32::try_from(Shape::of(key.into(), head as usize, body as usize)?.layout.size()).ok().map(u64::from)
     }
 
     /// Copies a draft. Its bytes ([`Entry::bytes_of`]) were reserved in the ledger, and the last reference gives them back.
-    pub fn make(key: Key<'_>, draft: &Draft<'_>, stamp: Stamp, times: [u64; 2], ledger: &Arc<Ledger>) -> Option<Held> {
+    pub fn make(key: Key<'_>, draft: &Draft<'_>, stamp: Stamp, times: Times, ledger: &Arc<Ledger>) -> Option<Held> {
         Entry::bytes_of(key.name, draft)?;
         let (key_bytes, head_bytes, body_bytes) = (key.name.len(), draft.head_bytes(), draft.body.len());
-        let layout = layout(key_bytes, head_bytes, body_bytes)?;
-        // SAFETY: the layout is larger than none: it has the header.
-        let Some(entry) = NonNull::new(unsafe { alloc(layout) }.cast::<Entry>()) else { handle_alloc_error(layout) };
-        let mut at = size_of::<Entry>();
+        let Shape { rest_at, layout, .. } = Shape::of(key_bytes, head_bytes, body_bytes)?;
+        // SAFETY: the layout is larger than none: it has the header and the rest.
+        let Some(base) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
+        let rest = Rest {
+            hash: key.hash,
+            renew_at: AtomicU64::new(0),
+            links: Links::default(),
+            ledger: Arc::clone(ledger),
+            stale_ms: u32::try_from(times.stale_until.saturating_sub(times.fresh_until)).unwrap_or(u32::MAX),
+            count: AtomicU32::new(1),
+            value_bytes: draft.values().map(|value| value.len() as u16),
+            status: draft.status,
+            witness: Witness::new(),
+        };
+        let header = Entry {
+            broad: stamp.broad,
+            fresh_until: times.fresh_until,
+            name: stamp.name,
+            head_bytes: head_bytes as u32,
+            body_bytes: body_bytes as u32,
+            prefix: stamp.prefix,
+            key_bytes: key_bytes as u16,
+            class: key.class,
+        };
+        // SAFETY: LAYOUT: the allocation begins with room for a header, and has room for the rest where it is said to be, aligned
+        // for both.
+        unsafe {
+            base.cast::<Entry>().write(header);
+            base.add(rest_at).cast::<Rest>().write(rest);
+        }
+        let mut at = PARTS_AT;
         let mut put = |bytes: &[u8]| {
-            assert!(at + bytes.len() <= layout.size(), "the parts are as long as they were counted");
-            // SAFETY: LAYOUT: within the allocation, as just asserted, and nobody else knows of it yet.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), entry.as_ptr().cast::<u8>().add(at), bytes.len()) };
+            assert!(at + bytes.len() <= rest_at, "the parts are as long as they were counted");
+            // SAFETY: LAYOUT: between the header's last field and the rest, as just asserted, and nobody else knows of it yet.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), base.as_ptr().add(at), bytes.len()) };
             at += bytes.len();
         };
         put(key.name);
         draft.write(put);
-        let header = Entry {
-            hash: key.hash,
-            stamp,
-            fresh_until: times[0],
-            stale_until: times[1],
-            key_bytes: key_bytes as u32,
-            head_bytes: head_bytes as u32,
-            body_bytes: body_bytes as u32,
-            status: draft.status,
-            class: key.class,
-            value_bytes: draft.values().map(|value| value.len() as u16),
-            renew_at: AtomicU64::new(0),
-            count: AtomicU32::new(1),
-            links: Links::default(),
-            ledger: Arc::clone(ledger),
-            witness: Witness::new(),
-        };
-        // SAFETY: LAYOUT: the allocation begins with room for a header, aligned for it.
-        unsafe { entry.write(header) };
-        Some(Held(entry))
+        Some(Held(base.cast()))
     }
 
-    fn layout(&self) -> Layout {
-        let [key, head, body] = [self.key_bytes, self.head_bytes, self.body_bytes].map(|bytes| bytes as usize);
-        layout(key, head, body).unwrap_or(Layout::new::<Entry>())
+    /// Of lengths that had a shape when it was made.
+    #[inline]
+    fn shape(&self) -> Shape {
+        let parts_end = PARTS_AT + usize::from(self.key_bytes) + self.head_bytes as usize + self.body_bytes as usize;
+        let rest_at = parts_end.max(size_of::<Entry>()).next_multiple_of(align_of::<Rest>());
+        let layout = Layout::from_size_align(rest_at + size_of::<Rest>(), LINE);
+        Shape { parts_end, rest_at, layout: layout.unwrap_or(Layout::new::<Entry>()) }
     }
 
     /// Bytes that this takes.
     pub fn bytes(&self) -> u64 {
-        self.layout().size() as u64
+        self.shape().layout.size() as u64
     }
 
-    /// Whether it may be served at this moment.
+    /// What the generations said when it was begun.
     #[inline]
-    pub fn freshness(&self, now: u64) -> Freshness {
-        if now < self.fresh_until {
-            Freshness::Fresh
-        } else if now < self.stale_until {
-            Freshness::Stale { renew: self.takes_renewal(now) }
-        } else {
-            Freshness::Over
-        }
-    }
-
-    fn takes_renewal(&self, now: u64) -> bool {
-        let at = self.renew_at.load(Ordering::Relaxed);
-        let next = now.saturating_add(RENEWAL_MS);
-        at <= now && self.renew_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    pub fn stamp(&self) -> Stamp {
+        Stamp { broad: self.broad, name: self.name, prefix: self.prefix }
     }
 }
 
@@ -213,51 +265,85 @@ impl Entry {
 impl<'p> Seen<'p, Entry> {
     #[inline]
     fn part(self, from: u32, bytes: u32) -> &'p [u8] {
-        let entry = self.target();
-        entry.witness.read();
+        self.rest().witness.read();
         // SAFETY: LAYOUT and FROZEN: callers ask for parts that the header names, which end where the allocation does; the
         // pointer is of the whole allocation, and lives as long as `Seen` says.
         unsafe {
-            let first = self.pointer().as_ptr().cast::<u8>().add(size_of::<Entry>() + from as usize);
+            let first = self.pointer().as_ptr().cast::<u8>().add(PARTS_AT + from as usize);
             std::slice::from_raw_parts(first, bytes as usize)
         }
     }
 
     #[inline]
+    fn rest(self) -> &'p Rest {
+        let at = self.target().shape().rest_at;
+        // SAFETY: LAYOUT: the rest is there; the pointer is of the whole allocation, and lives as long as `Seen` says.
+        unsafe { self.pointer().byte_add(at).cast::<Rest>().as_ref() }
+    }
+
+    #[inline]
     pub fn is(self, key: &Key<'_>) -> bool {
-        let entry = self.target();
-        entry.hash == key.hash && entry.class == key.class && self.key() == key.name
+        self.target().class == key.class && self.key() == key.name
+    }
+
+    pub fn hash(self) -> u64 {
+        self.rest().hash
+    }
+
+    /// Whether somebody has a handle to it beside the cache.
+    pub fn is_held(self) -> bool {
+        self.rest().count.load(Ordering::Relaxed) > 1
+    }
+
+    /// Whether it may be served at this moment.
+    #[inline]
+    pub fn freshness(self, now: u64) -> Freshness {
+        if now < self.target().fresh_until { Freshness::Fresh } else { self.staleness(now) }
+    }
+
+    #[cold]
+    fn staleness(self, now: u64) -> Freshness {
+        let stale_until = self.target().fresh_until.saturating_add(self.rest().stale_ms.into());
+        if now < stale_until { Freshness::Stale { renew: self.takes_renewal(now) } } else { Freshness::Over }
+    }
+
+    fn takes_renewal(self, now: u64) -> bool {
+        let renew_at = &self.rest().renew_at;
+        let at = renew_at.load(Ordering::Relaxed);
+        let next = now.saturating_add(RENEWAL_MS);
+        at <= now && renew_at.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     #[inline]
     pub fn key(self) -> &'p [u8] {
-        self.part(0, self.target().key_bytes)
+        self.part(0, self.target().key_bytes.into())
     }
 
     pub fn status(self) -> u16 {
-        self.target().status
+        self.rest().status
     }
 
     /// Header lines and blank line.
     pub fn head(self) -> &'p [u8] {
-        self.part(self.target().key_bytes, self.target().head_bytes)
+        let entry = self.target();
+        self.part(entry.key_bytes.into(), entry.head_bytes)
     }
 
     pub fn body(self) -> &'p [u8] {
         let entry = self.target();
-        self.part(entry.key_bytes + entry.head_bytes, entry.body_bytes)
+        self.part(u32::from(entry.key_bytes) + entry.head_bytes, entry.body_bytes)
     }
 
     /// Both in one piece, as they follow status line and date.
     #[inline]
     pub fn head_and_body(self) -> &'p [u8] {
         let entry = self.target();
-        self.part(entry.key_bytes, entry.head_bytes + entry.body_bytes)
+        self.part(entry.key_bytes.into(), entry.head_bytes + entry.body_bytes)
     }
 
     /// Where a value stands in the head.
     fn value(self, line: usize) -> &'p [u8] {
-        let lengths = self.target().value_bytes.map(usize::from);
+        let lengths = self.rest().value_bytes.map(usize::from);
         let before = (0..line).filter(|at| lengths[*at] > 0);
         let start = before.map(|at| LINES[at].len() + lengths[at] + END.len()).sum::<usize>() + LINES[line].len();
         if lengths[line] == 0 { &[] } else { &self.head()[start..start + lengths[line]] }
@@ -279,7 +365,7 @@ impl<'p> Seen<'p, Entry> {
     /// One more reference, which outlives pin and cache.
     pub fn hold(self) -> Held {
         // HELD: what `Seen` borrows from is a reference or a pin.
-        if self.target().count.fetch_add(1, Ordering::Relaxed) > u32::MAX / 2 {
+        if self.rest().count.fetch_add(1, Ordering::Relaxed) > u32::MAX / 2 {
             // As `Arc` does: two thousand million handles were leaked, and one more round of them would free what is held.
             std::process::abort();
         }
@@ -324,27 +410,45 @@ impl Clone for Held {
     }
 }
 
+impl Held {
+    /// Drops this reference, and leaves it to the caller to give back the bytes that became free by it.
+    pub fn release(self) -> u64 {
+        let held = ManuallyDrop::new(self);
+        held.let_go().map_or(0, |(_, bytes)| bytes)
+    }
+
+    /// Lowers the count; if it was the last reference, frees, and says what to give back to whom.
+    fn let_go(&self) -> Option<(Arc<Ledger>, u64)> {
+        let (entry, rest) = (self.seen().target(), self.seen().rest());
+        // HELD: who finds one has that one, and nobody is left who could raise it: no need to lower it first.
+        if rest.count.load(order::LAST_HANDLE) != 1 {
+            if rest.count.fetch_sub(1, order::RELEASE_HANDLE) != 1 {
+                return None;
+            }
+            // HELD: all that others did with it happened before this.
+            fence(order::LAST_HANDLE);
+        }
+        let layout = entry.shape().layout;
+        if !rest.witness.free() {
+            return Some((Arc::clone(&rest.ledger), layout.size() as u64));
+        }
+        // SAFETY: HELD: the last reference, so the ledger is taken out once, and nothing else needs dropping; LAYOUT: allocated
+        // with this layout.
+        let ledger = unsafe {
+            let ledger = ptr::read(&raw const rest.ledger);
+            dealloc(self.0.as_ptr().cast(), layout);
+            ledger
+        };
+        Some((ledger, layout.size() as u64))
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        let entry = self.seen().target();
-        if entry.count.fetch_sub(1, order::RELEASE_HANDLE) != 1 {
-            return;
-        }
-        // HELD: all that others did with it happened before this.
-        fence(order::LAST_HANDLE);
-        let is_real = entry.witness.free();
-        let ledger = Arc::clone(&entry.ledger);
-        let layout = entry.layout();
-        if !is_real {
-            return ledger.give_back(layout.size() as u64);
-        }
-        // SAFETY: HELD: the last reference; LAYOUT: allocated with this layout.
-        unsafe {
-            ptr::drop_in_place(self.0.as_ptr());
-            dealloc(self.0.as_ptr().cast(), layout);
-        }
         // After the memory is back: the ledger never says less than there is.
-        ledger.give_back(layout.size() as u64);
+        if let Some((ledger, bytes)) = self.let_go() {
+            ledger.give_back(bytes);
+        }
     }
 }
 
@@ -362,7 +466,21 @@ unsafe impl Counted for Held {
         Held(raw)
     }
 
-    fn links(target: &Entry) -> &Links<Entry> {
-        &target.links
+    fn links(target: Seen<'_, Entry>) -> &Links<Entry> {
+        &target.rest().links
+    }
+
+    const HINTS: usize = LINE - 1;
+
+    /// Lines from the first to the one that has the body's end, as far as it can say.
+    fn hint(target: Seen<'_, Entry>) -> usize {
+        ((target.target().shape().parts_end - 1) / LINE).min(Self::HINTS)
+    }
+
+    #[inline]
+    fn expect(target: NonNull<Entry>, hint: usize) {
+        let first = target.as_ptr().cast_const().cast::<u8>();
+        fetch(first.wrapping_add(LINE));
+        fetch(first.wrapping_add(hint * LINE));
     }
 }

@@ -19,9 +19,9 @@ use super::sync::{AtomicU32, AtomicU64, Ordering, PREFIXES, order};
 /// What the counters said before the store was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    broad: u64,
-    name: u32,
-    prefix: u32,
+    pub(super) broad: u64,
+    pub(super) name: u32,
+    pub(super) prefix: u16,
 }
 
 pub struct Generations {
@@ -47,8 +47,8 @@ impl Generations {
         &self.names[(name_hash >> 16) as usize & (self.names.len() - 1)]
     }
 
-    fn prefix(prefix_hash: u64) -> u32 {
-        (prefix_hash >> 16) as u32 & (PREFIXES as u32 - 1)
+    fn prefix(prefix_hash: u64) -> u16 {
+        (prefix_hash >> 16) as u16 & (PREFIXES as u16 - 1)
     }
 
     /// The stamp of a fill: call it before the store is read (GENERATION).
@@ -69,8 +69,8 @@ impl Generations {
 
     /// Whether an answer with this stamp is true, given the counter that [`Generations::of_name`] read since the question came.
     #[inline]
-    pub fn holds(&self, of_name: u32, stamp: &Stamp) -> bool {
-        stamp.name == of_name && stamp.broad == self.prefixes[stamp.prefix as usize].load(Ordering::Relaxed)
+    pub fn holds(&self, of_name: u32, stamp: Stamp) -> bool {
+        stamp.name == of_name && stamp.broad == self.prefixes[usize::from(stamp.prefix)].load(Ordering::Relaxed)
     }
 
     /// The name answers something else from now on.
@@ -112,7 +112,7 @@ mod tests {
             }
         }
         assert_eq!(generations.of_name(0), stamp.name);
-        assert!(!generations.holds(generations.of_name(0), &stamp));
+        assert!(!generations.holds(generations.of_name(0), stamp));
     }
 
     #[test]
@@ -120,6 +120,6 @@ mod tests {
         let generations = Generations::new(16);
         let (here, there) = (generations.begin(0, 1 << 16), generations.begin(0, 2 << 16));
         generations.raise_prefix(1 << 16);
-        assert!(!generations.holds(0, &here) && generations.holds(0, &there));
+        assert!(!generations.holds(0, here) && generations.holds(0, there));
     }
 }

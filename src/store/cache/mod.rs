@@ -4,14 +4,14 @@
 //!        find                                            fill
 //!          |  pin (announce the epoch)                     |  begin: take the stamp, then read the store
 //!          v                                               v
-//!   +------------+   hash    +-----------------------------------+   no    +---------+
-//!   | positive   | --------> | set: 12 tags | 12 marks | 12 places | <------ | sketch: | asked for more often
-//!   | negative   |           +-----------------------------------+  lock   | counts  | than the weakest here?
-//!   +------------+              | tag fits                           or     +---------+
-//!          |                    v                                  decline      | yes
-//!          |          +----------------------------------+                      v
+//!   +------------+   hash    +-------------------------------------+         +---------+
+//!   | positive   | --------> | set: 16 tags | 16 marks | 16 places | <------ | sketch: | asked for more often
+//!   | negative   |           +-------------------------------------+  lock   | counts  | than the weakest here?
+//!   +------------+              | tag fits                            or     +---------+
+//!          |                    v                                   decline      | yes
+//!          |          +-----------------------------------+                      v
 //!          |          | entry: stamp | name | head | body | <-- bytes reserved, copied, put in its place
-//!          |          +----------------------------------+                      |
+//!          |          +-----------------------------------+                      |
 //!          v            stamp = generations now?                                v
 //!   lend it to the caller, raise the mark, unpin             what was there -> limbo -> freed when no pin is older
 //! ```
@@ -27,6 +27,8 @@
 //! | `ledger` | what a shelf may take, and takes | no |
 //! | `entry` | an answer in one allocation, and its count | yes |
 //! | `reclaim` | pins, epoch, limbo | yes |
+//! | `barrier`, `threads` | the barrier between readers and reclaiming; a number for each thread | no |
+//! | `fetch` | asks memory early | one instruction |
 //! | `hash`, `sync` | the keyed hash; the atomics, with names for the orderings | no |
 //!
 //! # Coherence
@@ -45,29 +47,40 @@
 //!
 //! # Invariants, by file
 //! GENERATION, NO RETURN: `generation`. FLIGHT: `flights`. ONE WRITER: `set`. RESERVED, BOUNDED LIMBO: `ledger`. LAYOUT, FROZEN,
-//! HELD: `entry`. PUBLISHED, UNLINKED FIRST, PINNED, ONE DOMAIN, ONE HAND: `reclaim`. Each has a model under loom, and seeded bugs
+//! HELD: `entry`. PUBLISHED, UNLINKED FIRST, PINNED, OWN SLOT, ONE DOMAIN, ONE HAND: `reclaim`. Each has a model under loom, and seeded bugs
 //! that the model must find (`tests/models/cache`).
 //!
 //! # What a look costs, and who may wait
-//! A look is one read-modify-write on a line that the thread has to itself, and loads: the name's generation, the set, the entry.
-//! It writes nothing that other readers write, but a mark in the set when the answer is not known to be hot yet. It waits for
-//! nobody. A fill waits for nobody either: it declines. Followers of a flight wait for their leader, as long as they choose. A
-//! resize waits for fills that are at a set.
+//! A look is a store to a line that the thread has to itself, and loads: the name's generation, the set, the entry. There is no
+//! locked instruction and no fence where the kernel passes the barrier for readers (`barrier`). What it waits for is memory, twice:
+//! the lines of the set come together, and then those of the entry, for the place says how long it is. It writes nothing that
+//! other readers write, but a mark in the set when the answer is not known to be hot yet. It waits for nobody. A fill waits for
+//! nobody either: it declines. Followers of a flight wait for their leader, as long as they choose. A resize waits for fills that
+//! are at a set. `benches/cache` has figures, beside those of libraries.
+//!
+//! # By itself
+//! The module needs `bytes` (for handles as bodies), `rustix` (for the barrier, on Linux only) and nothing else of this project:
+//! `benches/cache` compiles it alone, and `tests/models/cache` its core.
 //!
 //! # What it does not promise
 //! - That an answer which was filled is found: admission may decline it, a busy set does, a stalled reader can.
 //! - Memory while a reader stays open (or is forgotten): what it may see stays, at most 1/64 of the budget; beyond it fills are declined.
+//! - Room while handles are held: what they hold counts; what is not held may still be exchanged.
+//! - Speed for more than 128 threads that read at once: the others share 32 slots, by compare and exchange.
 //! - The bytes that the allocator rounds up to; the bytes that `Bytes` allocates for [`AnswerCache::find`].
 //! - An order between two names, or that two classes of one name change together.
 //! - Which answers stay: counters are advice, and may lose a count.
 
 mod answers;
+mod barrier;
 mod core;
 #[expect(
     unsafe_code,
     reason = "an allocation of its own for each entry: header and bytes in one; the invariants are named there"
 )]
 mod entry;
+#[expect(unsafe_code, reason = "one instruction that asks memory for a line, and reads nothing")]
+mod fetch;
 mod flights;
 mod generation;
 mod hash;
@@ -81,6 +94,7 @@ mod set;
 mod shelf;
 mod sync;
 mod table;
+mod threads;
 
 pub use self::answers::{Answer, AnswerCache, NameHash, OpenCache, ViewClass};
 pub use self::core::{Counters, Fill, Hit, ShelfSize};

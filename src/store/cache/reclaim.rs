@@ -2,18 +2,21 @@
 //!
 //! ```text
 //!  reader:  pin (epoch 7) -- follow a pointer -- read -- unpin
-//!  writer:  put another pointer in its place -> retire what was there (epoch 7) -> ... -> reclaim: epoch 8,
-//!           look at all pins, free what was retired before the oldest of them
+//!  writer:  put another pointer in its place -> retire what was there -> ...
+//!  reclaim: take all that was retired as one batch -> barrier -> the batch is of epoch 7, the epoch is 8 now
+//!           -> look at all pins, free the batches that are older than the oldest of them
 //! ```
 //!
 //! Invariants, which the SAFETY comments cite:
 //! - **PUBLISHED** What a [`Place`] points at was written completely before (release on the way in, acquire on the way out).
-//! - **UNLINKED FIRST** A pointer is retired only after it was taken out of its place, with a full barrier between that and
-//!   the reading of the epoch that it is retired at.
-//! - **PINNED** A reader announces an epoch, then a full barrier, and only then follows pointers. If it found a pointer that
-//!   was retired at epoch `e`, its barrier came before the writer's, so the reclaimer sees its announcement, and the epoch
-//!   announced is at most `e` (the reader read the epoch before its barrier, the writer after its own). Only what was retired
-//!   before the oldest announcement is freed.
+//! - **UNLINKED FIRST** A pointer is retired only after it was taken out of its place; a batch of retired ones gets its epoch
+//!   only after a full barrier, and that epoch is over at the same moment.
+//! - **PINNED** A reader announces an epoch, then a full barrier, and only then follows pointers. If it found a pointer of a
+//!   batch, its barrier came before the batch's: after that one it would have found the place changed. So whoever looks at the
+//!   pins after the batch's barrier, sees its announcement; and the epoch announced is at most the batch's, which was not over
+//!   when the reader read it. Only batches older than the oldest announcement are freed.
+//! - **OWN SLOT** A slot of the first [`OWN_PLACES`] is announced in by the one thread that has its number, so a store will do; if
+//!   it is in use (a pin within a pin), the thread takes one of the shared ones, by compare and exchange.
 //! - **ONE DOMAIN** A place is read under pins of the one [`Epochs`] that its owner also reclaims with.
 //! - **ONE HAND** What is in a place, or in limbo, is one counted reference, and it is in one of the two only.
 //!
@@ -24,7 +27,8 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use super::sync::{
-    AtomicBool, AtomicPtr, AtomicU64, Ordering, order, pin_barrier, place_of_thread, unlink_barrier, yield_now,
+    AtomicBool, AtomicPtr, AtomicU64, OWN_PLACES, Ordering, order, pin_barrier, place_of_thread, prepare_barriers,
+    unlink_barrier, yield_now,
 };
 
 /// A pin slot that nobody has; larger than every epoch, so that the oldest is a plain minimum.
@@ -58,36 +62,54 @@ pub struct Epochs {
 struct Lone(AtomicU64);
 
 impl Epochs {
-    /// As many readers at the same moment as there are slots, a power of two.
+    /// Besides the slots that threads have to themselves, so many shared ones.
     ///
     /// # Safety
     /// ONE DOMAIN: every [`Place`] is read under pins of the same `Epochs` that its [`Limbo`] reclaims with.
-    pub unsafe fn new(slots: usize) -> Epochs {
-        let pins = (0..slots.next_power_of_two())
+    pub unsafe fn new(shared: usize) -> Epochs {
+        prepare_barriers();
+        let pins = (0..OWN_PLACES + shared)
             .map(|_| PinSlot { epoch: AtomicU64::new(IDLE), tallies: std::array::from_fn(|_| AtomicU64::new(0)) })
             .collect();
         Epochs { pins, epoch: Lone(AtomicU64::new(0)) }
     }
 
-    /// Announces a reader. Never waits: it tries each slot once, from this thread's own on; `None` if all are taken.
+    /// Announces a reader. Never waits; `None` if the thread's own slot and all shared ones are taken.
     #[inline]
     pub fn pin(&self) -> Option<Pin<'_>> {
-        let epoch = self.epoch.0.load(Ordering::Relaxed);
-        let (first, mask) = (place_of_thread(), self.pins.len() - 1);
-        for at in 0..self.pins.len() {
-            let slot = &self.pins[(first + at) & mask];
-            if slot.epoch.compare_exchange(IDLE, epoch, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                pin_barrier();
-                return Some(Pin { slot, here: PhantomData });
-            }
+        let own = place_of_thread();
+        // OWN SLOT
+        if own < OWN_PLACES
+            && let Some(slot) = self.pins.get(own)
+            && slot.epoch.load(order::OWN_SLOT) == IDLE
+        {
+            slot.epoch.store(self.epoch.0.load(Ordering::Relaxed), order::ANNOUNCE);
+            pin_barrier();
+            return Some(Pin { slot, here: PhantomData });
         }
-        None
+        self.pin_shared(own)
     }
 
-    /// Raises the epoch and returns the oldest that a reader still announces.
-    fn advance(&self) -> u64 {
-        self.epoch.0.fetch_add(1, Ordering::AcqRel);
-        unlink_barrier();
+    /// Tries each shared slot once.
+    #[cold]
+    fn pin_shared(&self, first: usize) -> Option<Pin<'_>> {
+        let epoch = self.epoch.0.load(Ordering::Relaxed);
+        let shared = self.pins.get(OWN_PLACES..).unwrap_or_default();
+        let at = |step: usize| &shared[(first + step) % shared.len()];
+        let is_taken =
+            |slot: &&PinSlot| slot.epoch.compare_exchange(IDLE, epoch, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let slot = (0..shared.len()).map(at).find(is_taken)?;
+        pin_barrier();
+        Some(Pin { slot, here: PhantomData })
+    }
+
+    /// Ends the epoch for what was unlinked before, and returns it (UNLINKED FIRST).
+    fn end(&self) -> Option<u64> {
+        unlink_barrier().then(|| self.epoch.0.fetch_add(1, Ordering::AcqRel))
+    }
+
+    /// The oldest epoch that a reader announces.
+    fn oldest(&self) -> u64 {
         self.pins.iter().map(|slot| slot.epoch.load(order::SCAN)).fold(IDLE, u64::min)
     }
 
@@ -97,8 +119,8 @@ impl Epochs {
     }
 
     /// Bytes that the slots take.
-    pub fn bytes(slots: usize) -> u64 {
-        (slots * size_of::<PinSlot>()) as u64
+    pub fn bytes(shared: usize) -> u64 {
+        ((OWN_PLACES + shared) * size_of::<PinSlot>()) as u64
     }
 }
 
@@ -137,7 +159,16 @@ pub unsafe trait Counted: Sized {
     /// # Safety
     /// The pointer is of `into_raw`, and taken back once.
     unsafe fn from_raw(raw: NonNull<Self::Target>) -> Self;
-    fn links(target: &Self::Target) -> &Links<Self::Target>;
+    fn links(target: Seen<'_, Self::Target>) -> &Links<Self::Target>;
+
+    /// Low bits of a pointer that are free, because targets are aligned: a place keeps a hint there for who follows it.
+    const HINTS: usize = 0;
+    fn hint(_target: Seen<'_, Self::Target>) -> usize {
+        0
+    }
+    /// Somebody follows a pointer with that hint.
+    #[inline]
+    fn expect(_target: NonNull<Self::Target>, _hint: usize) {}
 }
 
 /// What has room for limbo's notes, and so may be held in an `Arc` in a [`Place`].
@@ -160,20 +191,28 @@ unsafe impl<T: Linked> Counted for Arc<T> {
         unsafe { Arc::from_raw(raw.as_ptr()) }
     }
 
-    fn links(target: &T) -> &Links<T> {
-        target.links()
+    fn links(target: Seen<'_, T>) -> &Links<T> {
+        target.target().links()
     }
 }
 
 /// What limbo notes in the thing itself, so that retiring allocates nothing.
 pub struct Links<T> {
+    /// The next of its batch.
     next: AtomicPtr<T>,
+    /// Of the first of a batch: the first of the next batch.
+    later: AtomicPtr<T>,
+    /// Of the first of a batch: its epoch.
     retired_at: AtomicU64,
 }
 
 impl<T> Default for Links<T> {
     fn default() -> Links<T> {
-        Links { next: AtomicPtr::new(ptr::null_mut()), retired_at: AtomicU64::new(0) }
+        Links {
+            next: AtomicPtr::new(ptr::null_mut()),
+            later: AtomicPtr::new(ptr::null_mut()),
+            retired_at: AtomicU64::new(0),
+        }
     }
 }
 
@@ -224,7 +263,9 @@ impl<C: Counted> Place<C> {
     /// What is there, for as long as the pin lasts.
     #[inline]
     pub fn follow<'p>(&self, _: &'p Pin<'_>) -> Option<Seen<'p, C::Target>> {
-        let pointer = NonNull::new(self.pointer.load(order::FOLLOW))?;
+        let (pointer, hint) = parted::<C>(self.pointer.load(order::FOLLOW));
+        let pointer = pointer?;
+        C::expect(pointer, hint);
         // SAFETY: PUBLISHED, so it is whole; PINNED and ONE DOMAIN, so it is not freed before the pin ends.
         Some(unsafe { Seen::of(pointer) })
     }
@@ -232,25 +273,35 @@ impl<C: Counted> Place<C> {
     /// Puts a reference there and gives out what was there before.
     pub fn put(&self, next: Option<C>) -> Option<Unlinked<C>> {
         #[cfg(seeded_bug = "freed_before_unlinked")]
-        if let Some(before) = NonNull::new(self.pointer.load(Ordering::Relaxed)) {
+        if let Some(before) = parted::<C>(self.pointer.load(Ordering::Relaxed)).0 {
             drop(unsafe { C::from_raw(before) });
             self.pointer.store(raw(next), Ordering::Release);
             return None;
         }
         let before = self.pointer.swap(raw(next), order::PUBLISH);
-        NonNull::new(before).map(|pointer| Unlinked { pointer, owns: PhantomData })
+        parted::<C>(before).0.map(|pointer| Unlinked { pointer, owns: PhantomData })
     }
 }
 
 impl<C: Counted> Drop for Place<C> {
     fn drop(&mut self) {
         // SAFETY: ONE HAND; nobody else has this place any more, so nobody follows its pointer (`&mut self`).
-        drop(NonNull::new(self.pointer.load(Ordering::Acquire)).map(|pointer| unsafe { C::from_raw(pointer) }));
+        drop(parted::<C>(self.pointer.load(Ordering::Acquire)).0.map(|pointer| unsafe { C::from_raw(pointer) }));
     }
 }
 
+/// A reference as a place keeps it.
 fn raw<C: Counted>(reference: Option<C>) -> *mut C::Target {
-    reference.map_or(ptr::null_mut(), |reference| reference.into_raw().as_ptr())
+    let Some(pointer) = reference.map(C::into_raw) else { return ptr::null_mut() };
+    // SAFETY: ONE HAND; the reference that this stands for keeps it alive.
+    let hint = C::hint(unsafe { Seen::of(pointer) });
+    pointer.as_ptr().map_addr(|address| address | (hint & C::HINTS))
+}
+
+/// Pointer and hint.
+#[inline]
+fn parted<C: Counted>(kept: *mut C::Target) -> (Option<NonNull<C::Target>>, usize) {
+    (NonNull::new(kept.map_addr(|address| address & !C::HINTS)), kept.addr() & C::HINTS)
 }
 
 /// Out of its place, and perhaps still read by somebody: to be retired.
@@ -267,43 +318,46 @@ impl<C: Counted> Unlinked<C> {
     }
 }
 
-/// First and last of what is linked together.
-type Chain<T> = (NonNull<T>, NonNull<T>);
-
-/// What was retired and not freed yet: a stack, pushed by anybody, taken whole by one reclaimer.
+/// What was retired and not freed yet: a stack, pushed by anybody, which one reclaimer at a time takes whole as a batch; and the
+/// batches, the oldest first, of which only the first need be looked at.
 pub struct Limbo<C: Counted> {
-    head: AtomicPtr<C::Target>,
+    fresh: AtomicPtr<C::Target>,
+    /// First and last batch; whoever made `busy` true has them.
+    first: AtomicPtr<C::Target>,
+    last: AtomicPtr<C::Target>,
     busy: AtomicBool,
     owns: PhantomData<C>,
 }
 
 impl<C: Counted> Limbo<C> {
     pub fn new() -> Limbo<C> {
-        Limbo { head: AtomicPtr::new(ptr::null_mut()), busy: AtomicBool::new(false), owns: PhantomData }
+        let none = || AtomicPtr::new(ptr::null_mut());
+        Limbo { fresh: none(), first: none(), last: none(), busy: AtomicBool::new(false), owns: PhantomData }
     }
 
-    /// Notes the epoch and keeps the reference until no reader can have seen it.
-    pub fn retire(&self, epochs: &Epochs, unlinked: Unlinked<C>) {
-        // UNLINKED FIRST
-        unlink_barrier();
-        let epoch = epochs.epoch.0.load(Ordering::Relaxed);
+    /// Keeps the reference until no reader can have seen it.
+    pub fn retire(&self, unlinked: Unlinked<C>) {
         #[cfg(seeded_bug = "freed_without_limbo")]
         return drop(unsafe { C::from_raw(unlinked.pointer) });
         #[cfg(not(seeded_bug = "freed_without_limbo"))]
-        C::links(unlinked.target().target()).retired_at.store(epoch, Ordering::Relaxed);
         self.push(unlinked.pointer, unlinked.pointer);
+    }
+
+    /// The notes of what is in limbo.
+    fn links<'l>(&'l self, pointer: NonNull<C::Target>) -> &'l Links<C::Target> {
+        // SAFETY: ONE HAND; the reference that limbo holds keeps it alive, and callers pass pointers that limbo has.
+        C::links(unsafe { Seen::<'l, C::Target>::of(pointer) })
     }
 
     /// Pushes the chain from `first` to `last`.
     fn push(&self, first: NonNull<C::Target>, last: NonNull<C::Target>) {
-        // SAFETY: ONE HAND; a chain that is in nobody's list yet.
-        let last = C::links(unsafe { last.as_ref() });
-        let mut head = self.head.load(Ordering::Relaxed);
+        let last = self.links(last);
+        let mut head = self.fresh.load(Ordering::Relaxed);
         loop {
             last.next.store(head, Ordering::Relaxed);
-            // Release: who takes the list sees the links and the epochs. The list is only ever taken whole, so that a
-            // head which is the same again does no harm.
-            match self.head.compare_exchange_weak(head, first.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+            // Release: who takes the list sees the links, and that all in it is unlinked. The list is only ever taken whole, so
+            // that a head which is the same again does no harm.
+            match self.fresh.compare_exchange_weak(head, first.as_ptr(), order::RETIRE, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -313,40 +367,70 @@ impl<C: Counted> Limbo<C> {
 
     /// Gives back to `free` what no reader can have any more. Does nothing while another thread is at it.
     pub fn reclaim(&self, epochs: &Epochs, mut free: impl FnMut(C)) {
-        if self.busy.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if self.is_empty() || self.busy.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return;
         }
-        let mut next = NonNull::new(self.head.swap(ptr::null_mut(), Ordering::Acquire));
-        // After the list is taken: what comes into it from here on is not judged by this look at the pins.
-        let oldest = if cfg!(seeded_bug = "pins_not_looked_at") { IDLE } else { epochs.advance() };
-        let mut kept: Option<Chain<C::Target>> = None;
-        while let Some(pointer) = next {
-            // SAFETY: ONE HAND; the list was ours alone from the swap on.
-            let links = C::links(unsafe { pointer.as_ref() });
-            next = NonNull::new(links.next.load(Ordering::Relaxed));
-            if links.retired_at.load(Ordering::Relaxed) < oldest {
+        self.close(epochs);
+        // After the batch is closed, and so after its barrier.
+        let oldest = if cfg!(seeded_bug = "pins_not_looked_at") { IDLE } else { epochs.oldest() };
+        while let Some(batch) = NonNull::new(self.first.load(Ordering::Relaxed))
+            && self.links(batch).retired_at.load(Ordering::Relaxed) < oldest
+        {
+            self.first.store(self.links(batch).later.load(Ordering::Relaxed), Ordering::Relaxed);
+            let mut next = Some(batch);
+            while let Some(pointer) = next {
+                next = NonNull::new(self.links(pointer).next.load(Ordering::Relaxed));
                 // SAFETY: ONE HAND; PINNED: no reader can have it any more.
                 free(unsafe { C::from_raw(pointer) });
-            } else {
-                links.next.store(kept.map_or(ptr::null_mut(), |(first, _)| first.as_ptr()), Ordering::Relaxed);
-                kept = Some((pointer, kept.map_or(pointer, |(_, last)| last)));
             }
         }
-        if let Some((first, last)) = kept {
-            self.push(first, last);
-        }
         self.busy.store(false, Ordering::Release);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.fresh.load(Ordering::Relaxed).is_null() && self.first.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Makes a batch of what was retired since the last one.
+    fn close(&self, epochs: &Epochs) {
+        let Some(batch) = NonNull::new(self.fresh.swap(ptr::null_mut(), order::TAKE)) else { return };
+        let Some(epoch) = epochs.end() else {
+            // No barrier, no epoch: as if it had not been taken.
+            let mut last = batch;
+            while let Some(next) = NonNull::new(self.links(last).next.load(Ordering::Relaxed)) {
+                last = next;
+            }
+            return self.push(batch, last);
+        };
+        let links = self.links(batch);
+        links.retired_at.store(epoch, Ordering::Relaxed);
+        links.later.store(ptr::null_mut(), Ordering::Relaxed);
+        match NonNull::new(self.first.load(Ordering::Relaxed)).and(NonNull::new(self.last.load(Ordering::Relaxed))) {
+            Some(before) => self.links(before).later.store(batch.as_ptr(), Ordering::Relaxed),
+            None => self.first.store(batch.as_ptr(), Ordering::Relaxed),
+        }
+        self.last.store(batch.as_ptr(), Ordering::Relaxed);
+    }
+
+    /// Drops all of a chain.
+    fn drop_all(mut next: *mut C::Target) {
+        while let Some(pointer) = NonNull::new(next) {
+            // SAFETY: ONE HAND; as `drop` says.
+            next = C::links(unsafe { Seen::of(pointer) }).next.load(Ordering::Relaxed);
+            // SAFETY: as above.
+            drop(unsafe { C::from_raw(pointer) });
+        }
     }
 }
 
 impl<C: Counted> Drop for Limbo<C> {
     fn drop(&mut self) {
-        let mut next = NonNull::new(self.head.load(Ordering::Acquire));
-        while let Some(pointer) = next {
-            // SAFETY: ONE HAND; nobody else has this list any more (`&mut self`), and so no pin of its domain either.
-            next = NonNull::new(C::links(unsafe { pointer.as_ref() }).next.load(Ordering::Relaxed));
-            // SAFETY: as above.
-            drop(unsafe { C::from_raw(pointer) });
+        // Nobody else has this limbo any more (`&mut self`), and so no pin of its domain either.
+        Self::drop_all(self.fresh.load(Ordering::Acquire));
+        let mut batch = self.first.load(Ordering::Acquire);
+        while let Some(first) = NonNull::new(batch) {
+            batch = self.links(first).later.load(Ordering::Relaxed);
+            Self::drop_all(first.as_ptr());
         }
     }
 }

@@ -1,14 +1,14 @@
-//! A set: twelve places for answers, what is needed to find one, and what is needed to choose which one goes.
+//! A set: sixteen places for answers, what is needed to find one, and what is needed to choose which one goes.
 //!
 //! ```text
-//!  line 1 | tags: 12 x 8 bits | marks: 12 x 8 bits | place 0..4                             |
-//!  line 2 | place 4..12                                                                     |
+//!  line 1    | tags: 16 x 16 bits | marks: 16 x 8 bits | place 0..2                            |
+//!  line 2, 3 | place 2..16                                                                     |
 //!  and, in a table beside it, what only fills look at, so that a declined one writes nothing that readers read:
-//!  line 3 | sketch: 112 counters of 4 bits for names asked for, here or not | lock hand time |
+//!  line 4    | sketch: 112 counters of 4 bits for names asked for, here or not | lock hand time |
 //! ```
 //!
-//! A reader compares all tags at once, follows the pointer of each that fits (one, but for a chance of 1 in 21), and raises the
-//! way's mark if it is not at its top yet: a relaxed store that may get lost, and that hot answers do not need.
+//! A reader compares four tags at once, follows the pointer of each that fits (one, but for a chance of 1 in 4,000), and raises
+//! the way's mark if it is not at its top yet: a relaxed store that may get lost, and that hot answers do not need.
 //!
 //! Which one goes: the way with the lowest mark, and only if the newcomer was asked for more often by the sketch's account
 //! (TinyLFU within a set). From time to time all counters are halved, and those of ways that
@@ -17,14 +17,15 @@
 //! Invariant **ONE WRITER**: tags, places, sketch, hand and time are written under the set's lock only. Nobody waits for it: who does
 //! not get it declines its fill. Marks are written by everybody; they are advice.
 
+use std::ptr;
+
 use super::entry::{Entry, Held, Key};
+use super::fetch::fetch;
 use super::reclaim::{Pin, Place, Seen, Unlinked};
 use super::sync::{AtomicBool, AtomicU8, AtomicU64, Ordering, SKETCH_WORDS, TAG_WORDS, WAYS, Witness, order};
 
 /// Most that a mark or a counter of the sketch counts to.
 const TOP: u8 = 15;
-/// A mark from which on questions are sampled.
-const SAMPLED: u8 = 8;
 /// In a mark: somebody asked for it since the last halving.
 const TOUCHED: u8 = 0x80;
 /// Fills between two halvings, for each way: a long time is better for a steady demand, a short one for a demand that moves. So
@@ -35,10 +36,15 @@ const STEP: u8 = 2;
 /// Ways that nobody asked for, from which on demand is taken to move.
 const MOVED: usize = 2;
 
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+/// A word of tags has so many, of so many bits.
+const TAGS: usize = 4;
+const TAG_BITS: usize = 16;
+/// Pointers in a cache line.
+const PLACES_OF_LINE: usize = 8;
+const LOW_BITS: u64 = 0x0001_0001_0001_0001;
+const HIGH_BITS: u64 = 0x8000_8000_8000_8000;
 
-#[repr(C, align(128))]
+#[repr(C, align(64))]
 pub struct Set {
     tags: [AtomicU64; TAG_WORDS],
     marks: [AtomicU8; WAYS],
@@ -61,8 +67,8 @@ pub struct Notes {
 
 /// Never 0: that is an empty way's.
 #[inline]
-fn tag(hash: u64) -> u8 {
-    (hash as u8).max(1)
+fn tag(hash: u64) -> u16 {
+    (hash as u16).max(1)
 }
 
 impl Set {
@@ -78,13 +84,15 @@ impl Set {
     /// The way and the entry of a key. Looks at each way once at most.
     #[inline]
     pub fn find<'p>(&self, key: &Key<'_>, pin: &'p Pin<'_>) -> Option<(usize, Seen<'p, Entry>)> {
+        // The other lines, while the tags are on their way.
+        self.places.iter().skip(2).step_by(PLACES_OF_LINE).for_each(|place| fetch(ptr::from_ref(place)));
         let wanted = LOW_BITS * u64::from(tag(key.hash));
         for (word, tags) in self.tags.iter().enumerate() {
-            // Bytes that are zero where the tag is the wanted one; a byte too many does no harm, the key decides.
+            // Zero where the tag is the wanted one; one found too many does no harm, the key decides.
             let differing = tags.load(Ordering::Relaxed) ^ wanted;
             let mut fitting = differing.wrapping_sub(LOW_BITS) & !differing & HIGH_BITS;
             while fitting != 0 {
-                let way = word * 8 + fitting.trailing_zeros() as usize / 8;
+                let way = word * TAGS + fitting.trailing_zeros() as usize / TAG_BITS;
                 fitting &= fitting - 1;
                 let seen = self.places.get(way).and_then(|place| place.follow(pin));
                 if let Some(seen) = seen.filter(|seen| seen.is(key)) {
@@ -95,18 +103,11 @@ impl Set {
         None
     }
 
-    /// Somebody asked for it. From `SAMPLED` on every other question stands for two (`turn` runs): other processors have this
-    /// line too, and each write takes it from them.
+    /// Somebody asked for it.
     #[inline]
-    pub fn mark(&self, way: usize, turn: u64) {
+    pub fn mark(&self, way: usize) {
         let mark = self.marks[way].load(Ordering::Relaxed);
-        let count = mark & TOP;
-        let more = match count {
-            TOP => 0,
-            SAMPLED.. => (turn & 1) as u8 * 2,
-            _ => 1,
-        };
-        let next = TOUCHED | (count + more).min(TOP);
+        let next = TOUCHED | ((mark & TOP) + 1).min(TOP);
         if next != mark {
             self.marks[way].store(next, Ordering::Relaxed);
         }
@@ -145,7 +146,7 @@ impl Notes {
 
     /// Word and shift of the two counters of a name. Other bits of the hash than those that choose the set or are the tag.
     fn cells(hash: u64) -> [(usize, u32); 2] {
-        [8, 20].map(|shift| ((hash >> (shift + 4)) as usize % SKETCH_WORDS, (hash >> shift) as u32 % 16 * 4))
+        [16, 28].map(|shift| ((hash >> (shift + 4)) as usize % SKETCH_WORDS, (hash >> shift) as u32 % 16 * 4))
     }
 
     fn counted(&self, (word, shift): (usize, u32)) -> u8 {
@@ -217,22 +218,22 @@ impl Locked<'_> {
         self.set.find(key, pin)
     }
 
-    fn tag(&self, way: usize) -> u8 {
-        (self.set.tags[way / 8].load(Ordering::Relaxed) >> (way % 8 * 8)) as u8
+    fn tag(&self, way: usize) -> u16 {
+        (self.set.tags[way / TAGS].load(Ordering::Relaxed) >> (way % TAGS * TAG_BITS)) as u16
     }
 
-    fn set_tag(&self, way: usize, tag: u8) {
-        let word = &self.set.tags[way / 8];
-        let others = word.load(Ordering::Relaxed) & !(0xFF << (way % 8 * 8));
-        word.store(others | u64::from(tag) << (way % 8 * 8), Ordering::Relaxed);
+    fn set_tag(&self, way: usize, tag: u16) {
+        let (word, shift) = (&self.set.tags[way / TAGS], way % TAGS * TAG_BITS);
+        let others = word.load(Ordering::Relaxed) & !(0xFFFF << shift);
+        word.store(others | u64::from(tag) << shift, Ordering::Relaxed);
     }
 
     pub fn empty_way(&self) -> Option<usize> {
         let ways = self.set.tags.iter().enumerate().filter_map(|(word, tags)| {
-            // The lowest byte that is zero; below it the trick has no false ones.
+            // The lowest that is zero; below it the trick has no false ones.
             let tags = tags.load(Ordering::Relaxed);
             let empty = tags.wrapping_sub(LOW_BITS) & !tags & HIGH_BITS;
-            (empty != 0).then(|| word * 8 + empty.trailing_zeros() as usize / 8)
+            (empty != 0).then(|| word * TAGS + empty.trailing_zeros() as usize / TAG_BITS)
         });
         ways.min().filter(|way| *way < WAYS)
     }
@@ -257,10 +258,10 @@ impl Locked<'_> {
 
     /// Puts an entry in a way and gives out what was there. A reader finds one or the other.
     pub fn put(&self, way: usize, held: Held, count: u8) -> Option<Unlinked<Held>> {
-        let hash = held.seen().target().hash;
+        let hash = held.seen().hash();
         let before = self.set.places[way].put(Some(held));
         self.set_tag(way, tag(hash));
-        let is_same = before.as_ref().is_some_and(|before| before.target().target().hash == hash);
+        let is_same = before.as_ref().is_some_and(|before| before.target().hash() == hash);
         let mark = if is_same { count.max(self.mark(way)) } else { count };
         self.remember(way, before.as_ref().filter(|_| !is_same));
         self.set.marks[way].store(TOUCHED | mark.min(TOP), Ordering::Relaxed);
@@ -279,7 +280,7 @@ impl Locked<'_> {
     /// What goes leaves its mark in the sketch, so that what was asked for often is known when it comes back.
     fn remember(&self, way: usize, gone: Option<&Unlinked<Held>>) {
         if let Some(gone) = gone {
-            self.notes.raise(gone.target().target().hash, self.mark(way));
+            self.notes.raise(gone.target().hash(), self.mark(way));
         }
     }
 

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::entry::{Draft, Entry, Held, Key};
+use super::entry::{Draft, Entry, Held, Key, Times};
 use super::generation::Stamp;
 use super::ledger::{Declined, Ledger};
 use super::reclaim::{Epochs, Limbo, Pin, Place, Seen, Unlinked};
@@ -38,8 +38,7 @@ pub struct Newcomer<'a> {
     pub key: Key<'a>,
     pub draft: &'a Draft<'a>,
     pub stamp: Stamp,
-    pub fresh_until: u64,
-    pub stale_until: u64,
+    pub times: Times,
 }
 
 /// An entry where it stands.
@@ -50,10 +49,10 @@ pub struct Found<'p> {
 }
 
 impl Found<'_> {
-    /// Counts a question for it; `turn` runs with the questions.
+    /// Counts a question for it.
     #[inline]
-    pub fn mark(&self, turn: u64) {
-        self.set.mark(self.way, turn);
+    pub fn mark(&self) {
+        self.set.mark(self.way);
     }
 }
 
@@ -74,7 +73,7 @@ impl Shelf {
     /// A shelf of so many places. Its table is taken from the budget; a budget smaller than that holds no answers.
     pub fn new(budget: u64, slots: usize) -> Shelf {
         let ledger = Arc::new(Ledger::new(budget));
-        let slots = if Table::bytes(slots) <= budget { slots } else { 1 };
+        let slots = Shelf::slots_for(budget, slots);
         ledger.take(Table::bytes(slots));
         ledger.fixed(Table::bytes(slots));
         Shelf {
@@ -85,6 +84,11 @@ impl Shelf {
             hand: AtomicUsize::new(0),
             resizing: AtomicBool::new(false),
         }
+    }
+
+    /// So many, if their table is not all of the budget.
+    fn slots_for(budget: u64, slots: usize) -> usize {
+        if Table::bytes(slots) <= budget { slots } else { 1 }
     }
 
     pub fn ledger(&self) -> &Arc<Ledger> {
@@ -105,8 +109,14 @@ impl Shelf {
     /// Shelves an answer, or says why not.
     pub fn fill(&self, epochs: &Epochs, newcomer: &Newcomer<'_>) -> Result<(), Declined> {
         let result = self.fill_in_two_tries(epochs, newcomer);
-        if let Err(reason) = result {
-            self.ledger.declined(reason);
+        match result {
+            // Nothing went: there is no more to be freed than before.
+            Err(reason @ (Declined::Admission | Declined::Busy | Declined::Raced | Declined::Pins)) => {
+                self.ledger.declined(reason);
+                return result;
+            }
+            Err(reason) => self.ledger.declined(reason),
+            Ok(()) => {}
         }
         if self.ledger.limbo_is_worth_it() {
             self.reclaim(epochs);
@@ -117,7 +127,7 @@ impl Shelf {
     fn fill_in_two_tries(&self, epochs: &Epochs, newcomer: &Newcomer<'_>) -> Result<(), Declined> {
         for is_last in [false, true] {
             let pin = epochs.pin().ok_or(Declined::Pins)?;
-            match self.try_fill(epochs, &pin, newcomer, is_last) {
+            match self.try_fill(&pin, newcomer, is_last) {
                 Ok(()) => return Ok(()),
                 Err(Stopped::Declined(reason)) => return Err(reason),
                 Err(Stopped::InLimbo) => {
@@ -129,7 +139,7 @@ impl Shelf {
         Err(Declined::Limbo)
     }
 
-    fn try_fill(&self, epochs: &Epochs, pin: &Pin<'_>, newcomer: &Newcomer<'_>, again: bool) -> Result<(), Stopped> {
+    fn try_fill(&self, pin: &Pin<'_>, newcomer: &Newcomer<'_>, again: bool) -> Result<(), Stopped> {
         let key = &newcomer.key;
         let bytes = Entry::bytes_of(key.name, newcomer.draft).filter(|bytes| *bytes <= self.ledger.most_bytes());
         let bytes = bytes.ok_or(Declined::Room)?;
@@ -145,43 +155,48 @@ impl Shelf {
         if leaving > 0 && self.ledger.limbo_is_full() {
             return Err(Stopped::InLimbo);
         }
-        self.make_room(epochs, table, &Wanted { locked: &locked, way, count, bytes, leaving })?;
-        let times = [newcomer.fresh_until, newcomer.stale_until];
-        let Some(held) = Entry::make(*key, newcomer.draft, newcomer.stamp, times, &self.ledger) else {
+        self.make_room(table, &Wanted { locked: &locked, pin, way, count, bytes, leaving })?;
+        let Some(held) = Entry::make(*key, newcomer.draft, newcomer.stamp, newcomer.times, &self.ledger) else {
             self.ledger.give_back(bytes);
             return Err(Declined::Room.into());
         };
-        self.ledger.shelved(bytes);
+        self.ledger.exchanged(bytes, leaving);
         if here.is_none() && leaving > 0 {
             self.ledger.evicted();
         }
+        // ONE WRITER: what was in the way is what was seen leaving.
         if let Some(gone) = locked.put(way, held, count) {
-            self.retire(epochs, gone);
+            self.ledger.limbo_gains(leaving);
+            self.limbo.retire(gone);
         }
         Ok(())
     }
 
     /// Evicts until the bytes fit, and reserves them.
-    fn make_room(&self, epochs: &Epochs, table: &Table, wanted: &Wanted<'_>) -> Result<(), Stopped> {
+    fn make_room(&self, table: &Table, wanted: &Wanted<'_>) -> Result<(), Stopped> {
         for _ in 0..MOST_EVICTIONS {
-            if self.ledger.has_room(wanted.bytes, wanted.leaving) {
-                return if self.ledger.reserve(wanted.bytes) { Ok(()) } else { self.make_bytes(epochs, table, wanted) };
+            if !self.ledger.has_room(wanted.bytes, wanted.leaving) {
+                self.evict_for(table, wanted, |_| true)?;
+            } else if self.ledger.reserve(wanted.bytes) {
+                return Ok(());
+            } else if self.ledger.limbo_has(wanted.bytes) {
+                // What left already is enough, once nobody reads it: nothing more has to go.
+                return Err(Stopped::InLimbo);
+            } else {
+                // Handles outside have it. What they hold would give no bytes if it went.
+                self.evict_for(table, wanted, |victim| !victim.is_held())?;
             }
-            self.evict_for(epochs, table, wanted)?;
         }
         Err(Declined::Room.into())
     }
 
-    /// Fewer live bytes than allowed, and still no room: limbo or handles outside have it.
-    fn make_bytes(&self, epochs: &Epochs, table: &Table, wanted: &Wanted<'_>) -> Result<(), Stopped> {
-        if !self.ledger.limbo_is_full() {
-            self.evict_for(epochs, table, wanted)?;
-        }
-        Err(Stopped::InLimbo)
-    }
-
     /// Evicts something that is asked for less often than the newcomer, from the set at the hand.
-    fn evict_for(&self, epochs: &Epochs, table: &Table, wanted: &Wanted<'_>) -> Result<(), Stopped> {
+    fn evict_for(
+        &self,
+        table: &Table,
+        wanted: &Wanted<'_>,
+        may_go: impl Fn(Seen<'_, Entry>) -> bool,
+    ) -> Result<(), Stopped> {
         if self.ledger.limbo_is_full() {
             return Err(Stopped::InLimbo);
         }
@@ -190,43 +205,49 @@ impl Shelf {
         // No lock: another fill's, or our own.
         let (locked, spared) = other.as_ref().map_or((wanted.locked, Some(wanted.way)), |other| (other, None));
         match locked.weakest(spared) {
-            Some((way, weakest)) if weakest < wanted.count => self.evict(epochs, locked, way),
-            Some(_) => return Err(Declined::Admission.into()),
-            // An empty set: on to the next one.
-            None => {}
+            Some((_, weakest)) if weakest >= wanted.count => return Err(Declined::Admission.into()),
+            Some((way, _)) if locked.entry(way, wanted.pin).is_some_and(may_go) => self.evict(locked, way),
+            // An empty set, or one that may not go: on to the next one.
+            _ => {}
         }
         Ok(())
     }
 
-    fn evict(&self, epochs: &Epochs, locked: &Locked<'_>, way: usize) {
+    fn evict(&self, locked: &Locked<'_>, way: usize) {
         if let Some(gone) = locked.take(way) {
             self.ledger.evicted();
-            self.retire(epochs, gone);
+            self.retire(gone);
         }
     }
 
     /// Takes a key's entry off the shelf, if it is there and nobody is at its set.
-    pub fn forget(&self, epochs: &Epochs, key: &Key<'_>, pin: &Pin<'_>) {
+    pub fn forget(&self, key: &Key<'_>, pin: &Pin<'_>) {
         let Some(table) = self.table(pin).filter(|table| table.set(key.hash).find(key, pin).is_some()) else { return };
         let Some(locked) = table.lock(key.hash) else { return };
         if let Some(gone) = locked.find(key, pin).and_then(|(way, _)| locked.take(way)) {
-            self.retire(epochs, gone);
+            self.retire(gone);
         }
     }
 
-    fn retire(&self, epochs: &Epochs, gone: Unlinked<Held>) {
+    fn retire(&self, gone: Unlinked<Held>) {
         let bytes = gone.target().target().bytes();
         self.ledger.limbo_gains(bytes);
         self.ledger.unshelved(bytes);
-        self.limbo.retire(epochs, gone);
+        self.limbo.retire(gone);
     }
 
     /// Frees what no reader can have any more. With a pin of the calling thread's own, little is freed.
     pub fn reclaim(&self, epochs: &Epochs) {
+        let (mut gone, mut free) = (0, 0);
         self.limbo.reclaim(epochs, |held| {
-            self.ledger.limbo_loses(held.seen().target().bytes());
-            drop(held);
+            gone += held.seen().target().bytes();
+            free += held.release();
         });
+        if gone > 0 {
+            self.ledger.limbo_loses(gone);
+            self.ledger.give_back(free);
+        }
+        self.ledger.limbo_was_tried();
         self.tables.reclaim(epochs, |table| {
             let bytes = Table::bytes(table.slots());
             table.free();
@@ -236,21 +257,23 @@ impl Shelf {
 
     /// Gives the shelf another budget and number of places, while it is used. Answers stay, the ones asked for most first; fills
     /// of sets that were moved already are declined meanwhile. `false`: another resize is under way, or a reader that stalls
-    /// keeps the bytes that a new table needs (the budget holds all the same).
+    /// keeps bytes that must go (no more is taken, all the same).
     pub fn resize(&self, epochs: &Epochs, budget: u64, slots: usize) -> bool {
         if self.resizing.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return false;
         }
         self.ledger.change_budget(budget);
-        let is_done = self.shrink(epochs, 0) && self.change_table(epochs, slots);
+        // A resize before may have left a table that nobody reads any more.
+        self.reclaim(epochs);
+        let is_done = self.change_table(epochs, Shelf::slots_for(budget, slots));
         self.resizing.store(false, Ordering::Release);
         is_done
     }
 
-    /// Evicts until the budget is kept with so many more bytes in use.
-    fn shrink(&self, epochs: &Epochs, more: u64) -> bool {
+    /// Evicts until there is no lack.
+    fn shrink(&self, epochs: &Epochs, lacks: impl Fn(&Ledger) -> bool) -> bool {
         let mut rounds_without = 0;
-        while self.ledger.lacks(more) {
+        while lacks(&self.ledger) {
             let balance = self.ledger.balance();
             {
                 let Some(pin) = epochs.pin() else { return false };
@@ -263,13 +286,13 @@ impl Shelf {
                 let victim = locked.as_ref().and_then(|locked| locked.weakest(None));
                 match (locked, victim) {
                     (Some(locked), Some((way, _))) if !self.ledger.limbo_is_full() => {
-                        self.evict(epochs, &locked, way);
+                        self.evict(&locked, way);
                         rounds_without = 0;
                     }
                     _ => rounds_without += 1,
                 }
             }
-            if self.ledger.limbo_is_worth_it() {
+            if self.ledger.limbo_is_worth_it() || self.ledger.limbo_is_full() {
                 self.reclaim(epochs);
             }
         }
@@ -278,36 +301,49 @@ impl Shelf {
 
     fn change_table(&self, epochs: &Epochs, slots: usize) -> bool {
         let bytes = Table::bytes(slots);
-        let Some(pin) = epochs.pin() else { return false };
-        let Some(old) = self.table(&pin) else { return false };
-        if Table::bytes(old.slots()) == bytes {
-            return true;
-        }
-        drop(pin);
-        if !self.shrink(epochs, bytes) || !self.ledger.reserve(bytes) {
-            return false;
-        }
-        let Some(pin) = epochs.pin() else {
-            self.ledger.give_back(bytes);
+        let Some(old_bytes) = epochs.pin().and_then(|pin| Some(Table::bytes(self.table(&pin)?.slots()))) else {
             return false;
         };
-        let Some(old) = self.table(&pin) else { return false };
-        let new = Table::new(slots);
-        for at in 0..old.sets() {
-            self.move_set(epochs, (old, at), &new, &pin);
+        if old_bytes == bytes {
+            return self.shrink(epochs, |ledger| ledger.lacks(0));
         }
-        self.ledger.fixed(bytes);
-        if let Some(gone) = self.table.put(Some(Arc::new(new))) {
-            self.tables.retire(epochs, gone);
+        if self.ledger.has_place_for(bytes) {
+            if !self.shrink(epochs, |ledger| ledger.lacks(bytes)) || !self.ledger.reserve(bytes) {
+                return false;
+            }
+        } else {
+            // Old and new have no place beside each other, and the old one has to go: its bytes are over the budget until then.
+            self.ledger.fixed(bytes);
+            if !self.shrink(epochs, |ledger| !ledger.has_room(0, 0)) {
+                self.ledger.fixed(old_bytes);
+                return false;
+            }
+            self.ledger.take(bytes);
         }
-        drop(pin);
+        self.ledger.fixed(if self.move_all(slots, epochs) { bytes } else { old_bytes });
         self.reclaim(epochs);
+        !self.ledger.lacks(0)
+    }
+
+    /// Puts another table, whose bytes are taken already, in the place of the one that is there.
+    fn move_all(&self, slots: usize, epochs: &Epochs) -> bool {
+        let Some(pin) = epochs.pin() else {
+            self.ledger.give_back(Table::bytes(slots));
+            return false;
+        };
+        let new = Table::new(slots);
+        if let Some(old) = self.table(&pin) {
+            (0..old.sets()).for_each(|at| self.move_set((old, at), &new, &pin));
+        }
+        if let Some(gone) = self.table.put(Some(Arc::new(new))) {
+            self.tables.retire(gone);
+        }
         true
     }
 
     /// Puts references to all entries of a set into the new table, and freezes the set: readers still find them there, and no
     /// fill changes it, until the new table is the table.
-    fn move_set(&self, epochs: &Epochs, (old, at): (&Table, usize), new: &Table, pin: &Pin<'_>) {
+    fn move_set(&self, (old, at): (&Table, usize), new: &Table, pin: &Pin<'_>) {
         let locked = loop {
             if let Some(locked) = old.lock_at(at) {
                 break locked;
@@ -315,7 +351,7 @@ impl Shelf {
             yield_now();
         };
         for (count, entry) in locked.all(pin) {
-            let there = new.lock(entry.target().hash);
+            let there = new.lock(entry.hash());
             // Of several old sets one new one may be made: the strongest of all stay, in whichever order they come.
             let weaker = |there: &Locked<'_>| {
                 there.weakest(None).filter(|(_, weakest)| *weakest < count && !self.ledger.limbo_is_full())
@@ -324,7 +360,11 @@ impl Shelf {
             match there.as_ref().and_then(|there| Some((there, way(there)?))) {
                 Some((there, way)) => {
                     if let Some(gone) = there.put(way, entry.hold(), count) {
-                        self.retire(epochs, gone);
+                        // Readers still find it in the old table, which has a reference of its own.
+                        #[cfg(seeded_bug = "replaced_not_retired")]
+                        std::mem::forget(gone);
+                        #[cfg(not(seeded_bug = "replaced_not_retired"))]
+                        self.retire(gone);
                     }
                 }
                 // The old table has the last reference.
@@ -342,6 +382,7 @@ impl Shelf {
 /// What a fill needs room for.
 struct Wanted<'l> {
     locked: &'l Locked<'l>,
+    pin: &'l Pin<'l>,
     way: usize,
     count: u8,
     bytes: u64,

@@ -5,25 +5,19 @@
 
 pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-/// The full barrier between announcing a pin (always a read-modify-write) and the first load under it.
-///
-/// On x86-64 that read-modify-write is a locked instruction, which is a full barrier itself (Intel SDM volume 3, 9.2.3.9:
-/// loads and stores are not reordered with locked instructions), so only the compiler is held; elsewhere, and under miri,
-/// a fence.
+/// What must be decided before the first pin.
+pub use super::barrier::prepare as prepare_barriers;
+
+/// The full barrier between announcing a pin and the first load under it.
 #[inline]
 pub fn pin_barrier() {
-    if cfg!(all(target_arch = "x86_64", not(miri))) {
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
-    } else {
-        fence(Ordering::SeqCst);
-    }
+    super::barrier::light();
 }
 
-/// The full barrier between taking a pointer out of its place and reading the epoch that it is retired at; and between
-/// raising the epoch and looking at the pins.
+/// The full barrier between taking pointers out of their places and looking at the pins. `false`: there was none.
 #[inline]
-pub fn unlink_barrier() {
-    fence(Ordering::SeqCst);
+pub fn unlink_barrier() -> bool {
+    super::barrier::heavy()
 }
 
 /// Between two tries of a writer.
@@ -32,24 +26,19 @@ pub fn yield_now() {
     std::hint::spin_loop();
 }
 
-/// A number that differs from thread to thread as far as it can, for where to look first.
-#[inline]
-pub fn place_of_thread() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static PLACE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
-    }
-    // Without one (the thread is ending): the first place will do.
-    PLACE.try_with(|place| *place).unwrap_or(0)
-}
+/// This thread's number: below [`OWN_PLACES`] it is its own as long as it runs.
+pub use super::threads::{OWN as OWN_PLACES, number as place_of_thread};
 
-/// Slots of a set. Twelve pointers, twelve tags, twelve marks and a lock are two cache lines, which the processor fetches as
-/// a pair; the policy simulator gives 8 ways 0.3 points of hit ratio less and 16 ways 0.1 more.
-pub const WAYS: usize = 12;
+/// Slots of a set. Sixteen tags, marks and pointers are three cache lines, of which a look needs two; the policy simulator gives 12
+/// ways 0.1 points of hit ratio less.
+pub const WAYS: usize = 16;
 /// Words of a set's sketch, 16 counters each: with the lock and the time they fill one cache line.
 pub const SKETCH_WORDS: usize = 7;
-/// Words of eight tags.
-pub const TAG_WORDS: usize = WAYS.div_ceil(8);
+/// Words of four tags.
+pub const TAG_WORDS: usize = WAYS.div_ceil(4);
+
+/// Columns of a ledger's counts: threads beyond so many share one.
+pub const COLUMNS: usize = 8;
 
 /// Prefixes that are told apart; a node has few (it issues them, or its organizations have them).
 pub const PREFIXES: usize = 1 << 12;
@@ -62,8 +51,15 @@ pub mod order {
     pub const PUBLISH: Ordering = Ordering::AcqRel;
     /// A pointer read from its place (PUBLISHED).
     pub const FOLLOW: Ordering = Ordering::Acquire;
+    /// A pin announced: all reads under the pins that were in this slot before happened before (PINNED).
+    pub const ANNOUNCE: Ordering = Ordering::Release;
+    /// A slot found idle by the thread whose own it is now.
+    pub const OWN_SLOT: Ordering = Ordering::Acquire;
     /// A pin taken back: all reads under it happened before (PINNED).
     pub const UNPIN: Ordering = Ordering::Release;
+    /// Retired, and taken as a batch: what is in it is unlinked (UNLINKED FIRST).
+    pub const RETIRE: Ordering = Ordering::Release;
+    pub const TAKE: Ordering = Ordering::Acquire;
     /// The reclaimer's look at a pin (PINNED).
     pub const SCAN: Ordering = Ordering::Acquire;
     /// A name's generation raised: the rows are visible before (GENERATION).

@@ -9,6 +9,8 @@
 mod core;
 #[path = "../../../../src/store/cache/entry.rs"]
 mod entry;
+#[path = "../../../../src/store/cache/fetch.rs"]
+mod fetch;
 #[path = "../../../../src/store/cache/generation.rs"]
 mod generation;
 #[path = "../../../../src/store/cache/ledger.rs"]

@@ -1,9 +1,7 @@
 //! What `sync.rs` of the cache has, by loom: atomics that are explored, orderings that a seeded bug weakens, sets of two ways.
 
 use loom::cell::UnsafeCell;
-pub use loom::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 pub fn pin_barrier() {
     if !cfg!(seeded_bug = "no_pin_barrier") {
@@ -11,24 +9,39 @@ pub fn pin_barrier() {
     }
 }
 
-pub fn unlink_barrier() {
+pub fn unlink_barrier() -> bool {
     if !cfg!(seeded_bug = "no_unlink_barrier") {
         fence(Ordering::SeqCst);
     }
+    true
 }
+
+/// Full fences on both sides: what the kernel's barrier promises together with the compiler's.
+pub fn prepare_barriers() {}
 
 pub fn yield_now() {
     loom::thread::yield_now();
 }
 
+/// One thread more than this reads in some models: it has to share.
+pub const OWN_PLACES: usize = 2;
+
+loom::lazy_static! {
+    static ref NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+}
+loom::thread_local! {
+    static PLACE: usize = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
 pub fn place_of_thread() -> usize {
-    0
+    PLACE.with(|place| *place)
 }
 
 pub const WAYS: usize = 2;
 pub const SKETCH_WORDS: usize = 1;
 pub const TAG_WORDS: usize = 1;
 pub const PREFIXES: usize = 1;
+pub const COLUMNS: usize = 1;
 
 pub mod order {
     use super::Ordering::{self, AcqRel, Acquire, Relaxed, Release};
@@ -39,6 +52,10 @@ pub mod order {
 
     pub const PUBLISH: Ordering = unless(cfg!(seeded_bug = "publish_relaxed"), AcqRel);
     pub const FOLLOW: Ordering = unless(cfg!(seeded_bug = "follow_relaxed"), Acquire);
+    pub const ANNOUNCE: Ordering = unless(cfg!(seeded_bug = "announce_relaxed"), Release);
+    pub const OWN_SLOT: Ordering = Acquire;
+    pub const RETIRE: Ordering = unless(cfg!(seeded_bug = "retire_relaxed"), Release);
+    pub const TAKE: Ordering = unless(cfg!(seeded_bug = "take_relaxed"), Acquire);
     pub const UNPIN: Ordering = unless(cfg!(seeded_bug = "unpin_relaxed"), Release);
     pub const SCAN: Ordering = unless(cfg!(seeded_bug = "scan_relaxed"), Acquire);
     pub const RAISE: Ordering = unless(cfg!(seeded_bug = "raise_relaxed"), Release);
