@@ -57,7 +57,7 @@ pub mod order {
     pub const OWN_SLOT: Ordering = Ordering::Acquire;
     /// A pin taken back: all reads under it happened before (PINNED).
     pub const UNPIN: Ordering = Ordering::Release;
-    /// Retired, and taken as a batch: what is in it is unlinked (UNLINKED FIRST).
+    /// Retired, and taken as a batch: what is in it is unlinked (UNLINKED FIRST). The batch's barrier would do for the second.
     pub const RETIRE: Ordering = Ordering::Release;
     pub const TAKE: Ordering = Ordering::Acquire;
     /// The reclaimer's look at a pin (PINNED).
