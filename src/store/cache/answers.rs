@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::core::{Asked, Core, Counters, Fill, Hit, Reader, ShelfSize};
-use super::entry::{Draft, Entry, Key, Times};
+use super::draft::{Draft, Times};
+use super::entry::{Entry, Key};
 use super::flights::{Flights, Role};
 use super::generation::Generations;
 use super::hash::{Seed, of_prefix};

@@ -2,7 +2,8 @@
 //!
 //! Answers that say "there is nothing" have a shelf and a budget of their own: a flood of unknown names evicts no known one.
 
-use super::entry::{Draft, Entry, Freshness, Held, Key, Times};
+use super::draft::{Draft, Times};
+use super::entry::{Entry, Freshness, Held, Key};
 use super::generation::{Generations, Stamp};
 use super::ledger::{Balance, Declined};
 use super::reclaim::{Epochs, Pin, Seen, Tally};

@@ -26,7 +26,8 @@
 //! | `table`, `set` | where an answer stands, and which one goes | no |
 //! | `ledger` | what a shelf may take, and takes | no |
 //! | `entry` | an answer in one allocation, and its count | yes |
-//! | `reclaim` | pins, epoch, limbo | yes |
+//! | `draft` | an answer's parts, before it is an entry | no |
+//! | `reclaim`, `limbo` | pins and epoch; what waits to be freed | yes |
 //! | `barrier`, `threads` | the barrier between readers and reclaiming; a number for each thread | no |
 //! | `fetch` | asks memory early | one instruction |
 //! | `hash`, `sync` | the keyed hash; the atomics, with names for the orderings | no |
@@ -74,6 +75,7 @@
 mod answers;
 mod barrier;
 mod core;
+mod draft;
 #[expect(
     unsafe_code,
     reason = "an allocation of its own for each entry: header and bytes in one; the invariants are named there"
@@ -87,6 +89,11 @@ mod hash;
 mod ledger;
 #[expect(
     unsafe_code,
+    reason = "memory that is given back once nobody can read it; the invariants are named in `reclaim`"
+)]
+mod limbo;
+#[expect(
+    unsafe_code,
     reason = "memory that may still be read when it is out of its place; the invariants are named there"
 )]
 mod reclaim;
@@ -98,7 +105,8 @@ mod threads;
 
 pub use self::answers::{Answer, AnswerCache, NameHash, OpenCache, ViewClass};
 pub use self::core::{Counters, Fill, Hit, ShelfSize};
-pub use self::entry::{Draft, Entry, Held};
+pub use self::draft::Draft;
+pub use self::entry::{Entry, Held};
 pub use self::flights::{Follower, Leader, Role};
 pub use self::ledger::{Balance, Declined};
 pub use self::reclaim::Seen;

@@ -4,7 +4,7 @@
 //!  line 1    | tags: 16 x 16 bits | marks: 16 x 8 bits | place 0..2                            |
 //!  line 2, 3 | place 2..16                                                                     |
 //!  and, in a table beside it, what only fills look at, so that a declined one writes nothing that readers read:
-//!  line 4    | sketch: 112 counters of 4 bits for names asked for, here or not | lock hand time |
+//!  line 4, 5 | sketch: 240 counters of 4 bits for names asked for, here or not | lock hand time |
 //! ```
 //!
 //! A reader compares four tags at once, follows the pointer of each that fits (one, but for a chance of 1 in 4,000), and raises

@@ -11,10 +11,12 @@
 
 use std::sync::Arc;
 
-use super::entry::{Draft, Entry, Held, Key, Times};
+use super::draft::{Draft, Times};
+use super::entry::{Entry, Held, Key};
 use super::generation::Stamp;
 use super::ledger::{Declined, Ledger};
-use super::reclaim::{Epochs, Limbo, Pin, Place, Seen, Unlinked};
+use super::limbo::Limbo;
+use super::reclaim::{Epochs, Pin, Place, Seen, Unlinked};
 use super::set::{Locked, Set};
 use super::sync::{AtomicBool, AtomicUsize, Ordering, yield_now};
 use super::table::Table;

@@ -7,6 +7,8 @@
 
 #[path = "../../../../src/store/cache/core.rs"]
 mod core;
+#[path = "../../../../src/store/cache/draft.rs"]
+mod draft;
 #[path = "../../../../src/store/cache/entry.rs"]
 mod entry;
 #[path = "../../../../src/store/cache/fetch.rs"]
@@ -15,6 +17,8 @@ mod fetch;
 mod generation;
 #[path = "../../../../src/store/cache/ledger.rs"]
 mod ledger;
+#[path = "../../../../src/store/cache/limbo.rs"]
+mod limbo;
 #[path = "../../../../src/store/cache/reclaim.rs"]
 mod reclaim;
 #[path = "../../../../src/store/cache/set.rs"]

@@ -6,10 +6,12 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
 use crate::core::{Asked, Core, Fill, ShelfSize};
-use crate::entry::{Draft, Entry, Held, Key, Times};
+use crate::draft::{Draft, Times};
+use crate::entry::{Entry, Held, Key};
 use crate::generation::Generations;
 use crate::ledger::Ledger;
-use crate::reclaim::{Epochs, Limbo, Place};
+use crate::limbo::Limbo;
+use crate::reclaim::{Epochs, Place};
 use crate::table::Table;
 
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {

@@ -55,7 +55,7 @@ pub mod order {
     pub const ANNOUNCE: Ordering = unless(cfg!(seeded_bug = "announce_relaxed"), Release);
     pub const OWN_SLOT: Ordering = Acquire;
     pub const RETIRE: Ordering = unless(cfg!(seeded_bug = "retire_relaxed"), Release);
-    pub const TAKE: Ordering = unless(cfg!(seeded_bug = "take_relaxed"), Acquire);
+    pub const TAKE: Ordering = Acquire;
     pub const UNPIN: Ordering = unless(cfg!(seeded_bug = "unpin_relaxed"), Release);
     pub const SCAN: Ordering = unless(cfg!(seeded_bug = "scan_relaxed"), Acquire);
     pub const RAISE: Ordering = unless(cfg!(seeded_bug = "raise_relaxed"), Release);
