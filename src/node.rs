@@ -36,7 +36,7 @@ use crate::services::signing_keys::{SettleError, settle_keys};
 use crate::services::witnesses::Witnesses;
 use crate::services::{Duty, EncodeResolution, Parts, ServiceSettings, Services, Signing};
 use crate::sign::StatementReader;
-use crate::sign::entry::Blinding;
+use crate::sign::blinding::Blinding;
 use crate::sign::keys::{KeyError, KeyFolder, KeyUse, SECRET_FILE};
 use crate::store::backup::load_last;
 use crate::store::cache::AnswerCache;

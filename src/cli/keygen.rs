@@ -10,7 +10,7 @@ use super::screen::Screen;
 use crate::model::identifier::Identifier;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
-use crate::sign::entry::Blinding;
+use crate::sign::blinding::Blinding;
 use crate::sign::keys::{KeyError, KeyUse, generate, read_secret, read_signing_key, write_secret_file};
 use crate::sign::prefix_secret::PrefixSecret;
 use crate::store::backup::BackupKey;

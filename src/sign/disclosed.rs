@@ -98,7 +98,8 @@ mod tests {
     use crate::model::prefix::LogMode;
     use crate::model::scheme::Scheme;
     use crate::model::value::{Data, Value};
-    use crate::sign::entry::{Blinding, Signer};
+    use crate::sign::blinding::Blinding;
+    use crate::sign::entry::Signer;
     use crate::sign::keys::{KeyFolder, KeyUse, SigningKey};
     use crate::sign::sd_jwt::Hider;
 

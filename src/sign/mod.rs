@@ -1,6 +1,7 @@
 //! Stage 5: keys, signed entries, and their verification.
 //!
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
+//! - `blinding`: what stands for a name in the log. `noise`: random bytes for salts.
 //! - `disclosed`: an entry that a stranger discloses.
 //! - `statement`: every other signed statement. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
@@ -9,6 +10,7 @@
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
+pub mod blinding;
 pub mod bundle;
 pub mod disclosed;
 pub mod entry;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use mingpai::sign::entry::Blinding;
+use mingpai::sign::blinding::Blinding;
 use mingpai::sign::jws::{ERASURE_TYPE, sign};
 use mingpai::sign::prefix_secret::PrefixSecret;
 use mingpai::tlog::hash::leaf_hash;
