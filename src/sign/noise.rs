@@ -1,5 +1,4 @@
-//! Random bytes for salts and decoys, drawn from the operating system a page at a time: a record needs some 160 of them, and a
-//! system call each was a fiftieth of an import.
+//! Random bytes for salts and decoys, drawn from the operating system a page at a time: a record needs some 160 of them.
 //!
 //! Each thread has a page of its own. What was given out is wiped there, so nothing is given out twice or lies about.
 

@@ -103,7 +103,7 @@ pub enum PrefixError {
 #[derive(Clone, Debug, Default)]
 pub struct Prefixes {
     policies: HashMap<Box<str>, (PrefixPolicy, MintPattern)>,
-    /// Whether any of them does.
+    /// Whether any policy does: where none does, a name's key needs no look at its prefix.
     tells_cases_apart: bool,
 }
 
