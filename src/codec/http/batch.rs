@@ -19,6 +19,7 @@ use super::{Desk, negotiation};
 use crate::codec::lines::{Line, Lines};
 use crate::codec::problem::{Code, Problem};
 use crate::model::field::{FieldError, pointer_step};
+use crate::model::identifier::Identifier;
 use crate::model::permitted::Action;
 use crate::model::text::{Language, Text};
 use crate::model::time::Timestamp;
@@ -121,7 +122,7 @@ impl Batch {
         if self.is_done {
             return None;
         }
-        let mut out = Vec::with_capacity((self.asked.len() * COMMON_RESULT_BYTES).min(PIECE_BYTES) + LINE_BYTES);
+        let mut out = Vec::with_capacity((self.asked.len() * COMMON_RESULT_BYTES).min(PIECE_BYTES));
         if self.is_first {
             out.extend_from_slice(b"{\"results\":[");
         }
@@ -144,18 +145,23 @@ impl Batch {
 /// The answer of one name, from the cache or into it.
 pub(super) fn look(desk: &Desk, text: &str, now: Timestamp) -> Result<Answer, ServiceError> {
     let identifier = desk.services.identifier(text)?;
-    let cache = &desk.metrics.cache;
     match timed(Step::Cache, || desk.services.cached(identifier.key(), now)) {
         Some(answer) => {
-            let hits = if answer.status == 200 { &cache.hits } else { &cache.negative_hits };
-            hits.increment();
+            count_hit(desk, answer.status);
             Ok(answer)
         }
-        None => {
-            cache.misses.increment();
-            desk.services.resolve_public(&identifier, now)
-        }
+        None => missed(desk, &identifier, now),
     }
+}
+
+fn count_hit(desk: &Desk, status: u16) {
+    let cache = &desk.metrics.cache;
+    if status == 200 { &cache.hits } else { &cache.negative_hits }.increment();
+}
+
+fn missed(desk: &Desk, identifier: &Identifier, now: Timestamp) -> Result<Answer, ServiceError> {
+    desk.metrics.cache.misses.increment();
+    desk.services.resolve_public(identifier, now)
 }
 
 /// Writes the results of one request.
@@ -168,33 +174,39 @@ struct Teller {
 impl Teller {
     /// Writes `{"identifier":…,"status":…,"resolution"|"problem":…}`.
     fn result(&self, text: &str, now: Timestamp, out: &mut Vec<u8>) {
-        if self.lent(text, now, out) {
-            return;
-        }
+        let looked = match self.lent(text, now, out) {
+            Some(status) => Ok(status),
+            None => self.read(text, now, out),
+        };
         let identifier = || text.to_owned();
-        let error = match look(&self.desk, text, now) {
-            Ok(answer) if answer.status == 200 => return resolved(text, &answer.body, out),
-            Ok(answer) if answer.status == 410 => ServiceError::Gone { identifier: identifier() },
+        let error = match looked {
+            Ok(200) => return,
+            Ok(410) => ServiceError::Gone { identifier: identifier() },
             Ok(_) => ServiceError::Unknown { identifier: identifier() },
             Err(error) => error,
         };
         self.failed(Some(text), &self.problem(error.into()), out);
     }
 
-    /// Writes the result from where its answer lies in the cache; whether it does.
-    fn lent(&self, text: &str, now: Timestamp, out: &mut Vec<u8>) -> bool {
-        let found = self.desk.services.lend(text, now, |hit| {
-            let is_record = hit.status() == 200;
-            if is_record {
+    /// The status of a cached answer; a record's result is written from where it lies in the cache.
+    fn lent(&self, text: &str, now: Timestamp, out: &mut Vec<u8>) -> Option<u16> {
+        let status = self.desk.services.lend(text, now, |hit| {
+            if hit.status() == 200 {
                 resolved(text, hit.body(), out);
             }
-            is_record
-        });
-        let is_record = found == Some(true);
-        if is_record {
-            self.desk.metrics.cache.hits.increment();
+            hit.status()
+        })?;
+        count_hit(&self.desk, status);
+        Some(status)
+    }
+
+    /// The same of an answer that is not cached, or of what names nothing.
+    fn read(&self, text: &str, now: Timestamp, out: &mut Vec<u8>) -> Result<u16, ServiceError> {
+        let answer = missed(&self.desk, &self.desk.services.identifier(text)?, now)?;
+        if answer.status == 200 {
+            resolved(text, &answer.body, out);
         }
-        is_record
+        Ok(answer.status)
     }
 
     fn problem(&self, failure: Failure) -> Problem {
