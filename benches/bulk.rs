@@ -209,21 +209,24 @@ fn import(rows: Range<u64>, folder: &Path) {
         node.services.start_import(*upload).await.expect("start")
     });
     println!("uploaded after {:.2} s", started.elapsed().as_secs_f64());
-    let mut peak = 0;
+    let (mut peak, mut asked_at) = (0, Instant::now());
     loop {
         let asked = Permitted::bypassing_the_guard("bench", ReadJob { id: view.id.clone() });
         let now = node.services.import(&asked).expect("job");
-        peak = peak.max(resident_mb());
+        if asked_at.elapsed() >= Duration::from_millis(500) {
+            asked_at = Instant::now();
+            peak = peak.max(resident_mb());
+            if std::env::var_os("MINGPAI_BENCH_PROGRESS").is_some() {
+                println!("{:.1} s {} rows, {} MB", started.elapsed().as_secs_f64(), now.rows.registered, resident_mb());
+            }
+        }
         if now.state != JobState::Running {
             let seconds = started.elapsed().as_secs_f64();
             println!("{:?} {:?}", now.state, now.rows);
             println!("import: {:.0} rows/s ({seconds:.1} s)", records as f64 / seconds);
             break;
         }
-        std::thread::sleep(Duration::from_millis(500));
-        if std::env::var_os("MINGPAI_BENCH_PROGRESS").is_some() {
-            println!("{:.1} s {} rows, {} MB", started.elapsed().as_secs_f64(), now.rows.registered, resident_mb());
-        }
+        std::thread::sleep(Duration::from_millis(10));
     }
     println!("resident: {} MB, highest seen {peak} MB", resident_mb());
     std::fs::remove_file(&input).expect("remove the input");

@@ -21,7 +21,6 @@ use crate::codec::table::Tables;
 use crate::config::{Config, Engine};
 use crate::metrics::Metrics;
 use crate::model::draft::DraftLimits;
-use crate::model::identifier::CanonicalKey;
 use crate::model::prefix::{PrefixError, Prefixes};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -344,8 +343,8 @@ struct NodeObserver {
 }
 
 impl Observer for NodeObserver {
-    fn changed(&self, name: &CanonicalKey) {
-        self.cache.changed(name.as_str());
+    fn changed(&self, name: &str) {
+        self.cache.changed(name);
     }
 
     fn committed(&self, commit: &Commit, tail: Tail) {

@@ -12,7 +12,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use mingpai::model::draft::Draft;
-use mingpai::model::identifier::CanonicalKey;
 use mingpai::model::prefix::SuffixCase;
 use mingpai::model::time::Timestamp;
 use mingpai::sign::statement::{AuditEvent, AuditStatement};
@@ -335,7 +334,7 @@ struct LetGo {
 }
 
 impl Observer for LetGo {
-    fn changed(&self, _: &CanonicalKey) {}
+    fn changed(&self, _: &str) {}
     fn committed(&self, _: &Commit, _: Tail) {}
 }
 

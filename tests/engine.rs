@@ -12,6 +12,7 @@ use mingpai::store::engine_memory::MemoryEngine;
 use mingpai::store::engine_sled::SledEngine;
 use mingpai::store::journal::Tail;
 use mingpai::store::medium::Disk;
+use mingpai::store::names::Names;
 use mingpai::store::snapshot::file::Writer;
 use mingpai::store::snapshot::{Head, Layered, Rows};
 use proptest::prelude::*;
@@ -44,12 +45,19 @@ fn sled(folder: &Path) -> Box<dyn Engine> {
 }
 
 /// Runs a part of the suite on every engine, each time on an empty one.
-fn on_every_engine(part: impl Fn(Box<dyn Engine>)) {
-    part(Box::new(MemoryEngine::default()));
+fn on_every_engine(part: impl Fn(Arc<dyn Engine>)) {
+    part(Arc::new(MemoryEngine::default()));
     let folder = tempfile::tempdir().unwrap();
-    part(sled(folder.path()));
+    part(Arc::from(sled(folder.path())));
     let folder = tempfile::tempdir().unwrap();
-    part(Box::new(layered(folder.path())));
+    part(Arc::new(layered(folder.path())));
+    let (names, filler) = Names::around(Arc::new(MemoryEngine::default()), 0);
+    let (stop, stopped) = crossbeam_channel::bounded(1);
+    std::thread::scope(|scope| {
+        scope.spawn(move || filler.run(&stopped));
+        part(names);
+        stop.send(()).unwrap();
+    });
 }
 
 fn put(table: Table, key: &[u8], value: &[u8]) -> Write {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mingpai::model::identifier::{CanonicalKey, Identifier};
+use mingpai::model::identifier::Identifier;
 use mingpai::model::prefix::{PrefixPolicy, Prefixes, SuffixCase};
 use mingpai::model::record::Record;
 use mingpai::model::time::Timestamp;
@@ -31,7 +31,7 @@ fn options(segment_bytes: u64) -> StoreOptions {
 struct Panics(AtomicBool);
 
 impl Observer for Panics {
-    fn changed(&self, _name: &CanonicalKey) {}
+    fn changed(&self, _name: &str) {}
     fn committed(&self, _commit: &Commit, _tail: Tail) {
         self.0.store(true, Ordering::Release);
         panic!("a bug behind the sequencer");

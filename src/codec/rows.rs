@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use super::json;
 use super::problem::Problem;
+use crate::model::draft::PlainRow;
 use crate::model::text::Text;
 use crate::services::import::ReadRow;
 
@@ -20,5 +21,11 @@ impl ReadRow for StrictRows {
             let detail = problem.detail.unwrap_or_else(|| Text::new("不是合格的 JSON", "not well-formed JSON"));
             (code, detail)
         })
+    }
+
+    fn plain<'l>(&self, line: &'l [u8]) -> Option<PlainRow<'l>> {
+        // Where the limit would not let them in, the long way says so.
+        let is_allowed = self.depth >= PlainRow::DEPTH;
+        if is_allowed { PlainRow::read(line) } else { None }
     }
 }

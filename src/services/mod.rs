@@ -3,7 +3,7 @@
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
 //! - `list`: records in the order of their keys.
-//! - `register`, `precondition`: create, change, delete, mint. `import`: many at once, as a job.
+//! - `register`, `precondition`, `once`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
 //! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
@@ -27,6 +27,7 @@ pub mod licence;
 pub mod list;
 pub mod log;
 pub mod mirror;
+pub mod once;
 pub mod operate;
 pub mod origin;
 mod precondition;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::once::FirstTime;
 pub use super::precondition::Precondition;
 use super::precondition::check;
 use super::{ServiceError, Services, Standing};
@@ -16,7 +17,7 @@ use crate::model::time::Timestamp;
 use crate::observe::laps::{Step, timed, timed_async};
 use crate::sign::entry;
 use crate::store::journal::{Effect, Idempotency};
-use crate::store::rows::{LeafHash, RequestRow};
+use crate::store::rows::{LeafHash, leaf_hash};
 use crate::store::{Committed, EntryProposal, Expect, Outcome, Proposal, Refusal};
 
 /// How often a change that nobody pinned to a version is decided anew.
@@ -139,16 +140,6 @@ impl Services {
         Err(ServiceError::Conflict { identifier: request.prefix })
     }
 
-    /// What became of a request, by its idempotency key.
-    pub fn request(&self, asked: &Permitted<RequestStatus>) -> Result<Registered, ServiceError> {
-        let (principal, key) = (&asked.principal().id, &asked.request().key);
-        if self.running.lock().contains(&(principal.clone(), key.clone())) {
-            return Err(ServiceError::IdempotencyRunning);
-        }
-        let row = self.store.request(principal, key, Timestamp::now().as_seconds())?;
-        row.map_or(Err(ServiceError::UnknownRequest), |row| self.repeated(&row, key))
-    }
-
     fn minted(&self, prefix: &str) -> Result<Identifier, ServiceError> {
         let prefix = prefix.to_ascii_lowercase();
         let fill = |bytes: &mut [u8]| {
@@ -180,20 +171,15 @@ impl Services {
         change: Change,
         standing: Option<&Standing>,
     ) -> Result<Decided, ServiceError> {
-        let mut now = Timestamp::now();
-        let licences = self.store.licences_seen();
         let Some(standing) = standing else {
-            let Change::Put(mut draft) = change else {
+            let Change::Put(draft) = change else {
                 return Err(ServiceError::Unknown { identifier: identifier.spelling().to_owned() });
             };
-            let owner_jws = draft.owner_jws.take();
-            let mut record = Record::first(identifier.clone(), draft, now);
-            self.complete(&mut record)?;
-            self.check_owner(&record, owner_jws.as_deref())?;
-            return Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created, owner_jws, licences });
+            return self.first(identifier.clone(), draft);
         };
+        let licences = self.store.licences_seen();
         // A clock that was set back must not order versions backwards.
-        now = now.max(standing.record.updated);
+        let now = Timestamp::now().max(standing.record.updated);
         let mut draft = match change {
             Change::Put(draft) => Some(draft),
             Change::Patch(patch) => {
@@ -218,6 +204,16 @@ impl Services {
         let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
         let expect = Expect::At { version: standing.row.version, leaf: standing.row.leaf };
         Ok(Decided { record, expect, effect, owner_jws, licences })
+    }
+
+    /// The first version of a record that does not stand yet.
+    pub(super) fn first(&self, identifier: Identifier, mut draft: Draft) -> Result<Decided, ServiceError> {
+        let licences = self.store.licences_seen();
+        let owner_jws = draft.owner_jws.take();
+        let mut record = Record::first(identifier, draft, Timestamp::now());
+        self.complete(&mut record)?;
+        self.check_owner(&record, owner_jws.as_deref())?;
+        Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created, owner_jws, licences })
     }
 
     /// Fills in what the prefix says.
@@ -250,6 +246,7 @@ impl Services {
         Ok(EntryProposal {
             expect,
             sid: signed.sid,
+            leaf: leaf_hash(signed.statement.as_bytes()),
             disclosures: signed.disclosures.into_bytes(),
             statement: signed.statement.into_bytes(),
             time: record.updated.as_seconds(),
@@ -299,90 +296,11 @@ impl Services {
             None => Err(ServiceError::Refused(Refusal::Stopping)),
         }
     }
-
-    /// Whether this request is new; holds its key while it runs.
-    fn first_time(
-        &self,
-        principal: &str,
-        idempotency: Option<&Idempotency>,
-        about: &str,
-    ) -> Result<FirstTime<'_>, ServiceError> {
-        let Some(idempotency) = idempotency else {
-            return Ok(FirstTime::Yes(None));
-        };
-        let name = (principal.to_owned(), idempotency.key.clone());
-        if !self.running.lock().insert(name.clone()) {
-            return Err(ServiceError::IdempotencyRunning);
-        }
-        let running = Running { services: self, name };
-        let done = self.done_before(principal, Some(idempotency), about)?;
-        Ok(done.map_or(FirstTime::Yes(Some(running)), FirstTime::No))
-    }
-
-    /// What this request has led to already, if anything.
-    fn done_before(
-        &self,
-        principal: &str,
-        idempotency: Option<&Idempotency>,
-        about: &str,
-    ) -> Result<Option<Registered>, ServiceError> {
-        let Some(idempotency) = idempotency else {
-            return Ok(None);
-        };
-        match self.store.request(principal, &idempotency.key, Timestamp::now().as_seconds())? {
-            None => Ok(None),
-            Some(row) if row.request == idempotency.request => self.repeated(&row, about).map(Some),
-            Some(_) => Err(ServiceError::IdempotencyMismatch),
-        }
-    }
-
-    /// The first answer again. `about`: what a failure names, the identifier or, where that is not known, the key.
-    fn repeated(&self, row: &RequestRow, about: &str) -> Result<Registered, ServiceError> {
-        let unread = |error| ServiceError::of_reading(about, error);
-        let frame = self.store.frame(row.location).map_err(|error| unread(error.into()))?;
-        let record = self.store.record_of(&frame).map_err(unread)?;
-        Ok(Registered {
-            identifier: record.map(|record| record.identifier.spelling().to_owned()),
-            version: row.version,
-            effect: row.effect,
-            time: Timestamp::from_seconds(row.time).unwrap_or(Timestamp::EPOCH),
-            index: row.index,
-            leaf: row.leaf,
-            repeated: true,
-        })
-    }
-}
-
-/// Asks what became of a request.
-#[derive(Clone, Debug)]
-pub struct RequestStatus {
-    pub key: String,
-}
-
-impl Asks for RequestStatus {
-    const ACTION: Action = Action::Register;
 }
 
 pub(super) enum Attempt {
     Done(Registered),
     Moved,
-}
-
-enum FirstTime<'a> {
-    Yes(Option<Running<'a>>),
-    No(Registered),
-}
-
-/// Holds an idempotency key while its request runs.
-struct Running<'a> {
-    services: &'a Services,
-    name: (String, String),
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.services.running.lock().remove(&self.name);
-    }
 }
 
 fn registered(record: &Record, effect: Effect, done: &Committed) -> Registered {

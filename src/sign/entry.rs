@@ -23,7 +23,7 @@ use crate::model::prefix::{LogMode, Prefixes, SuffixCase};
 use crate::model::record::{Record, Status};
 use crate::model::scheme::Scheme;
 use crate::model::time::Timestamp;
-use crate::model::value::{Value, Visibility};
+use crate::model::value::{Value, ValueWriter, Visibility};
 use crate::store::rows::LeafHash;
 
 /// The most bytes of a statement: a leaf's length is a u16 (C2SP tlog-tiles).
@@ -130,7 +130,8 @@ impl Signer<'_> {
 /// as they are.
 fn with_digests(payload: &Payload, digests: &[Digest]) -> Result<Vec<u8>, serde_json::Error> {
     const FIRST: &[u8] = b"{\"_sd\":[";
-    let json = serde_json::to_vec(payload)?;
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, payload)?;
     let mut out = Vec::with_capacity(json.len() + digests.len() * 46);
     out.extend_from_slice(FIRST);
     for (at, digest) in digests.iter().enumerate() {
@@ -164,8 +165,9 @@ fn hide(record: &Record, sid_key: &[u8], open: bool) -> Result<Hider, serde_json
     if !record.aliases.is_empty() {
         hider.hide("aliases", &record.aliases)?;
     }
+    let mut writer = ValueWriter::default();
     for value in &record.values {
-        hider.hide(format_args!("value/{}", value.index), value)?;
+        hider.hide_written(format_args!("value/{}", value.index), |json| writer.write(value, json))?;
     }
     Ok(hider)
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -42,8 +43,8 @@ impl Digest {
 /// Bytes in base64url, where it is known how many there are.
 fn letters<const LETTERS: usize>(bytes: &[u8]) -> [u8; LETTERS] {
     let mut letters = [b'A'; LETTERS];
-    let written = BASE64URL.encode_slice(bytes, &mut letters);
-    debug_assert_eq!(written, Ok(LETTERS));
+    let written = URL_SAFE_NO_PAD.encode(bytes, letters.as_mut_slice().as_out()).len();
+    debug_assert_eq!(written, LETTERS);
     letters
 }
 
@@ -61,7 +62,6 @@ pub fn open(encoded: &str) -> Result<(String, Json), &'static str> {
 }
 
 /// Claims being hidden.
-#[derive(Default)]
 pub struct Hider {
     /// `"name",value]` of each, one behind the other: the disclosures without their salts.
     json: Vec<u8>,
@@ -87,11 +87,27 @@ pub enum HideError {
     NoRandomness,
 }
 
+/// Room for most records, so that little is moved while they are written.
+impl Default for Hider {
+    fn default() -> Hider {
+        Hider { json: Vec::with_capacity(1024), ends: Vec::with_capacity(16) }
+    }
+}
+
 impl Hider {
     /// Hides a claim. Names are this program's own, of letters, "_", "/" and digits.
     pub fn hide(&mut self, name: impl Display, value: &impl Serialize) -> Result<(), serde_json::Error> {
+        self.hide_written(name, |json| serde_json::to_writer(json, value))
+    }
+
+    /// Hides a claim whose JSON `write` adds.
+    pub fn hide_written(
+        &mut self,
+        name: impl Display,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>,
+    ) -> Result<(), serde_json::Error> {
         write!(self.json, "\"{name}\",").map_err(serde_json::Error::io)?;
-        serde_json::to_writer(&mut self.json, value)?;
+        write(&mut self.json)?;
         self.json.push(b']');
         self.ends.push(self.json.len());
         Ok(())
@@ -107,7 +123,7 @@ impl Hider {
         // A salt, its quotes, brackets and commas take 26 bytes, three bytes make four letters.
         let mut disclosures = String::with_capacity((self.json.len() + claims * 29) / 3 * 4 + 4);
         let mut digests = Vec::with_capacity(bucket);
-        let (mut disclosure, mut begin) = (Vec::new(), 0);
+        let (mut disclosure, mut begin) = (Vec::with_capacity(256), 0);
         for (end, salt) in self.ends.into_iter().zip(salts.chunks_exact(SALT_BYTES)) {
             disclosure.clear();
             disclosure.extend_from_slice(b"[\"");
@@ -119,7 +135,7 @@ impl Hider {
                 disclosures.push('~');
             }
             let at = disclosures.len();
-            BASE64URL.encode_string(&disclosure, &mut disclosures);
+            URL_SAFE_NO_PAD.encode_append(&disclosure, &mut disclosures);
             digests.push(Digest::of(digest(&SHA256, &disclosures.as_bytes()[at..]).as_ref()));
         }
         digests.extend(decoys.chunks_exact(32).map(Digest::of));

@@ -199,14 +199,14 @@ fn decode(statements: &dyn ReadStatement, frame: &Frame, disclosures: &[u8]) -> 
 
 /// The row of a record's version: a function of its frame alone (`leaf` is the hash of its statement).
 pub fn record_row(frame: &Frame, record: &Record, leaf: LeafHash) -> RecordRow {
-    let body = record.to_row();
+    let may_fit = record.row_bytes_at_least() <= INLINE_BYTES;
     RecordRow {
         version: frame.meta.version,
         location: frame.location,
         index: frame.index,
         leaf,
         registered: frame.meta.registered,
-        body: (body.len() <= INLINE_BYTES).then_some(body),
+        body: may_fit.then(|| record.to_row()).filter(|body| body.len() <= INLINE_BYTES),
     }
 }
 
@@ -242,11 +242,9 @@ pub fn is_tagged(key: &[u8]) -> bool {
     key.split(|byte| *byte == b'/').next().is_some_and(|first| first.contains(&b':'))
 }
 
-/// The name that a change gives another answer, if any.
-pub fn changed_name(change: &Change) -> Option<CanonicalKey> {
-    matches!(change.table, Table::Record | Table::Alias)
-        .then(|| std::str::from_utf8(&change.key).ok().map(CanonicalKey::from_stored))
-        .flatten()
+/// The name that a row gives another answer, if any.
+pub fn changed_name(row: &Write) -> Option<&str> {
+    matches!(row.table, Table::Record | Table::Alias).then(|| std::str::from_utf8(&row.key).ok()).flatten()
 }
 
 /// The writes of changes, in their order.

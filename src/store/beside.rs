@@ -12,15 +12,16 @@ use parking_lot::Mutex;
 
 use super::Fatal;
 use super::catch_up::Opening;
-use super::checkpoint::CheckpointKeeper;
+use super::checkpoint::{Checkpoint, CheckpointKeeper};
 use super::cold::{Mover, Tiers};
 use super::handle::{Keeper, Locks, Room};
 use super::journal::{Reader, Tail};
 use super::medium::Medium;
+use super::names::Filler;
 use super::open::{OpenError, StoreOptions};
 use super::proposal::{Outcome, Refusal};
 use super::sequencer::{Job, Sequencer};
-use super::snapshot::{self, Rows, SnapshotKeeper, SnapshotState};
+use super::snapshot::{self, Layered, Rows, SnapshotKeeper, SnapshotState};
 use super::trees::{TreeKeeper, Trees};
 
 /// The sequencer until it is stopped. One that panics may leave a group that is durable and not visible, and nobody would take
@@ -140,13 +141,16 @@ pub(super) fn keepers(
     checkpoints: CheckpointKeeper,
     snapshots: &Arc<SnapshotKeeper>,
     trees: TreeKeeper,
+    names: Filler,
     moving: Option<Moving>,
 ) -> Result<Keeper, OpenError> {
     let (stop, thread) = keep(options, "checkpoints", move |stop| checkpoints.run(stop))?;
     let snapshots = Arc::clone(snapshots);
     let (stop_snapshots, snapshots_thread) = keep(options, "snapshots", move |stop| snapshots.run(stop))?;
     let (stop_trees, trees_thread) = keep(options, "trees", move |stop| trees.run(stop))?;
-    Ok(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, stop_trees, trees_thread, moving })
+    let (stop_names, names_thread) = keep(options, "names", move |stop| names.run(stop))?;
+    let (names, trees) = ((stop_names, names_thread), (stop_trees, trees_thread));
+    Ok(Keeper { stop, thread, sequencer, stop_snapshots, snapshots_thread, trees, names, moving })
 }
 
 /// The trees, and who keeps them where the journal is. What is soon done is done when this returns.
@@ -165,6 +169,26 @@ pub(super) fn trees(
     };
     keeper.begin();
     (trees, keeper)
+}
+
+/// Who keeps the checkpoints of this store.
+pub(super) fn checkpoints(
+    options: &StoreOptions,
+    engine: &Arc<Layered>,
+    (medium, settled): (&Arc<dyn Medium>, &Arc<Mutex<Tail>>),
+    jobs: &Sender<Job>,
+    checkpoint: Checkpoint,
+) -> CheckpointKeeper {
+    CheckpointKeeper {
+        engine: Arc::<Layered>::clone(engine),
+        medium: Arc::clone(medium),
+        settled: Arc::clone(settled),
+        jobs: jobs.clone(),
+        saved: checkpoint.tail,
+        session: checkpoint.session,
+        interval: options.checkpoint_interval,
+        doubted: engine.doubted(),
+    }
 }
 
 /// Who takes the snapshots of this store.

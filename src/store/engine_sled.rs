@@ -130,11 +130,14 @@ impl Engine for SledEngine {
 
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
         guarded("write", || {
+            let mut key = Vec::with_capacity(64);
             for row in rows {
-                let key = tagged(row.table, &row.key);
+                key.clear();
+                key.push(row.table as u8);
+                key.extend_from_slice(&row.key);
                 match &row.value {
-                    Some(value) => self.db.insert(key, value.as_slice()).map_err(failed("insert"))?,
-                    None => self.db.remove(key).map_err(failed("remove"))?,
+                    Some(value) => self.db.insert(&key, value.as_slice()).map_err(failed("insert"))?,
+                    None => self.db.remove(&key).map_err(failed("remove"))?,
                 };
             }
             self.db.insert([Table::Mark as u8], mark.encode()).map_err(failed("insert"))?;

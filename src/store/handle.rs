@@ -1,13 +1,11 @@
-//! The open store as the stages above see it: commits go in through a bounded queue, reads go straight down.
+//! The open store as the stages above see it: reads go straight down, commits through a bounded queue (`queue`).
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::oneshot;
 
 use super::apply::{self, ApplyError, ReadStatement};
 use super::beside::Moving;
@@ -18,7 +16,7 @@ use super::journal::sequences::Counted;
 use super::journal::{Frame, FrameKind, JournalError, Location, Places, Reader, Tail};
 use super::medium::Medium;
 use super::open::OpenError;
-use super::proposal::{Outcome, Proposal, Refusal};
+use super::queue::Singles;
 use super::restored::{RESTORED_FILE, Restored};
 use super::rows::{RecordRow, RequestRow};
 use super::sequencer::Job;
@@ -61,102 +59,18 @@ pub(super) type Locks = [Option<std::fs::File>; 2];
 /// Says how many bytes are missing, when the disk has less room than the record store's own files may need.
 pub type Room = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
-/// Rows of an import that are committed together while single changes come in: a single one waits for the group before it
-/// (docs/decisions.md, "Beside an import").
-const ROWS_BESIDE_SINGLES: usize = 16;
-/// How long after a single change others are expected.
-const SINGLES_EXPECTED: Duration = Duration::from_millis(500);
-
-/// Whether single changes come in, so that imports make room for them.
-pub(super) struct Singles {
-    since: Instant,
-    /// When the last one came, in milliseconds after `since`; 0: none did.
-    last: AtomicU64,
-}
-
-impl Default for Singles {
-    fn default() -> Singles {
-        Singles { since: Instant::now(), last: AtomicU64::new(0) }
-    }
-}
-
-impl Singles {
-    fn now(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-    }
-
-    fn came(&self) {
-        self.last.store(self.now(), Ordering::Relaxed);
-    }
-
-    fn are_expected(&self) -> bool {
-        let last = self.last.load(Ordering::Relaxed);
-        last > 0 && u128::from(self.now().saturating_sub(last)) < SINGLES_EXPECTED.as_millis()
-    }
-}
-
 pub(super) struct Keeper {
     pub stop: Sender<()>,
     pub thread: std::thread::JoinHandle<()>,
     pub sequencer: std::thread::JoinHandle<()>,
     pub stop_snapshots: Sender<()>,
     pub snapshots_thread: std::thread::JoinHandle<()>,
-    pub stop_trees: Sender<()>,
-    pub trees_thread: std::thread::JoinHandle<()>,
+    pub trees: (Sender<()>, std::thread::JoinHandle<()>),
+    pub names: (Sender<()>, std::thread::JoinHandle<()>),
     pub moving: Option<Moving>,
 }
 
 impl Store {
-    /// Commits; answers when all of it is durable and visible, or says why not. Never waits for room in the queue.
-    pub async fn commit(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
-        let count = proposals.len();
-        self.singles.came();
-        let (answer, answered) = oneshot::channel();
-        let sent = self.sender().map(|jobs| jobs.try_send(Job::Commit { proposals, atomic, answer }));
-        let refused = match sent {
-            Some(Ok(())) => match answered.await {
-                Ok(outcomes) => return outcomes,
-                Err(_) => lost(),
-            },
-            Some(Err(TrySendError::Full(_))) => Refusal::Busy,
-            Some(Err(TrySendError::Disconnected(_))) | None => Refusal::Stopping,
-        };
-        vec![Outcome::Refused(refused); count]
-    }
-
-    /// Commits from a thread that may block: waits for room in the queue, which is what slows an import down. Many that need
-    /// not be one are committed a few at a time while single changes come in.
-    pub fn commit_blocking(&self, mut proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(proposals.len());
-        while !atomic && proposals.len() > ROWS_BESIDE_SINGLES && self.singles.are_expected() {
-            let rest = proposals.split_off(ROWS_BESIDE_SINGLES);
-            let begun = Instant::now();
-            outcomes.extend(self.commit_group(std::mem::replace(&mut proposals, rest), false));
-            // As long again nothing of it: disk and cores are free half of the time for whoever else comes.
-            std::thread::sleep(begun.elapsed());
-        }
-        outcomes.extend(self.commit_group(proposals, atomic));
-        outcomes
-    }
-
-    fn commit_group(&self, proposals: Vec<Proposal>, atomic: bool) -> Vec<Outcome> {
-        let count = proposals.len();
-        let (answer, answered) = oneshot::channel();
-        let sent = self.sender().map(|jobs| jobs.send(Job::Commit { proposals, atomic, answer }));
-        let refused = match sent {
-            Some(Ok(())) => match answered.blocking_recv() {
-                Ok(outcomes) => return outcomes,
-                Err(_) => lost(),
-            },
-            Some(Err(_)) | None => Refusal::Stopping,
-        };
-        vec![Outcome::Refused(refused); count]
-    }
-
-    fn sender(&self) -> Option<Sender<Job>> {
-        self.jobs.read().clone()
-    }
-
     /// The row of an identifier.
     pub fn row(&self, key: &CanonicalKey) -> Result<Option<RecordRow>, ApplyError> {
         apply::row_of(self.engine.as_ref(), key)
@@ -370,8 +284,10 @@ impl Store {
         let _ = keeper.sequencer.join();
         let _ = keeper.snapshots_thread.join();
         // After the last frame, so that the next opening finds them where the journal ends.
-        let _ = keeper.stop_trees.send(());
-        let _ = keeper.trees_thread.join();
+        for (stop, thread) in [keeper.trees, keeper.names] {
+            let _ = stop.send(());
+            let _ = thread.join();
+        }
         if !ended || self.is_poisoned() || self.doubted.load(Ordering::Acquire) {
             return;
         }
@@ -390,10 +306,4 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn lost() -> Refusal {
-    Refusal::Poisoned(
-        "the store failed while this was being written; ask again by the idempotency key after a restart".to_owned(),
-    )
 }

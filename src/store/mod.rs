@@ -5,8 +5,8 @@
 //! open   -> journal (prove, mend)            -> apply (replay)    -> self-check     -> serve
 //! ```
 //! - `journal`, `medium`: what must survive, and the files under it.
-//! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `rows`, `apply`: from a frame to rows.
-//! - `proposal`, `group`, `sequencer`, `answer`: the commit. `handle`: the open store. `beside`: its threads.
+//! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `names`: which need not be asked for. `rows`, `apply`: from a frame to rows.
+//! - `proposal`, `queue`, `group`, `sequencer`, `answer`: the commit. `handle`: the open store. `beside`: its threads.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `trees`: the log's two trees in files, where the journal is or on their way there.
@@ -34,8 +34,10 @@ mod handle;
 mod home;
 pub mod journal;
 pub mod medium;
+pub mod names;
 mod open;
 mod proposal;
+mod queue;
 pub mod restored;
 pub mod rows;
 mod sequencer;
@@ -52,13 +54,13 @@ pub use self::open::{EngineChoice, FolderLock, OpenError, Opened, StoreOptions};
 pub use self::proposal::{
     Committed, Copied, CopyProposal, EntryProposal, Expect, Outcome, Proposal, Refusal, StatementProposal,
 };
+pub use self::queue::UnderWay;
 pub use self::sequencer::GroupLimits;
-use crate::model::identifier::CanonicalKey;
 
 /// Who must hear of commits: the cache and the counters. Called on the sequencer's thread: be quick, never block.
 pub trait Observer: Send + Sync + 'static {
     /// This name answers something else from now on. Called before anybody is told that the change is done.
-    fn changed(&self, name: &CanonicalKey);
+    fn changed(&self, name: &str);
     /// A group is durable and visible.
     fn committed(&self, commit: &Commit, tail: Tail);
 }

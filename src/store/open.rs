@@ -12,15 +12,17 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 
 use super::apply::{Applier, ApplyError, ReadStatement};
-use super::beside::{Moving, Poison, keepers, mover, room, run_to_the_end, snapshots, spawn, trees};
+use super::beside::{Moving, Poison, checkpoints, keepers, mover, room, run_to_the_end, snapshots, spawn, trees};
 use super::catch_up::Opening;
-use super::checkpoint::{self, Checkpoint, CheckpointKeeper};
+use super::checkpoint::{self, Checkpoint};
 use super::cold::{self, ColdError, ColdOptions, Folders};
 use super::engine::EngineError;
-use super::handle::{Singles, Store};
+use super::handle::Store;
 use super::home::Home;
 use super::journal::{self, Journal, JournalError, Recovered};
 use super::medium::{Disk, Medium};
+use super::names::Names;
+use super::queue::Singles;
 use super::restored::Restored;
 use super::sequencer::{GroupLimits, Sequencer};
 use super::snapshot::{self, Layered};
@@ -236,9 +238,10 @@ impl Store {
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
         let (trees, tree_keeper) = trees(options, &medium, &reader, &settled);
         let mover = mover(options, tiers, &reader, &snapshots, &room, &fatal, &poisoned);
+        let (engine, filler) = Names::around(Arc::<Layered>::clone(&opening.engine), opening.mark.records);
         let sequencer = Sequencer {
             journal,
-            engine: Arc::<Layered>::clone(&opening.engine),
+            engine: Arc::<Names>::clone(&engine),
             applier,
             observer: hooks.observer,
             fatal: Arc::clone(&fatal),
@@ -256,22 +259,13 @@ impl Store {
             is_restored: opening.restored.is_some(),
         };
         let sequencer = spawn(options, "sequencer", move || run_to_the_end(sequencer, &queue, fatal.as_ref()))?;
-        let keeper = CheckpointKeeper {
-            engine: Arc::<Layered>::clone(&opening.engine),
-            medium: Arc::clone(&medium),
-            settled: Arc::clone(&settled),
-            jobs: jobs.clone(),
-            saved: checkpoint.tail,
-            session: checkpoint.session,
-            interval: options.checkpoint_interval,
-            doubted: opening.engine.doubted(),
-        };
+        let keeper = checkpoints(options, &opening.engine, (&medium, &settled), &jobs, checkpoint);
         let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
-        let keeper = Mutex::new(Some(keepers(options, sequencer, keeper, &snapshots, tree_keeper, moving)?));
+        let keeper = keepers(options, sequencer, keeper, &snapshots, tree_keeper, filler, moving)?;
         Ok(Store {
             doubted: opening.engine.doubted(),
             jobs: RwLock::new(Some(jobs)),
-            engine: opening.engine,
+            engine,
             journal: reader,
             statements: hooks.statements,
             settled,
@@ -282,7 +276,7 @@ impl Store {
             snapshots,
             trees,
             mover,
-            keeper,
+            keeper: Mutex::new(Some(keeper)),
             poisoned,
             licences,
             restored: opening.restored,

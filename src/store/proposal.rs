@@ -24,6 +24,8 @@ pub struct EntryProposal {
     /// The blinded name, as in the statement.
     pub sid: [u8; 32],
     pub statement: Vec<u8>,
+    /// The statement's hash, which the caller has computed: many sign beside one another, and one thread commits.
+    pub leaf: LeafHash,
     pub disclosures: Vec<u8>,
     /// Epoch seconds, as in the statement's `iat`.
     pub time: i64,

@@ -224,7 +224,7 @@ impl Sequencer {
         let mut mark = self.mark.clone();
         let mut all: Vec<Change> = Vec::with_capacity(contents.len() * 2);
         let mut erased = Vec::new();
-        let mut names = Vec::with_capacity(contents.len());
+        let mut bearers = Vec::new();
         for ((content, mut applied), place) in contents.into_iter().zip(pending).zip(appended) {
             if let Some(earlier) = content.previous_in_group.and_then(|at| appended.get(at)) {
                 applied.meta.previous = Some(earlier.location);
@@ -250,9 +250,7 @@ impl Sequencer {
             let changes = self.applier.changes(&frame, known)?;
             apply::count(&mut mark, &changes);
             // A record that changed changes what its aliases answer, also those that it keeps.
-            let kept = applied.record.iter().flat_map(|record| &record.aliases).map(|alias| alias.key().clone());
-            names.extend(kept);
-            names.extend(changes.iter().filter_map(apply::changed_name));
+            bearers.extend(applied.record.filter(|record| !record.aliases.is_empty()));
             all.extend(changes);
             let Appended { sequence, location, index } = *place;
             committed.push(Committed { sequence, location, index, leaf: applied.leaf });
@@ -266,7 +264,8 @@ impl Sequencer {
             self.licences.fetch_add(1, Ordering::Release);
         }
         // From here on no reader may be given what was before.
-        for name in &names {
+        let kept = bearers.iter().flat_map(|record| &record.aliases).map(|alias| alias.key().as_str());
+        for name in writes.iter().filter_map(apply::changed_name).chain(kept) {
             self.observer.changed(name);
         }
         Ok(erased)

@@ -23,7 +23,7 @@ const REQUESTS: u64 = 12;
 #[derive(Clone)]
 pub enum Step {
     Entry { version: Box<Version>, expect: Expect, request: Option<String> },
-    Erase { versions: Vec<Version>, proposal: Proposal },
+    Erase { versions: Vec<Version>, proposal: Box<Proposal> },
 }
 
 /// What a proposal must come to, if the job is not refused as a whole.
@@ -54,7 +54,7 @@ impl Step {
     pub fn proposal(&self) -> Proposal {
         match self {
             Step::Entry { version, expect, request } => version.propose(*expect, request.as_deref().map(idempotency)),
-            Step::Erase { proposal, .. } => proposal.clone(),
+            Step::Erase { proposal, .. } => proposal.as_ref().clone(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Model {
                 let kept = if dice.once_in(8) { 1 } else { versions.len() };
                 let versions = versions[..kept].to_vec();
                 let proposal = registry.erasure(&versions, now);
-                return Step::Erase { versions, proposal };
+                return Step::Erase { versions, proposal: Box::new(proposal) };
             }
             // Sometimes a caller does not know that the name is taken.
             Some(versions) if !dice.once_in(6) => {

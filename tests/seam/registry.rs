@@ -139,6 +139,7 @@ impl Version {
             record: Arc::new(self.record.clone()),
             expect,
             sid: self.sid,
+            leaf: leaf_hash(&self.statement),
             statement: self.statement.clone(),
             disclosures: self.disclosures.clone(),
             time: self.record.updated.as_seconds(),
@@ -189,8 +190,8 @@ pub struct Ear {
 }
 
 impl Observer for Ear {
-    fn changed(&self, name: &CanonicalKey) {
-        self.changed.lock().push(name.clone());
+    fn changed(&self, name: &str) {
+        self.changed.lock().push(CanonicalKey::from_stored(name));
     }
     fn committed(&self, commit: &Commit, _tail: Tail) {
         self.groups.lock().push(commit.frames);

@@ -27,7 +27,8 @@ use crate::model::time::Timestamp;
 use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::list::ReadRecord;
-use crate::services::register::{Change, Mint, Precondition, Register, Registered, RequestStatus};
+use crate::services::once::RequestStatus;
+use crate::services::register::{Change, Mint, Precondition, Register, Registered};
 use crate::services::resolve::Resolution;
 use crate::store::journal::Effect;
 

@@ -11,6 +11,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 use crate::model::field::pointer_step;
@@ -71,9 +72,10 @@ fn position(bytes: &[u8], at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// What the visitors know together: the limit, where they are, and what stopped them.
+/// What the visitors know together: the limit, what stopped them, and where.
 struct Trail {
     limit: usize,
+    /// Written by those who leave with an error, from the inside out: what goes well costs nothing here.
     path: RefCell<Vec<Step>>,
     fault: RefCell<Option<JsonErrorKind>>,
 }
@@ -95,7 +97,7 @@ impl Trail {
 
     fn pointer(&self) -> String {
         let mut pointer = String::new();
-        for step in self.path.borrow().iter() {
+        for step in self.path.borrow().iter().rev() {
             pointer.push('/');
             match step {
                 Step::Key(key) => pointer.push_str(&pointer_step(key)),
@@ -111,13 +113,8 @@ impl Trail {
         error
     }
 
-    fn enter(&self, step: Step) {
+    fn passed(&self, step: Step) {
         self.path.borrow_mut().push(step);
-    }
-
-    /// Only after success: on an error the path stays as it was, which is the pointer to report.
-    fn leave(&self) {
-        self.path.borrow_mut().pop();
     }
 }
 
@@ -184,12 +181,13 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.inside()?;
         let mut list = Vec::new();
         loop {
-            self.trail.enter(Step::Index(list.len()));
-            let element = elements.next_element_seed(inner)?;
-            self.trail.leave();
-            match element {
-                Some(element) => list.push(element),
-                None => return Ok(Value::Array(list)),
+            match elements.next_element_seed(inner) {
+                Ok(Some(element)) => list.push(element),
+                Ok(None) => return Ok(Value::Array(list)),
+                Err(error) => {
+                    self.trail.passed(Step::Index(list.len()));
+                    return Err(error);
+                }
             }
         }
     }
@@ -198,13 +196,20 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.inside()?;
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            self.trail.enter(Step::Key(key.clone()));
-            if object.contains_key(&key) {
-                return Err(self.trail.stop(JsonErrorKind::DuplicateKey(key)));
+            match object.entry(key) {
+                Entry::Occupied(known) => {
+                    let key = known.key().clone();
+                    self.trail.passed(Step::Key(key.clone()));
+                    return Err(self.trail.stop(JsonErrorKind::DuplicateKey(key)));
+                }
+                Entry::Vacant(place) => match members.next_value_seed(inner) {
+                    Ok(value) => drop(place.insert(value)),
+                    Err(error) => {
+                        self.trail.passed(Step::Key(place.key().clone()));
+                        return Err(error);
+                    }
+                },
             }
-            let value = members.next_value_seed(inner)?;
-            self.trail.leave();
-            object.insert(key, value);
         }
         Ok(Value::Object(object))
     }

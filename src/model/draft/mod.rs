@@ -4,6 +4,7 @@
 //! cycle allows the content is asked later; that it is well formed, complete and within the limits is decided here.
 
 mod patch;
+mod plain;
 mod stated;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use super::value::{Value, ValueFields};
 
 pub use super::field::FieldError;
 pub use patch::{DraftPatch, ValueChange};
+pub use plain::PlainRow;
 
 /// A template's name and version: applications assume 128 bytes for the version.
 pub(crate) const MAX_TEMPLATE_BYTES: usize = 255;
@@ -132,16 +134,26 @@ fn read_values(
         refuse_heavy(&value, &place, limits, complaints);
         values.push((at, value));
     }
+    settled(values, &list, limits, complaints)
+}
+
+/// Values with the places where they stood, in their order; complains where they do not go together.
+fn settled(
+    mut values: Vec<(usize, Value)>,
+    list: &Place<'_>,
+    limits: &DraftLimits,
+    complaints: &mut Complaints,
+) -> Vec<Value> {
     values.sort_by_key(|(_, value)| value.index);
     for pair in values.windows(2) {
         if let [(_, one), (at, next)] = pair
             && one.index == next.index
         {
-            refuse_second_index(&Place::Item(&list, *at), complaints);
+            refuse_second_index(&Place::Item(list, *at), complaints);
         }
     }
     let values: Vec<Value> = values.into_iter().map(|(_, value)| value).collect();
-    refuse_heavy_record(&values, &list, limits, complaints);
+    refuse_heavy_record(&values, list, limits, complaints);
     values
 }
 

@@ -126,6 +126,17 @@ impl Record {
         row::write(self)
     }
 
+    /// Bytes that the store's form has at least: what it has in any case, without writing it.
+    #[must_use]
+    pub fn row_bytes_at_least(&self) -> usize {
+        // Of a record without content, and of a value besides its texts: names, quotes, brackets, one digit a number.
+        const RECORD_BYTES: usize = 32;
+        const VALUE_BYTES: usize = 24;
+        let values = self.values.iter();
+        let values = values.map(|value| VALUE_BYTES + value.r#type.len() + value.data.row_bytes_at_least());
+        RECORD_BYTES + self.identifier.spelling().len() + values.sum::<usize>()
+    }
+
     /// # Errors
     /// Bytes that [`Record::to_row`] did not write.
     pub fn from_row(bytes: &[u8]) -> Result<Self, RowError> {

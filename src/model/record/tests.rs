@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::model::link::Target;
 use crate::model::scheme::Scheme;
-use crate::model::value::{Data, Permissions, Reference, Visibility};
+use crate::model::value::{Data, Permissions, Reference, ValueWriter, Visibility};
 
 fn time() -> impl Strategy<Value = Timestamp> {
     (0_i64..4_000_000_000).prop_map(|seconds| Timestamp::from_seconds(seconds).unwrap())
@@ -106,6 +106,7 @@ proptest! {
     #[test]
     fn every_record_reads_back_from_its_row_and_writes_the_same_bytes(record in record()) {
         let row = record.to_row();
+        prop_assert!(record.row_bytes_at_least() <= row.len());
         let again = Record::from_row(&row);
         prop_assert!(again.is_ok(), "{:?} of {}", again, String::from_utf8_lossy(&row));
         let again = again.unwrap();
@@ -127,6 +128,16 @@ proptest! {
         let _ = Record::from_row(&row);
         row.truncate(at);
         prop_assert!(Record::from_row(&row).is_err(), "a row cut short is no row");
+    }
+
+    #[test]
+    fn values_are_written_as_they_serialise(record in record()) {
+        let mut writer = ValueWriter::default();
+        for value in &record.values {
+            let mut json = Vec::new();
+            writer.write(value, &mut json).unwrap();
+            prop_assert_eq!(String::from_utf8(json).unwrap(), serde_json::to_string(value).unwrap());
+        }
     }
 
     #[test]

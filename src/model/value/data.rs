@@ -84,6 +84,17 @@ impl Data {
         }
     }
 
+    /// Bytes that the store's form has at least.
+    #[must_use]
+    pub(in crate::model) fn row_bytes_at_least(&self) -> usize {
+        match self {
+            Self::String(text) | Self::Date(text) | Self::Url(text) | Self::Decimal { text, .. } => text.len(),
+            Self::Identifier(identifier) => identifier.spelling().len(),
+            Self::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     /// Reads the object form, or a bare string, number or boolean.
     ///
     /// # Errors

@@ -5,7 +5,9 @@
 
 mod data;
 mod fields;
+mod plain;
 mod reading;
+mod writing;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -19,9 +21,12 @@ pub use data::{Data, MAX_LIST_DEPTH, MAX_LIST_ITEMS};
 pub(crate) use fields::MEMBERS;
 pub(crate) use fields::{MAX_REFERENCES, MAX_TYPE_BYTES};
 pub(in crate::model) use fields::{ValueFields, read_index};
+pub(crate) use plain::Object;
+pub(in crate::model) use plain::PlainValue;
 #[cfg(test)]
 pub(crate) use reading::FORMATS;
 pub(crate) use reading::{MAX_DECIMAL_BYTES, MAX_UNIT_BYTES};
+pub use writing::ValueWriter;
 
 /// Seconds that a value without `ttl` may be kept by a resolver.
 pub const DEFAULT_TTL_SECONDS: u32 = 86_400;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use super::data::{Data, MAX_LIST_DEPTH, MAX_LIST_ITEMS};
 use super::fields::{read_handle, read_index, read_references};
+use super::plain::{Format, PlainData, Scalar};
 use crate::model::field::{Complaints, Place};
 use crate::model::identifier::{Identifier, MAX_IDENTIFIER_BYTES};
 use crate::model::link::{MAX_URL_BYTES, bad_url, is_url};
@@ -83,6 +84,30 @@ fn read_object(
             complaints.unknown_word(&Place::Member(place, "format"), FORMATS);
             None
         }
+    }
+}
+
+/// Data of one text, whole number or boolean; what would need more to be read, or to be refused well, is `None`.
+pub(super) fn read_plain(plain: PlainData<'_>, complaints: &mut Complaints) -> Option<Data> {
+    let place = &Place::Root;
+    let PlainData { format, value, unit } = plain;
+    if let Some(unit) = &unit {
+        complaints.line_text(unit, place, MAX_UNIT_BYTES)?;
+    }
+    match (format, value) {
+        (Some(Format::Decimal), Scalar::Text(text)) => read_decimal(&text, unit, place, complaints),
+        _ if unit.is_some() => None,
+        (None | Some(Format::String), Scalar::Text(text)) => read_string(&text, place, complaints),
+        (None | Some(Format::Integer), Scalar::Integer(integer)) => Some(Data::Integer(integer)),
+        (None | Some(Format::Boolean), Scalar::Boolean(truth)) => Some(Data::Boolean(truth)),
+        (Some(Format::Date), Scalar::Text(text)) => read_date(&text, place, complaints),
+        (Some(Format::Url), Scalar::Text(text)) => {
+            read_url(complaints.line_text(&text, place, MAX_URL_BYTES)?, place, complaints)
+        }
+        (Some(Format::Identifier), Scalar::Text(text)) => {
+            read_identifier(complaints.line_text(&text, place, 4 * MAX_IDENTIFIER_BYTES)?, place, complaints)
+        }
+        _ => None,
     }
 }
 

@@ -1,14 +1,16 @@
 //! An atomic import: all rows in one group, or none.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::job::Job;
 use super::lanes::{Fate, Prepared, in_lanes};
-use super::lines::Line;
+use super::lines::{Line, Rows};
 use super::row::{Fault, of_service};
 use super::run::{Failed, complaint, count, failed, reject, stopped_by};
-use crate::model::identifier::{CanonicalKey, Identifier};
+use crate::model::identifier::CanonicalKey;
+use crate::model::record::Record;
 use crate::model::text::Text;
 use crate::services::Services;
 use crate::store::journal::Effect;
@@ -25,7 +27,8 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
     let (mut rows, mut sent_bytes, mut group_bytes, mut skipped, mut rejected) = (0, 0, 0, 0, 0);
     // A group that was committed before a stop: its rows are counted, and there is nothing left to commit.
     let mut done = services.rows_done_before(job)?;
-    in_lanes(services, job, |piece| {
+    let (opened, shape) = Rows::open(services, job)?;
+    in_lanes(services, job, opened, shape.as_ref(), |piece| {
         rows += piece.rows.len();
         for Prepared { line, fate } in piece.rows {
             if let Some(effect) = fate.name().and_then(|key| done.take(key)) {
@@ -36,14 +39,7 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
             let fault = match fate {
                 Fate::Failed(fault) => Some(fault),
                 Fate::Later(_) => Some(twice()),
-                Fate::Commit(ref wanted, _)
-                | Fate::Would(ref wanted, ..)
-                | Fate::Skipped(ref wanted)
-                | Fate::Refused(ref wanted, _)
-                    if !names.insert(wanted.key().clone()) =>
-                {
-                    Some(twice())
-                }
+                ref named if named.name().is_some_and(|key| !names.insert(key.clone())) => Some(twice()),
                 Fate::Refused(_, fault) => Some(fault),
                 Fate::Would(_, effect, bytes) => {
                     sent_bytes += line.bytes.len();
@@ -55,9 +51,9 @@ pub(super) fn atomic(services: &Services, job: &Job) -> Result<(), Failed> {
                     skipped += 1;
                     None
                 }
-                Fate::Commit(wanted, proposal) => {
+                Fate::Commit(proposal) => {
                     sent_bytes += line.bytes.len();
-                    waiting.push((line, proposal.effect, wanted.identifier));
+                    waiting.push((line, proposal.effect, Arc::clone(&proposal.record)));
                     let proposal = Proposal::Entry(*proposal);
                     group_bytes += proposal.bytes();
                     proposals.push(proposal);
@@ -111,17 +107,17 @@ fn commit(
     services: &Services,
     job: &Job,
     proposals: Vec<Proposal>,
-    waiting: Vec<(Line, Effect, Identifier)>,
+    waiting: Vec<(Line, Effect, Arc<Record>)>,
 ) -> Result<u64, Failed> {
     let mut rejected = 0;
     let outcomes = services.store.commit_blocking(proposals, true);
-    for (outcome, (line, effect, identifier)) in outcomes.into_iter().zip(waiting) {
+    for (outcome, (line, effect, record)) in outcomes.into_iter().zip(waiting) {
         match outcome {
             Outcome::Committed(_) => count(job, effect),
             Outcome::Withdrawn => {}
             Outcome::Refused(refusal) => return Err(stopped_by(job, &refusal)),
             other => {
-                reject(job, &line, of_service(&complaint(&other, &identifier), &job.start));
+                reject(job, &line, of_service(&complaint(&other, &record.identifier), &job.start));
                 rejected += 1;
             }
         }

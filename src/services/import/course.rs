@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use super::StartImport;
 use super::job::{Job, JobState, JobView, RowCounts, write_replacing};
 use super::lanes::{Fate, NewGround};
-use super::row::Wanted;
 use super::run::{Failed, internal};
 use crate::model::identifier::CanonicalKey;
 use crate::services::Services;
@@ -25,7 +24,7 @@ use crate::store::journal::{Effect, Frame, FrameKind, JobTag, Tail};
 use crate::store::{ApplyError, EntryProposal};
 
 /// How often a step is written: so much is read again after a stop, and so many names are held in memory then.
-const STEP_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const STEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Starts at the same step after which a job is given up: it may be what ends the node.
 const MOST_ATTEMPTS: u32 = 5;
 
@@ -80,6 +79,11 @@ pub(super) struct Running {
 pub(super) struct DoneBefore(HashMap<CanonicalKey, VecDeque<Effect>>);
 
 impl DoneBefore {
+    /// Whether every one of them has come.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What became of the next row of this name, if a run before this one committed it.
     pub fn take(&mut self, key: &CanonicalKey) -> Option<Effect> {
         if self.0.is_empty() {
@@ -132,6 +136,7 @@ impl Job {
         }
         let counts = step.counts;
         Ok(Some(Job {
+            tag: tag_of(&view.id).unwrap_or_default(),
             id: view.id,
             folder: folder.to_owned(),
             start: course.start.clone(),
@@ -157,15 +162,10 @@ impl Job {
         }))
     }
 
-    /// The number that its frames carry.
-    pub fn tag(&self) -> JobTag {
-        tag_of(&self.id).unwrap_or_default()
-    }
-
     /// A change of this job's: its frame will say so.
-    pub fn row(&self, wanted: Wanted, mut proposal: Box<EntryProposal>) -> Fate {
-        proposal.job = Some(self.tag());
-        Fate::Commit(wanted, proposal)
+    pub fn row(&self, mut proposal: Box<EntryProposal>) -> Fate {
+        proposal.job = Some(self.tag);
+        Fate::Commit(proposal)
     }
 
     /// Rows that have their outcome and are not read again.
@@ -226,7 +226,7 @@ impl Services {
         };
         let mut done = DoneBefore::default();
         let Some(found) = found else { return Ok(done) };
-        self.entries_of(job.tag(), step, found, |frame| {
+        self.entries_of(job.tag, step, found, |frame| {
             if let Some(record) = self.store.record_of(&frame)? {
                 done.0.entry(record.identifier.key().clone()).or_default().push_back(frame.meta.effect);
             }

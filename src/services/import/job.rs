@@ -21,7 +21,7 @@ use crate::model::permitted::Permitted;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::Refusal;
-use crate::store::journal::Tail;
+use crate::store::journal::{JobTag, Tail};
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +122,8 @@ pub struct Jobs {
 /// One job at work.
 pub(super) struct Job {
     pub id: String,
+    /// The number that its frames carry.
+    pub tag: JobTag,
     pub folder: PathBuf,
     pub start: StartImport,
     pub principal: String,

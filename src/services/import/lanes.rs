@@ -19,10 +19,10 @@ use crate::store::{EntryProposal, Refusal};
 /// Threads that decide and sign: as many as there are cores, no more than the committing thread can keep up with.
 const MOST_LANES: usize = 4;
 /// Windows that may have been read before one is committed: in each lane one waits to be prepared, one is being
-/// prepared, one waits to be committed.
-pub(super) const WINDOWS_IN_FLIGHT: usize = 3 * MOST_LANES + 1;
+/// prepared, one waits to be committed; and one is under way behind another.
+pub(super) const WINDOWS_IN_FLIGHT: usize = 3 * MOST_LANES + 2;
 /// Bytes that a lane hands on at once, about: a mapping can make much of a short row.
-const PIECE_BYTES: usize = 4 << 20;
+pub(super) const PIECE_BYTES: usize = 4 << 20;
 
 /// A row on its way.
 pub(super) struct Prepared {
@@ -30,16 +30,17 @@ pub(super) struct Prepared {
     pub fate: Fate,
 }
 
+/// What a row wants is not kept: whoever has to decide it anew reads its line again, which seldom happens.
 pub(super) enum Fate {
-    Commit(Wanted, Box<EntryProposal>),
+    Commit(Box<EntryProposal>),
     /// The name occurs earlier in the window: decide when that one is committed.
-    Later(Wanted),
+    Later(CanonicalKey),
     /// Of a dry run, by what stands: nothing of it is committed. The bytes that a group would have of it.
-    Would(Wanted, Effect, usize),
+    Would(CanonicalKey, Effect, usize),
     /// By what stood when it was decided.
-    Skipped(Wanted),
+    Skipped(CanonicalKey),
     /// By what stood when it was decided.
-    Refused(Wanted, Fault),
+    Refused(CanonicalKey, Fault),
     /// The row is no good, whatever stands.
     Failed(Fault),
 }
@@ -48,24 +49,18 @@ impl Fate {
     /// The row's name, if it has a good one.
     pub fn name(&self) -> Option<&CanonicalKey> {
         match self {
-            Fate::Commit(wanted, _)
-            | Fate::Would(wanted, ..)
-            | Fate::Later(wanted)
-            | Fate::Skipped(wanted)
-            | Fate::Refused(wanted, _) => Some(wanted.key()),
+            Fate::Commit(proposal) => Some(proposal.record.identifier.key()),
+            Fate::Would(key, ..) | Fate::Later(key) | Fate::Skipped(key) | Fate::Refused(key, _) => Some(key),
             Fate::Failed(_) => None,
         }
     }
 
     /// What the row holds in memory until it is committed, about.
-    fn bytes(&self) -> usize {
-        let draft = |wanted: &Wanted| wanted.draft.values.iter().map(|value| value.data.weight_bytes()).sum::<usize>();
+    pub fn bytes(&self) -> usize {
         match self {
-            Fate::Commit(wanted, proposal) => draft(wanted) + proposal.statement.len() + proposal.disclosures.len(),
-            Fate::Would(wanted, ..) | Fate::Later(wanted) | Fate::Skipped(wanted) | Fate::Refused(wanted, _) => {
-                draft(wanted)
-            }
-            Fate::Failed(_) => 0,
+            // The record is in the disclosures too.
+            Fate::Commit(proposal) => proposal.statement.len() + 2 * proposal.disclosures.len(),
+            _ => 0,
         }
     }
 }
@@ -89,11 +84,11 @@ pub(super) struct Piece {
 pub(super) fn in_lanes(
     services: &Services,
     job: &Job,
+    mut rows: Rows,
+    shape: Option<&Shape>,
     mut take: impl FnMut(Piece) -> Result<(), Failed>,
 ) -> Result<(), Failed> {
     let lanes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_LANES);
-    let (mut rows, shape) = Rows::open(services, job)?;
-    let shape = shape.as_ref();
     std::thread::scope(|scope| {
         let (mut entries, mut exits) = (Vec::with_capacity(lanes), Vec::with_capacity(lanes));
         for _ in 0..lanes {
@@ -128,7 +123,7 @@ pub(super) fn in_lanes(
 }
 
 /// A job whose rows are nearly all wrong would fill the disk with saying so.
-fn few_errors(services: &Services, job: &Job) -> Result<(), Failed> {
+pub(super) fn few_errors(services: &Services, job: &Job) -> Result<(), Failed> {
     let limit = services.settings.import_error_bytes;
     if job.noted_bytes.load(Ordering::Relaxed) <= limit {
         return Ok(());
@@ -180,8 +175,13 @@ fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Li
         }
         let fate = match services.wanted(&mut line, shape, &job.start, now) {
             Err(fault) => Fate::Failed(fault),
-            Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted),
-            Ok(wanted) => guessed(services, job, wanted),
+            Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted.key().clone()),
+            Ok(wanted) if may_guess(job, &wanted) => match services.decide_new_row(wanted, &job.principal) {
+                Ok(proposal) => job.row(proposal),
+                // What would be wrong with a new one may be no matter for what stands there.
+                Err(_) => again(services, job, shape, &mut line),
+            },
+            Ok(wanted) => decided(services, job, wanted),
         };
         bytes += fate.bytes();
         rows.push(Prepared { line, fate });
@@ -213,35 +213,36 @@ impl NewGround {
     }
 }
 
-/// Signs a row for a name that is taken for new without a look, where the rows before were: the commit finds out where it
-/// is not. A dry run and an atomic job never get there, or not in time. A row that bears aliases must take them before the
-/// rows behind it do, so it is never guessed.
-fn guessed(services: &Services, job: &Job, wanted: Wanted) -> Fate {
-    let may_guess = wanted.is_whole()
+/// Whether a row is signed for a name that is taken for new without a look, where the rows before were: the commit finds out
+/// where it is not. A dry run and an atomic job never get there, or not in time. A row that bears aliases must take them
+/// before the rows behind it do, so it is never guessed.
+fn may_guess(job: &Job, wanted: &Wanted) -> bool {
+    wanted.is_whole()
         && wanted.draft.aliases.is_empty()
         && !job.start.dry_run
         && !job.start.atomic
-        && job.new_ground.is_here();
-    match may_guess.then(|| services.decide_new_row(&wanted, &job.principal)) {
-        Some(Ok(Decision::Register(proposal))) => job.row(wanted, proposal),
-        // What would be wrong with a new one may be no matter for what stands there.
-        _ => decided(services, job, wanted),
+        && job.new_ground.is_here()
+}
+
+/// Reads a line again, decides what it says by what stands there now, and signs it.
+pub(super) fn again(services: &Services, job: &Job, shape: Option<&Shape>, line: &mut Line) -> Fate {
+    match services.wanted(line, shape, &job.start, Timestamp::now()) {
+        Ok(wanted) => decided(services, job, wanted),
+        Err(fault) => Fate::Failed(fault),
     }
 }
 
 /// Decides and signs a row by what stands there now.
-pub(super) fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
+fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
     let decision = services.standing(wanted.key()).and_then(|standing| {
         job.new_ground.saw(standing.is_some());
         services.decide_row(&wanted, standing, &job.start, &job.principal)
     });
+    let key = || wanted.key().clone();
     match decision {
-        Ok(Decision::Register(proposal)) => job.row(wanted, proposal),
-        Ok(Decision::Would(effect, bytes)) => Fate::Would(wanted, effect, bytes),
-        Ok(Decision::Skip) => Fate::Skipped(wanted),
-        Err(error) => {
-            let fault = of_service(&error, &job.start);
-            Fate::Refused(wanted, fault)
-        }
+        Ok(Decision::Register(proposal)) => job.row(proposal),
+        Ok(Decision::Would(effect, bytes)) => Fate::Would(key(), effect, bytes),
+        Ok(Decision::Skip) => Fate::Skipped(key()),
+        Err(error) => Fate::Refused(key(), of_service(&error, &job.start)),
     }
 }

@@ -3,10 +3,11 @@
 //! The upload is spooled to a file first, so a job never depends on its client staying. Then rows are decided and signed on
 //! several threads, committed in groups, and counted; a row that fails is kept with its line, code and reason.
 //!
-//! - `upload`: what becomes a job. `claim`: a folder for one upload. `parts`: an upload that may break off. `held`: whose an idempotency key is. `lines`: an upload's rows. `table`: what a table is. `mapping`: from a row's columns to a record. `proposal`: a mapping to begin with. `job`: state, counters, files. `row`: one row. `lanes`, `run`, `atomic`: the work. `course`: how far a job has come, over stops. `plan`, `undo`, `filter`: jobs that find their rows. `operation`: what a row does. `keeping`: jobs that run no more.
+//! - `upload`: what becomes a job. `claim`: a folder for one upload. `parts`: an upload that may break off. `held`: whose an idempotency key is. `lines`: an upload's rows. `table`: what a table is. `mapping`: from a row's columns to a record. `proposal`: a mapping to begin with. `job`: state, counters, files. `row`: one row. `lanes`, `commit`, `atomic`, `run`: the work. `course`: how far a job has come, over stops. `plan`, `undo`, `filter`: jobs that find their rows. `operation`: what a row does. `keeping`: jobs that run no more.
 
 mod atomic;
 mod claim;
+mod commit;
 mod course;
 mod filter;
 mod held;

@@ -1,5 +1,7 @@
 //! One row: from its bytes to a change that is decided and signed, or to what is wrong with it.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value as Json};
 
 use super::lines::Line;
@@ -8,8 +10,8 @@ use super::table::{TableError, TableFound};
 use super::{Mapping, OnConflict, StartImport};
 use crate::model::alias::Alias;
 use crate::model::column;
-use crate::model::draft::Draft;
-use crate::model::identifier::CanonicalKey;
+use crate::model::draft::{Draft, PlainRow};
+use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::record::{Record, Status};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -23,6 +25,8 @@ use crate::store::{EntryProposal, Proposal};
 pub trait ReadRow: Send + Sync + 'static {
     /// The document, or a stable code and a sentence.
     fn read(&self, line: &[u8]) -> Result<Json, (&'static str, Text)>;
+    /// The same without a tree in between, where the line has the form of most; `None` says nothing about it.
+    fn plain<'l>(&self, line: &'l [u8]) -> Option<PlainRow<'l>>;
 }
 
 /// What is wrong with a row.
@@ -143,7 +147,7 @@ const TOLD_BY_THE_NODE: [&str; 3] = ["version", "registered", "updated"];
 
 /// A row's record, before anything is looked up.
 pub(super) struct Wanted {
-    pub identifier: crate::model::identifier::Identifier,
+    pub identifier: Identifier,
     /// The record's whole content; empty where the row does something else.
     pub draft: Draft,
     pub act: Act,
@@ -180,6 +184,12 @@ impl Services {
             let text = Text::new(format!("该行超过 {limit} 字节"), format!("the line has more than {limit} bytes"));
             return Err(fault(None, "line_too_long", text));
         }
+        let has_plain_rows =
+            shape.is_none() && start.mapping.is_none() && start.plan.is_none() && start.operation.is_put();
+        if has_plain_rows && let Some((identifier, draft)) = self.plain(line, now) {
+            let identifier = self.registrable(&identifier, start)?;
+            return Ok(Wanted { identifier, draft, act: Act::Put, expected: None });
+        }
         let mut row = match shape {
             None => self.members(&line.bytes)?,
             Some(shape) => shape.members(self.table_reader.cells(&line.bytes, shape.separator, shape.marks))?,
@@ -205,8 +215,7 @@ impl Services {
             }
             return Err(fault(Some("identifier".to_owned()), "fields_invalid", text));
         };
-        let identifier = self.identifier(&text).map_err(|error| of_service(&error, start))?;
-        self.policy(&identifier).map_err(|error| of_service(&error, start))?;
+        let identifier = self.registrable(&text, start)?;
         let (act, expected) = Act::take(&mut row, start, now, self, source.is_some())?;
         let draft =
             Draft::from_json_within(&Json::Object(row), now, &self.settings.draft_limits).map_err(|errors| {
@@ -219,6 +228,18 @@ impl Services {
         Ok(Wanted { identifier, draft, act, expected })
     }
 
+    /// A row of the commonest form: its name, and the content that any other reading would find in it too.
+    fn plain<'l>(&self, line: &'l Line, now: Timestamp) -> Option<(Cow<'l, str>, Draft)> {
+        let mut row = self.row_reader.plain(&line.bytes)?;
+        let identifier = std::mem::take(&mut row.identifier);
+        Some((identifier, Draft::from_plain(row, now, &self.settings.draft_limits)?))
+    }
+
+    fn registrable(&self, text: &str, start: &StartImport) -> Result<Identifier, Fault> {
+        let identifier = self.identifier(text).and_then(|identifier| self.policy(&identifier).map(|_| identifier));
+        identifier.map_err(|error| of_service(&error, start))
+    }
+
     fn members(&self, line: &[u8]) -> Result<Map<String, Json>, Fault> {
         let json = self.row_reader.read(line).map_err(|(code, text)| fault(None, code, text))?;
         let Json::Object(row) = json else {
@@ -229,9 +250,9 @@ impl Services {
     }
 
     /// Signs a row as if nothing stood there. That something does is found by the commit.
-    pub(super) fn decide_new_row(&self, wanted: &Wanted, principal: &str) -> Result<Decision, ServiceError> {
-        let decided = self.next(&wanted.identifier, Change::Put(wanted.draft.clone()), None)?;
-        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
+    pub(super) fn decide_new_row(&self, wanted: Wanted, principal: &str) -> Result<Box<EntryProposal>, ServiceError> {
+        let decided = self.first(wanted.identifier, wanted.draft)?;
+        Ok(Box::new(self.propose(decided, principal, None)?))
     }
 
     /// Decides what is to become of a row by what stands there now, and signs it.

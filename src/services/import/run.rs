@@ -1,9 +1,5 @@
-//! The work of a job: what the lanes have prepared is committed, in the order of the file.
-//!
-//! A name that occurs twice in a window is decided the second time after the first is committed, and one that a window
-//! before has changed meanwhile is decided anew.
+//! The work of a job, from its turn to its end.
 
-use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,22 +7,17 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::atomic::atomic;
-use super::course::DoneBefore;
+use super::commit::row_by_row;
 use super::job::{ErrorRow, Failure, Job};
-use super::lanes::{Fate, Piece, Prepared, WINDOWS_IN_FLIGHT, decided, in_lanes};
 use super::lines::Line;
 use super::plan::spool;
-use super::row::{Fault, Wanted, of_service};
+use super::row::Fault;
 use super::table::TableError;
-use crate::model::identifier::{CanonicalKey, Identifier};
+use crate::model::identifier::Identifier;
 use crate::model::text::Text;
-use crate::services::register::Attempt;
 use crate::services::{ServiceError, Services};
 use crate::store::journal::Effect;
-use crate::store::{Outcome, Proposal, Refusal};
-
-/// How often a row is decided anew when others change the same record.
-const ATTEMPTS: usize = 8;
+use crate::store::{Outcome, Refusal};
 
 /// What is no fault of a job's.
 const LEFT_TO_THE_NEXT_START: [&str; 2] = ["draining", "storage_poisoned"];
@@ -92,201 +83,6 @@ impl From<TableError> for Failed {
 
 pub(super) fn failed(code: &str, text: Text) -> Failed {
     Failed(Failure { code: code.to_owned(), zh: text.zh, en: text.en })
-}
-
-fn row_by_row(services: &Services, job: &Job) -> Result<(), Failed> {
-    let mut changed = Changed::default();
-    let mut done = services.rows_done_before(job)?;
-    in_lanes(services, job, |piece| {
-        let rows = piece.rows.len();
-        commit(services, job, &mut changed, &mut done, piece)?;
-        job.stepped(rows, services.store.tail());
-        Ok(())
-    })
-}
-
-/// The names of the rows that were committed lately: what a lane has decided about one of them may be out of date.
-///
-/// A change that has moved is found by the sequencer; a row that was skipped or refused never comes to it.
-#[derive(Default)]
-struct Changed {
-    windows: VecDeque<HashSet<CanonicalKey>>,
-}
-
-impl Changed {
-    fn begin_window(&mut self) {
-        self.windows.push_back(HashSet::new());
-        if self.windows.len() > WINDOWS_IN_FLIGHT {
-            self.windows.pop_front();
-        }
-    }
-
-    fn add(&mut self, key: &CanonicalKey) {
-        if let Some(window) = self.windows.back_mut() {
-            window.insert(key.clone());
-        }
-    }
-
-    fn contains(&self, key: &CanonicalKey) -> bool {
-        self.windows.iter().any(|window| window.contains(key))
-    }
-}
-
-/// Commits a piece of a window, then what has to be decided anew.
-fn commit(
-    services: &Services,
-    job: &Job,
-    changed: &mut Changed,
-    done: &mut DoneBefore,
-    mut piece: Piece,
-) -> Result<(), Failed> {
-    if piece.is_first {
-        changed.begin_window();
-    }
-    let bytes = piece.rows.iter().map(|row| row.line.spent).sum();
-    piece.rows.retain(|row| match row.fate.name().and_then(|key| Some((key, done.take(key)?))) {
-        None => true,
-        Some((key, effect)) => {
-            changed.add(key);
-            count(job, effect);
-            false
-        }
-    });
-    let mut again = together(services, job, changed, piece.rows, false)?;
-    // Many where names were taken for new that are not: one fsync a row would take a second a window.
-    if again.len() > 1 {
-        let mut names = HashSet::with_capacity(again.len());
-        let decide_anew = |(line, wanted): (Line, Wanted)| match names.insert(wanted.key().clone()) {
-            true => Prepared { line, fate: decided(services, job, wanted) },
-            false => Prepared { line, fate: Fate::Later(wanted) },
-        };
-        let rows = again.into_iter().map(decide_anew).collect();
-        again = together(services, job, changed, rows, true)?;
-    }
-    for (line, wanted) in again {
-        one(services, job, &line, wanted)?;
-    }
-    job.bytes_done.fetch_add(bytes, Ordering::Relaxed);
-    Ok(())
-}
-
-/// Commits rows together; gives those that have to be decided anew, in their order. `fresh`: they were decided after
-/// everything before them was committed, so what is to be skipped or refused stays so.
-fn together(
-    services: &Services,
-    job: &Job,
-    changed: &mut Changed,
-    rows: Vec<Prepared>,
-    fresh: bool,
-) -> Result<Vec<(Line, Wanted)>, Failed> {
-    let mut proposals = Vec::with_capacity(rows.len());
-    let mut waiting = Vec::with_capacity(rows.len());
-    let mut again = Vec::new();
-    for Prepared { line, fate } in rows {
-        match fate {
-            // A row before it, which will be committed later, may give up or take one of its names.
-            Fate::Commit(wanted, proposal) if !again.is_empty() && !proposal.record.aliases.is_empty() => {
-                changed.add(wanted.key());
-                again.push((line, wanted));
-            }
-            Fate::Commit(wanted, proposal) => {
-                changed.add(wanted.key());
-                waiting.push((line, wanted, proposal.effect));
-                proposals.push(Proposal::Entry(*proposal));
-            }
-            Fate::Later(wanted) => {
-                changed.add(wanted.key());
-                again.push((line, wanted));
-            }
-            Fate::Skipped(wanted) | Fate::Refused(wanted, _) if !fresh && changed.contains(wanted.key()) => {
-                again.push((line, wanted));
-            }
-            Fate::Would(_, effect, _) => count(job, effect),
-            Fate::Skipped(_) => {
-                job.skipped.fetch_add(1, Ordering::Relaxed);
-            }
-            Fate::Refused(_, fault) | Fate::Failed(fault) => reject(job, &line, fault),
-        }
-    }
-    if !proposals.is_empty() {
-        commit_all(services, job, proposals, waiting, &mut again)?;
-    }
-    again.sort_by_key(|(line, _)| line.number);
-    Ok(again)
-}
-
-/// Commits rows together; adds to `again` those that are to be decided anew, one by one.
-fn commit_all(
-    services: &Services,
-    job: &Job,
-    proposals: Vec<Proposal>,
-    waiting: Vec<(Line, Wanted, Effect)>,
-    again: &mut Vec<(Line, Wanted)>,
-) -> Result<(), Failed> {
-    let mut stop = None;
-    let outcomes = services.store.commit_blocking(proposals, false);
-    for (outcome, (line, wanted, effect)) in outcomes.into_iter().zip(waiting) {
-        match outcome {
-            Outcome::Committed(_) => count(job, effect),
-            Outcome::Moved(_) => {
-                job.new_ground.saw(true);
-                again.push((line, wanted));
-            }
-            // Too large together, perhaps not alone; not read now, perhaps in a moment.
-            Outcome::Refused(Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) => again.push((line, wanted)),
-            // Who bears the name may give it up by a row before this one that is still to come.
-            Outcome::AliasTaken { .. } if !again.is_empty() => again.push((line, wanted)),
-            // Others of the same group may have been committed, and are counted first.
-            Outcome::Refused(refusal) => stop = stop.or(Some(refusal)),
-            other => reject(job, &line, of_service(&complaint(&other, &wanted.identifier), &job.start)),
-        }
-    }
-    stop.map_or(Ok(()), |refusal| Err(stopped_by(job, &refusal)))
-}
-
-/// Decides and commits one row, anew where others got in between.
-fn one(services: &Services, job: &Job, line: &Line, mut wanted: Wanted) -> Result<(), Failed> {
-    for _ in 0..ATTEMPTS {
-        match decided(services, job, wanted) {
-            Fate::Commit(same, proposal) => {
-                wanted = same;
-                let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
-                let outcome = services.store.commit_blocking(vec![Proposal::Entry(*proposal)], false).pop();
-                match services.judge(outcome, &record, effect) {
-                    Ok(Attempt::Done(_)) => {
-                        count(job, effect);
-                        return Ok(());
-                    }
-                    Ok(Attempt::Moved) => {}
-                    // Of this row alone: too large, or what stands there cannot be read.
-                    Err(ServiceError::Refused(refusal))
-                        if !matches!(refusal, Refusal::TooLarge { .. } | Refusal::ReadFailed(_)) =>
-                    {
-                        return Err(stopped_by(job, &refusal));
-                    }
-                    Err(error) => {
-                        reject(job, line, of_service(&error, &job.start));
-                        return Ok(());
-                    }
-                }
-            }
-            Fate::Refused(_, fault) | Fate::Failed(fault) => {
-                reject(job, line, fault);
-                return Ok(());
-            }
-            Fate::Would(_, effect, _) => {
-                count(job, effect);
-                return Ok(());
-            }
-            Fate::Skipped(_) | Fate::Later(_) => {
-                job.skipped.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
-            }
-        }
-    }
-    let error = ServiceError::Conflict { identifier: wanted.identifier.spelling().to_owned() };
-    reject(job, line, of_service(&error, &job.start));
-    Ok(())
 }
 
 pub(super) fn complaint(outcome: &Outcome, identifier: &Identifier) -> ServiceError {

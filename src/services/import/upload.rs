@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 
 use super::claim::Claim;
-use super::course::Running;
+use super::course::{Running, tag_of};
 use super::held::{HeldKey, Hold, key_digest};
 use super::job::{Job, JobView, spool_failed};
 use super::parts::SYNC_BYTES;
@@ -164,6 +164,7 @@ impl Services {
         let start = StartImport { idempotency_key: None, ..start };
         let running = Running::begin(start.clone(), principal.clone(), self.store.tail());
         Ok(Job {
+            tag: tag_of(&id).unwrap_or_default(),
             id,
             folder,
             start,

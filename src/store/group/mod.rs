@@ -147,7 +147,7 @@ impl Group {
         self.give_and_take(&entry.record, &preceding);
         // Only what is taken in holds its idempotency key.
         self.requests.extend(request);
-        let leaf = leaf_hash(&entry.statement);
+        let leaf = entry.leaf;
         let frame = self.frames.len();
         self.heads.insert(key, Head { version: entry.record.version, leaf, frame });
         self.push(Pending {
@@ -439,6 +439,7 @@ mod tests {
             expect: Expect::Absent,
             sid: [0; 32],
             statement: Vec::new(),
+            leaf: leaf_hash(&[]),
             disclosures: Vec::new(),
             time: now.as_seconds(),
             registered: now.as_seconds(),
