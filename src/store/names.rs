@@ -4,15 +4,17 @@
 //! never given out. A name that is in it may have one. An engine around an engine, so that nobody above knows of it.
 //!
 //! - **Never too little**: a name is added before its row is written, and the filter answers only once every row that stood
-//!   when it was begun has been added too, a page at a time in the background. So who could see a row finds its name.
+//!   when it was begun has been added too, a page at a time in the background. It is begun between two writes, so each row is
+//!   either found there or added. So who could see a row finds its name.
 //! - **Too much is no harm**: names whose rows were taken away stay in it until it is made anew.
-//! - It is made anew, twice as large, when more names were added than it was made for.
+//! - It is made anew, for twice its names, when it has more than it was made for. Other versions of a name add nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
-use parking_lot::RwLock;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, bounded, never, select};
+use parking_lot::{Mutex, RwLock};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write};
@@ -27,6 +29,8 @@ const BLOCK_BITS: u64 = 512;
 const LEAST_NAMES: u64 = 1 << 20;
 /// Rows that are read at once while a filter is filled.
 const PAGE_ROWS: usize = 4096;
+/// How long after a failure it is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// The tables whose keys are names.
 const TABLES: [Table; 2] = [Table::Record, Table::Alias];
 
@@ -34,19 +38,19 @@ const TABLES: [Table; 2] = [Table::Record, Table::Alias];
 struct Filter {
     words: Box<[AtomicU64]>,
     seed: u64,
-    /// Names that were added, those more than once counted as often.
-    added: AtomicU64,
+    /// Names that were added; a few that seemed to be there are not counted.
+    names: AtomicU64,
     made_for: u64,
 }
 
 impl Filter {
     fn made_for(names: u64) -> Filter {
         let blocks = usize::try_from((names * BITS_A_NAME).div_ceil(BLOCK_BITS)).unwrap_or(usize::MAX / BLOCK_WORDS);
-        let words = (0..blocks * BLOCK_WORDS).map(|_| AtomicU64::new(0)).collect();
+        let words = (0..blocks.max(1) * BLOCK_WORDS).map(|_| AtomicU64::new(0)).collect();
         // Nobody can choose names that crowd one block.
         let mut seed = [0; 8];
         let _ = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut seed);
-        Filter { words, seed: u64::from_le_bytes(seed), added: AtomicU64::new(0), made_for: names }
+        Filter { words, seed: u64::from_le_bytes(seed), names: AtomicU64::new(0), made_for: names }
     }
 
     /// The block of a name and, nine bits each, the places in it.
@@ -67,14 +71,17 @@ impl Filter {
 
     fn add(&self, table: Table, key: &[u8]) {
         let (block, places) = self.block(table, key);
+        let mut is_new = false;
         for (word, bit) in Filter::bits(places) {
             if let Some(word) = block.get(word)
                 && word.load(Ordering::Relaxed) & bit == 0
             {
-                word.fetch_or(bit, Ordering::Relaxed);
+                is_new |= word.fetch_or(bit, Ordering::Relaxed) & bit == 0;
             }
         }
-        self.added.fetch_add(1, Ordering::Relaxed);
+        if is_new {
+            self.names.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn may_have(&self, table: Table, key: &[u8]) -> bool {
@@ -83,8 +90,12 @@ impl Filter {
             .all(|(word, bit)| block.get(word).is_none_or(|word| word.load(Ordering::Relaxed) & bit != 0))
     }
 
+    fn names(&self) -> u64 {
+        self.names.load(Ordering::Relaxed)
+    }
+
     fn is_full(&self) -> bool {
-        self.added.load(Ordering::Relaxed) > self.made_for
+        self.names() > self.made_for
     }
 }
 
@@ -101,26 +112,29 @@ pub struct Names {
     inner: Arc<dyn Engine>,
     /// Held for a moment, to look or to add; to exchange a filter, alone.
     filters: RwLock<Filters>,
+    /// Held throughout a write: a filter is begun between two.
+    writing: Mutex<()>,
     wanted: Sender<()>,
 }
 
-/// Who fills filters: it works until the store stops.
+/// Who makes filters: it works until the store stops.
 pub struct Filler {
     names: Arc<Names>,
     wanted: Receiver<()>,
+    /// Names that the first filter is made for.
+    made_for: u64,
 }
 
 impl Names {
-    /// Around an engine that nobody writes to yet, and who fills the filter.
+    /// Around an engine with so many records, and who makes the filter.
     pub fn around(inner: Arc<dyn Engine>, records: u64) -> (Arc<Names>, Filler) {
         Names::around_for(inner, records.saturating_mul(2).max(LEAST_NAMES))
     }
 
-    fn around_for(inner: Arc<dyn Engine>, names: u64) -> (Arc<Names>, Filler) {
+    fn around_for(inner: Arc<dyn Engine>, made_for: u64) -> (Arc<Names>, Filler) {
         let (wanted, wants) = bounded(1);
-        let filters = Filters { whole: None, growing: Some(Arc::new(Filter::made_for(names))) };
-        let names = Arc::new(Names { inner, filters: RwLock::new(filters), wanted });
-        let filler = Filler { names: Arc::clone(&names), wanted: wants };
+        let names = Arc::new(Names { inner, filters: RwLock::default(), writing: Mutex::default(), wanted });
+        let filler = Filler { names: Arc::clone(&names), wanted: wants, made_for };
         (names, filler)
     }
 
@@ -129,60 +143,84 @@ impl Names {
         TABLES.contains(&table) && self.filters.read().whole.as_ref().is_some_and(|filter| !filter.may_have(table, key))
     }
 
-    /// A larger filter is to be made.
-    fn outgrow(&self) {
-        let mut filters = self.filters.write();
-        if let Some(whole) = filters.whole.as_ref().filter(|_| filters.growing.is_none()) {
-            filters.growing = Some(Arc::new(Filter::made_for(whole.added.load(Ordering::Relaxed).saturating_mul(2))));
-            let _ = self.wanted.try_send(());
-        }
+    /// The names of the whole filter, where it has more than it was made for.
+    fn outgrown(&self) -> Option<u64> {
+        self.filters.read().whole.as_ref().filter(|whole| whole.is_full()).map(|whole| whole.names())
     }
 }
 
 impl Filler {
-    /// Fills what filter is to be filled, until it is told to stop.
+    /// Makes the filter, and a larger one whenever it is wanted, until it is told to stop.
     pub fn run(self, stopped: &Receiver<()>) {
         super::step_back("names");
+        let mut made_for = Some(self.made_for);
         loop {
-            match self.fill(stopped) {
-                Ok(true) => {}
-                Ok(false) => return,
-                // The record store says so itself to all who read it; without the filter they read more.
-                Err(error) => {
-                    tracing::warn!(%error, "the filter of names was not filled: reads for unknown names go to the record store")
+            let mut again = never();
+            if let Some(names) = made_for.take() {
+                match self.make(names, stopped) {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        self.names.filters.write().growing = None;
+                        tracing::warn!(%error, "the filter of names was not made: reads for unknown names go to the record store");
+                        (made_for, again) = (Some(names), after(TRY_AGAIN));
+                    }
                 }
             }
             select! {
                 recv(self.wanted) -> _ => {}
                 recv(stopped) -> _ => return,
+                recv(again) -> _ => {}
             }
+            made_for = made_for.or_else(|| self.names.outgrown().map(|names| names.saturating_mul(2)));
         }
     }
 
-    /// Whether it came to its end.
-    fn fill(&self, stopped: &Receiver<()>) -> Result<bool, EngineError> {
+    /// Makes a filter that has room for all names; whether it came to its end.
+    fn make(&self, mut made_for: u64, stopped: &Receiver<()>) -> Result<bool, EngineError> {
         let names = &self.names;
-        let Some(growing) = names.filters.read().growing.clone() else {
+        loop {
+            let growing = Arc::new(Filter::made_for(made_for));
+            {
+                let _between_writes = names.writing.lock();
+                names.filters.write().growing = Some(Arc::clone(&growing));
+            }
+            if !self.fill(&growing, stopped)? {
+                return Ok(false);
+            }
+            if growing.is_full() {
+                // Many aliases, or much that came meanwhile.
+                made_for = growing.names().saturating_mul(2);
+                continue;
+            }
+            let former = {
+                let mut filters = names.filters.write();
+                filters.growing = None;
+                filters.whole.replace(growing)
+            };
+            drop(former);
             return Ok(true);
-        };
+        }
+    }
+
+    /// Adds the names of all rows, resting as long as it works; whether it came to the last.
+    fn fill(&self, growing: &Filter, stopped: &Receiver<()>) -> Result<bool, EngineError> {
         for table in TABLES {
-            let mut after: Option<Vec<u8>> = None;
+            let mut last: Option<Vec<u8>> = None;
             loop {
-                if !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
-                    return Ok(false);
-                }
-                let rows = names.inner.scan(table, after.as_deref(), PAGE_ROWS)?;
+                let begun = Instant::now();
+                let rows = self.names.inner.scan(table, last.as_deref(), PAGE_ROWS)?;
                 rows.iter().for_each(|(key, _)| growing.add(table, key));
                 let is_last = rows.len() < PAGE_ROWS;
-                after = rows.into_iter().next_back().map(|(key, _)| key);
+                last = rows.into_iter().next_back().map(|(key, _)| key);
+                if stopped.recv_timeout(begun.elapsed()) != Err(RecvTimeoutError::Timeout) {
+                    return Ok(false);
+                }
                 if is_last {
                     break;
                 }
             }
         }
-        let mut filters = names.filters.write();
-        filters.growing = None;
-        filters.whole = Some(growing);
         Ok(true)
     }
 }
@@ -201,6 +239,7 @@ impl Engine for Names {
     }
 
     fn write(&self, rows: &[Write], mark: &Mark) -> Result<(), EngineError> {
+        let _writing = self.writing.lock();
         let is_full = {
             let filters = self.filters.read();
             for row in rows.iter().filter(|row| row.value.is_some() && TABLES.contains(&row.table)) {
@@ -210,12 +249,10 @@ impl Engine for Names {
             }
             filters.whole.as_ref().is_some_and(|whole| filters.growing.is_none() && whole.is_full())
         };
-        self.inner.write(rows, mark)?;
-        // Not before these rows can be found by who fills the larger one.
         if is_full {
-            self.outgrow();
+            let _ = self.wanted.try_send(());
         }
-        Ok(())
+        self.inner.write(rows, mark)
     }
 
     fn mark(&self) -> Result<Option<Mark>, EngineError> {
@@ -317,13 +354,27 @@ mod tests {
                     names.write(&[put(Table::Record, at)], &Mark::default()).unwrap();
                     written.store(at + 1, Ordering::Release);
                 }
-                wait_until(|| is_whole(&names));
+                wait_until(|| is_whole(&names) && names.outgrown().is_none());
                 is_over.store(true, Ordering::Relaxed);
             });
             for at in 0..NAMES {
                 assert!(!names.lacks(Table::Record, &key(at)), "{at}");
             }
             assert!(names.filters.read().whole.as_ref().unwrap().made_for > 1_000, "it has grown");
+        });
+    }
+
+    #[test]
+    fn other_versions_of_a_name_do_not_make_it_grow() {
+        let (names, filler) = Names::around_for(Arc::new(MemoryEngine::default()), 1_000);
+        beside(filler, || {
+            wait_until(|| is_whole(&names));
+            for _ in 0..100 {
+                names.write(&(0..500).map(|at| put(Table::Record, at)).collect::<Vec<_>>(), &Mark::default()).unwrap();
+            }
+            let whole = names.filters.read().whole.clone().unwrap();
+            assert!((450..=500).contains(&whole.names()), "{}", whole.names());
+            assert_eq!(names.outgrown(), None);
         });
     }
 

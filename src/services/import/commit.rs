@@ -42,7 +42,10 @@ pub(super) fn row_by_row(services: &Services, job: &Job) -> Result<(), Failed> {
         settled: Settled { rows: 0, is_exact: true, since: Instant::now() },
     };
     let work = || in_lanes(services, job, rows, shape.as_ref(), |piece| committer.take(piece));
-    let taken = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(internal("a lane panicked")));
+    let taken = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        committer.settled.is_exact = false;
+        Err(internal("a lane panicked"))
+    });
     // What is under way is counted whatever has ended the work.
     taken.and(committer.settle()).and_then(|()| few_errors(services, job))
 }
