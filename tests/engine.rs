@@ -52,8 +52,8 @@ fn on_every_engine(part: impl Fn(Arc<dyn Engine>)) {
     let folder = tempfile::tempdir().unwrap();
     part(Arc::new(layered(folder.path())));
     let (names, filler) = Names::around(Arc::new(MemoryEngine::default()), 0);
-    let (stop, stopped) = crossbeam_channel::bounded(1);
     std::thread::scope(|scope| {
+        let (stop, stopped) = crossbeam_channel::bounded(1);
         scope.spawn(move || filler.run(&stopped));
         part(names);
         stop.send(()).unwrap();

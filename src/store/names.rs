@@ -286,8 +286,9 @@ mod tests {
 
     /// Fills in a thread of its own until `work` is done.
     fn beside<T>(filler: Filler, work: impl FnOnce() -> T) -> T {
-        let (stop, stopped) = bounded(1);
         std::thread::scope(|scope| {
+            // Here, so that work that fails lets go of it too.
+            let (stop, stopped) = bounded(1);
             scope.spawn(move || filler.run(&stopped));
             let done = work();
             stop.send(()).unwrap();
@@ -318,7 +319,9 @@ mod tests {
             let since: Vec<Write> = (10_000..15_000).map(|at| put(Table::Record, at)).collect();
             names.write(&since, &Mark::default()).unwrap();
             wait_until(|| is_whole(&names));
-            for at in 0..15_000 {
+            let whole: Vec<Write> = (15_000..16_000).map(|at| put(Table::Record, at)).collect();
+            names.write(&whole, &Mark::default()).unwrap();
+            for at in 0..16_000 {
                 assert!(names.read(Table::Record, &key(at)).unwrap().is_some(), "{at}");
                 assert_eq!(names.read(Table::Alias, &key(at)).unwrap().is_some(), at < 10_000, "{at}");
             }

@@ -133,10 +133,14 @@ proptest! {
     #[test]
     fn values_are_written_as_they_serialise(record in record()) {
         let mut writer = ValueWriter::default();
-        for value in &record.values {
+        let plain = record.values.iter().map(|value| Value {
+            ttl_seconds: value.ttl_seconds,
+            ..Value::new(value.index, value.r#type.clone(), value.data.clone(), value.timestamp)
+        });
+        for value in record.values.iter().cloned().chain(plain) {
             let mut json = Vec::new();
-            writer.write(value, &mut json).unwrap();
-            prop_assert_eq!(String::from_utf8(json).unwrap(), serde_json::to_string(value).unwrap());
+            writer.write(&value, &mut json).unwrap();
+            prop_assert_eq!(String::from_utf8(json).unwrap(), serde_json::to_string(&value).unwrap());
         }
     }
 
