@@ -57,7 +57,25 @@ pub(super) struct PlainData<'a> {
     pub unit: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The object form.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Formatted<'a> {
+    format: Format,
+    #[serde(borrow)]
+    value: Scalar<'a>,
+    /// Where it is there it is text: beside most formats even a null is one member too many.
+    #[serde(default, deserialize_with = "present")]
+    unit: Option<String>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
+}
+
+/// Read from its word alone: a derived enum would take `{"string":null}` too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "&str")]
 pub(super) enum Format {
     String,
     Integer,
@@ -66,6 +84,23 @@ pub(super) enum Format {
     Boolean,
     Url,
     Identifier,
+}
+
+impl TryFrom<&str> for Format {
+    type Error = &'static str;
+
+    fn try_from(word: &str) -> Result<Format, &'static str> {
+        Ok(match word {
+            "string" => Format::String,
+            "integer" => Format::Integer,
+            "decimal" => Format::Decimal,
+            "date" => Format::Date,
+            "boolean" => Format::Boolean,
+            "url" => Format::Url,
+            "identifier" => Format::Identifier,
+            _ => return Err("no format of one scalar"),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -103,8 +138,6 @@ impl PlainValue<'_> {
 }
 
 struct DataVisitor;
-struct ScalarVisitor;
-struct FormatVisitor;
 
 impl<'de: 'a, 'a> Deserialize<'de> for PlainData<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -112,121 +145,48 @@ impl<'de: 'a, 'a> Deserialize<'de> for PlainData<'a> {
     }
 }
 
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match PlainData::deserialize(deserializer)? {
+            PlainData { format: None, value, .. } => Ok(value),
+            PlainData { format: Some(_), .. } => Err(D::Error::custom("an object is no scalar")),
+        }
+    }
+}
+
 impl<'de> Visitor<'de> for DataVisitor {
     type Value = PlainData<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("data in a plain form")
+        f.write_str("text, a whole number, a boolean, or one with its format")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<PlainData<'de>, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(field_identifier, rename_all = "lowercase")]
-        enum Member {
-            Format,
-            Value,
-            Unit,
-        }
-        let (mut format, mut value, mut unit) = (None, None, None);
-        while let Some(member) = members.next_key()? {
-            let is_again = match member {
-                Member::Format => format.replace(members.next_value()?).is_some(),
-                Member::Value => value.replace(members.next_value()?).is_some(),
-                Member::Unit => unit.replace(members.next_value()?).is_some(),
-            };
-            if is_again {
-                return Err(A::Error::custom("a member occurs twice"));
-            }
-        }
-        let (Some(format), Some(value)) = (format, value) else {
-            return Err(A::Error::custom("a member is missing"));
-        };
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<PlainData<'de>, A::Error> {
+        let Formatted { format, value, unit } = Formatted::deserialize(MapAccessDeserializer::new(members))?;
         Ok(PlainData { format: Some(format), value, unit })
     }
 
-    fn visit_bool<E: Error>(self, truth: bool) -> Result<PlainData<'de>, E> {
-        ScalarVisitor.visit_bool(truth).map(bare)
+    fn visit_bool<E>(self, truth: bool) -> Result<PlainData<'de>, E> {
+        Ok(bare(Scalar::Boolean(truth)))
     }
 
-    fn visit_i64<E: Error>(self, integer: i64) -> Result<PlainData<'de>, E> {
-        ScalarVisitor.visit_i64(integer).map(bare)
+    fn visit_i64<E>(self, integer: i64) -> Result<PlainData<'de>, E> {
+        Ok(bare(Scalar::Integer(integer)))
     }
 
     fn visit_u64<E: Error>(self, integer: u64) -> Result<PlainData<'de>, E> {
-        ScalarVisitor.visit_u64(integer).map(bare)
+        i64::try_from(integer).map(|integer| bare(Scalar::Integer(integer))).map_err(E::custom)
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<PlainData<'de>, E> {
-        ScalarVisitor.visit_str(text).map(bare)
+    fn visit_str<E>(self, text: &str) -> Result<PlainData<'de>, E> {
+        Ok(bare(Scalar::Text(Cow::Owned(text.to_owned()))))
     }
 
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<PlainData<'de>, E> {
-        ScalarVisitor.visit_borrowed_str(text).map(bare)
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<PlainData<'de>, E> {
+        Ok(bare(Scalar::Text(Cow::Borrowed(text))))
     }
 }
 
 fn bare(value: Scalar<'_>) -> PlainData<'_> {
     PlainData { format: None, value, unit: None }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-impl<'de> Visitor<'de> for ScalarVisitor {
-    type Value = Scalar<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text, a whole number or a boolean")
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Boolean(truth))
-    }
-
-    fn visit_i64<E>(self, integer: i64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Integer(integer))
-    }
-
-    fn visit_u64<E: Error>(self, integer: u64) -> Result<Scalar<'de>, E> {
-        i64::try_from(integer).map(Scalar::Integer).map_err(E::custom)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
-    }
-}
-
-/// From its word alone: a derived enum would take `{"string":null}` too.
-impl<'de> Deserialize<'de> for Format {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(FormatVisitor)
-    }
-}
-
-impl Visitor<'_> for FormatVisitor {
-    type Value = Format;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a format of one scalar")
-    }
-
-    fn visit_str<E: Error>(self, word: &str) -> Result<Format, E> {
-        Ok(match word {
-            "string" => Format::String,
-            "integer" => Format::Integer,
-            "decimal" => Format::Decimal,
-            "date" => Format::Date,
-            "boolean" => Format::Boolean,
-            "url" => Format::Url,
-            "identifier" => Format::Identifier,
-            other => return Err(E::unknown_variant(other, &[])),
-        })
-    }
 }
