@@ -209,12 +209,12 @@ fn import(rows: Range<u64>, folder: &Path) {
         node.services.start_import(*upload).await.expect("start")
     });
     println!("uploaded after {:.2} s", started.elapsed().as_secs_f64());
-    let (mut peak, mut asked_at) = (0, Instant::now());
+    let (mut peak, mut sampled) = (0, Instant::now());
     loop {
         let asked = Permitted::bypassing_the_guard("bench", ReadJob { id: view.id.clone() });
         let now = node.services.import(&asked).expect("job");
-        if asked_at.elapsed() >= Duration::from_millis(500) {
-            asked_at = Instant::now();
+        if sampled.elapsed() >= Duration::from_millis(500) {
+            sampled = Instant::now();
             peak = peak.max(resident_mb());
             if std::env::var_os("MINGPAI_BENCH_PROGRESS").is_some() {
                 println!("{:.1} s {} rows, {} MB", started.elapsed().as_secs_f64(), now.rows.registered, resident_mb());

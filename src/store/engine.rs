@@ -194,9 +194,15 @@ pub trait Engine: Send + Sync + 'static {
 /// The engine's key: the table's byte, then the row's key.
 pub fn tagged(table: Table, key: &[u8]) -> Vec<u8> {
     let mut tagged = Vec::with_capacity(1 + key.len());
+    tag(table, key, &mut tagged);
+    tagged
+}
+
+/// The same in the place of what `tagged` holds.
+pub fn tag(table: Table, key: &[u8], tagged: &mut Vec<u8>) {
+    tagged.clear();
     tagged.push(table as u8);
     tagged.extend_from_slice(key);
-    tagged
 }
 
 /// The table of an engine's key.

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tagged};
+use super::engine::{Engine, EngineError, Mark, RowBytes, Table, Visit, Write, table_of, tag, tagged};
 use super::medium;
 
 /// Bytes of one of sled's log segments: measured best for records of this size.
@@ -132,9 +132,7 @@ impl Engine for SledEngine {
         guarded("write", || {
             let mut key = Vec::with_capacity(64);
             for row in rows {
-                key.clear();
-                key.push(row.table as u8);
-                key.extend_from_slice(&row.key);
+                tag(row.table, &row.key, &mut key);
                 match &row.value {
                     Some(value) => self.db.insert(&key, value.as_slice()).map_err(failed("insert"))?,
                     None => self.db.remove(&key).map_err(failed("remove"))?,

@@ -86,7 +86,7 @@ impl DoneBefore {
 
     /// What became of the next row of this name, if a run before this one committed it.
     pub fn take(&mut self, key: &CanonicalKey) -> Option<Effect> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let effects = self.0.get_mut(key)?;
