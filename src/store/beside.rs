@@ -41,7 +41,6 @@ fn refuse_until_stopped(jobs: &Receiver<Job>) {
                 let refusal = Refusal::Poisoned("the sequencer panicked".to_owned());
                 let _ = answer.send(vec![Outcome::Refused(refusal); proposals.len()]);
             }
-            Job::Forget { .. } => {}
             Job::Stop { done } => {
                 let _ = done.send(());
             }
@@ -176,14 +175,12 @@ pub(super) fn checkpoints(
     options: &StoreOptions,
     engine: &Arc<Layered>,
     (medium, settled): (&Arc<dyn Medium>, &Arc<Mutex<Tail>>),
-    jobs: &Sender<Job>,
     checkpoint: Checkpoint,
 ) -> CheckpointKeeper {
     CheckpointKeeper {
         engine: Arc::<Layered>::clone(engine),
         medium: Arc::clone(medium),
         settled: Arc::clone(settled),
-        jobs: jobs.clone(),
         saved: checkpoint.tail,
         session: checkpoint.session,
         interval: options.checkpoint_interval,

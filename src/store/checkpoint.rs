@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, Sender};
+use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,6 @@ use super::engine::Engine;
 use super::journal::Tail;
 use super::medium::{self, Medium};
 use super::open::OpenError;
-use super::sequencer::Job;
-use crate::model::time::Timestamp;
 
 const CHECKPOINT_FILE: &str = "checkpoint";
 const CHECKPOINT_LIMIT_BYTES: u64 = 64 * 1024;
@@ -30,12 +28,11 @@ pub(super) struct Checkpoint {
     pub session: Option<String>,
 }
 
-/// The thread that moves the checkpoint along, and has old request rows taken away.
+/// The thread that moves the checkpoint along.
 pub(super) struct CheckpointKeeper {
     pub engine: Arc<dyn Engine>,
     pub medium: Arc<dyn Medium>,
     pub settled: Arc<Mutex<Tail>>,
-    pub jobs: Sender<Job>,
     /// The place of the last checkpoint.
     pub saved: Tail,
     pub session: Option<String>,
@@ -48,8 +45,6 @@ impl CheckpointKeeper {
     pub fn run(mut self, stop: &crossbeam_channel::Receiver<()>) {
         let mut due = Instant::now() + self.interval;
         while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(self.interval.min(Duration::from_secs(1))) {
-            // A full queue has more urgent work: the next second asks again.
-            let _ = self.jobs.try_send(Job::Forget { now: Timestamp::now().as_seconds() });
             self.tell_doubt();
             let tail = *self.settled.lock();
             if Instant::now() < due || tail.sequence == self.saved.sequence {

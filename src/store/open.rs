@@ -259,7 +259,7 @@ impl Store {
             is_restored: opening.restored.is_some(),
         };
         let sequencer = spawn(options, "sequencer", move || run_to_the_end(sequencer, &queue, fatal.as_ref()))?;
-        let keeper = checkpoints(options, &opening.engine, (&medium, &settled), &jobs, checkpoint);
+        let keeper = checkpoints(options, &opening.engine, (&medium, &settled), checkpoint);
         let moving = mover.clone().map(|mover| Moving::start(options, mover, &locks)).transpose()?;
         let keeper = keepers(options, sequencer, keeper, &snapshots, tree_keeper, filler, moving)?;
         Ok(Store {

@@ -13,9 +13,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -44,15 +44,14 @@ pub(super) enum Job {
         atomic: bool,
         answer: oneshot::Sender<Vec<Outcome>>,
     },
-    /// Take away rows of requests that are a day old.
-    Forget {
-        now: i64,
-    },
     /// Seal the journal and end.
     Stop {
         done: Sender<()>,
     },
 }
+
+/// How often the sequencer looks for rows of requests that are a day old.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 
 /// State that the sequencer alone owns.
 pub(super) struct Sequencer {
@@ -86,26 +85,41 @@ pub(super) struct Sequencer {
 
 impl Sequencer {
     pub fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut group = Group::default();
-            let mut stop = self.take(first, &mut group);
-            while stop.is_none() && group.frames.len() < self.limits.frames && group.bytes < self.limits.bytes {
-                let Ok(job) = jobs.try_recv() else { break };
-                stop = self.take(job, &mut group);
+        let mut tidied = Instant::now();
+        loop {
+            match jobs.recv_deadline(tidied + FORGET_EVERY) {
+                Ok(first) => {
+                    if let Some(done) = self.turn(first, jobs) {
+                        self.seal();
+                        let _ = done.send(());
+                        return turn_away(jobs);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.commit(group);
-            if let Some(done) = stop {
-                self.seal();
-                let _ = done.send(());
-                return turn_away(jobs);
+            if tidied.elapsed() >= FORGET_EVERY {
+                self.forget(Timestamp::now().as_seconds());
+                tidied = Instant::now();
             }
         }
+    }
+
+    /// The first of a group, whatever else waits, and their commit.
+    fn turn(&mut self, first: Job, jobs: &Receiver<Job>) -> Option<Sender<()>> {
+        let mut group = Group::default();
+        let mut stop = self.take(first, &mut group);
+        while stop.is_none() && group.frames.len() < self.limits.frames && group.bytes < self.limits.bytes {
+            let Ok(job) = jobs.try_recv() else { break };
+            stop = self.take(job, &mut group);
+        }
+        self.commit(group);
+        stop
     }
 
     fn take(&mut self, job: Job, group: &mut Group) -> Option<Sender<()>> {
         match job {
             Job::Stop { done } => return Some(done),
-            Job::Forget { now } => self.forget(now),
             Job::Commit { proposals, atomic, answer } => {
                 let bytes: usize = proposals.iter().map(Proposal::bytes).sum();
                 // An atomic request has a group of its own, so that withdrawing it touches nobody else.
