@@ -56,7 +56,7 @@ pub trait Answerer: Send + Sync + 'static {
 
     /// The same answer as whole bytes, appended to `out`: status line, headers and body just as hyper would write what
     /// [`Answerer::hot`] returns, with the Date that `asked` has. Its status. `None`, with `out` as it was: [`Answerer::hot`]
-    /// is asked. Nothing is allocated in proportion to the answer.
+    /// is asked. Nothing is allocated in proportion to the answer, but for a problem.
     fn hot_bytes(&self, _asked: &Plain<'_>, _out: &mut Vec<u8>) -> Option<u16> {
         None
     }

@@ -265,7 +265,7 @@ impl CacheMetrics {
         registry.register_collector(Box::new(SharedCounters(vec![
             ("cache_hits", "Answers found in the cache", Arc::clone(&self.hits)),
             ("cache_negative_hits", "Unknown identifiers answered from the cache", Arc::clone(&self.negative_hits)),
-            ("cache_misses", "Resolutions that had to read the record store", Arc::clone(&self.misses)),
+            ("cache_misses", "Resolutions that were not in the cache", Arc::clone(&self.misses)),
         ])));
         registry.register("cache_bytes", "Bytes of cached answers", self.bytes.clone());
         registry.register("cache_entries", "Cached answers", self.entries.clone());

@@ -82,6 +82,12 @@ impl Store {
         Ok(row.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(CanonicalKey::from_stored)))
     }
 
+    /// Whether it is sure, from memory alone, that nothing stands under this name, neither as an identifier nor as an alias.
+    pub fn lacks(&self, name: &CanonicalKey) -> bool {
+        let key = name.as_str().as_bytes();
+        [Table::Record, Table::Alias].iter().all(|table| self.engine.lacks(*table, key))
+    }
+
     /// The record at a row: from the row itself, or from the journal where it is too long for that.
     pub fn record(&self, row: &RecordRow) -> Result<Record, ApplyError> {
         if let Some(body) = &row.body {

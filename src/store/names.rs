@@ -138,11 +138,6 @@ impl Names {
         (names, filler)
     }
 
-    /// Whether a row is sure not to be there.
-    fn lacks(&self, table: Table, key: &[u8]) -> bool {
-        TABLES.contains(&table) && self.filters.read().whole.as_ref().is_some_and(|filter| !filter.may_have(table, key))
-    }
-
     /// The names of the whole filter, where it has more than it was made for.
     fn outgrown(&self) -> Option<u64> {
         self.filters.read().whole.as_ref().filter(|whole| whole.is_full()).map(|whole| whole.names())
@@ -228,6 +223,10 @@ impl Filler {
 impl Engine for Names {
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError> {
         if self.lacks(table, key) { Ok(None) } else { self.inner.read(table, key) }
+    }
+
+    fn lacks(&self, table: Table, key: &[u8]) -> bool {
+        TABLES.contains(&table) && self.filters.read().whole.as_ref().is_some_and(|filter| !filter.may_have(table, key))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {

@@ -188,7 +188,7 @@ async fn every_stage_of_a_request_is_timed_by_outcome() {
     world.register("88.999.1/a", &part("a")).await;
     world.get("/v1/resolve/88.999.1/a").send().await;
     world.get("/v1/resolve/88.999.1/a").send().await;
-    world.get("/v1/resolve/88.999.1/none").send().await;
+    world.get("/v1/resolve/88.999.1/none").send_slowly().await;
     let metrics = world.get("/metrics").send().await;
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
     let text = metrics.text();

@@ -109,7 +109,7 @@ async fn the_hot_answer_is_the_slow_answer() {
                     }
                     ask
                 };
-                let hot = ask().send_hot().await.expect("it is cached now");
+                let hot = ask().send_hot().await.expect("it is cached now, or sure not to be there");
                 let slow = ask().send_slowly().await;
                 assert_eq!(hot.status, slow.status, "{method} {target} {headers:?}");
                 let without_id = |body: &[u8]| {
@@ -152,6 +152,7 @@ async fn what_is_not_plain_is_not_answered_hot() {
     let target = "/v1/resolve/88.999.1/JXDY-1";
     world.get(target).send().await;
     assert!(world.get(target).send_hot().await.is_some());
+    world.register("88.999.1/not-asked-before", &part("a")).await;
     assert!(world.get("/v1/resolve/88.999.1/not-asked-before").send_hot().await.is_none());
     assert!(world.get(target).signed().send_hot().await.is_none());
     assert!(world.get("/v1/resolve/88.999.1/JXDY-1?entry=1").send_hot().await.is_none());
@@ -170,7 +171,7 @@ async fn a_change_is_seen_at_once_by_the_hot_way_too() {
     let answer = world.get(target).send().await;
     assert_eq!(answer.json()["status"], "recalled");
     assert_eq!(answer.header("etag"), "\"2\"");
-    let unknown = world.get("/v1/resolve/88.999.1/new").send().await;
+    let unknown = world.get("/v1/resolve/88.999.1/new").send_hot().await.expect("what was never there needs no look");
     assert_eq!(unknown.status, 404);
     world.register("88.999.1/new", &part("a")).await;
     assert_eq!(world.get("/v1/resolve/88.999.1/new").send().await.status, 200);

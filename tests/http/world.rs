@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -206,6 +207,11 @@ impl World {
         })
         .unwrap();
         let node = Node::open(&config, Arc::new(ResolutionJson), Arc::new(EndProcess)).await.unwrap();
+        let (never, started) = (node.services.identifier("88.999.1/never-there").unwrap(), Instant::now());
+        while !node.services.store.lacks(never.key()) {
+            assert!(started.elapsed() < Duration::from_secs(60), "the filter of names is never whole");
+            std::thread::yield_now();
+        }
         let http = Http::new(Desk {
             proposing: Default::default(),
             document: Default::default(),

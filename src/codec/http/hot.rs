@@ -1,4 +1,4 @@
-//! The hot way: a cached public resolution from the head of the request alone, before any router sees it.
+//! The hot way: a public resolution that memory has the answer to, from the head of the request alone, before any router sees it.
 //!
 //! Takes only what needs no thought: GET or HEAD, a plain path, no query, no credential, JSON accepted. Everything else, and
 //! every doubt, falls through to the handler in `resolve`, which answers the same (tests/http.rs compares them).
@@ -24,14 +24,19 @@ pub(super) fn answer(desk: &Desk, method: &Method, uri: &Uri, headers: &HeaderMa
         return None;
     }
     let identifier = desk.services.identifier(&text).ok()?;
-    let answer = desk.services.cached(identifier.key(), Timestamp::now())?;
-    let cache = &desk.metrics.cache;
-    if answer.status == 200 {
-        cache.hits.increment();
-    } else {
-        cache.negative_hits.increment();
-    }
-    let asked = Asked { method, uri, headers, text: &text };
+    let (now, cache) = (Timestamp::now(), &desk.metrics.cache);
+    let answer = match desk.services.cached(identifier.key(), now) {
+        Some(answer) => {
+            if answer.status == 200 { &cache.hits } else { &cache.negative_hits }.increment();
+            answer
+        }
+        None => {
+            let answer = desk.services.absent(identifier.key(), now)?;
+            cache.misses.increment();
+            answer
+        }
+    };
+    let asked = Asked { method, path: uri.path(), headers, text: &text };
     let mut response = resolution::response(answer, &asked, || call::request_id(headers));
     if let Some(id) = call::clients_request_id(headers)
         && let Ok(id) = HeaderValue::from_str(id)

@@ -1,17 +1,21 @@
 //! The hot way in bytes: what [`hot`](super::hot) answers, written out as accept's fast lane sends it.
 //!
-//! Takes less than the hot way: a record that is there, asked for by nobody in particular. A cached "unknown" or "gone", and
-//! whoever gives his request an id, goes the other way. tests/lane.rs holds the two against each other, byte for byte.
+//! Takes less than the hot way: what is asked for by nobody in particular; whoever gives his request an id goes the other way.
+//! tests/lane.rs holds the two against each other, byte for byte.
 
+use bytes::Bytes;
+use http::header::ACCEPT_LANGUAGE;
+use http::{HeaderMap, HeaderValue, Method};
 use httparse::Header;
 
-use super::Desk;
 use super::negotiation::quality_among;
 use super::preconditions::is_known_by;
 use super::reply::JSON;
 use super::resolve::ROUTE;
+use super::{Desk, call, resolution};
 use crate::codec::path;
 use crate::model::time::Timestamp;
+use crate::store::cache::Answer;
 
 /// A GET or HEAD as it was sent, framing apart.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,7 @@ pub struct PlainGet<'a> {
 struct Asked<'a> {
     accept: Option<&'a [u8]>,
     if_none_match: Option<&'a [u8]>,
+    accept_language: Option<&'a [u8]>,
     /// A credential, or an id of the client's own.
     is_personal: bool,
 }
@@ -55,17 +60,74 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
     if asked.is_personal || !accepts_json(&asked, get.headers) {
         return None;
     }
-    let written = desk.services.lend(&text, get.now, |hit| {
-        let (status, etag, body) = (hit.status(), hit.etag(), hit.body());
-        if status != 200 || HEAD_ROOM + body.len() > get.room {
-            return None;
+    let cache = &desk.metrics.cache;
+    let lent = desk.services.lend(&text, get.now, |hit| {
+        let (status, etag, body, cache_control) = (hit.status(), hit.etag(), hit.body(), hit.entry().cache_control());
+        if status != 200 {
+            return Lent::Nothing(Answer::nothing(status, Bytes::copy_from_slice(cache_control)));
+        }
+        if HEAD_ROOM + body.len() > get.room {
+            return Lent::TooLong;
         }
         let is_known = asked.if_none_match.is_some_and(|header| is_known_by(header, etag));
-        Some(write(&Parts { etag, cache_control: hit.entry().cache_control(), body }, get, is_known, out))
+        Lent::Written(write(&Parts { etag, cache_control, body }, get, is_known, out))
     });
-    let status = written.flatten()?;
-    desk.metrics.cache.hits.increment();
+    let (answer, counter) = match lent {
+        Some(Lent::Written(status)) => {
+            cache.hits.increment();
+            return Some(status);
+        }
+        Some(Lent::TooLong) => return None,
+        Some(Lent::Nothing(answer)) => (answer, &cache.negative_hits),
+        None => (desk.services.absent(desk.services.identifier(&text).ok()?.key(), get.now)?, &cache.misses),
+    };
+    let status = write_nothing(&answer, get, (&text, asked.accept_language), out)?;
+    counter.increment();
     Some(status)
+}
+
+/// What was found in the cache.
+enum Lent {
+    Written(u16),
+    TooLong,
+    /// A name that is unknown or gone.
+    Nothing(Answer),
+}
+
+/// Writes what [`resolution::negative`] makes of the answer. This way allocates, as a problem does anyway.
+fn write_nothing(
+    answer: &Answer,
+    get: &PlainGet<'_>,
+    (text, accept_language): (&str, Option<&[u8]>),
+    out: &mut Vec<u8>,
+) -> Option<u16> {
+    let mut headers = HeaderMap::new();
+    if let Some(value) = accept_language {
+        headers.insert(ACCEPT_LANGUAGE, HeaderValue::from_bytes(value).ok()?);
+    }
+    let method = if get.is_head { Method::HEAD } else { Method::GET };
+    let asked = resolution::Asked { method: &method, path: get.path, headers: &headers, text };
+    let response = resolution::negative(answer, &asked, &call::request_id(&headers));
+    let (head, body) = response.into_parts();
+    if HEAD_ROOM + body.len() > get.room {
+        return None;
+    }
+    let mut digits = [0; 20];
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(decimal(head.status.as_u16().into(), &mut digits));
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    [b" ", reason.as_bytes(), b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+    let mut line = |name: &str, value: &[u8]| {
+        [name.as_bytes(), b": ", value, b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+    };
+    head.headers.iter().for_each(|(name, value)| line(name.as_str(), value.as_bytes()));
+    if !get.is_head {
+        line("content-length", decimal(body.len(), &mut digits));
+    }
+    line("date", get.date.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&body);
+    Some(head.status.as_u16())
 }
 
 impl<'a> Asked<'a> {
@@ -78,6 +140,7 @@ impl<'a> Asked<'a> {
                 6 if is("accept") => asked.accept = asked.accept.or(Some(value)),
                 12 if is("x-request-id") => asked.is_personal = true,
                 13 if is("authorization") => asked.is_personal = true,
+                15 if is("accept-language") => asked.accept_language = asked.accept_language.or(Some(value)),
                 13 if is("if-none-match") => asked.if_none_match = asked.if_none_match.or(Some(value)),
                 _ => {}
             }

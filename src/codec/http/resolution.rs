@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::failure;
 use super::preconditions::is_known;
@@ -20,7 +20,8 @@ use crate::store::cache::Answer;
 /// The part of a request that the answer depends on.
 pub(super) struct Asked<'a> {
     pub method: &'a Method,
-    pub uri: &'a Uri,
+    /// As it was sent.
+    pub path: &'a str,
     pub headers: &'a HeaderMap,
     /// The identifier's text.
     pub text: &'a str,
@@ -51,11 +52,11 @@ pub(super) fn response(answer: Answer, asked: &Asked<'_>, request_id: impl FnOnc
 }
 
 /// Unknown or gone: a problem that may be kept for a moment.
-fn negative(answer: &Answer, asked: &Asked<'_>, request_id: &Arc<str>) -> Response<Bytes> {
+pub(super) fn negative(answer: &Answer, asked: &Asked<'_>, request_id: &Arc<str>) -> Response<Bytes> {
     let identifier = asked.text.to_owned();
     let error =
         if answer.status == 410 { ServiceError::Gone { identifier } } else { ServiceError::Unknown { identifier } };
-    let problem = failure::of_service(&error).at(asked.uri.path()).for_request(request_id.as_ref());
+    let problem = failure::of_service(&error).at(asked.path).for_request(request_id.as_ref());
     let mut response = problem.to_response(language::of(asked.headers));
     let body = std::mem::take(response.body_mut());
     give_body(&mut response, body, asked.method);

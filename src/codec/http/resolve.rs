@@ -95,7 +95,7 @@ fn plain(desk: &Desk, call: &Call, text: &str) -> Reply {
     call.laps.end(Step::Decode);
     let answer = batch::look(desk, text, Timestamp::now());
     call.laps.end(Step::Service);
-    let asked = Asked { method: &call.method, uri: &call.uri, headers: &call.headers, text };
+    let asked = Asked { method: &call.method, path: call.uri.path(), headers: &call.headers, text };
     let response = resolution::response(answer?, &asked, || Arc::clone(&call.request_id));
     call.laps.end(Step::Encode);
     Ok(response.map(Body::from))

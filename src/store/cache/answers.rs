@@ -33,6 +33,13 @@ pub struct Answer {
     pub until: i64,
 }
 
+impl Answer {
+    /// That nothing is there (any more).
+    pub fn nothing(status: u16, cache_control: Bytes) -> Answer {
+        Answer { status, body: Bytes::new(), etag: Bytes::new(), cache_control, until: 0 }
+    }
+}
+
 /// The hash of a name, under this process's key. Hash once, ask with it as often as needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameHash(u64);
