@@ -52,12 +52,11 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
             return self.refuse(refusal, &request, transport, started);
         }
         if let Some(response) = shared.answerer.hot(method, uri, headers) {
-            let took = started.elapsed();
+            let (took, status) = (started.elapsed(), response.status().as_u16());
             if shared.metrics.attention.wants(took) {
-                let status = response.status().as_u16();
                 shared.answerer.tell_hot(method, uri, headers, status, transport, took);
             }
-            return self.at_once(response, Outcome::Hit, transport, took);
+            return self.at_once(response, Outcome::of_hot(status), transport, took);
         }
         let in_flight = &shared.metrics.accept.requests_in_flight;
         if in_flight.inc() >= shared.limits.requests_in_flight as u64 {

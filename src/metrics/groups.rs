@@ -113,6 +113,8 @@ pub struct CacheMetrics {
     pub hits: Arc<ShardedCounter>,
     /// "No such identifier", answered from the cache.
     pub negative_hits: Arc<ShardedCounter>,
+    /// The same without a question to cache or store: the filter of names knows.
+    pub absent: Arc<ShardedCounter>,
     pub misses: Arc<ShardedCounter>,
     pub bytes: Level,
     pub entries: Level,
@@ -265,7 +267,8 @@ impl CacheMetrics {
         registry.register_collector(Box::new(SharedCounters(vec![
             ("cache_hits", "Answers found in the cache", Arc::clone(&self.hits)),
             ("cache_negative_hits", "Unknown identifiers answered from the cache", Arc::clone(&self.negative_hits)),
-            ("cache_misses", "Resolutions that were not in the cache", Arc::clone(&self.misses)),
+            ("cache_absent", "Unknown identifiers answered by the filter of names", Arc::clone(&self.absent)),
+            ("cache_misses", "Resolutions that had to read the record store", Arc::clone(&self.misses)),
         ])));
         registry.register("cache_bytes", "Bytes of cached answers", self.bytes.clone());
         registry.register("cache_entries", "Cached answers", self.entries.clone());

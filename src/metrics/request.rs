@@ -49,7 +49,7 @@ words! {
 }
 
 words! {
-    /// How it ended, by status; `Hit` is any answer of the cache.
+    /// How it ended, by status; `Hit` is a record that memory had at once.
     Outcome {
         Hit "hit",
         Ok "ok",
@@ -76,6 +76,15 @@ impl Outcome {
             300..400 => Self::Elsewhere,
             400..500 => Self::Refused,
             _ => Self::Failed,
+        }
+    }
+
+    /// Of an answer that memory had at once. A flood of names that are not there must not hide how long records take.
+    #[must_use]
+    pub fn of_hot(status: u16) -> Self {
+        match Self::of_status(status) {
+            nothing @ (Self::Unknown | Self::Gone) => nothing,
+            _ => Self::Hit,
         }
     }
 }

@@ -177,8 +177,8 @@ pub type Visit<'a> = dyn FnMut(Table, &[u8], &[u8]) + 'a;
 pub trait Engine: Send + Sync + 'static {
     /// The row with this key.
     fn read(&self, table: Table, key: &[u8]) -> Result<Option<RowBytes>, EngineError>;
-    /// Whether it is sure, without a look, that there is no row with this key.
-    fn lacks(&self, _table: Table, _key: &[u8]) -> bool {
+    /// Whether it is sure, from memory alone, that there is neither a record nor an alias with this key.
+    fn lacks_name(&self, _key: &[u8]) -> bool {
         false
     }
     /// Up to `limit` rows of a table in key order, beginning after `after` (or with the first).

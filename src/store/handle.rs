@@ -84,8 +84,7 @@ impl Store {
 
     /// Whether it is sure, from memory alone, that nothing stands under this name, neither as an identifier nor as an alias.
     pub fn lacks(&self, name: &CanonicalKey) -> bool {
-        let key = name.as_str().as_bytes();
-        [Table::Record, Table::Alias].iter().all(|table| self.engine.lacks(*table, key))
+        self.engine.lacks_name(name.as_str().as_bytes())
     }
 
     /// The record at a row: from the row itself, or from the journal where it is too long for that.
@@ -284,7 +283,7 @@ impl Store {
         let (done, sealed) = bounded(1);
         let jobs = self.jobs.write().take();
         let ended = jobs.is_some_and(|jobs| jobs.send(Job::Stop { done }).is_ok()) && sealed.recv().is_ok();
-        // The sequencer answers until nobody can send any more, and the keeper can.
+        // The sequencer answers until nobody can send any more.
         let _ = keeper.stop.send(());
         let _ = keeper.thread.join();
         let _ = keeper.sequencer.join();

@@ -138,6 +138,19 @@ impl Names {
         (names, filler)
     }
 
+    /// Whether a row is sure not to be there.
+    fn lacks(&self, table: Table, key: &[u8]) -> bool {
+        TABLES.contains(&table) && self.filters.read().whole.as_ref().is_some_and(|filter| !filter.may_have(table, key))
+    }
+
+    /// Begins a filter, or gives one up. What was begun before goes when nobody waits for the lock any more.
+    fn exchange_growing(&self, next: Option<Arc<Filter>>) {
+        let mut filters = self.filters.write();
+        let former = std::mem::replace(&mut filters.growing, next);
+        drop(filters);
+        drop(former);
+    }
+
     /// The names of the whole filter, where it has more than it was made for.
     fn outgrown(&self) -> Option<u64> {
         self.filters.read().whole.as_ref().filter(|whole| whole.is_full()).map(|whole| whole.names())
@@ -156,7 +169,7 @@ impl Filler {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(error) => {
-                        self.names.filters.write().growing = None;
+                        self.names.exchange_growing(None);
                         tracing::warn!(%error, "the filter of names was not made: reads for unknown names go to the record store");
                         (made_for, again) = (Some(names), after(TRY_AGAIN));
                     }
@@ -176,9 +189,11 @@ impl Filler {
         let names = &self.names;
         loop {
             let growing = Arc::new(Filter::made_for(made_for));
+            // Memory of one before it is not given back while writes wait.
+            names.exchange_growing(None);
             {
                 let _between_writes = names.writing.lock();
-                names.filters.write().growing = Some(Arc::clone(&growing));
+                names.exchange_growing(Some(Arc::clone(&growing)));
             }
             if !self.fill(&growing, stopped)? {
                 return Ok(false);
@@ -225,8 +240,9 @@ impl Engine for Names {
         if self.lacks(table, key) { Ok(None) } else { self.inner.read(table, key) }
     }
 
-    fn lacks(&self, table: Table, key: &[u8]) -> bool {
-        TABLES.contains(&table) && self.filters.read().whole.as_ref().is_some_and(|filter| !filter.may_have(table, key))
+    fn lacks_name(&self, key: &[u8]) -> bool {
+        let filters = self.filters.read();
+        filters.whole.as_ref().is_some_and(|filter| TABLES.iter().all(|table| !filter.may_have(*table, key)))
     }
 
     fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, RowBytes)>, EngineError> {

@@ -314,12 +314,14 @@ impl Sequencer {
         let old = rows.iter().filter(|(_, value)| RequestRow::hour(value) <= oldest);
         let writes: Vec<Write> =
             old.map(|(key, _)| Write { table: Table::Request, key: key.clone(), value: None }).collect();
-        self.forgotten_to = rows.last().map(|(key, _)| key.clone());
-        if self.forgotten_to.is_none() {
+        let mut mark = self.mark.clone();
+        if rows.is_empty() {
             // A whole pass is done: the sums of those hours can go too.
-            self.mark.requests = self.mark.requests.split_off(&(oldest + 1));
+            mark.requests = mark.requests.split_off(&(oldest + 1));
         }
-        self.engine.write(&writes, &self.mark)
+        self.engine.write(&writes, &mark)?;
+        (self.mark, self.forgotten_to) = (mark, rows.into_iter().next_back().map(|(key, _)| key));
+        Ok(())
     }
 
     fn poison(&mut self, cause: String) {

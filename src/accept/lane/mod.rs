@@ -37,7 +37,7 @@ use crate::metrics::{Outcome, Stage, Transport};
 
 pub use plain::Plain;
 
-/// Reads of one connection before others have their turn: a thousand requests at most, a millisecond or so.
+/// Reads of one connection before others have their turn: a thousand requests at most, a few milliseconds.
 const ROUNDS: usize = 4;
 /// What the first look at a connection sees; see [`Wire::listen`].
 const FIRST_LOOK: usize = 24;
@@ -217,7 +217,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
         if metrics.attention.wants(took) {
             self.tell(asked, status, took);
         }
-        metrics.requests.record(Stage::Total, Transport::Http1, Outcome::Hit, took);
+        metrics.requests.record(Stage::Total, Transport::Http1, Outcome::of_hot(status), took);
         Some(ended)
     }
 

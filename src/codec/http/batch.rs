@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::body::{self, LINES, Pieces};
 use super::call::Call;
 use super::failure::Failure;
+use super::hot::at_hand;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
@@ -145,11 +146,8 @@ impl Batch {
 /// The answer of one name, from the cache or into it.
 pub(super) fn look(desk: &Desk, text: &str, now: Timestamp) -> Result<Answer, ServiceError> {
     let identifier = desk.services.identifier(text)?;
-    match timed(Step::Cache, || desk.services.cached(identifier.key(), now)) {
-        Some(answer) => {
-            count_hit(desk, answer.status);
-            Ok(answer)
-        }
+    match timed(Step::Cache, || at_hand(desk, identifier.key(), now)) {
+        Some(answer) => Ok(answer),
         None => missed(desk, &identifier, now),
     }
 }

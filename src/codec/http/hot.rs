@@ -13,7 +13,9 @@ use super::resolution::{self, Asked};
 use super::resolve::ROUTE;
 use super::{Desk, call};
 use crate::codec::path;
+use crate::model::identifier::CanonicalKey;
 use crate::model::time::Timestamp;
+use crate::store::cache::Answer;
 
 pub(super) fn answer(desk: &Desk, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
     if !(method == Method::GET || method == Method::HEAD) {
@@ -24,18 +26,7 @@ pub(super) fn answer(desk: &Desk, method: &Method, uri: &Uri, headers: &HeaderMa
         return None;
     }
     let identifier = desk.services.identifier(&text).ok()?;
-    let (now, cache) = (Timestamp::now(), &desk.metrics.cache);
-    let answer = match desk.services.cached(identifier.key(), now) {
-        Some(answer) => {
-            if answer.status == 200 { &cache.hits } else { &cache.negative_hits }.increment();
-            answer
-        }
-        None => {
-            let answer = desk.services.absent(identifier.key(), now)?;
-            cache.misses.increment();
-            answer
-        }
-    };
+    let answer = at_hand(desk, identifier.key(), Timestamp::now())?;
     let asked = Asked { method, path: uri.path(), headers, text: &text };
     let mut response = resolution::response(answer, &asked, || call::request_id(headers));
     if let Some(id) = call::clients_request_id(headers)
@@ -44,6 +35,18 @@ pub(super) fn answer(desk: &Desk, method: &Method, uri: &Uri, headers: &HeaderMa
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
     Some(response)
+}
+
+/// The answer that memory has, counted: the cache's, or that there is nothing.
+pub(super) fn at_hand(desk: &Desk, name: &CanonicalKey, now: Timestamp) -> Option<Answer> {
+    let cache = &desk.metrics.cache;
+    let (answer, counter) = match desk.services.cached(name, now) {
+        Some(answer) if answer.status == 200 => (answer, &cache.hits),
+        Some(answer) => (answer, &cache.negative_hits),
+        None => (desk.services.absent(name, now)?, &cache.absent),
+    };
+    counter.increment();
+    Some(answer)
 }
 
 /// The two headers that nearly every client sends are compared before anything is parsed.

@@ -79,7 +79,7 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
         }
         Some(Lent::TooLong) => return None,
         Some(Lent::Nothing(answer)) => (answer, &cache.negative_hits),
-        None => (desk.services.absent(desk.services.identifier(&text).ok()?.key(), get.now)?, &cache.misses),
+        None => (desk.services.absent(desk.services.identifier(&text).ok()?.key(), get.now)?, &cache.absent),
     };
     let status = write_nothing(&answer, get, (&text, asked.accept_language), out)?;
     counter.increment();

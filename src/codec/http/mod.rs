@@ -135,7 +135,7 @@ impl Http {
         Arc::clone(&self.desk)
     }
 
-    /// The answer, if it is a cached public resolution: from the head alone, without waiting. `None`: ask [`Http::answer`].
+    /// The answer, if it is a public resolution that memory has: from the head alone, without waiting. `None`: ask [`Http::answer`].
     #[must_use]
     pub fn hot(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Response<Bytes>> {
         hot::answer(&self.desk, method, uri, headers)

@@ -20,7 +20,7 @@ use crate::observe::trace_context::{TraceContext, TraceId};
 use crate::observe::traces::{SpanIds, Traced, method_word};
 use crate::services::operate::Told;
 
-/// An answer of the cache, told of afterwards.
+/// An answer that memory had, told of afterwards.
 pub struct Hit<'a> {
     pub method: &'a Method,
     pub uri: &'a Uri,
@@ -111,7 +111,7 @@ impl Note {
     }
 }
 
-/// Tells of an answer that came from the cache at once.
+/// Tells of an answer that memory had at once.
 pub(super) fn tell_hit(desk: &Desk, hit: &Hit<'_>) {
     let ids = desk.traces.decide(hit.headers);
     let is_told = desk.metrics.attention.tells(hit.took);
