@@ -1,5 +1,7 @@
 //! Jobs that are taken back, change much at once, or go on after a stop.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use serde_json::{Value as Json, json};
 
@@ -310,6 +312,27 @@ async fn a_resumed_job_passes_over_the_rows_behind_its_step_and_an_atomic_one_is
     assert_eq!(rows(&stepped), [2, 1, 0, 1, 0], "{stepped}");
     assert_eq!(world.get("/v1/records/88.999.1/x").send().await.status, 404, "it has its outcome already");
     assert_eq!(world.record("y").await["version"], 1);
+}
+
+#[tokio::test]
+async fn a_job_that_is_stopped_twice_still_finds_what_it_had_done_before_the_first_stop() {
+    let mut world = World::new().await;
+    let job = world.import("", NDJSON, row("last", "1")).await;
+    assert_eq!(rows(&job), [1, 1, 0, 0, 0]);
+    world.jobs_are_noted().await;
+    // Committed before the first stop, and the last row of the file: its frame stands before those of all other rows.
+    let count = 6_000;
+    let others: String = (0..count).map(|at| row(&format!("r{at}"), "1")).collect();
+    cut_short(&world, &job, &(others + &row("last", "1")), 0);
+    world = world.restarted("").await;
+    // Long enough for a step to be noted, as one is a second: the second start would look for rows behind it only.
+    let (started, target) = (Instant::now(), format!("/v1/imports/{}", job["id"].as_str().unwrap()));
+    while started.elapsed() < Duration::from_millis(1_500) && world.node.services.imports.running() > 0 {
+        tokio::task::yield_now().await;
+    }
+    world = world.restarted("").await;
+    let ended = world.ended(&target).await;
+    assert_eq!((&ended["state"], rows(&ended)), (&json!("done"), [count + 1, count + 1, 0, 0, 0]), "{ended}");
 }
 
 #[tokio::test]
