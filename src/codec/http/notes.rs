@@ -130,7 +130,7 @@ pub(super) fn tell_hit(desk: &Desk, hit: &Hit<'_>) {
     let took = u64::try_from(hit.took.as_nanos()).unwrap_or(u64::MAX);
     let steps = Step::ALL.map(|step| if step == Step::Cache { hit.took } else { Duration::ZERO });
     if is_told {
-        note.span().in_scope(|| note.lines(desk, Outcome::Hit, hit.status, hit.took, steps));
+        note.span().in_scope(|| note.lines(desk, Outcome::of_hot(hit.status), hit.status, hit.took, steps));
     }
     if let Some(ids) = ids {
         let now = SystemTime::now();
