@@ -12,6 +12,7 @@ use mingpai::codec::http::{Desk, Http, Readiness};
 use mingpai::codec::resolution::ResolutionJson;
 use mingpai::config::{Config, Layers};
 use mingpai::node::{EndProcess, Node};
+use mingpai::store::FolderLock;
 use mingpai::store::journal::Location;
 use serde_json::Value as Json;
 
@@ -183,8 +184,10 @@ impl World {
         let (folder, key) = (Arc::clone(&self.folder), self.key.clone());
         let services = Arc::downgrade(&self.node.services);
         drop(self);
-        // A job's thread may not have let go of them yet.
-        while services.strong_count() > 0 {
+        // A job's thread may not have let go of them yet; and who lets go last may still be closing the store.
+        let started = Instant::now();
+        while services.strong_count() > 0 || FolderLock::take(folder.path()).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(60), "the node does not end");
             std::thread::yield_now();
         }
         let mut world = World::on(folder, file, &[], Readiness::Ready).await;
