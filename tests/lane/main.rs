@@ -143,7 +143,7 @@ async fn a_resolution_is_the_same_bytes_with_the_lane_and_without_and_counts_the
     assert_eq!(answers(&with.hear(&mixed), &methods), answers(&without.hear(&mixed), &methods));
 }
 
-/// The answers, taken apart by the lengths that they state, with another id of the same length in place of one that the node gave.
+/// The answers, taken apart by the lengths that they state, without the ids of their requests and what those add to the lengths.
 fn answers(heard: &str, methods: &[&str]) -> Vec<String> {
     let mut rest = heard;
     let mut answers = Vec::new();

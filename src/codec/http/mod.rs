@@ -1,7 +1,7 @@
 //! The HTTP surface: requests to guarded calls of services, and answers back. Knows no socket: accept brings the bytes.
 //!
 //! ```text
-//! hot          a cached resolution, from the head alone       \
+//! hot          what memory can answer, from the head alone    \
 //! lane         the same in bytes, for accept's fast lane       > GET /v1/resolve/{identifier}
 //! resolution   the answer that hot and slow way have in common /
 //! routes       which address and verb is whose handler
