@@ -9,10 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use parking_lot::Mutex;
 
-use super::token::{BOOTSTRAP_MARK, KEY_MARK, comparing, random_text, sha256, taken_apart, token_text};
+use super::token::{BOOTSTRAP_MARK, KEY_MARK, are_same, random_text, sha256, taken_apart, token_text};
 use super::{ServiceError, Services};
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::principal::{Principal, Role};
+use crate::model::principal::Role;
 use crate::model::time::Timestamp;
 use crate::sign::keys::{KeyError, read_secret_file, write_secret_file};
 use crate::sign::statement::{ApiKey, AuditEvent, AuditStatement, Authority, propose};
@@ -101,26 +101,6 @@ struct OutToken {
 }
 
 impl Services {
-    /// The principal behind a bearer token. Takes the same time whatever is wrong with it.
-    pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, ServiceError> {
-        if let Some(mirror) = self.mirror() {
-            let is_operator = mirror.opens(token);
-            return is_operator.then(|| Principal::administrator("mirror")).ok_or(ServiceError::BadCredential);
-        }
-        let (id, hash) = taken_apart(KEY_MARK, token).ok_or(ServiceError::BadCredential)?;
-        let row = self.store.any_row(Table::Key, id.as_bytes())?.ok_or(ServiceError::BadCredential)?;
-        let key: ApiKey = serde_json::from_slice(&row)?;
-        let known = BASE64URL.decode(&key.hash).unwrap_or_default();
-        let same = ring::hmac::verify(&comparing(), &hash, ring::hmac::sign(&comparing(), &known).as_ref()).is_ok();
-        let live = key.expires.is_none_or(|expires| now.as_seconds() < expires)
-            && self.store.any_row(Table::Revoked, id.as_bytes())?.is_none();
-        let role = (key.role == Role::Administrator.as_str()).then_some(Role::Administrator);
-        match role {
-            Some(role) if same && live => Ok(Principal { id: format!("key:{id}"), role }),
-            _ => Err(ServiceError::BadCredential),
-        }
-    }
-
     /// Whether this is the bootstrap token, which may ask for one thing only.
     pub fn is_bootstrap(&self, token: &str, now: Timestamp) -> bool {
         self.bootstrap.fits(token, now)
@@ -245,11 +225,7 @@ impl Bootstrap {
 
     fn fits(&self, token: &str, now: Timestamp) -> bool {
         let hash = sha256(token.as_bytes());
-        let sum = ring::hmac::sign(&comparing(), &hash);
-        self.out
-            .lock()
-            .as_ref()
-            .is_some_and(|out| out.lives(now) && ring::hmac::verify(&comparing(), &out.hash, sum.as_ref()).is_ok())
+        self.out.lock().as_ref().is_some_and(|out| out.lives(now) && are_same(&out.hash, &hash))
     }
 
     fn spent(&self) {

@@ -6,7 +6,7 @@
 //! - `register`, `precondition`, `once`: create, change, delete, mint. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
-//! - `administer`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
+//! - `administer`, `api_keys`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
@@ -14,6 +14,7 @@
 //! - `witnesses`: those who are asked to cosign the log's heads.
 
 pub mod administer;
+mod api_keys;
 pub mod audit;
 pub mod backup;
 pub mod bundle;
@@ -127,6 +128,7 @@ pub struct Services {
     /// Idempotency keys of requests that are running: (principal, key).
     pub(crate) running: Mutex<HashSet<(String, String)>>,
     pub(crate) chains: licence::Chains,
+    pub(crate) api_keys: api_keys::ApiKeys,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
     pub(crate) operator: Arc<dyn operate::Operate>,
@@ -168,6 +170,7 @@ impl Services {
             table_reader: parts.table_reader,
             running: Mutex::default(),
             chains: licence::Chains::default(),
+            api_keys: api_keys::ApiKeys::default(),
             bootstrap: administer::Bootstrap::default(),
             operator: parts.operator,
         }

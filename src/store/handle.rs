@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +18,7 @@ use super::medium::Medium;
 use super::open::OpenError;
 use super::queue::Singles;
 use super::restored::{RESTORED_FILE, Restored};
+use super::revisions::Revisions;
 use super::rows::{RecordRow, RequestRow};
 use super::sequencer::Job;
 use super::snapshot::{SnapshotError, SnapshotKeeper, SnapshotState};
@@ -42,8 +43,7 @@ pub struct Store {
     pub(super) poisoned: Arc<AtomicBool>,
     /// Whether the record store's files may differ from what was written.
     pub(super) doubted: Arc<AtomicBool>,
-    /// How often licences have changed since the opening.
-    pub(super) licences: Arc<AtomicU64>,
+    pub(super) revisions: Arc<Revisions>,
     /// What a restore has left beside the journal when this was opened.
     pub(super) restored: Option<Restored>,
     pub(super) trees: Arc<Trees>,
@@ -172,7 +172,13 @@ impl Store {
     /// How often licences have changed since the store was opened. Read before their rows, it goes into the proposal that
     /// was decided by them.
     pub fn licences_seen(&self) -> u64 {
-        self.licences.load(Ordering::Acquire)
+        self.revisions.licences.load(Ordering::Acquire)
+    }
+
+    /// How often API keys have been made or revoked since the store was opened. Read before their rows, it says how long what
+    /// was read is true.
+    pub fn keys_seen(&self) -> u64 {
+        self.revisions.keys.load(Ordering::Acquire)
     }
 
     /// Where the journal and the record store stand together.

@@ -6,7 +6,7 @@
 //! ```
 //! - `journal`, `medium`: what must survive, and the files under it.
 //! - `engine`, `engine_sled`, `engine_memory`: rows that can be made anew. `names`: which need not be asked for. `rows`, `apply`: from a frame to rows.
-//! - `proposal`, `queue`, `group`, `sequencer`, `answer`: the commit. `handle`: the open store. `beside`: its threads.
+//! - `proposal`, `queue`, `group`, `sequencer`, `answer`: the commit. `handle`: the open store. `beside`: its threads. `revisions`: how often small tables changed.
 //! - `snapshot`: the rows in a file of our own, which a power cut leaves whole.
 //! - `open`, `home`, `catch_up`, `checkpoint`: start, replay and self-check, checkpoints. `explain`: why it does not open.
 //! - `trees`: the log's two trees in files, where the journal is or on their way there.
@@ -39,6 +39,7 @@ mod open;
 mod proposal;
 mod queue;
 pub mod restored;
+mod revisions;
 pub mod rows;
 mod sequencer;
 pub mod snapshot;

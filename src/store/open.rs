@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -24,6 +24,7 @@ use super::medium::{Disk, Medium};
 use super::names::Names;
 use super::queue::Singles;
 use super::restored::Restored;
+use super::revisions::Revisions;
 use super::sequencer::{GroupLimits, Sequencer};
 use super::snapshot::{self, Layered};
 use super::{Fatal, Observer};
@@ -232,7 +233,7 @@ impl Store {
     ) -> Result<Store, OpenError> {
         let (locks, group_limit) = (Arc::new([lock, cold_lock]), journal.group_limit());
         let (reader, settled) = (journal.reader(), Arc::new(Mutex::new(journal.tail())));
-        let (poisoned, licences) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::default()));
+        let (poisoned, revisions) = (Arc::new(AtomicBool::new(false)), Arc::new(Revisions::default()));
         let (room, (jobs, queue)) = (room(&medium, options.reserve_bytes), bounded(options.queue_entries));
         let fatal: Arc<dyn Fatal> = Arc::new(Poison { told: hooks.fatal, poisoned: Arc::clone(&poisoned) });
         let snapshots = Arc::new(snapshots(options, &opening, &medium, &settled));
@@ -254,7 +255,7 @@ impl Store {
             forgotten_to: None,
             trees: Arc::clone(&trees),
             erasures: Arc::clone(&snapshots.erasures),
-            licences: Arc::clone(&licences),
+            revisions: Arc::clone(&revisions),
             is_held: opening.restored.as_ref().is_some_and(Restored::is_undecided),
             is_restored: opening.restored.is_some(),
         };
@@ -278,7 +279,7 @@ impl Store {
             mover,
             keeper: Mutex::new(Some(keeper)),
             poisoned,
-            licences,
+            revisions,
             restored: opening.restored,
             _locks: locks,
         })

@@ -26,6 +26,7 @@ use super::group::{Committed as Reading, Group, Pending, Planned, Waiting};
 use super::handle::Room;
 use super::journal::{Appended, Frame, FrameContent, FrameKind, Journal, Location, Meta, Tail};
 use super::proposal::{Committed, Outcome, Proposal, Refusal};
+use super::revisions::Revisions;
 use super::rows::RequestRow;
 use super::trees::{Grown, Trees};
 use super::{Commit, Fatal, Observer};
@@ -74,8 +75,7 @@ pub(super) struct Sequencer {
     pub trees: Arc<Trees>,
     /// How many frames were erased, for whoever keeps copies of rows.
     pub erasures: Arc<AtomicU64>,
-    /// How often licences have changed since the store was opened, for whoever decides by them.
-    pub licences: Arc<AtomicU64>,
+    pub revisions: Arc<Revisions>,
     /// The log was restored and nobody has decided how it goes on: nothing is appended, whoever asks (`restored`).
     pub is_held: bool,
     /// A restore's note was there at the opening. What was decided becomes the first new frame, so not even a seal goes
@@ -168,7 +168,7 @@ impl Sequencer {
             statements: self.applier.statements.as_ref(),
             mark: &self.mark,
             registry_size: self.journal.tail().registry_size,
-            licences: self.licences.load(Ordering::Acquire),
+            licences: self.revisions.licences.load(Ordering::Acquire),
         };
         let planned: Vec<Planned> = proposals.into_iter().map(|proposal| group.plan(proposal, &reading)).collect();
         if atomic && planned.iter().any(|fate| matches!(fate, Planned::Not(_))) {
@@ -273,10 +273,7 @@ impl Sequencer {
         let writes = apply::writes(all);
         self.engine.write(&writes, &mark)?;
         self.mark = mark;
-        // Only now: who read the number before it changed may have read the rows before, who reads it after cannot.
-        if writes.iter().any(|row| row.table == Table::Licence) {
-            self.licences.fetch_add(1, Ordering::Release);
-        }
+        self.revisions.count(&writes);
         // From here on no reader may be given what was before.
         let kept = bearers.iter().flat_map(|record| &record.aliases).map(|alias| alias.key().as_str());
         for name in writes.iter().filter_map(apply::changed_name).chain(kept) {

@@ -38,15 +38,21 @@ async fn a_key_is_shown_once_and_opens_until_it_is_revoked() {
     for answer in [shown.text(), all] {
         assert!(!answer.contains("hash") && !answer.contains(text));
     }
-    let with_it = || {
+    let with_token = |token: &str| {
         world
             .ask(Method::PUT, "/v1/records/88.999.1/a")
-            .header("authorization", &format!("bearer {text}"))
+            .header("authorization", &format!("bearer {token}"))
             .header("if-none-match", "*")
             .json(&part("a"))
             .send()
     };
+    let with_it = || with_token(text);
+    // Another secret under its id, before the key is known to be one and after.
+    let other = format!("mpk_{id}_{}", "a".repeat(51));
+    let other = format!("{other}_{:08x}", crc32c::crc32c(other.as_bytes()));
+    assert_eq!(with_token(&other).await.code(), "bad_credentials");
     assert_eq!(with_it().await.status, 201);
+    assert_eq!(with_token(&other).await.code(), "bad_credentials");
     for _ in 0..2 {
         let revoked = world.ask(Method::DELETE, &location).signed().send().await;
         assert_eq!((revoked.status.as_u16(), revoked.body.len()), (204, 0));

@@ -1,0 +1,82 @@
+//! API keys as requests show them. A key is read from the store once; again only when one was made or revoked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use parking_lot::RwLock;
+
+use super::token::{KEY_MARK, are_same, taken_apart};
+use super::{ServiceError, Services};
+use crate::model::principal::{Principal, Role};
+use crate::model::time::Timestamp;
+use crate::sign::statement::ApiKey;
+use crate::store::engine::Table;
+
+/// Keys that are kept at hand; with more of them in use, some are read again.
+const AT_HAND: usize = 10_000;
+
+/// Keys by their ids, as they were when [`crate::store::Store::keys_seen`] was this. Only of such as there are.
+#[derive(Default)]
+pub struct ApiKeys(RwLock<(u64, HashMap<String, Arc<Known>>)>);
+
+/// What decides whether a key opens anything.
+struct Known {
+    /// Of its secret.
+    hash: Vec<u8>,
+    expires: Option<i64>,
+    is_revoked: bool,
+    /// What it opens; nothing, where its role is none that this program knows.
+    principal: Option<Principal>,
+}
+
+impl Services {
+    /// The principal behind a bearer token. Takes the same time whatever is wrong with its secret.
+    pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, ServiceError> {
+        if let Some(mirror) = self.mirror() {
+            let is_operator = mirror.opens(token);
+            return is_operator.then(|| Principal::administrator("mirror")).ok_or(ServiceError::BadCredential);
+        }
+        let (id, hash) = taken_apart(KEY_MARK, token).ok_or(ServiceError::BadCredential)?;
+        let key = self.api_key(id)?.ok_or(ServiceError::BadCredential)?;
+        let is_alive = !key.is_revoked && key.expires.is_none_or(|expires| now.as_seconds() < expires);
+        if !are_same(&hash, &key.hash) || !is_alive {
+            return Err(ServiceError::BadCredential);
+        }
+        key.principal.clone().ok_or(ServiceError::BadCredential)
+    }
+
+    fn api_key(&self, id: &str) -> Result<Option<Arc<Known>>, ServiceError> {
+        // Before the rows: a key that is revoked meanwhile is kept under a number that is past.
+        let seen = self.store.keys_seen();
+        {
+            let kept = self.api_keys.0.read();
+            if kept.0 == seen
+                && let Some(known) = kept.1.get(id)
+            {
+                return Ok(Some(Arc::clone(known)));
+            }
+        }
+        let Some(row) = self.store.any_row(Table::Key, id.as_bytes())? else {
+            return Ok(None);
+        };
+        let key: ApiKey = serde_json::from_slice(&row)?;
+        let is_administrator = key.role == Role::Administrator.as_str();
+        let known = Arc::new(Known {
+            hash: BASE64URL.decode(&key.hash).unwrap_or_default(),
+            expires: key.expires,
+            is_revoked: self.store.any_row(Table::Revoked, id.as_bytes())?.is_some(),
+            principal: is_administrator.then(|| Principal::administrator(format!("key:{id}"))),
+        });
+        let mut kept = self.api_keys.0.write();
+        if kept.0 < seen || kept.1.len() >= AT_HAND {
+            kept.1.clear();
+            kept.0 = kept.0.max(seen);
+        }
+        if kept.0 == seen {
+            kept.1.insert(id.to_owned(), Arc::clone(&known));
+        }
+        Ok(Some(known))
+    }
+}

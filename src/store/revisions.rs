@@ -1,0 +1,27 @@
+//! How often small tables have changed, so that what follows from their rows is worked out once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::engine::{Table, Write};
+
+/// How often the rows of small tables have changed since the store was opened, for whoever keeps what follows from them.
+#[derive(Debug, Default)]
+pub struct Revisions {
+    pub licences: AtomicU64,
+    /// Of the API.
+    pub keys: AtomicU64,
+}
+
+impl Revisions {
+    /// Once the rows are readable: who read a number before it changed may have read the rows before, who reads it after
+    /// cannot.
+    pub fn count(&self, writes: &[Write]) {
+        for (counter, tables) in
+            [(&self.licences, &[Table::Licence] as &[Table]), (&self.keys, &[Table::Key, Table::Revoked])]
+        {
+            if writes.iter().any(|row| tables.contains(&row.table)) {
+                counter.fetch_add(1, Ordering::Release);
+            }
+        }
+    }
+}
