@@ -29,13 +29,20 @@ macro_rules! words {
 }
 
 words! {
-    /// Where the time went. `Total` is from the parsed head to the answer's head; the others are parts of it.
+    /// Where the time went. `Total` is from the parsed head to the answer's head; decode, guard, service and encode are parts of
+    /// it; cache, store, sign and form are parts of the service; queue and journal are parts of the store.
     Stage {
         Total "total",
         Decode "decode",
         Guard "guard",
         Service "service",
         Encode "encode",
+        Cache "cache",
+        Store "store",
+        Queue "queue",
+        Journal "journal",
+        Sign "sign",
+        Form "form",
     }
 }
 
@@ -93,7 +100,7 @@ const TRANSPORTS: usize = Transport::ALL.len();
 const OUTCOMES: usize = Outcome::ALL.len();
 const SERIES: usize = Stage::ALL.len() * TRANSPORTS * OUTCOMES;
 
-/// All series; 20 KiB a shard.
+/// All series; 44 KiB a shard.
 #[derive(Debug)]
 pub struct RequestTimes {
     shards: Vec<Shard>,

@@ -28,6 +28,10 @@ pub enum Step {
     Cache,
     /// Within the service: rows and journal are read, or a commit is waited for.
     Store,
+    /// Of that wait: until the turn of its group came.
+    Queue,
+    /// Of that wait: until its group was durable.
+    Journal,
     /// Within the service: an entry is built and signed.
     Sign,
     /// Within the service: the answer is written for the cache.
@@ -35,7 +39,7 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Step; 9] = [
+    pub const ALL: [Step; 11] = [
         Step::Decode,
         Step::Guard,
         Step::Service,
@@ -43,6 +47,8 @@ impl Step {
         Step::Wait,
         Step::Cache,
         Step::Store,
+        Step::Queue,
+        Step::Journal,
         Step::Sign,
         Step::Form,
     ];
@@ -57,6 +63,8 @@ impl Step {
             Self::Wait => "wait",
             Self::Cache => "cache",
             Self::Store => "store",
+            Self::Queue => "queue",
+            Self::Journal => "journal",
             Self::Sign => "sign",
         }
     }
@@ -64,17 +72,23 @@ impl Step {
     /// Whether it is a part of [`Step::Service`].
     #[must_use]
     pub fn is_within_service(self) -> bool {
-        matches!(self, Self::Cache | Self::Store | Self::Sign | Self::Form)
+        matches!(self, Self::Cache | Self::Store | Self::Queue | Self::Journal | Self::Sign | Self::Form)
     }
 
-    /// What the histograms call it; waiting and what is within the service have no series of their own.
+    /// What the histograms call it; waiting for the client has no series.
     fn stage(self) -> Option<Stage> {
         match self {
             Self::Decode => Some(Stage::Decode),
             Self::Guard => Some(Stage::Guard),
             Self::Service => Some(Stage::Service),
             Self::Encode => Some(Stage::Encode),
-            _ => None,
+            Self::Cache => Some(Stage::Cache),
+            Self::Store => Some(Stage::Store),
+            Self::Queue => Some(Stage::Queue),
+            Self::Journal => Some(Stage::Journal),
+            Self::Sign => Some(Stage::Sign),
+            Self::Form => Some(Stage::Form),
+            Self::Wait => None,
         }
     }
 }
@@ -129,7 +143,7 @@ impl Laps {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(self.started.elapsed())
     }
 
     /// Since the beginning, waiting for the client not counted.
@@ -157,13 +171,12 @@ impl Laps {
 
     /// Adds to the histograms. Stages that were not reached are not counted.
     pub fn record(&self, times: &RequestTimes, transport: Transport, status: u16) {
-        let outcome = Outcome::of_status(status);
-        for step in Step::ALL {
-            let spent = self.spent(step);
+        let (outcome, sums) = (Outcome::of_status(status), self.course.lock().sums);
+        for (step, spent) in Step::ALL.into_iter().zip(sums) {
             if let Some(stage) = step.stage()
-                && spent > Duration::ZERO
+                && spent > 0
             {
-                times.record(stage, transport, outcome, spent);
+                times.record(stage, transport, outcome, Duration::from_nanos(spent));
             }
         }
     }
@@ -187,6 +200,11 @@ tokio::task_local! {
 /// Does all of `work` for the request that these laps belong to.
 pub async fn on_behalf<F: Future>(laps: Arc<Laps>, work: F) -> F::Output {
     CURRENT.scope(laps, work).await
+}
+
+/// Does work that waits for nothing for the request that these laps belong to.
+pub fn while_timed<T>(laps: &Arc<Laps>, work: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(Arc::clone(laps), work)
 }
 
 /// For work that goes on on another thread: takes the laps of this request along.
@@ -221,6 +239,18 @@ pub async fn timed_async<F: Future>(step: Step, work: F) -> F::Output {
     let done = work.await;
     laps.within(step, from);
     done
+}
+
+/// Notes a stretch that was measured elsewhere.
+pub fn noted(step: Step, from: Instant, to: Instant) {
+    if let Some(laps) = current() {
+        let since = |at: Instant| nanoseconds(at.saturating_duration_since(laps.started));
+        laps.course.lock().add(Lap { step, from: since(from), to: since(to) });
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn current() -> Option<Arc<Laps>> {

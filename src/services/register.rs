@@ -4,6 +4,7 @@
 //! bounded number of times; a caller who named a version is told at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::once::FirstTime;
 pub use super::precondition::Precondition;
@@ -14,7 +15,7 @@ use crate::model::identifier::Identifier;
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
-use crate::observe::laps::{Step, timed, timed_async};
+use crate::observe::laps::{Step, noted, timed, timed_async};
 use crate::sign::entry;
 use crate::store::journal::{Effect, Idempotency};
 use crate::store::rows::{LeafHash, leaf_hash};
@@ -263,7 +264,12 @@ impl Services {
     async fn commit_one(&self, proposal: EntryProposal) -> Result<Attempt, ServiceError> {
         let (record, effect) = (Arc::clone(&proposal.record), proposal.effect);
         let request = proposal.idempotency.as_ref().map(|idempotency| idempotency.request);
+        let sent = Instant::now();
         let outcome = self.store.commit(vec![Proposal::Entry(proposal)], false).await.pop();
+        if let Some(Outcome::Committed(Committed { begun, durable, .. })) = &outcome {
+            noted(Step::Queue, sent, *begun);
+            noted(Step::Journal, *begun, *durable);
+        }
         if let Some(Outcome::Repeated(row)) = &outcome
             && Some(row.request) != request
         {

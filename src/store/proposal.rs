@@ -1,6 +1,7 @@
 //! What a service asks the sequencer to commit, and what it is told.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::journal::{Effect, FrameKind, Idempotency, JobTag, JournalError, Location};
 use super::rows::{LeafHash, RecordRow, RequestRow};
@@ -155,6 +156,9 @@ pub struct Committed {
     /// Index of the statement in its tree.
     pub index: u64,
     pub leaf: LeafHash,
+    /// When its group's turn came, and when that was durable.
+    pub begun: Instant,
+    pub durable: Instant,
 }
 
 /// Why the store takes no writes. Reads go on in every case.

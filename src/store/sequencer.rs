@@ -205,10 +205,10 @@ impl Sequencer {
                 return refuse(waiting, &refusal);
             }
         };
-        let durable = started.elapsed();
+        let durable = Instant::now();
         self.journal.look_ahead(self.reserve_bytes);
         let mut committed = Vec::with_capacity(appended.len());
-        match self.apply(contents, pending, &appended, &mut committed) {
+        match self.apply(contents, pending, (&appended, started, durable), &mut committed) {
             Ok(erased) => {
                 if let Err(error) = self.finish_erasures(&erased) {
                     return self.poison(error.to_string());
@@ -222,6 +222,7 @@ impl Sequencer {
         let grown: Vec<Grown> =
             grown.map(|(kind, done)| Grown { kind, location: done.location, leaf: done.leaf }).collect();
         self.trees.advance(before, &grown, self.journal.tail());
+        let durable = durable.saturating_duration_since(started);
         let commit = Commit { frames: committed.len(), bytes: group.bytes, durable, whole: started.elapsed() };
         self.observer.committed(&commit, self.journal.tail());
         answer(waiting, &committed);
@@ -232,7 +233,7 @@ impl Sequencer {
         &mut self,
         contents: Vec<FrameContent>,
         pending: Vec<Applied>,
-        appended: &[Appended],
+        (appended, begun, durable): (&[Appended], Instant, Instant),
         committed: &mut Vec<Committed>,
     ) -> Result<Vec<Location>, apply::ApplyError> {
         let mut mark = self.mark.clone();
@@ -267,7 +268,7 @@ impl Sequencer {
             bearers.extend(applied.record.filter(|record| !record.aliases.is_empty()));
             all.extend(changes);
             let Appended { sequence, location, index } = *place;
-            committed.push(Committed { sequence, location, index, leaf: applied.leaf });
+            committed.push(Committed { sequence, location, index, leaf: applied.leaf, begun, durable });
         }
         mark.sequence = self.journal.tail().sequence;
         let writes = apply::writes(all);

@@ -194,7 +194,7 @@ async fn every_stage_of_a_request_is_timed_by_outcome() {
     let metrics = world.get("/metrics").send().await;
     assert!(metrics.header("content-type").starts_with("application/openmetrics-text"));
     let text = metrics.text();
-    for stage in ["decode", "guard", "service", "encode"] {
+    for stage in ["decode", "guard", "service", "encode", "cache", "store", "queue", "journal", "sign", "form"] {
         let series = format!("stage=\"{stage}\",transport=\"http1\",outcome=\"ok\"");
         assert!(text.contains(&series), "{series}");
     }

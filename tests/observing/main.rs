@@ -37,9 +37,11 @@ fn a_slow_request_is_told_with_its_stages_and_without_what_is_hidden() {
         let answer = node.send("PUT", &path, &[("x-request-id", id), ("if-none-match", "*")], Some(&record));
         assert_eq!(answer.status, 201, "{}", answer.body);
         let line = node.line_of(id, "slow request");
-        for stage in ["parse", "guard", "store", "sign", "service", "encode"] {
+        for stage in ["parse", "guard", "store", "journal", "sign", "service", "encode"] {
             assert!(line[format!("{stage}_micros")].is_u64(), "{stage}: {line}");
         }
+        let waits = ["queue_micros", "journal_micros"].map(|part| line[part].as_u64().unwrap_or_default());
+        assert!(waits.iter().sum::<u64>() <= line["store_micros"].as_u64().unwrap() + 1, "{line}");
         let parts = ["store_micros", "sign_micros"].map(|part| line[part].as_u64().unwrap());
         assert!(parts.iter().sum::<u64>() <= line["service_micros"].as_u64().unwrap() + 1, "{line}");
         assert_eq!((&line["level"], &line["method"], &line["status"]), (&json!("WARN"), &json!("PUT"), &json!(201)));
@@ -57,7 +59,9 @@ fn a_slow_request_is_told_with_its_stages_and_without_what_is_hidden() {
     for stage in ["parse", "guard", "cache", "store", "encode", "service"] {
         assert!(missed[format!("{stage}_micros")].is_u64(), "{stage}: {missed}");
     }
-    assert!(missed["sign_micros"].is_null(), "nothing is signed when it is read: {missed}");
+    for stage in ["sign", "queue", "journal"] {
+        assert!(missed[format!("{stage}_micros")].is_null(), "nothing is signed or written when it is read: {missed}");
+    }
     let hit = node.line_of("hit-open", "slow request");
     assert_eq!((&hit["outcome"], &hit["total_micros"]), (&json!("hit"), &hit["cache_micros"]));
     assert_eq!(hit["route"], "/v1/resolve/{*identifier}");

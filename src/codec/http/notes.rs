@@ -191,6 +191,8 @@ macro_rules! write_line {
             guard_micros = line.spent(&[Step::Guard]),
             cache_micros = line.spent(&[Step::Cache]),
             store_micros = line.spent(&[Step::Store]),
+            queue_micros = line.spent(&[Step::Queue]),
+            journal_micros = line.spent(&[Step::Journal]),
             sign_micros = line.spent(&[Step::Sign]),
             encode_micros = line.spent(&[Step::Encode, Step::Form]),
             service_micros = line.spent(&[Step::Service]),
