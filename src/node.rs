@@ -164,7 +164,8 @@ impl Node {
         if traces.is_on() {
             metrics.attention.watch_every();
         }
-        let operator = Arc::new(Operator::new(config, process, Arc::clone(&metrics), traces.clone()));
+        let operator =
+            Arc::new(Operator::new(config, process, (Arc::clone(&metrics), traces.clone()), Arc::clone(&cache)));
         let observer = Arc::new(NodeObserver { cache: Arc::clone(&cache), metrics: Arc::clone(&metrics) });
         // A mirror has none, and a folder without its secret is found before the store is touched.
         let keys = order.is_none().then(|| open_keys(&config.node.data)).transpose()?;

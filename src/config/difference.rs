@@ -8,7 +8,8 @@ use super::layers::leaves;
 
 /// Keys that a running node takes; every other one waits for a restart. What lies in the files of `tls.certificate` and
 /// `tls.key` is taken too: only their names wait.
-const LIVE: [&str; 4] = ["log.filter", "log.slow_microseconds", "log.requests", "traces.sample_per_million"];
+const LIVE: [&str; 5] =
+    ["cache.budget_bytes", "log.filter", "log.slow_microseconds", "log.requests", "traces.sample_per_million"];
 
 /// One key with two values, as TOML; `None`: the key is not there (of a prefix that came or went). Secrets are hidden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -52,6 +53,7 @@ impl Config {
         let format = merged.spec.log.format;
         merged.spec.log = super::LogSpec { format, ..other.spec.log.clone() };
         merged.spec.traces.sample_per_million = other.spec.traces.sample_per_million;
+        merged.spec.cache.budget_bytes = other.spec.cache.budget_bytes;
         merged
     }
 }
@@ -81,7 +83,7 @@ mod tests {
         let old = load("[log]\nfilter = \"warn\"\n");
         let new = load(
             "[log]\nfilter = \"debug\"\nformat = \"json\"\nslow_microseconds = 5\nrequests = \"info\"\n\
-             [traces]\nsample_per_million = 7\n[[prefixes]]\nprefix = \"88.118.8\"\n",
+             [traces]\nsample_per_million = 7\n[cache]\nbudget_bytes = 2000000\nmax_age_seconds = 9\n[[prefixes]]\nprefix = \"88.118.8\"\n",
         );
         let told = |from: &Config| {
             let (live, waiting): (Vec<_>, Vec<_>) = from.changes_to(&new).into_iter().partition(Change::is_live);
@@ -89,8 +91,13 @@ mod tests {
             (keys(live), keys(waiting))
         };
         let (live, waiting) = told(&old);
-        assert_eq!(live, ["log.filter", "log.requests", "log.slow_microseconds", "traces.sample_per_million"]);
-        assert!(waiting.contains(&"log.format".to_owned()) && waiting.contains(&"prefixes[0].prefix".to_owned()));
+        assert_eq!(
+            live,
+            ["cache.budget_bytes", "log.filter", "log.requests", "log.slow_microseconds", "traces.sample_per_million"]
+        );
+        for key in ["log.format", "cache.max_age_seconds", "prefixes[0].prefix"] {
+            assert!(waiting.contains(&key.to_owned()), "{key}");
+        }
         let filter = old.changes_to(&new).into_iter().find(|change| change.key == "log.filter").unwrap();
         assert_eq!((filter.from.as_deref(), filter.to.as_deref()), (Some("\"warn\""), Some("\"debug\"")));
         // Once taken, nothing live is left, and what waits still does.

@@ -1,4 +1,4 @@
-//! What can be changed of a running node: the log, the share of traced requests, the certificate. A reload is judged whole
+//! What can be changed of a running node: the log, the share of traced requests, the cache's budget, the certificate. A reload is judged whole
 //! before any of it is taken.
 
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use crate::observe::log::Filter;
 use crate::observe::traces::Traces;
 use crate::services::mirror::Order;
 use crate::services::operate::{ChangeLog, Operate, Reloaded};
+use crate::store::cache::AnswerCache;
 
 /// Reads the sources of the configuration once more.
 pub type ReadAgain = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -34,12 +35,18 @@ pub(super) struct Operator {
     running: Mutex<Config>,
     metrics: Arc<Metrics>,
     traces: Traces,
+    cache: Arc<AnswerCache>,
 }
 
 impl Operator {
-    pub(super) fn new(config: &Config, process: Process, metrics: Arc<Metrics>, traces: Traces) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        process: Process,
+        (metrics, traces): (Arc<Metrics>, Traces),
+        cache: Arc<AnswerCache>,
+    ) -> Self {
         metrics.attention.set(&config.log);
-        Self { process, started: config.clone(), running: Mutex::new(config.clone()), metrics, traces }
+        Self { process, started: config.clone(), running: Mutex::new(config.clone()), metrics, traces, cache }
     }
 
     /// From here on nothing fails.
@@ -49,6 +56,15 @@ impl Operator {
         }
         self.metrics.attention.set(&wanted.log);
         self.traces.set_share(wanted.traces.sample_per_million);
+        let (before, bytes) = (running.cache.budget_bytes, wanted.cache.budget_bytes);
+        // A reader that stalls may keep it from growing, not from shrinking to the budget as it goes on.
+        if before != bytes && !self.cache.resize(bytes) {
+            tracing::warn!(
+                before,
+                bytes,
+                "the cache keeps to its new budget with the tables of before; a restart fits them to it"
+            );
+        }
         *running = running.with_live_of(wanted);
     }
 
@@ -141,4 +157,54 @@ fn tell_refusal(error: &ConfigError) {
         faults = error.faults.len(),
         "the configuration was read again and cannot be used: nothing of it was taken; `mingpai check-config` judges it beforehand"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Layers;
+    use crate::store::cache::{Answer, ViewClass};
+
+    const MIB: u64 = 1 << 20;
+
+    fn config(mebibytes: u64) -> Config {
+        let file = format!("node.iss = \"urn:x:1\"\n[cache]\nbudget_bytes = {}\n", mebibytes * MIB);
+        Config::load(&Layers { file: Some(("m.toml".into(), file)), ..Layers::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_reload_gives_the_cache_its_new_budget_while_it_answers() {
+        let budget = Arc::new(Mutex::new(4));
+        let read_again: ReadAgain = {
+            let budget = Arc::clone(&budget);
+            Arc::new(move || Ok(config(*budget.lock())))
+        };
+        let process = Process { read_again: Some(read_again), ..Process::default() };
+        let cache = Arc::new(AnswerCache::new(4 * MIB, 10, 500));
+        let (metrics, traces) = (Arc::new(Metrics::new()), Traces::default());
+        let operator = Operator::new(&config(4), process, (metrics, traces), Arc::clone(&cache));
+        let answer = Answer { status: 200, body: Bytes::from(vec![b'a'; 500]), ..Answer::nothing(200, Bytes::new()) };
+        // Asked for twice, so that each is worth its place.
+        let fill = || {
+            for name in (0..20_000).flat_map(|at| [at, at]).map(|at| format!("88.999.1/{at}")) {
+                if cache.find(ViewClass::Public, &name, 0).is_none() {
+                    let _ = cache.fill(cache.begin(&name), ViewClass::Public, &name, &answer);
+                }
+            }
+            cache.bytes()
+        };
+        assert!((3 * MIB..=4 * MIB).contains(&fill()));
+        for (mebibytes, held) in [(2, MIB..=2 * MIB), (16, 8 * MIB..=16 * MIB)] {
+            *budget.lock() = mebibytes;
+            let reloaded = operator.reload().unwrap();
+            let keys: Vec<&str> = reloaded.applied.iter().map(|change| change.key.as_str()).collect();
+            assert_eq!((keys.as_slice(), reloaded.restart_needed.len()), (&["cache.budget_bytes"] as &[&str], 0));
+            assert!(cache.bytes() <= mebibytes * MIB && !cache.is_empty());
+            assert!(held.contains(&fill()), "{mebibytes} MiB: {}", cache.bytes());
+        }
+        // The same once more changes nothing.
+        assert!(operator.reload().unwrap().applied.is_empty());
+    }
 }
