@@ -44,19 +44,19 @@ pub fn read_disclosed(
     let payload: Payload = serde_json::from_slice(&payload).map_err(|error| no_record(error.to_string()))?;
     let signed: HashSet<&str> = payload.sd.iter().map(String::as_str).collect();
     let mut claims = Claims::in_clear(&payload);
-    let mut names = HashSet::new();
+    let (mut names, mut room) = (HashSet::new(), Vec::new());
     for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
         if !signed.contains(sd_jwt::digest_of(encoded).as_str()) {
             return Err(Undisclosed::NotSigned("a disclosure is not among the signed digests"));
         }
-        let (name, value) = sd_jwt::open(encoded).map_err(|what| no_record(what.to_owned()))?;
-        let in_clear = match name.as_str() {
+        let (name, value) = sd_jwt::open(encoded, &mut room).map_err(|what| no_record(what.to_owned()))?;
+        let in_clear = match name.as_ref() {
             "sub" | "case" => payload.sub.is_some(),
             "state" => payload.state.is_some(),
             "registrant" => payload.registrant.is_some(),
             _ => false,
         };
-        if in_clear || !names.insert(name.clone()) {
+        if in_clear || !names.insert(name.clone().into_owned()) {
             return Err(Undisclosed::NotSigned("a claim is there twice"));
         }
         claims.take(&name, value).map_err(|_| no_record(format!("the claim {} does not read", kind_of(&name))))?;

@@ -11,8 +11,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use super::blinding::{Blinding, sid_of};
 use super::jws::{self, ENTRY_TYPE};
@@ -51,11 +52,11 @@ pub struct Entry {
     pub sid: [u8; 32],
 }
 
-/// What the signed payload says in clear.
+/// What the signed payload says in clear. Who needs no digests reads it with another type in their place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Payload {
+pub struct Payload<Digests = Vec<String>> {
     #[serde(rename = "_sd", default)]
-    pub sd: Vec<String>,
+    pub sd: Digests,
     #[serde(rename = "_sd_alg")]
     pub sd_alg: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,12 +195,12 @@ pub fn present(
     let mut out = String::with_capacity(statement.len() + disclosures.len() + 2);
     out.push_str(statement);
     out.push('~');
-    let (mut owner_jws, mut is_whole) = (None, true);
+    let (mut owner_jws, mut is_whole, mut room) = (None, true, Vec::new());
     for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
-        let (name, value) = sd_jwt::open(encoded)?;
+        let (name, value) = sd_jwt::open(encoded, &mut room)?;
         if name == "owner_jws" {
             owner_jws = Some(encoded);
-        } else if !name.starts_with("value/") || visible(visibility_of(&value)) {
+        } else if !name.starts_with("value/") || visible(visibility_of(value)) {
             out.push_str(encoded);
             out.push('~');
         } else {
@@ -214,11 +215,14 @@ pub fn present(
 }
 
 /// A value's visibility; what does not read is the owner's alone.
-fn visibility_of(value: &Json) -> Visibility {
-    match value.get("visibility") {
-        None => Visibility::Public,
-        Some(word) => serde_json::from_value(word.clone()).unwrap_or(Visibility::Owner),
+fn visibility_of(value: &RawValue) -> Visibility {
+    #[derive(Deserialize)]
+    struct Member {
+        #[serde(default)]
+        visibility: Visibility,
     }
+
+    serde_json::from_str(value.get()).map_or(Visibility::Owner, |Member { visibility }| visibility)
 }
 
 /// Reads a record back from its entry: the other half of [`Signer::entry`].
@@ -228,19 +232,20 @@ pub fn read(
     registered: Timestamp,
     prefixes: &Prefixes,
 ) -> Result<Record, String> {
-    let payload: Payload = serde_json::from_slice(&jws::payload_of(statement)?).map_err(|error| error.to_string())?;
+    let payload = jws::payload_of(statement)?;
+    let payload: Payload<IgnoredAny> = serde_json::from_slice(&payload).map_err(|error| error.to_string())?;
     let disclosures = std::str::from_utf8(disclosures).map_err(|_| "the disclosures are not text".to_owned())?;
-    let mut claims = Claims::in_clear(&payload);
+    let (mut claims, mut room) = (Claims::in_clear(&payload), Vec::new());
     for encoded in disclosures.split('~').filter(|encoded| !encoded.is_empty()) {
-        let (name, value) = sd_jwt::open(encoded)?;
+        let (name, value) = sd_jwt::open(encoded, &mut room)?;
         claims.take(&name, value).map_err(|error| format!("{name}: {error}"))?;
     }
     record_of(&payload, claims, registered, prefixes)
 }
 
 /// The record that claims state.
-pub(super) fn record_of(
-    payload: &Payload,
+pub(super) fn record_of<Digests>(
+    payload: &Payload<Digests>,
     claims: Claims,
     registered: Timestamp,
     prefixes: &Prefixes,
@@ -296,7 +301,7 @@ pub struct Claims {
 
 impl Claims {
     /// What a payload says without a disclosure.
-    pub fn in_clear(payload: &Payload) -> Claims {
+    pub fn in_clear<Digests>(payload: &Payload<Digests>) -> Claims {
         Claims {
             sub: payload.sub.clone(),
             case: payload.case,
@@ -322,20 +327,20 @@ impl Claims {
     }
 
     /// Takes one disclosure in; a name that is not known is an error, for it would be dropped unseen.
-    pub fn take(&mut self, name: &str, value: Json) -> Result<(), serde_json::Error> {
+    pub fn take(&mut self, name: &str, value: &RawValue) -> Result<(), serde_json::Error> {
+        let json = value.get();
         match name {
-            "sub" => self.sub = serde_json::from_value(value)?,
-            "case" => self.case = Some(serde_json::from_value(value)?),
-            "sid_key" => self.sid_key = serde_json::from_value(value)?,
-            "state" => self.state = serde_json::from_value(value)?,
-            "template" => self.template = serde_json::from_value(value)?,
-            "registrant" => self.registrant = serde_json::from_value(value)?,
-            "owner_jws" => self.owner_jws = serde_json::from_value(value)?,
-            "links" => self.links = serde_json::from_value(value)?,
-            "aliases" => self.aliases = serde_json::from_value(value)?,
+            "sub" => self.sub = serde_json::from_str(json)?,
+            "case" => self.case = Some(serde_json::from_str(json)?),
+            "sid_key" => self.sid_key = serde_json::from_str(json)?,
+            "state" => self.state = serde_json::from_str(json)?,
+            "template" => self.template = serde_json::from_str(json)?,
+            "registrant" => self.registrant = serde_json::from_str(json)?,
+            "owner_jws" => self.owner_jws = serde_json::from_str(json)?,
+            "links" => self.links = serde_json::from_str(json)?,
+            "aliases" => self.aliases = serde_json::from_str(json)?,
             _ if name.starts_with("value/") => {
-                let value: Value = serde_json::from_value(value)?;
-                self.values.push(value);
+                self.values.push(Value::read(json)?);
             }
             _ => {
                 return Err(serde::de::Error::custom("no claim of an entry has this name"));

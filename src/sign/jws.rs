@@ -108,5 +108,5 @@ pub fn type_of(statement: &[u8]) -> Result<String, String> {
 pub fn payload_of(statement: &[u8]) -> Result<Vec<u8>, String> {
     let text = std::str::from_utf8(statement).map_err(|_| "not text".to_owned())?;
     let payload = text.split('.').nth(1).ok_or("no payload part")?;
-    BASE64URL.decode(payload).map_err(|_| "the payload is not base64url".to_owned())
+    URL_SAFE_NO_PAD.decode_to_vec(payload).map_err(|_| "the payload is not base64url".to_owned())
 }

@@ -2,6 +2,7 @@
 //!
 //! Only what an entry needs: object-property disclosures in one top-level `_sd`, SHA-256, no nesting, no key binding.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
 
@@ -9,8 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use base64_simd::{AsOut, URL_SAFE_NO_PAD};
 use ring::digest::{SHA256, digest};
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::noise;
 
@@ -53,11 +54,15 @@ pub fn digest_of(encoded: &str) -> String {
     BASE64URL.encode(digest(&SHA256, encoded.as_bytes()))
 }
 
-/// A disclosure opened: its name and value.
-pub fn open(encoded: &str) -> Result<(String, Json), &'static str> {
-    let bytes = BASE64URL.decode(encoded).map_err(|_| "a disclosure is not base64url")?;
-    let (_salt, name, value): (String, String, Json) =
-        serde_json::from_slice(&bytes).map_err(|_| "a disclosure is not [salt, name, value]")?;
+/// A disclosure opened: its name, and its value as it is written. `room` holds them.
+pub fn open<'r>(encoded: &str, room: &'r mut Vec<u8>) -> Result<(Cow<'r, str>, &'r RawValue), &'static str> {
+    #[derive(Deserialize)]
+    struct Disclosure<'a>(#[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Cow<'a, str>, #[serde(borrow)] &'a RawValue);
+
+    room.clear();
+    URL_SAFE_NO_PAD.decode_append(encoded, room).map_err(|_| "a disclosure is not base64url")?;
+    let Disclosure(_salt, name, value) =
+        serde_json::from_slice(room).map_err(|_| "a disclosure is not [salt, name, value]")?;
     Ok((name, value))
 }
 
@@ -153,7 +158,37 @@ mod tests {
         // RFC 9901, section 4.2.3: the disclosure of family_name.
         let disclosure = "WyJfMjZiYzRMVC1hYzZxMktJNmNCVzVlcyIsICJmYW1pbHlfbmFtZSIsICJNw7ZiaXVzIl0";
         assert_eq!(digest_of(disclosure), "X9yH0Ajrdm1Oij4tWso9UzzKJvPoDxwmuEcO3XAdRC0");
-        assert_eq!(open(disclosure).unwrap(), ("family_name".to_owned(), Json::from("Möbius")));
+        let mut room = Vec::new();
+        let (name, value) = open(disclosure, &mut room).unwrap();
+        assert_eq!((name.as_ref(), value.get()), ("family_name", "\"Möbius\""));
+    }
+
+    #[test]
+    fn what_is_no_disclosure_is_not_opened() {
+        let mut room = Vec::new();
+        for text in [
+            "[\"s\",\"n\"]",
+            "[\"s\",\"n\",1,2]",
+            "[1,\"n\",1]",
+            "[\"s\",1,1]",
+            "{}",
+            "[\"s\",\"n\",]",
+            "[\"s\",\"n\",1] x",
+        ] {
+            assert!(open(&BASE64URL.encode(text), &mut room).is_err(), "{text}");
+        }
+        // Padding, letters of the other alphabet, bits left over, a length that no bytes have.
+        let right = BASE64URL.encode("[\"s\",\"n\",1]");
+        assert!(open(&right, &mut room).is_ok() && right.len() % 4 == 3 && right.ends_with('0'));
+        for wrong in [
+            format!("{right}="),
+            right.replacen('W', "+", 1),
+            right.replace("0", "1"),
+            format!("{right}AA"),
+            format!("{right} "),
+        ] {
+            assert!(wrong != right && open(&wrong, &mut room).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -170,8 +205,11 @@ mod tests {
             assert_eq!(disclosures.len(), claims);
             let is_signed = |one: &&str| digests.iter().any(|digest| digest.as_bytes() == digest_of(one).as_bytes());
             assert!(disclosures.iter().all(is_signed));
-            let names = (0..claims).map(|at| (format!("value/{at}"), Json::from(at)));
-            assert!(disclosures.iter().map(|one| open(one).unwrap()).eq(names));
+            for (at, disclosure) in disclosures.iter().enumerate() {
+                let mut room = Vec::new();
+                let (name, value) = open(disclosure, &mut room).unwrap();
+                assert_eq!((name.as_ref(), value.get()), (format!("value/{at}").as_str(), at.to_string().as_str()));
+            }
         }
         let mut hider = Hider::default();
         for at in 0..=1_000 {

@@ -201,7 +201,7 @@ fn where_no_case_is_disclosed_a_name_that_differs_in_case_cannot_be_told() {
 
 /// The name of the claim, if this part of an entry is a disclosure.
 fn disclosed_name(part: &str) -> Option<String> {
-    mingpai::sign::sd_jwt::open(part).ok().map(|(name, _)| name)
+    mingpai::sign::sd_jwt::open(part, &mut Vec::new()).ok().map(|(name, _)| name.into_owned())
 }
 
 /// A log of one entry, and its proof as others' tools keep it.

@@ -62,6 +62,19 @@ impl Value {
         }
     }
 
+    /// Reads what [`Serialize`] wrote, the commonest form without a tree of JSON; a missing timestamp reads as 1970.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn read(json: &str) -> Result<Self, serde_json::Error> {
+        let plain = serde_json::from_str(json).ok().and_then(|Object::<PlainValue<'_>>(plain)| {
+            let mut complaints = Complaints::default();
+            let value = plain.read(Timestamp::EPOCH, &mut complaints);
+            complaints.or(value).ok()
+        });
+        plain.map_or_else(|| serde_json::from_str(json), Ok)
+    }
+
     /// Reads one value; a missing timestamp is `now`.
     ///
     /// # Errors
@@ -183,5 +196,46 @@ impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Json::deserialize(deserializer)?;
         Self::from_json(&json, Timestamp::EPOCH).map_err(|errors| de::Error::custom(first_of(&errors)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_reads_the_same_with_a_tree_and_without() {
+        for data in [
+            json!("六角头\"螺栓"),
+            json!({"format": "string", "value": "a"}),
+            json!({"format": "decimal", "value": "21.25", "unit": "g"}),
+            json!({"format": "integer", "value": -7}),
+            json!({"format": "boolean", "value": true}),
+            json!({"format": "date", "value": "2026-11-23"}),
+            json!({"format": "url", "value": "https://example.com/a"}),
+            json!({"format": "identifier", "value": "88.999.1/sn-2"}),
+            json!({"format": "list", "value": [{"format": "integer", "value": "1"}]}),
+            json!({"format": "bytes", "value": "AAE="}),
+            json!({"format": "site", "value": {"a": {"b": [15, null]}}}),
+        ] {
+            for (name, member) in [
+                ("ttl", json!(60)),
+                ("visibility", json!("owner")),
+                ("permissions", json!("1100")),
+                ("references", json!([{"handle": "88.999.1/A", "index": 3}])),
+                ("timestamp", json!("2026-11-23T15:24:37Z")),
+            ] {
+                let text = json!({"index": 3, "type": "净重", "data": data, name: member}).to_string();
+                let value = Value::read(&text).unwrap();
+                assert_eq!(Value::from_json(&serde_json::from_str(&text).unwrap(), Timestamp::EPOCH).unwrap(), value);
+                let written = serde_json::to_string(&value).unwrap();
+                assert_eq!(Value::read(&written).unwrap(), value);
+            }
+        }
+        for wrong in ["{}", "[]", "3", "{\"index\":0,\"type\":\"a\",\"data\":1}", "{\"index\":1,\"type\":\"a\"}"] {
+            assert!(Value::read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -86,14 +86,14 @@ fn check_signature(report: &mut Report, parsed: &Parsed<'_>, known: Known<'_>) {
 
 fn check_disclosures(report: &mut Report, payload: &Payload, disclosures: &[&str]) -> Option<Claims> {
     let mut claims = Claims::in_clear(payload);
-    let mut names = std::collections::HashSet::new();
+    let (mut names, mut room) = (std::collections::HashSet::new(), Vec::new());
     for encoded in disclosures {
         let taken = if payload.sd.binary_search(&sd_jwt::digest_of(encoded)).is_err() {
             Err("a disclosure is not among the signed digests".to_owned())
         } else {
-            sd_jwt::open(encoded).map_err(str::to_owned).and_then(|(name, value)| {
-                let in_clear = matches!(name.as_str(), "sub" | "case") && payload.sub.is_some();
-                if in_clear || !names.insert(name.clone()) {
+            sd_jwt::open(encoded, &mut room).map_err(str::to_owned).and_then(|(name, value)| {
+                let in_clear = matches!(name.as_ref(), "sub" | "case") && payload.sub.is_some();
+                if in_clear || !names.insert(name.clone().into_owned()) {
                     return Err(format!("the claim {name} is there twice"));
                 }
                 claims.take(&name, value).map_err(|error| format!("{name}: {error}"))
