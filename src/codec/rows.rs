@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::json;
 use super::problem::Problem;
-use crate::model::draft::PlainRow;
+use crate::model::draft::{PLAIN_DEPTH, PlainRow};
 use crate::model::text::Text;
 use crate::services::import::ReadRow;
 
@@ -25,7 +25,7 @@ impl ReadRow for StrictRows {
 
     fn plain<'l>(&self, line: &'l [u8]) -> Option<PlainRow<'l>> {
         // Where the limit would not let them in, the long way says so.
-        let is_allowed = self.depth >= PlainRow::DEPTH;
+        let is_allowed = self.depth >= PLAIN_DEPTH;
         if is_allowed { PlainRow::read(line) } else { None }
     }
 }

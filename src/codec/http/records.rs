@@ -19,7 +19,7 @@ use crate::codec::answers;
 use crate::codec::path;
 use crate::codec::problem::{Code, Problem};
 use crate::codec::resolution::encode;
-use crate::model::draft::{Draft, DraftPatch};
+use crate::model::draft::{Draft, DraftPatch, PLAIN_DEPTH, PlainDraft};
 use crate::model::field::FieldError;
 use crate::model::permitted::Action;
 use crate::model::text::Text;
@@ -55,17 +55,29 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 pub(super) async fn put(desk: Arc<Desk>, call: Call) -> Reply {
-    change(desk, call, &[JSON], |json, desk, now| {
+    change(desk, call, &[JSON], |body, desk, now| {
         let limits = &desk.services.settings.draft_limits;
-        Draft::from_json_within(json, now, limits).map(Change::Put)
+        if let Some(draft) = plain(body, desk, now) {
+            return Ok(Change::Put(draft));
+        }
+        let json = body::parse(body, desk.limits.json_depth)?;
+        Ok(Change::Put(Draft::from_json_within(&json, now, limits).map_err(ServiceError::Fields)?))
     })
     .await
 }
 
+/// The draft in a body of the usual form; any other, or one with a fault, is read by way of a tree.
+fn plain(body: &[u8], desk: &Desk, now: Timestamp) -> Option<Draft> {
+    let is_allowed = desk.limits.json_depth >= PLAIN_DEPTH as u64;
+    let plain = if is_allowed { PlainDraft::read(body)? } else { return None };
+    Draft::from_plain(plain, now, &desk.services.settings.draft_limits)
+}
+
 pub(super) async fn patch(desk: Arc<Desk>, call: Call) -> Reply {
-    change(desk, call, &[JSON, MERGE_PATCH], |json, desk, now| {
+    change(desk, call, &[JSON, MERGE_PATCH], |body, desk, now| {
+        let json = body::parse(body, desk.limits.json_depth)?;
         let limits = &desk.services.settings.draft_limits;
-        DraftPatch::from_json_within(json, now, limits).map(Change::Patch)
+        Ok(Change::Patch(DraftPatch::from_json_within(&json, now, limits).map_err(ServiceError::Fields)?))
     })
     .await
 }
@@ -79,16 +91,15 @@ async fn change(
     desk: Arc<Desk>,
     mut call: Call,
     types: &[&str],
-    read: impl FnOnce(&Json, &Desk, Timestamp) -> Result<Change, Vec<FieldError>>,
+    read: impl FnOnce(&[u8], &Desk, Timestamp) -> Result<Change, Failure>,
 ) -> Reply {
     let pass = call.admit_writer(&desk, Action::Register)?;
     let identifier = call.text_after(ROUTE)?.into_owned();
     Query::of(&call.uri, &[])?;
     let precondition = preconditions::of_change(&call.headers)?;
     let key = idempotency_key(&call.headers)?;
-    let (bytes, json) =
-        if types.is_empty() { (Bytes::new(), Json::Null) } else { document(&desk, &mut call, types).await? };
-    let change = read(&json, &desk, Timestamp::now()).map_err(ServiceError::Fields)?;
+    let bytes = if types.is_empty() { Bytes::new() } else { document(&desk, &mut call, types).await? };
+    let change = read(&bytes, &desk, Timestamp::now())?;
     let creates_only = precondition == Precondition::CreateOnly;
     let request = Register {
         identifier,
@@ -105,17 +116,15 @@ async fn change(
     Ok(response)
 }
 
-/// The body as JSON. Waiting for the client is nobody's time.
-async fn document(desk: &Desk, call: &mut Call, types: &[&str]) -> Result<(Bytes, Json), Failure> {
+/// The body of one of these types. Waiting for the client is nobody's time.
+async fn document(desk: &Desk, call: &mut Call, types: &[&str]) -> Result<Bytes, Failure> {
     call.laps.end(Step::Decode);
     let body = std::mem::take(&mut call.body);
     body::expect_type(&call.headers, types)?;
     body::refuse_encoding(&call.headers)?;
     let bytes = body::whole(body, &call.headers, desk.limits.body_bytes).await;
     call.laps.skip();
-    let bytes = bytes?;
-    let json = body::parse(&bytes, desk.limits.json_depth)?;
-    Ok((bytes, json))
+    bytes
 }
 
 /// Who wanted to create hears that it exists, rather than that versions differ.
@@ -133,7 +142,8 @@ pub(super) async fn mint(desk: Arc<Desk>, mut call: Call) -> Reply {
     let pass = call.admit_writer(&desk, Action::Register)?;
     Query::of(&call.uri, &[])?;
     let key = idempotency_key(&call.headers)?;
-    let (bytes, mut json) = document(&desk, &mut call, &[JSON]).await?;
+    let bytes = document(&desk, &mut call, &[JSON]).await?;
+    let mut json = body::parse(&bytes, desk.limits.json_depth)?;
     let prefix = json.as_object_mut().and_then(|members| members.remove("prefix"));
     let Some(Json::String(prefix)) = prefix else {
         return Err(ServiceError::Fields(vec![FieldError {

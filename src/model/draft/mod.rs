@@ -24,7 +24,7 @@ use super::value::{Value, ValueFields};
 
 pub use super::field::FieldError;
 pub use patch::{DraftPatch, ValueChange};
-pub use plain::PlainRow;
+pub use plain::{PLAIN_DEPTH, PlainDraft, PlainRow};
 
 /// A template's name and version: applications assume 128 bytes for the version.
 pub(crate) const MAX_TEMPLATE_BYTES: usize = 255;

@@ -1,6 +1,7 @@
-//! A record as most rows of a file say it: members of text and whole numbers, read without a tree of JSON in between.
+//! A record as most requests and rows of a file say it: members of text and whole numbers, read without a tree of JSON in
+//! between.
 //!
-//! Not a second set of rules: whatever is unusual in a row is not read here at all, but by [`Draft::from_json_within`], which
+//! Not a second set of rules: whatever is unusual in one is not read here at all, but by [`Draft::from_json_within`], which
 //! says what is wrong with it. What is read here reads there as the same draft (the tests hold them against one another).
 
 use std::borrow::Cow;
@@ -12,6 +13,20 @@ use crate::model::field::{Complaints, Place};
 use crate::model::record::Status;
 use crate::model::time::Timestamp;
 use crate::model::value::{Object, PlainValue};
+
+/// Arrays and objects that are open at once in the deepest of what is read here.
+pub const PLAIN_DEPTH: usize = 4;
+
+/// The content of a record, as it stands in a request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlainDraft<'a> {
+    status: Option<Cow<'a, str>>,
+    template: Option<Cow<'a, str>>,
+    registrant: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    values: Vec<Object<PlainValue<'a>>>,
+}
 
 /// A row of identifier and content, as it stands in the file. What the node says of a record itself is read and not used.
 #[derive(Debug, Deserialize)]
@@ -32,9 +47,12 @@ pub struct PlainRow<'a> {
     _updated: Option<Cow<'a, str>>,
 }
 
-impl PlainRow<'_> {
-    /// Arrays and objects that are open at once in the deepest of these rows.
-    pub const DEPTH: usize = 4;
+impl<'a> PlainDraft<'a> {
+    /// The content in these bytes of JSON, if they have its form.
+    #[must_use]
+    pub fn read(json: &'a [u8]) -> Option<PlainDraft<'a>> {
+        serde_json::from_slice(json).ok().map(|Object(draft)| draft)
+    }
 }
 
 impl<'a> PlainRow<'a> {
@@ -43,37 +61,44 @@ impl<'a> PlainRow<'a> {
     pub fn read(json: &'a [u8]) -> Option<PlainRow<'a>> {
         serde_json::from_slice(json).ok().map(|Object(row)| row)
     }
+
+    /// What stands beside the identifier.
+    #[must_use]
+    pub fn into_content(self) -> PlainDraft<'a> {
+        let PlainRow { status, template, registrant, values, .. } = self;
+        PlainDraft { status, template, registrant, values }
+    }
 }
 
 impl Draft {
-    /// The content of a row; `None` where anything in it breaks a rule.
+    /// The draft of this content; `None` where anything in it breaks a rule.
     #[must_use]
-    pub fn from_plain(row: PlainRow<'_>, now: Timestamp, limits: &DraftLimits) -> Option<Draft> {
-        if row.values.len() > limits.max_values {
+    pub fn from_plain(plain: PlainDraft<'_>, now: Timestamp, limits: &DraftLimits) -> Option<Draft> {
+        if plain.values.len() > limits.max_values {
             return None;
         }
         let mut complaints = Complaints::default();
-        let status = match &row.status {
+        let status = match &plain.status {
             None => None,
             Some(word) => Some(Status::from_word(word).filter(|status| *status != Status::Deleted)?),
         };
-        for (text, most) in [(&row.template, MAX_TEMPLATE_BYTES), (&row.registrant, MAX_REGISTRANT_BYTES)] {
+        for (text, most) in [(&plain.template, MAX_TEMPLATE_BYTES), (&plain.registrant, MAX_REGISTRANT_BYTES)] {
             if let Some(text) = text {
                 complaints.line_text(text, &Place::Root, most)?;
             }
         }
         let list = Place::Member(&Place::Root, "values");
-        let mut values = Vec::with_capacity(row.values.len());
-        for (at, Object(plain)) in row.values.into_iter().enumerate() {
-            let value = plain.read(now, &mut complaints)?;
+        let mut values = Vec::with_capacity(plain.values.len());
+        for (at, Object(value)) in plain.values.into_iter().enumerate() {
+            let value = value.read(now, &mut complaints)?;
             refuse_heavy(&value, &list, limits, &mut complaints);
             values.push((at, value));
         }
         let draft = Draft {
             status,
-            template: row.template.map(Cow::into_owned),
+            template: plain.template.map(Cow::into_owned),
             values: settled(values, &list, limits, &mut complaints),
-            registrant: row.registrant.map(Cow::into_owned),
+            registrant: plain.registrant.map(Cow::into_owned),
             ..Draft::default()
         };
         complaints.or(Some(draft)).ok()
@@ -94,7 +119,7 @@ mod tests {
     fn plain(text: &str, limits: &DraftLimits) -> Option<(String, Draft)> {
         let row = PlainRow::read(text.as_bytes())?;
         let identifier = row.identifier.clone().into_owned();
-        Some((identifier, Draft::from_plain(row, now(), limits)?))
+        Some((identifier, Draft::from_plain(row.into_content(), now(), limits)?))
     }
 
     /// The long way; `None` where it finds anything wrong.
@@ -276,6 +301,19 @@ mod tests {
             let text = row.to_string();
             if let Some(read) = plain(&text, &limits) {
                 prop_assert_eq!(Some(read), by_tree(&text, &limits));
+            }
+        }
+
+        #[test]
+        fn content_without_an_identifier_reads_by_the_tree_as_the_same(row in row(), named in 0..20_u8) {
+            let (limits, mut content) = (DraftLimits { max_values: 2, ..DraftLimits::default() }, row);
+            if named > 0 {
+                content.as_object_mut().unwrap().remove("identifier");
+            }
+            let text = content.to_string();
+            let read = PlainDraft::read(text.as_bytes()).and_then(|plain| Draft::from_plain(plain, now(), &limits));
+            if let Some(read) = read {
+                prop_assert_eq!(Ok(read), Draft::from_json_within(&content, now(), &limits));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A value as most rows of a file say it ([`crate::model::draft::PlainRow`]): its data is one text, whole number or boolean.
+//! A value as most requests and rows of a file say it ([`crate::model::draft::PlainDraft`]): its data is one text, whole number or boolean.
 
 use std::borrow::Cow;
 use std::fmt;

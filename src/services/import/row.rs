@@ -232,7 +232,7 @@ impl Services {
     fn plain<'l>(&self, line: &'l Line, now: Timestamp) -> Option<(Cow<'l, str>, Draft)> {
         let mut row = self.row_reader.plain(&line.bytes)?;
         let identifier = std::mem::take(&mut row.identifier);
-        Some((identifier, Draft::from_plain(row, now, &self.settings.draft_limits)?))
+        Some((identifier, Draft::from_plain(row.into_content(), now, &self.settings.draft_limits)?))
     }
 
     fn registrable(&self, text: &str, start: &StartImport) -> Result<Identifier, Fault> {
