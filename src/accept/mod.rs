@@ -5,7 +5,7 @@
 //! worker      a thread, its runtime, its accept loops
 //! tls         the certificate in use, and the handshake
 //! connection  one client: which HTTP, until it ends
-//! lane        hot answers, before hyper sees the request
+//! lane        hot answers, and single readings, before hyper sees the request
 //! wire        the socket, seen by the sweeper
 //! watch       the sweeper: who is late, idle or stuck
 //! entry       one request: limits, hot answer or a task
@@ -58,6 +58,12 @@ pub trait Answerer: Send + Sync + 'static {
     /// [`Answerer::hot`] returns, with the Date that `asked` has. Its status. `None`, with `out` as it was: [`Answerer::hot`]
     /// is asked. Nothing is allocated in proportion to the answer, but for a problem.
     fn hot_bytes(&self, _asked: &Plain<'_>, _out: &mut Vec<u8>) -> Option<u16> {
+        None
+    }
+
+    /// As [`Answerer::hot_bytes`], of what that has no answer to and one reading on this thread has. `None`, with `out` as it
+    /// was: [`Answerer::answer`] is asked. Whoever gives one tells of it himself, as there.
+    fn read_bytes(&self, _asked: &Plain<'_>, _out: &mut Vec<u8>) -> Option<u16> {
         None
     }
 

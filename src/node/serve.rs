@@ -329,6 +329,11 @@ impl Answerer for Front {
         self.http.hot_bytes(&PlainGet { is_head, path, headers, now, date, room }, out)
     }
 
+    fn read_bytes(&self, asked: &Plain<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        let Plain { is_head, path, headers, now, date, room } = *asked;
+        self.http.read_bytes(&PlainGet { is_head, path, headers, now, date, room }, out)
+    }
+
     fn tell_hot(
         &self,
         method: &Method,

@@ -26,6 +26,11 @@ impl Answerer for Front {
         self.0.hot_bytes(&PlainGet { is_head, path, headers, now, date, room }, out)
     }
 
+    fn read_bytes(&self, asked: &Plain<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        let Plain { is_head, path, headers, now, date, room } = *asked;
+        self.0.read_bytes(&PlainGet { is_head, path, headers, now, date, room }, out)
+    }
+
     async fn answer(&self, request: Request<Inbound>) -> Response<Outbound> {
         self.0.answer(request.map(Body::new)).await.map(Outbound::stream)
     }

@@ -130,6 +130,21 @@ async fn a_resolution_is_the_same_bytes_with_the_lane_and_without_and_counts_the
             }
         }
     }
+    // Each by the longer way, with the cache empty before it.
+    for path in PATHS {
+        for method in ["GET", "HEAD"] {
+            for headers in HEADERS {
+                let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+                world.node.services.cache.purge_all();
+                let (right, counted_right) = asked(&world, &without, &request);
+                world.node.services.cache.purge_all();
+                let (left, counted_left) = asked(&world, &with, &request);
+                assert_eq!(counted_left, counted_right, "{request}");
+                assert_eq!(answers(&left, &[method, "GET"]), answers(&right, &[method, "GET"]), "{request}");
+            }
+        }
+    }
+    PATHS.iter().for_each(|path| drop(without.hear(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))));
     let between = PATHS.map(|path| format!("GET {path} HTTP/1.1\r\nhost: x\r\nx-request-id: a\r\n\r\n")).concat();
     let hot = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", PATHS[0]).repeat(3);
     let pipelined = format!("{hot}{between}{hot}").repeat(20);

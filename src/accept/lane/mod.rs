@@ -7,8 +7,10 @@
 //! ```
 //!
 //! - What it does not know is handed over with every unread byte, for good: bodies, other versions, faults, endings.
-//! - A GET or HEAD that it knows but has no answer for is lent to hyper, for that one request: a connection that has met
-//!   one miss is not slow for ever.
+//! - What memory has no answer to is read from the store where that is one reading; so much at a time, that others have
+//!   their turn.
+//! - Any other GET or HEAD that it knows is lent to hyper, for that one request: a connection that has met one such is not
+//!   slow for ever.
 //! - It answers what hyper with [`Entry`](super::entry) would answer, byte for byte, and counts it the same; it never
 //!   refuses anything itself. `tests` here and tests/lane.rs hold both ways against each other.
 //!
@@ -19,6 +21,7 @@ mod scratch;
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -39,6 +42,8 @@ pub use plain::Plain;
 
 /// Reads of one connection before others have their turn: a thousand requests at most, a few milliseconds.
 const ROUNDS: usize = 4;
+/// Answers that are read from the store for one connection before others have their turn: a millisecond, where the disk is quick.
+const READINGS: usize = 16;
 /// What the first look at a connection sees; see [`Wire::listen`].
 const FIRST_LOOK: usize = 24;
 
@@ -72,11 +77,15 @@ pub(super) struct Lane<'c, A, S> {
     is_closing: bool,
     /// Why to leave, once all is sent.
     left: Option<Left>,
+    /// Answers read from the store in this turn.
+    readings: usize,
 }
 
 /// How a round ended.
 enum Round {
     Again,
+    /// Others have their turn.
+    Yield,
     /// Nothing more has come.
     Wait,
     Leave(Left),
@@ -96,6 +105,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
             is_unflushed: false,
             is_closing: false,
             left: None,
+            readings: 0,
         }
     }
 
@@ -107,6 +117,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
     /// Answers until it has to leave. `close_now`: what has come is still answered, then the connection ends.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, close_now: bool) -> Poll<Left> {
         self.is_closing |= close_now;
+        self.readings = 0;
         for _ in 0..ROUNDS {
             if ready!(self.poll_send(context)).is_err() {
                 return Poll::Ready(Left::Broken);
@@ -117,6 +128,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
             }
             match with_scratch(|scratch| self.round(context, scratch)) {
                 Round::Again => {}
+                Round::Yield => break,
                 Round::Wait if !self.is_closing => return Poll::Pending,
                 // hyper, too, waits for the rest of a head only if it is the first.
                 Round::Wait if self.has_asked || self.wire.ahead.is_empty() => return Poll::Ready(Left::Over),
@@ -185,6 +197,10 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
                 self.is_fresh = true;
                 return (used, Round::Again);
             }
+            if self.readings >= READINGS {
+                self.is_fresh = true;
+                return (used, Round::Yield);
+            }
             if used == 0 && seen > 0 && rest.len() < HEAD_BYTES && !has_blank_line(rest, seen) {
                 return (used, Round::Again);
             }
@@ -207,18 +223,38 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
         }
     }
 
-    /// What [`Entry`](super::entry::Entry) does for a hot answer.
-    fn answered_at(&self, asked: &Plain<'_>, outbox: &mut Vec<u8>, started: Instant) -> Option<Instant> {
-        let status = self.shared.answerer.hot_bytes(asked, outbox)?;
+    /// What [`Entry`](super::entry::Entry) does for an answer.
+    fn answered_at(&mut self, asked: &Plain<'_>, outbox: &mut Vec<u8>, started: Instant) -> Option<Instant> {
+        let hot = self.shared.answerer.hot_bytes(asked, outbox);
+        let outcome = match hot {
+            Some(status) => Outcome::of_hot(status),
+            None => Outcome::of_status(self.read(asked, outbox)?),
+        };
         self.pulse.head_complete();
         let metrics = &self.shared.metrics;
         let ended = Instant::now();
         let took = ended.saturating_duration_since(started);
-        if metrics.attention.wants(took) {
+        if let Some(status) = hot.filter(|_| metrics.attention.wants(took)) {
             self.tell(asked, status, took);
         }
-        metrics.requests.record(Stage::Total, Transport::Http1, Outcome::of_hot(status), took);
+        metrics.requests.record(Stage::Total, Transport::Http1, outcome, took);
         Some(ended)
+    }
+
+    /// Whoever is over the limit of requests in flight, or meets a panic, is hyper's: it says so.
+    fn read(&mut self, asked: &Plain<'_>, outbox: &mut Vec<u8>) -> Option<u16> {
+        let Shared { answerer, limits, metrics, .. } = self.shared;
+        if metrics.accept.requests_in_flight.get() >= limits.requests_in_flight as u64 {
+            return None;
+        }
+        let begun = outbox.len();
+        let answered = catch_unwind(AssertUnwindSafe(|| answerer.read_bytes(asked, outbox))).unwrap_or_default();
+        if answered.is_none() {
+            outbox.truncate(begun);
+        } else {
+            self.readings += 1;
+        }
+        answered
     }
 
     /// Only for a request that is to be told of, which costs more than the answer did.

@@ -141,7 +141,7 @@ pub(super) fn clients_request_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Random for the process, counted within it: unique enough to find a log line, and no secret.
-fn new_request_id() -> Arc<str> {
+pub(super) fn new_request_id() -> Arc<str> {
     static PROCESS: LazyLock<u32> = LazyLock::new(|| {
         let mut bytes = [0; 4];
         // Without randomness ids of two runs may meet; nothing depends on it.

@@ -51,8 +51,9 @@ pub(super) fn at_hand(desk: &Desk, name: &CanonicalKey, now: Timestamp) -> Optio
 
 /// The two headers that nearly every client sends are compared before anything is parsed.
 fn accepts_json(headers: &HeaderMap) -> bool {
-    match headers.get(ACCEPT).map(HeaderValue::as_bytes) {
-        None | Some(b"*/*" | b"application/json") => true,
-        Some(_) => quality_of(headers, JSON) > 0,
+    let mut values = headers.get_all(ACCEPT).iter().map(HeaderValue::as_bytes);
+    match (values.next(), values.next()) {
+        (None, _) | (Some(b"*/*" | b"application/json"), None) => true,
+        _ => quality_of(headers, JSON) > 0,
     }
 }

@@ -1,20 +1,26 @@
-//! The hot way in bytes: what [`hot`](super::hot) answers, written out as accept's fast lane sends it.
+//! The hot way in bytes: what [`hot`](super::hot) answers, written out as accept's fast lane sends it; and the same of a
+//! resolution that memory has no answer to.
 //!
 //! Takes less than the hot way: what is asked for by nobody in particular; whoever gives his request an id goes the other way.
 //! tests/lane.rs holds the two against each other, byte for byte.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, HeaderValue, Method};
 use httparse::Header;
 
+use super::batch::missed;
 use super::negotiation::quality_among;
 use super::preconditions::is_known_by;
 use super::reply::JSON;
 use super::resolve::ROUTE;
-use super::{Desk, call, resolution};
+use super::{Desk, call, notes, resolution};
 use crate::codec::path;
+use crate::metrics::Transport;
 use crate::model::time::Timestamp;
+use crate::observe::laps::{Laps, Step, while_timed};
 use crate::store::cache::Answer;
 
 /// A GET or HEAD as it was sent, framing apart.
@@ -36,6 +42,8 @@ pub struct PlainGet<'a> {
 #[derive(Default)]
 struct Asked<'a> {
     accept: Option<&'a [u8]>,
+    /// Whether there is more than one of those.
+    accepts_more: bool,
     if_none_match: Option<&'a [u8]>,
     accept_language: Option<&'a [u8]>,
     /// A credential, or an id of the client's own.
@@ -48,6 +56,8 @@ struct Parts<'a> {
     etag: &'a [u8],
     cache_control: &'a [u8],
     body: &'a [u8],
+    /// Of one that was read; what memory has is given without.
+    request_id: Option<&'a str>,
 }
 
 /// More than the headers of an answer come to.
@@ -70,7 +80,7 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
             return Lent::TooLong;
         }
         let is_known = asked.if_none_match.is_some_and(|header| is_known_by(header, etag));
-        Lent::Written(write(&Parts { etag, cache_control, body }, get, is_known, out))
+        Lent::Written(write(&Parts { etag, cache_control, body, request_id: None }, get, is_known, out))
     });
     let (answer, counter) = match lent {
         Some(Lent::Written(status)) => {
@@ -81,8 +91,43 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
         Some(Lent::Nothing(answer)) => (answer, &cache.negative_hits),
         None => (desk.services.absent(desk.services.identifier(&text).ok()?.key(), get.now)?, &cache.absent),
     };
-    let status = write_nothing(&answer, get, (&text, asked.accept_language), out)?;
+    let request_id = call::new_request_id();
+    let status = write_nothing(&answer, get, (&text, asked.accept_language), &request_id, out)?;
     counter.increment();
+    Some(status)
+}
+
+/// The same of a name that [`answer`] has nothing of: read from the store, on this thread, and put into the cache. What goes
+/// wrong is told by the other way, which meets it again.
+pub(super) fn read(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Option<u16> {
+    let text = path::text_after(get.path, ROUTE)?.ok()?;
+    let asked = Asked::of(get.headers);
+    if asked.is_personal || !accepts_json(&asked, get.headers) {
+        return None;
+    }
+    let laps = Arc::new(Laps::begin());
+    let identifier = desk.services.identifier(&text).ok()?;
+    if desk.services.cached(identifier.key(), get.now).is_some() {
+        // Too long for this way, or just come.
+        return None;
+    }
+    laps.end(Step::Decode);
+    let answer = while_timed(&laps, || missed(desk, &identifier, get.now)).ok()?;
+    laps.end(Step::Service);
+    let request_id = call::new_request_id();
+    let status = if answer.status == 200 {
+        let Answer { body, etag, cache_control, .. } = &answer;
+        if HEAD_ROOM + body.len() > get.room {
+            return None;
+        }
+        let is_known = asked.if_none_match.is_some_and(|header| is_known_by(header, etag));
+        write(&Parts { etag, cache_control, body, request_id: Some(&request_id) }, get, is_known, out)
+    } else {
+        write_nothing(&answer, get, (&text, asked.accept_language), &request_id, out)?
+    };
+    laps.end(Step::Encode);
+    laps.record(&desk.metrics.requests, Transport::Http1, status);
+    notes::tell_read(desk, get, (request_id, status), &laps);
     Some(status)
 }
 
@@ -99,6 +144,7 @@ fn write_nothing(
     answer: &Answer,
     get: &PlainGet<'_>,
     (text, accept_language): (&str, Option<&[u8]>),
+    request_id: &Arc<str>,
     out: &mut Vec<u8>,
 ) -> Option<u16> {
     let mut headers = HeaderMap::new();
@@ -107,7 +153,7 @@ fn write_nothing(
     }
     let method = if get.is_head { Method::HEAD } else { Method::GET };
     let asked = resolution::Asked { method: &method, path: get.path, headers: &headers, text };
-    let response = resolution::negative(answer, &asked, &call::request_id(&headers));
+    let response = resolution::negative(answer, &asked, request_id);
     let (head, body) = response.into_parts();
     if HEAD_ROOM + body.len() > get.room {
         return None;
@@ -137,7 +183,10 @@ impl<'a> Asked<'a> {
         for Header { name, value } in headers {
             let is = |known: &str| name.eq_ignore_ascii_case(known);
             match name.len() {
-                6 if is("accept") => asked.accept = asked.accept.or(Some(value)),
+                6 if is("accept") => {
+                    asked.accepts_more = asked.accept.is_some();
+                    asked.accept = asked.accept.or(Some(value));
+                }
                 12 if is("x-request-id") => asked.is_personal = true,
                 13 if is("authorization") => asked.is_personal = true,
                 15 if is("accept-language") => asked.accept_language = asked.accept_language.or(Some(value)),
@@ -151,7 +200,8 @@ impl<'a> Asked<'a> {
 
 fn accepts_json(asked: &Asked<'_>, headers: &[Header<'_>]) -> bool {
     match asked.accept {
-        None | Some(b"*/*" | b"application/json") => true,
+        None => true,
+        Some(b"*/*" | b"application/json") if !asked.accepts_more => true,
         Some(_) => {
             let values = headers.iter().filter(|header| header.name.eq_ignore_ascii_case("accept"));
             quality_among(values.map(|header| header.value), JSON) > 0
@@ -162,7 +212,7 @@ fn accepts_json(asked: &Asked<'_>, headers: &[Header<'_>]) -> bool {
 /// The order is that of [`resolution`](super::resolution), with what hyper adds at its end. Pieces of a length that is known
 /// here are no calls.
 fn write(parts: &Parts<'_>, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8>) -> u16 {
-    let Parts { body, etag, cache_control } = *parts;
+    let Parts { body, etag, cache_control, request_id } = *parts;
     let mut digits = [0; 20];
     let length = decimal(body.len(), &mut digits);
     if is_known {
@@ -177,10 +227,14 @@ fn write(parts: &Parts<'_>, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8
     out.extend_from_slice(etag);
     out.extend_from_slice(b"\r\nvary: accept\r\ncache-control: ");
     out.extend_from_slice(cache_control);
+    out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\n");
+    if let Some(id) = request_id {
+        [b"x-request-id: ", id.as_bytes(), b"\r\n"].iter().for_each(|part| out.extend_from_slice(part));
+    }
     if is_known || get.is_head {
-        out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\ndate: ");
+        out.extend_from_slice(b"date: ");
     } else {
-        out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\ncontent-length: ");
+        out.extend_from_slice(b"content-length: ");
         out.extend_from_slice(length);
         out.extend_from_slice(b"\r\ndate: ");
     }

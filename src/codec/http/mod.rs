@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! hot          what memory can answer, from the head alone    \
-//! lane         the same in bytes, for accept's fast lane       > GET /v1/resolve/{identifier}
+//! lane         the same in bytes, and what is not in memory    > GET /v1/resolve/{identifier}
 //! resolution   the answer that hot and slow way have in common /
 //! routes       which address and verb is whose handler
 //! call         one request on its way: who asks, what for, how long each stage took
@@ -146,6 +146,13 @@ impl Http {
     #[must_use]
     pub fn hot_bytes(&self, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Option<u16> {
         lane::answer(&self.desk, get, out)
+    }
+
+    /// What [`Http::hot_bytes`] has no answer to, read from the store on this thread, and told of. `None`, with `out` as it was:
+    /// ask [`Http::answer`].
+    #[must_use]
+    pub fn read_bytes(&self, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        lane::read(&self.desk, get, out)
     }
 
     /// Tells of an answer of [`Http::hot`] that the metrics' attention wants told.

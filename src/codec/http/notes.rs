@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use httparse::Header;
 use tracing::Span;
 
 use super::routes::Route;
-use super::{Desk, call, resolve};
+use super::{Desk, PlainGet, call, resolve};
 use crate::codec::path;
 use crate::config::RequestLines;
 use crate::metrics::{Outcome, Transport};
@@ -146,6 +147,30 @@ pub(super) fn tell_hit(desk: &Desk, hit: &Hit<'_>) {
             laps: vec![Lap { step: Step::Cache, from: 0, to: took }],
         });
     }
+}
+
+/// Tells of an answer that the lane has read from the store.
+pub(super) fn tell_read(desk: &Desk, get: &PlainGet<'_>, (request_id, status): (Arc<str>, u16), laps: &Laps) {
+    if !desk.metrics.attention.wants(laps.worked()) {
+        return;
+    }
+    let mut headers = HeaderMap::with_capacity(get.headers.len());
+    for Header { name, value } in get.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    let ids = desk.traces.decide(&headers);
+    let note = Note {
+        method: method_word(if get.is_head { &Method::HEAD } else { &Method::GET }),
+        route: Some(resolve::PATTERN),
+        path: get.path.to_owned(),
+        request_id,
+        transport: Transport::Http1,
+        trace: trace_of(ids, &headers),
+        ids,
+    };
+    note.span().in_scope(|| note.tell(desk, laps, status));
 }
 
 /// The trace that the lines name: also where the caller's trace is not kept here.

@@ -83,7 +83,7 @@ fn line_end() -> impl Strategy<Value = &'static str> {
 
 fn target() -> impl Strategy<Value = String> {
     let hot = select(vec!["/hot", "/hot/long", "/hot/huge", "/hot"]);
-    let other = select(vec!["/cold", "/slow", "/stream", "/echo", "/"]);
+    let other = select(vec!["/cold", "/read", "/slow", "/stream", "/echo", "/"]);
     let odd = select(vec![
         "/hot?",
         "/hot?a=b",
@@ -204,6 +204,7 @@ fn usual() -> impl Strategy<Value = Vec<u8>> {
     let path = prop_oneof![
         8 => Just("/hot"),
         2 => Just("/cold"),
+        2 => Just("/read"),
         1 => select(vec!["/slow", "/stream", "/hot/long", "/hot/huge", "/hot?a"]),
     ];
     (method, path).prop_map(|(method, path)| plain(method, path).into_bytes())
@@ -211,7 +212,7 @@ fn usual() -> impl Strategy<Value = Vec<u8>> {
 
 /// A request that is well framed and has a body.
 fn with_body() -> impl Strategy<Value = Vec<u8>> {
-    let path = select(vec!["/echo", "/hot", "/cold"]);
+    let path = select(vec!["/echo", "/hot", "/read", "/cold"]);
     let method = select(vec!["POST", "PUT", "GET"]);
     (method, path, any::<bool>(), "[a-z\r\n]{0,30}").prop_map(|(method, path, is_chunked, body)| {
         let (length, head) = (body.len(), format!("{method} {path} HTTP/1.1\r\nhost: x\r\n"));

@@ -6,6 +6,7 @@
 
 mod client;
 mod fragments;
+mod readings;
 mod toy;
 
 use std::collections::BTreeMap;
@@ -37,11 +38,20 @@ struct Course {
     gulps: Vec<usize>,
     /// When the node wants to end the connection.
     drained_at: Option<Duration>,
+    /// Whether no further request may be in flight.
+    is_full: bool,
 }
 
 impl Course {
     fn of(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { bytes: bytes.into(), cuts: Vec::new(), pauses: Vec::new(), gulps: Vec::new(), drained_at: None }
+        Self {
+            bytes: bytes.into(),
+            cuts: Vec::new(),
+            pauses: Vec::new(),
+            gulps: Vec::new(),
+            drained_at: None,
+            is_full: false,
+        }
     }
 
     fn cut(mut self, at: usize) -> Self {
@@ -104,6 +114,9 @@ fn fate(course: &Course, fast_lane: bool) -> Fate {
             deadline: Duration::ZERO,
         };
         let metrics = Arc::new(Metrics::new());
+        if course.is_full {
+            metrics.accept.requests_in_flight.set(settings.limits.requests_in_flight as u64);
+        }
         let shared = Arc::new(Shared::new(Arc::new(Toy), &settings, Arc::clone(&metrics)));
         let pulse = shared.watch.enter();
         let (client, said) = Client::new(course.pieces(), course.gulps.clone(), Arc::clone(&pulse));
@@ -177,7 +190,7 @@ fn courses() -> impl Strategy<Value = Course> {
         cuts.extend((PIECE_BYTES..bytes.len()).step_by(PIECE_BYTES));
         // While its client takes nothing, hyper has answered fewer of the requests that have come than the lane has.
         let gulps = if drained_at.is_some() { Vec::new() } else { gulps };
-        let mut course = Course { bytes, cuts, pauses, gulps, drained_at };
+        let mut course = Course { bytes, cuts, pauses, gulps, drained_at, is_full: false };
         // See `an_end_that_comes_before_the_last_answer_loses_no_more_than_with_hyper_alone`.
         if course.bytes.windows(5).any(|text| text == b"/slow") {
             course.pauses.truncate(course.places().len() - 1);

@@ -1,4 +1,5 @@
-//! An answerer with a hot answer, short, long or too long for the lane, and slow, streamed and failing ones behind it.
+//! An answerer with a hot answer, short, long or too long for the lane, one that is read, and slow, streamed and failing ones
+//! behind it.
 
 use std::time::Duration;
 
@@ -28,25 +29,23 @@ fn hot_body(path: &str) -> Option<Vec<u8>> {
 impl Answerer for Toy {
     fn hot(&self, method: &Method, uri: &Uri, _: &HeaderMap) -> Option<Response<Outbound>> {
         let body = hot_body(uri.path()).filter(|_| uri.query().is_none())?;
-        let mut response = Response::new(Outbound::empty());
-        response.headers_mut().insert("x-toy", http::HeaderValue::from_static("1"));
-        if method == Method::HEAD {
-            response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
-        } else if method == Method::GET {
-            *response.body_mut() = Outbound::whole(body);
-        } else {
-            return None;
-        }
-        Some(response)
+        response(method, body)
     }
 
     fn hot_bytes(&self, asked: &Plain<'_>, out: &mut Vec<u8>) -> Option<u16> {
         let body = hot_body(asked.path).filter(|body| body.len() + 200 < asked.room)?;
-        let head =
-            format!("HTTP/1.1 200 OK\r\nx-toy: 1\r\ncontent-length: {}\r\ndate: {}\r\n\r\n", body.len(), asked.date);
-        out.extend_from_slice(head.as_bytes());
-        if !asked.is_head {
-            out.extend_from_slice(&body);
+        write(&body, asked, out);
+        Some(200)
+    }
+
+    fn read_bytes(&self, asked: &Plain<'_>, out: &mut Vec<u8>) -> Option<u16> {
+        match asked.path {
+            "/read" => write(b"read", asked, out),
+            "/failing" => {
+                out.extend_from_slice(b"half of an");
+                panic!("the reading fails");
+            }
+            _ => return None,
         }
         Some(200)
     }
@@ -63,6 +62,8 @@ impl Answerer for Toy {
                 Ok(body) => Response::new(Outbound::whole(format!("{method} of {} bytes", body.to_bytes().len()))),
                 Err(_) => status(StatusCode::BAD_REQUEST),
             },
+            "/read" => response(&method, b"read".to_vec()).unwrap_or_else(|| status(StatusCode::NOT_FOUND)),
+            "/failing" => panic!("the reading fails"),
             "/smuggled" => Response::new(Outbound::whole("smuggled")),
             // The body stays unread.
             _ => status(StatusCode::NOT_FOUND),
@@ -79,6 +80,28 @@ impl Answerer for Toy {
             _ => StatusCode::BAD_REQUEST,
         };
         response
+    }
+}
+
+fn response(method: &Method, body: Vec<u8>) -> Option<Response<Outbound>> {
+    let mut response = Response::new(Outbound::empty());
+    response.headers_mut().insert("x-toy", http::HeaderValue::from_static("1"));
+    if method == Method::HEAD {
+        response.headers_mut().insert(CONTENT_LENGTH, body.len().into());
+    } else if method == Method::GET {
+        *response.body_mut() = Outbound::whole(body);
+    } else {
+        return None;
+    }
+    Some(response)
+}
+
+/// What hyper makes of [`response`].
+fn write(body: &[u8], asked: &Plain<'_>, out: &mut Vec<u8>) {
+    let head = format!("HTTP/1.1 200 OK\r\nx-toy: 1\r\ncontent-length: {}\r\ndate: {}\r\n\r\n", body.len(), asked.date);
+    out.extend_from_slice(head.as_bytes());
+    if !asked.is_head {
+        out.extend_from_slice(body);
     }
 }
 
