@@ -61,8 +61,8 @@ pub trait Answerer: Send + Sync + 'static {
         None
     }
 
-    /// As [`Answerer::hot_bytes`], of what that has no answer to and one reading on this thread has. `None`, with `out` as it
-    /// was: [`Answerer::answer`] is asked. Whoever gives one tells of it himself, as there.
+    /// As [`Answerer::hot_bytes`], of what that has no answer to and one reading on this thread has, however long it is. `None`,
+    /// with `out` as it was: [`Answerer::answer`] is asked. Whoever gives one tells of it himself, as there.
     fn read_bytes(&self, _asked: &Plain<'_>, _out: &mut Vec<u8>) -> Option<u16> {
         None
     }

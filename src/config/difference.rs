@@ -9,7 +9,9 @@ use super::layers::leaves;
 /// Keys that a running node takes; every other one waits for a restart. What lies in the files of `tls.certificate` and
 /// `tls.key` is taken too: only their names wait.
 const LIVE: [&str; 5] =
-    ["cache.budget_bytes", "log.filter", "log.slow_microseconds", "log.requests", "traces.sample_per_million"];
+    [CACHE_BUDGET, "log.filter", "log.slow_microseconds", "log.requests", "traces.sample_per_million"];
+/// Taken within what the cache can become.
+pub const CACHE_BUDGET: &str = "cache.budget_bytes";
 
 /// One key with two values, as TOML; `None`: the key is not there (of a prefix that came or went). Secrets are hidden.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -59,6 +61,12 @@ impl Config {
 }
 
 impl Config {
+    #[must_use]
+    pub fn with_cache_budget(mut self, bytes: u64) -> Config {
+        self.spec.cache.budget_bytes = bytes;
+        self
+    }
+
     /// This one with other settings of the log, judged as those of a file are.
     pub fn with_log(&self, log: super::LogSpec) -> Result<Config, super::ConfigError> {
         let mut changed = self.clone();

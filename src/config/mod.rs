@@ -18,7 +18,7 @@ mod typed;
 
 use std::ops::Deref;
 
-pub use difference::Change;
+pub use difference::{CACHE_BUDGET, Change};
 pub use explain::Explained;
 pub use fault::{ConfigError, Fault};
 pub use layers::{Layers, Origin, Origins, environment};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::accept::Certificates;
-use crate::config::{Change, Config, ConfigError, LogSpec};
+use crate::config::{CACHE_BUDGET, Change, Config, ConfigError, LogSpec};
 use crate::metrics::Metrics;
 use crate::observe::log::Filter;
 use crate::observe::traces::Traces;
@@ -56,15 +56,6 @@ impl Operator {
         }
         self.metrics.attention.set(&wanted.log);
         self.traces.set_share(wanted.traces.sample_per_million);
-        let (before, bytes) = (running.cache.budget_bytes, wanted.cache.budget_bytes);
-        // A reader that stalls may keep it from growing, not from shrinking to the budget as it goes on.
-        if before != bytes && !self.cache.resize(bytes) {
-            tracing::warn!(
-                before,
-                bytes,
-                "the cache keeps to its new budget with the tables of before; a restart fits them to it"
-            );
-        }
         *running = running.with_live_of(wanted);
     }
 
@@ -82,9 +73,14 @@ impl Operator {
                 Some((certificates, certificates.judge().map_err(of_pair)?))
             }
         };
-        let applied = running.changes_to(&wanted).into_iter().filter(Change::is_live).collect();
-        let restart_needed = self.started.changes_to(&wanted).into_iter().filter(|change| !change.is_live()).collect();
-        self.take(&mut running, &wanted);
+        let (before, budget) = (running.cache.budget_bytes, wanted.cache.budget_bytes);
+        // No cache becomes as small or as large as one likes while it answers.
+        let is_resized = before == budget || self.cache.resize(budget);
+        let is_taken = |change: &Change| change.is_live() && (is_resized || change.key != CACHE_BUDGET);
+        let applied = running.changes_to(&wanted).into_iter().filter(is_taken).collect();
+        let restart_needed = self.started.changes_to(&wanted).into_iter().filter(|change| !is_taken(change)).collect();
+        let taken = if is_resized { wanted } else { wanted.with_cache_budget(before) };
+        self.take(&mut running, &taken);
         let certificate = judged.map(|(certificates, judged)| {
             let is_new = judged.take();
             self.metrics.tls.set_expiry(certificates.expires().as_seconds());
@@ -205,6 +201,15 @@ mod tests {
             assert!(held.contains(&fill()), "{mebibytes} MiB: {}", cache.bytes());
         }
         // The same once more changes nothing.
-        assert!(operator.reload().unwrap().applied.is_empty());
+        let again = operator.reload().unwrap();
+        assert!(again.applied.is_empty() && again.restart_needed.is_empty());
+        // The counters of a cache of 4 MiB are too few for that; it is left as it is.
+        *budget.lock() = 65;
+        let refused = operator.reload().unwrap();
+        assert_eq!((refused.applied.len(), refused.restart_needed.len()), (0, 1));
+        assert_eq!(refused.restart_needed[0].key, CACHE_BUDGET);
+        assert!((8 * MIB..=16 * MIB).contains(&fill()));
+        *budget.lock() = 4;
+        assert_eq!(operator.reload().unwrap().applied.len(), 1, "back to what it was opened with");
     }
 }

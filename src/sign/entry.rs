@@ -214,15 +214,9 @@ pub fn present(
     Ok(out)
 }
 
-/// A value's visibility; what does not read is the owner's alone.
+/// A value's visibility, as the record shows it; what does not read is the owner's alone.
 fn visibility_of(value: &RawValue) -> Visibility {
-    #[derive(Deserialize)]
-    struct Member {
-        #[serde(default)]
-        visibility: Visibility,
-    }
-
-    serde_json::from_str(value.get()).map_or(Visibility::Owner, |Member { visibility }| visibility)
+    Value::read(value.get()).map_or(Visibility::Owner, |value| value.visibility)
 }
 
 /// Reads a record back from its entry: the other half of [`Signer::entry`].

@@ -192,6 +192,23 @@ mod tests {
     }
 
     #[test]
+    fn letters_are_taken_and_refused_as_another_library_does() {
+        // Of every length, so that each way through the vector instructions is gone, with one letter wrong at every place.
+        for bytes in 0..120_u8 {
+            let text = BASE64URL.encode((0..bytes).map(|at| at.wrapping_mul(37) ^ bytes).collect::<Vec<_>>());
+            let mut cases = vec![text.clone(), format!("{text}="), format!("{text}A")];
+            for at in 0..text.len() {
+                for wrong in ["+", "/", "=", "\n", "B", "\u{7f}"] {
+                    cases.push(format!("{}{wrong}{}", &text[..at], &text[at + 1..]));
+                }
+            }
+            for case in cases {
+                assert_eq!(URL_SAFE_NO_PAD.decode_to_vec(&case).ok(), BASE64URL.decode(&case).ok(), "{case:?}");
+            }
+        }
+    }
+
+    #[test]
     fn digests_are_padded_sorted_and_cover_every_disclosure() {
         for claims in [0, 1, 8, 9, 700, 1_000] {
             let mut hider = Hider::default();

@@ -222,6 +222,43 @@ async fn the_lane_takes_what_it_is_there_for() {
 }
 
 #[tokio::test]
+async fn what_memory_has_not_is_read_in_the_lane_once_and_however_long_it_is() {
+    let world = registered().await;
+    let long = json!({"values": [{"index": 1, "type": "说明", "data": "长".repeat(15_000)}]});
+    world.register("88.999.1/LONG", &long).await;
+    let reads = |path: &str, headers: &[(&str, &[u8])]| {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| Header { name, value }).collect();
+        let (now, date) = (Timestamp::now(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let get = PlainGet { is_head: false, path, headers: &headers, now, date, room: 32_768 };
+        let mut out = b"before".to_vec();
+        assert_eq!(world.http.hot_bytes(&get, &mut out), None);
+        let status = world.http.read_bytes(&get, &mut out);
+        assert!(out.starts_with(b"before") && (out.len() > 6) == status.is_some());
+        status
+    };
+    for refused in [("authorization", b"Bearer a".as_slice()), ("x-request-id", b"a"), ("accept", b"text/html")] {
+        assert_eq!(reads(PATHS[0], &[refused]), None);
+    }
+    assert_eq!(reads("/v1/records/88.999.1/JXDY-1", &[]), None);
+    assert_eq!(reads("/v1/resolve/nonsense", &[]), None);
+    assert_eq!(reads(PATHS[0], &[("accept", b"*/*")]), Some(200));
+    world.node.services.cache.purge_all();
+    assert_eq!(reads(PATHS[0], &[("If-None-Match", b"\"1\"")]), Some(304));
+    assert_eq!(reads(PATHS[4], &[]), Some(200), "by its alias");
+    assert_eq!(reads(PATHS[8], &[]), Some(410));
+    assert_eq!(reads("/v1/resolve/88.999.1/LONG", &[]), Some(200));
+    assert_eq!(reads("/v1/resolve/88.999.1/LONG", &[]), None, "it is cached, and too long for the lane");
+    let (with, without) = (Door::open(&world.http, true), Door::open(&world.http, false));
+    let request = "GET /v1/resolve/88.999.1/LONG HTTP/1.1\r\nhost: x\r\n\r\n";
+    let heard = [&without, &with].map(|door| {
+        world.node.services.cache.purge_all();
+        let (heard, counted) = asked(&world, door, request);
+        (answers(&heard, &["GET", "GET"]), counted)
+    });
+    assert_eq!(heard[1], heard[0]);
+}
+
+#[tokio::test]
 async fn no_answer_is_older_than_a_change_that_was_acknowledged() {
     let world = registered().await;
     let door = Door::open(&world.http, true);

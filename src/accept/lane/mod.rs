@@ -42,8 +42,9 @@ pub use plain::Plain;
 
 /// Reads of one connection before others have their turn: a thousand requests at most, a few milliseconds.
 const ROUNDS: usize = 4;
-/// Answers that are read from the store for one connection before others have their turn: a millisecond, where the disk is quick.
+/// Answers that are read from the store for one connection before others have their turn, and for how long.
 const READINGS: usize = 16;
+const READING_TIME: Duration = Duration::from_millis(1);
 /// What the first look at a connection sees; see [`Wire::listen`].
 const FIRST_LOOK: usize = 24;
 
@@ -77,8 +78,9 @@ pub(super) struct Lane<'c, A, S> {
     is_closing: bool,
     /// Why to leave, once all is sent.
     left: Option<Left>,
-    /// Answers read from the store in this turn.
+    /// Answers read from the store in this turn, and how long that took.
     readings: usize,
+    reading_time: Duration,
 }
 
 /// How a round ended.
@@ -106,6 +108,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
             is_closing: false,
             left: None,
             readings: 0,
+            reading_time: Duration::ZERO,
         }
     }
 
@@ -117,7 +120,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
     /// Answers until it has to leave. `close_now`: what has come is still answered, then the connection ends.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, close_now: bool) -> Poll<Left> {
         self.is_closing |= close_now;
-        self.readings = 0;
+        (self.readings, self.reading_time) = (0, Duration::ZERO);
         for _ in 0..ROUNDS {
             if ready!(self.poll_send(context)).is_err() {
                 return Poll::Ready(Left::Broken);
@@ -197,7 +200,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
                 self.is_fresh = true;
                 return (used, Round::Again);
             }
-            if self.readings >= READINGS {
+            if self.readings >= READINGS || self.reading_time >= READING_TIME {
                 self.is_fresh = true;
                 return (used, Round::Yield);
             }
@@ -234,6 +237,10 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
         let metrics = &self.shared.metrics;
         let ended = Instant::now();
         let took = ended.saturating_duration_since(started);
+        if hot.is_none() {
+            self.readings += 1;
+            self.reading_time += took;
+        }
         if let Some(status) = hot.filter(|_| metrics.attention.wants(took)) {
             self.tell(asked, status, took);
         }
@@ -242,17 +249,16 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
     }
 
     /// Whoever is over the limit of requests in flight, or meets a panic, is hyper's: it says so.
-    fn read(&mut self, asked: &Plain<'_>, outbox: &mut Vec<u8>) -> Option<u16> {
+    fn read(&self, asked: &Plain<'_>, outbox: &mut Vec<u8>) -> Option<u16> {
         let Shared { answerer, limits, metrics, .. } = self.shared;
         if metrics.accept.requests_in_flight.get() >= limits.requests_in_flight as u64 {
             return None;
         }
         let begun = outbox.len();
-        let answered = catch_unwind(AssertUnwindSafe(|| answerer.read_bytes(asked, outbox))).unwrap_or_default();
+        let asked = Plain { room: usize::MAX, ..*asked };
+        let answered = catch_unwind(AssertUnwindSafe(|| answerer.read_bytes(&asked, outbox))).unwrap_or_default();
         if answered.is_none() {
             outbox.truncate(begun);
-        } else {
-            self.readings += 1;
         }
         answered
     }

@@ -27,6 +27,8 @@ thread_local! {
 pub(super) fn with_scratch<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
     let mut scratch = SCRATCH.take().unwrap_or_default();
     scratch.outbox.clear();
+    // One long answer that was read must not be kept room for.
+    scratch.outbox.shrink_to(OUTBOX_BYTES);
     let done = work(&mut scratch);
     SCRATCH.set(Some(scratch));
     done

@@ -157,8 +157,7 @@ fn count_hit(desk: &Desk, status: u16) {
     if status == 200 { &cache.hits } else { &cache.negative_hits }.increment();
 }
 
-/// The answer to a name that the cache has none of, counted and put there.
-pub(super) fn missed(desk: &Desk, identifier: &Identifier, now: Timestamp) -> Result<Answer, ServiceError> {
+fn missed(desk: &Desk, identifier: &Identifier, now: Timestamp) -> Result<Answer, ServiceError> {
     desk.metrics.cache.misses.increment();
     desk.services.resolve_public(identifier, now)
 }

@@ -11,14 +11,15 @@ use http::header::ACCEPT_LANGUAGE;
 use http::{HeaderMap, HeaderValue, Method};
 use httparse::Header;
 
-use super::batch::missed;
 use super::negotiation::quality_among;
 use super::preconditions::is_known_by;
 use super::reply::JSON;
 use super::resolve::ROUTE;
 use super::{Desk, call, notes, resolution};
 use crate::codec::path;
+use crate::guard::{self, Credentials};
 use crate::metrics::Transport;
+use crate::model::permitted::Action;
 use crate::model::time::Timestamp;
 use crate::observe::laps::{Laps, Step, while_timed};
 use crate::store::cache::Answer;
@@ -97,12 +98,14 @@ pub(super) fn answer(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Opti
     Some(status)
 }
 
-/// The same of a name that [`answer`] has nothing of: read from the store, on this thread, and put into the cache. What goes
-/// wrong is told by the other way, which meets it again.
+/// The same of a name that [`answer`] has nothing of: read from the store, on this thread, and put into the cache. However long
+/// it is: it is not read twice. What goes wrong is told by the other way, which meets it again.
 pub(super) fn read(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Option<u16> {
     let text = path::text_after(get.path, ROUTE)?.ok()?;
     let asked = Asked::of(get.headers);
-    if asked.is_personal || !accepts_json(&asked, get.headers) {
+    // A mirror that was given no key knows no name: that is a refusal, and no answer.
+    let knows_names = desk.services.mirror().is_none_or(|mirror| mirror.is_granted);
+    if asked.is_personal || !knows_names || !accepts_json(&asked, get.headers) {
         return None;
     }
     let laps = Arc::new(Laps::begin());
@@ -112,14 +115,14 @@ pub(super) fn read(desk: &Desk, get: &PlainGet<'_>, out: &mut Vec<u8>) -> Option
         return None;
     }
     laps.end(Step::Decode);
-    let answer = while_timed(&laps, || missed(desk, &identifier, get.now)).ok()?;
+    guard::admit(&desk.services, &Credentials::Absent, Action::Read, get.now).ok()?;
+    laps.end(Step::Guard);
+    let answer = while_timed(&laps, || desk.services.resolve_public(&identifier, get.now)).ok()?;
+    desk.metrics.cache.misses.increment();
     laps.end(Step::Service);
     let request_id = call::new_request_id();
     let status = if answer.status == 200 {
         let Answer { body, etag, cache_control, .. } = &answer;
-        if HEAD_ROOM + body.len() > get.room {
-            return None;
-        }
         let is_known = asked.if_none_match.is_some_and(|header| is_known_by(header, etag));
         write(&Parts { etag, cache_control, body, request_id: Some(&request_id) }, get, is_known, out)
     } else {

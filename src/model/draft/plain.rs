@@ -156,6 +156,26 @@ mod tests {
     }
 
     #[test]
+    fn the_content_of_a_request_is_read_and_what_a_row_has_beside_it_is_not() {
+        let values = json!([{"index": 1, "type": "名称", "data": "螺栓"}]);
+        let content = json!({"status": "active", "template": "t/1", "registrant": "a", "values": values});
+        let limits = DraftLimits::default();
+        let read = |json: &Json| Draft::from_plain(PlainDraft::read(json.to_string().as_bytes())?, now(), &limits);
+        assert_eq!(read(&content), Draft::from_json_within(&content, now(), &limits).ok());
+        assert!(read(&content).is_some_and(|draft| draft.values.len() == 1));
+        assert_eq!(read(&json!({})), Some(Draft::default()));
+        for member in ["identifier", "version", "registered", "updated", "links", "x"] {
+            let mut more = content.clone();
+            more[member] = json!(null);
+            assert_eq!(read(&more), None, "{member}");
+        }
+        for text in ["[]", "null", "", "{\"values\":[],\"values\":[]}", "{} {}", "{\"template\":\"\u{0}\"}"] {
+            assert!(PlainDraft::read(text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(PlainDraft::read(b"{\"template\":\"\xff\"}").is_none());
+    }
+
+    #[test]
     fn what_is_unusual_is_left_to_the_tree() {
         let limits = DraftLimits { max_values: 2, ..DraftLimits::default() };
         let value =

@@ -49,6 +49,9 @@ const PINS: usize = 32;
 /// Bytes of an entry beside body and name, about: header of the entry, head lines, name.
 const BESIDE_BODY: u64 = 320;
 
+/// How many times larger or smaller than at first a cache may become.
+const RESIZED_AT_MOST: u64 = 16;
+
 /// Answers by name and view class.
 pub struct AnswerCache {
     core: Core,
@@ -62,7 +65,9 @@ pub struct AnswerCache {
 struct Sizing {
     negative_share_percent: u64,
     expected_answer_bytes: u64,
+    /// For the budget that it was opened with: their counters stay as they are.
     generations: usize,
+    opened_bytes: u64,
 }
 
 impl Sizing {
@@ -96,7 +101,7 @@ impl AnswerCache {
         // Four counters an answer, so that one change seldom costs another name's answer; at most a sixteenth of the budget.
         let generations = usize::try_from((answers * 4).min(budget_bytes / 64)).unwrap_or(1 << 20).clamp(64, 1 << 22);
         let generations = (generations + 1).next_power_of_two() / 2;
-        let sizing = Sizing { negative_share_percent, expected_answer_bytes, generations };
+        let sizing = Sizing { negative_share_percent, expected_answer_bytes, generations, opened_bytes: budget_bytes };
         let (positive, negative) = sizing.shelves(budget_bytes);
         AnswerCache::of(positive, negative, sizing)
     }
@@ -104,11 +109,9 @@ impl AnswerCache {
     /// A cache of exactly these shelves; its counters and pins come on top.
     pub fn with_shelves(positive: ShelfSize, negative: ShelfSize) -> AnswerCache {
         let generations = (positive.slots * 4).next_power_of_two().clamp(64, 1 << 22);
-        AnswerCache::of(
-            positive,
-            negative,
-            Sizing { negative_share_percent: 10, expected_answer_bytes: 500, generations },
-        )
+        let opened_bytes = positive.bytes + negative.bytes;
+        let sizing = Sizing { negative_share_percent: 10, expected_answer_bytes: 500, generations, opened_bytes };
+        AnswerCache::of(positive, negative, sizing)
     }
 
     fn of(positive: ShelfSize, negative: ShelfSize, sizing: Sizing) -> AnswerCache {
@@ -215,9 +218,14 @@ impl AnswerCache {
         self.flights.join(fill.name_hash, class as u8, name.as_bytes(), fill.stamp)
     }
 
-    /// Another budget, while the cache is used. The answers asked for most stay. `false`: try again, a reader stalls; or it is too
-    /// small: the generations' counters, at most 1/64 of the first budget, stay as they are.
+    /// Another budget, while the cache is used: from 1/16 to 16 times of the one that it was opened with, for the generations'
+    /// counters stay as they are. The answers asked for most stay. `false`: not such a one, and nothing has changed; or try again, a
+    /// reader stalls.
     pub fn resize(&self, budget_bytes: u64) -> bool {
+        let opened = self.sizing.opened_bytes;
+        if budget_bytes < opened / RESIZED_AT_MOST || budget_bytes / RESIZED_AT_MOST > opened {
+            return false;
+        }
         let (positive, negative) = self.sizing.shelves(budget_bytes);
         self.core.resize(positive, negative)
     }
@@ -431,10 +439,12 @@ mod tests {
             names[..100].iter().for_each(|name| drop(cache.find(PUBLIC, name, 0)));
         }
         assert!(cache.counters().positive.fixed_bytes > 1 << 20, "the table alone is larger than what is to be left");
+        assert!(!cache.resize(2 << 20) && !cache.resize(2 << 30), "1/32 and 32 times of what it was opened with");
+        let (positive, negative) = cache.sizing.shelves(2 << 20);
         let open = cache.open();
-        assert!(!cache.resize(2 << 20), "who reads may still read the old table");
+        assert!(!cache.resize_shelves(positive, negative), "who reads may still read the old table");
         drop(open);
-        assert!(cache.resize(2 << 20));
+        assert!(cache.resize_shelves(positive, negative));
         assert!(cache.bytes() <= 1 << 20, "{} bytes", cache.bytes());
         let kept = names[..100].iter().filter(|name| cache.find(PUBLIC, name, 0).is_some()).count();
         assert!(kept >= 95, "{kept} of 100");
