@@ -4,7 +4,8 @@
 //! opening takes after a clean stop, after a kill, and with the record store gone. `import` stops after the import;
 //! `capacity` measures what `mingpai plan` and the start after a power cut rest on: a snapshot and its cost, and the starts
 //! that follow when the boot id has changed, with the record store whole, damaged and gone, with a snapshot and without.
-//! `peer` is sled alone, unsigned, with values of 540 bytes (`benches/peers/run` sets the two against one another).
+//! `peer` is sled alone, unsigned, with values of 540 bytes (`benches/peers/run` sets the two against one another). `single`
+//! registers one by one, 64 at a time, each acknowledged by itself.
 //! Not a test: figures only.
 
 #![expect(clippy::expect_used, reason = "a measurement that fails has nothing to tell")]
@@ -13,13 +14,17 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use mingpai::config::{Config, Layers};
+use mingpai::model::draft::Draft;
 use mingpai::model::permitted::Permitted;
+use mingpai::model::time::Timestamp;
 use mingpai::node::{EndProcess, Node};
 use mingpai::services::EncodeResolution;
 use mingpai::services::import::{Begun, JobState, ReadJob, StartImport};
+use mingpai::services::register::{Change, Precondition, Register};
 use mingpai::services::resolve::Resolution;
 
 #[global_allocator]
@@ -45,10 +50,11 @@ fn main() {
         Some(&"peer") => peer(records, &folder),
         Some(&"reopen") => reopen(&folder),
         Some(&"capacity") => capacity(records, &folder),
+        Some(&"single") => single(records, &folder),
         Some(&"snapshot") => snapshot(&folder),
         Some(&"tenth") => import(records..records + (records / 10).min(500_000), &folder),
         Some(other) => {
-            println!("{other}: one of all, capacity, import, more, peer, reopen, snapshot, tenth is expected")
+            println!("{other}: one of all, capacity, import, more, peer, reopen, single, snapshot, tenth is expected")
         }
     }
 }
@@ -94,6 +100,50 @@ fn capacity(records: u64, folder: &Path) {
     println!("power cut, no snapshot, record store whole, so that all is scanned; then reopen");
     cut(folder, "whole");
     child("reopen", records, folder, false);
+}
+
+/// Registrations at the same moment.
+const SINGLES: usize = 64;
+
+/// Single registrations on a thread a core, each of whom waits for his own to be durable before he asks for the next.
+fn single(records: u64, folder: &Path) {
+    let (_runtime, node) = open(folder);
+    let (services, next) = (&node.services, AtomicU64::new(0));
+    let values: Vec<serde_json::Value> = (0..4)
+        .map(|at| serde_json::json!({"index": 2_000 + at, "type": "规格型号", "data": "GB/T 5782-2016 M8×40"}))
+        .collect();
+    let draft = Draft::from_json(&serde_json::json!({"values": values}), Timestamp::now()).expect("a draft");
+    let register = async || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= records {
+                return;
+            }
+            let request = Register {
+                identifier: format!("88.999.1/S{at:010}"),
+                change: Change::Put(draft.clone()),
+                precondition: Precondition::None,
+                idempotency: None,
+            };
+            services.register(Permitted::bypassing_the_guard("bench", request)).await.expect("registered");
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+                runtime.block_on(futures_util::future::join_all((0..SINGLES / threads).map(|_| register())));
+            });
+        }
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "single: {:.0} registrations/s ({records} in {seconds:.1} s, {SINGLES} at a time)",
+        records as f64 / seconds
+    );
+    node.services.store.stop();
 }
 
 /// A snapshot on a quiet node.

@@ -258,4 +258,23 @@ def bulk(ground, sheet):
     sheet.scaled(what, figures["import"], "sled alone", figures["peer"], 50_000, "rows/s")
 
 
-ROWS = {row.__name__: row for row in (client, cached, pipelined, half, batch, uncached, writes, flood, registrations, bulk)}
+def singles(ground, sheet):
+    """Single registrations in process, 64 at a time, each durable before the next, on both cores, against sled alone."""
+    figures = {"peer": [], "single": []}
+    for at in range(ground.rounds):
+        for what, found in figures.items():
+            folder = f"{ground.folder}/singles"
+            command = [*ground.bulk_program, what, "200000", folder]
+            lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout.splitlines()
+            for line in lines:
+                sheet.say(f"  round {at + 1}, {what}: {line}")
+            found.append(next(float(line.split(": ")[1].split()[0]) for line in lines if "s/s (" in line))
+            subprocess.run(["rm", "-rf", folder], check=True)
+    what = "single registrations in process, signed, each durable"
+    sheet.scaled(what, figures["single"], "sled alone", figures["peer"], 35_000, "registrations/s")
+
+
+ROWS = {
+    row.__name__: row
+    for row in (client, cached, pipelined, half, batch, uncached, writes, flood, registrations, singles, bulk)
+}
