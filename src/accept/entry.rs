@@ -16,6 +16,7 @@ use hyper::body::{Body, Incoming};
 
 use super::body::{Carried, Hold, Inbound, Outbound};
 use super::settings::Limits;
+use super::turns::{Place, Turns};
 use super::watch::Pulse;
 use super::worker::Shared;
 use super::{Answerer, Refusal};
@@ -91,7 +92,8 @@ impl<A: Answerer> Entry<A> {
     fn later(&self, request: Request<Incoming>, hold: Hold, transport: Transport, started: Instant) -> Reply {
         let shared = Arc::clone(&self.shared);
         let pulse = Arc::clone(&self.pulse);
-        Reply::Later(Box::pin(async move {
+        let turns = Arc::clone(&shared.turns);
+        let answer = Box::pin(async move {
             let request = request.map(|body| Inbound::new(body, &shared.limits, pulse));
             let answer = AssertUnwindSafe(shared.answerer.answer(request)).catch_unwind();
             let response = match answer.await {
@@ -104,7 +106,8 @@ impl<A: Answerer> Entry<A> {
             let outcome = outcome_of(&response);
             shared.metrics.requests.record(Stage::Total, transport, outcome, started.elapsed());
             response.map(|body| Carried::held(body, hold))
-        }))
+        });
+        Reply::Later(Later { answer, turns, place: Place::default() })
     }
 }
 
@@ -160,7 +163,20 @@ fn oversize(uri: &Uri, headers: &HeaderMap, limits: &Limits) -> Option<Refusal> 
 /// The future of one request: nothing is boxed when the answer is at hand.
 pub(super) enum Reply {
     Ready(Option<Response<Carried>>),
-    Later(Pin<Box<dyn Future<Output = Response<Carried>> + Send>>),
+    Later(Later),
+}
+
+/// An answer that is worked for, by turns.
+pub(super) struct Later {
+    answer: Pin<Box<dyn Future<Output = Response<Carried>> + Send>>,
+    turns: Arc<Turns>,
+    place: Place,
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        self.turns.leave(&self.place);
+    }
 }
 
 impl Future for Reply {
@@ -170,7 +186,9 @@ impl Future for Reply {
         match self.get_mut() {
             // A future is not polled after it was ready; if it were, waiting for ever is the harmless answer.
             Self::Ready(response) => response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            Self::Later(answer) => answer.as_mut().poll(context).map(Ok),
+            Self::Later(Later { answer, turns, place }) => {
+                turns.poll(place, context, |context| answer.as_mut().poll(context)).map(Ok)
+            }
         }
     }
 }

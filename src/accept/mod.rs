@@ -9,6 +9,7 @@
 //! wire        the socket, seen by the sweeper
 //! watch       the sweeper: who is late, idle or stuck
 //! entry       one request: limits, hot answer or a task
+//! turns       how much of the thread such tasks take between two looks at the sockets
 //! body        what comes in and goes out in pieces
 //! lifecycle   ready, lame duck, draining, stopped
 //! ```
@@ -26,6 +27,7 @@ mod listen;
 mod settings;
 mod signals;
 mod tls;
+mod turns;
 mod watch;
 mod wire;
 mod worker;

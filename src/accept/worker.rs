@@ -20,6 +20,7 @@ use super::lifecycle::{Lifecycle, Phase};
 use super::listen::{Bound, Door};
 use super::settings::{Limits, Settings};
 use super::tls::Certificates;
+use super::turns::Turns;
 use super::watch::{Pulse, Verdict, Watch};
 use super::{Answerer, Refusal};
 use crate::metrics::{Metrics, claim_shard};
@@ -40,6 +41,7 @@ pub(super) struct Shared<A> {
     /// Said to a client that is one too many.
     full: Bytes,
     pub(super) watch: Watch,
+    pub(super) turns: Arc<Turns>,
     open: Open,
 }
 
@@ -181,7 +183,7 @@ impl<A: Answerer> Worker<A> {
 
     async fn serve(&self, listeners: Vec<Listener>) {
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.watch.run(&shared.limits).await });
+        tokio::spawn(async move { shared.look_after().await });
         let accepting: Vec<_> =
             listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&self.shared)))).collect();
         self.lifecycle.reached(Phase::Draining).await;
@@ -221,8 +223,14 @@ impl<A: Answerer> Shared<A> {
             fast_lane: settings.fast_lane,
             metrics,
             watch: Watch::default(),
+            turns: Arc::default(),
             open: Open::default(),
         }
+    }
+
+    /// Sweeps and begins turns, for ever.
+    pub(super) async fn look_after(&self) {
+        tokio::join!(self.watch.run(&self.limits), self.turns.run());
     }
 }
 

@@ -135,7 +135,7 @@ fn fate(course: &Course, fast_lane: bool) -> Fate {
             biased;
             () = work => {}
             () = drain => {}
-            () = shared.watch.run(&shared.limits) => {}
+            () = shared.look_after() => {}
         }
         let lasted = started.elapsed();
         Fate { said: said.lock().clone().without_dates(), lasted, counted: counted(&metrics) }
