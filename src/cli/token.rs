@@ -13,6 +13,7 @@ use super::client::{Client, ClientError, ServerArguments};
 use super::failure::{CliError, Verdict};
 use super::screen::Screen;
 use super::token_file::{Token, TokenArguments};
+use crate::model::principal::Role;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 
@@ -23,7 +24,8 @@ const DAY_SECONDS: i64 = 24 * 3600;
 #[derive(Debug, Args)]
 #[command(after_help = "例 Examples:
   mingpai token --bootstrap-file mingpai-data/bootstrap-token --out admin-key
-  mingpai token --token-file admin-key --label nightly-import --expires 90d --out import-key")]
+  mingpai token --token-file admin-key --label nightly-import --expires 90d --out import-key
+  mingpai token --token-file admin-key --role registrar --prefix 88.118.8 --out erp-key")]
 pub struct NewToken {
     #[command(flatten)]
     server: ServerArguments,
@@ -38,6 +40,12 @@ pub struct NewToken {
     /// 有效期，例如 90d、12h 或 RFC 3339 时刻；缺省不过期 / How long it opens anything: 90d, 12h or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<Timestamp>,
+    /// 角色：reader、registrar、owner（须给出 --prefix）、auditor、administrator / What it opens
+    #[arg(long, default_value = "administrator", value_parser = clap::builder::PossibleValuesParser::new(Role::GIVEN.map(Role::as_str)))]
+    role: String,
+    /// 企业角色的前缀范围，含其下级；可多次给出 / Where reader, registrar and owner count, with what is below; may be given again
+    #[arg(long = "prefix", value_name = "PREFIX")]
+    prefixes: Vec<String>,
     /// 写入的文件（0600，不覆盖） / Where to; mode 0600, never over an existing file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -54,6 +62,11 @@ struct NewKey<'a> {
     label: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<Timestamp>,
+    /// Unsaid where it is the usual one, which older nodes know as the only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    prefixes: &'a [String],
 }
 
 /// Not `Debug`: it holds the key.
@@ -63,6 +76,8 @@ struct MadeKey {
     key: String,
     #[serde(default)]
     role: String,
+    #[serde(default)]
+    prefixes: Vec<String>,
     #[serde(default)]
     expires: Option<String>,
 }
@@ -100,7 +115,8 @@ impl NewToken {
         // First the file: a bootstrap token works once, so its answer must not be left without a place.
         let file = out.map(SecretFile::create).transpose()?;
         let client = Client::new(self.server.clone(), Some(&shown), screen)?;
-        let wanted = NewKey { label: &self.label, expires: self.expires };
+        let role = Some(self.role.as_str()).filter(|role| *role != Role::Administrator.as_str());
+        let wanted = NewKey { label: &self.label, expires: self.expires, role, prefixes: &self.prefixes };
         let made: MadeKey =
             client.post_json("/v1/keys", &wanted, ANSWER_LIMIT_BYTES).await.map_err(|error| self.refused(error))?;
         if let Some(file) = file {
@@ -112,17 +128,17 @@ impl NewToken {
 
     fn report(&self, made: &MadeKey, out: Option<&Path>, screen: Screen) -> Result<(), CliError> {
         if screen.json {
-            let mut told =
-                json!({"id": made.id, "label": self.label, "role": made.role, "expires": made.expires, "file": out});
+            let mut told = json!({"id": made.id, "label": self.label, "role": made.role, "prefixes": made.prefixes, "expires": made.expires, "file": out});
             if let (true, Some(members)) = (self.print, told.as_object_mut()) {
                 members.insert("key".to_owned(), made.key.clone().into());
             }
             return screen.print_json(&told);
         }
         let until = made.expires.as_deref().unwrap_or("-");
+        let what = std::iter::once(&made.role).chain(&made.prefixes).map(String::as_str).collect::<Vec<_>>().join(" ");
         screen.note(
-            format!("密钥 {}（{}），有效至 {until}", made.id, made.role),
-            format!("key {} ({}), expires {until}", made.id, made.role),
+            format!("密钥 {}（{what}），有效至 {until}", made.id),
+            format!("key {} ({what}), expires {until}", made.id),
         );
         if let Some(path) = out {
             let path = path.display();

@@ -296,6 +296,9 @@ pub(super) struct KeyBody<'a> {
     id: &'a str,
     label: &'a str,
     role: &'a str,
+    /// Where an enterprise's role counts: these and what is below them · 企业角色的前缀范围
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    prefixes: &'a [String],
     created: Timestamp,
     expires: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -312,6 +315,7 @@ impl<'a> KeyBody<'a> {
             id: &key.id,
             label: &key.label,
             role: &key.role,
+            prefixes: &key.prefixes,
             created: time(key.created),
             expires: key.expires.map(time),
             revoked: None,

@@ -2,7 +2,8 @@
 //!
 //! Two steps, because a stranger must hear "who are you" before a word of what he sent is judged: [`admit`] looks at the
 //! credential and at what kind of action is asked, [`Pass::permit`] at the request itself. Only what passed both reaches a
-//! service. Not here: where a credential stands in a request (codec/http), what it is compared with (services/administer).
+//! service. Whether the names that a request is about lie within the caller's scope is seen by services/reach, for only a
+//! service knows which they are. Not here: where a credential stands in a request (codec/http), what it is compared with (services/administer).
 
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
@@ -38,8 +39,10 @@ impl Token {
 pub enum GuardError {
     /// Nothing was shown, and the action needs something.
     MissingCredentials,
-    /// What was shown opens nothing, or not this.
+    /// What was shown opens nothing.
     BadCredentials,
+    /// What was shown opens other things.
+    Forbidden { role: Role },
     /// It could not be found out.
     Service(ServiceError),
 }
@@ -50,7 +53,7 @@ pub struct Pass {
     principal: Principal,
 }
 
-/// Whether this caller may do this kind of action: everybody reads, administrators do the rest.
+/// Whether this caller may do this kind of action ([`Role::may`]).
 ///
 /// A wrong credential is refused even where none is needed: its owner believes to be somebody.
 pub fn admit(
@@ -91,17 +94,17 @@ impl Pass {
     }
 
     fn covers(self, action: Action) -> Result<Self, GuardError> {
-        if action == Action::Read || self.principal.is_administrator() {
-            Ok(self)
-        } else {
-            Err(GuardError::MissingCredentials)
+        match self.principal.role {
+            role if role.may(action) => Ok(self),
+            Role::Anonymous => Err(GuardError::MissingCredentials),
+            role => Err(GuardError::Forbidden { role }),
         }
     }
 }
 
 /// Who may have a new API key made.
 pub enum KeyMaker<'a> {
-    Administrator(Pass),
+    Principal(Pass),
     /// The bootstrap token of a node that nobody has a key of yet. It opens this door only.
     Bootstrap(&'a Token),
 }
@@ -118,7 +121,7 @@ pub fn admit_key_maker<'a>(
     {
         return Ok(KeyMaker::Bootstrap(token));
     }
-    admit(services, credentials, Action::Administer, now).map(KeyMaker::Administrator)
+    admit(services, credentials, Action::ManageKeys, now).map(KeyMaker::Principal)
 }
 
 fn authenticate(services: &Services, token: &Token, now: Timestamp) -> Result<Principal, GuardError> {
@@ -133,13 +136,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_reads_and_administrators_do_the_rest() {
+    fn a_stranger_is_asked_who_he_is_and_a_known_caller_is_told_no() {
         let anonymous = Pass { principal: Principal::anonymous() };
         let administrator = Pass { principal: Principal::administrator("key:1") };
-        assert!(anonymous.clone().covers(Action::Read).is_ok());
-        for action in [Action::Register, Action::Administer] {
-            assert!(matches!(anonymous.clone().covers(action), Err(GuardError::MissingCredentials)));
-            assert!(administrator.clone().covers(action).is_ok());
+        let auditor = Pass { principal: Principal::of_key("2", "auditor", &[]).unwrap() };
+        for action in Action::ALL {
+            assert!(administrator.clone().covers(action).is_ok(), "{action:?}");
+            assert_eq!(anonymous.clone().covers(action).is_ok(), action == Action::Read, "{action:?}");
         }
+        assert!(matches!(anonymous.covers(Action::Register), Err(GuardError::MissingCredentials)));
+        assert!(matches!(auditor.covers(Action::Register), Err(GuardError::Forbidden { role: Role::Auditor })));
     }
 }

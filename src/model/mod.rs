@@ -21,6 +21,7 @@ pub mod record;
 pub mod value;
 
 // What a caller may ask to be said, and who may.
+pub mod action;
 pub mod draft;
 pub mod filter;
 pub mod permitted;

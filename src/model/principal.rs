@@ -1,25 +1,152 @@
-//! Who is asking: the name and role that an authenticated (or anonymous) caller acts under.
+//! Who is asking: the name, role and scope that an authenticated (or anonymous) caller acts under.
 //!
-//! Not a credential: keys and tokens are the guard's; a principal is what is left once they were checked.
+//! Not a credential: keys and tokens are the guard's; a principal is what is left once they were checked. What a role may do
+//! stands in one table here ([`Role::may`]), where it counts in a [`Scope`]; whatever neither names is denied.
 
 use std::fmt;
+use std::sync::Arc;
 
-/// What a caller may do at all. Tenants' roles join this list when tenants do.
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::prefix::covers;
+use super::record::Record;
+
+/// What a caller may do at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Nobody has shown a credential: public reading only.
     Anonymous,
+    /// 企业读者: reads everything of its prefixes.
+    Reader,
+    /// 企业登记员: registers under its prefixes, too.
+    Registrar,
+    /// 企业负责人: gives keys for its prefixes, too.
+    Owner,
+    /// 审计员: reads who did what, and changes nothing.
+    Auditor,
     /// 平台管理员: everything on this node.
     Administrator,
 }
 
 impl Role {
+    /// The roles that a key can have.
+    pub const GIVEN: [Role; 5] = [Role::Reader, Role::Registrar, Role::Owner, Role::Auditor, Role::Administrator];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
+            Self::Reader => "reader",
+            Self::Registrar => "registrar",
+            Self::Owner => "owner",
+            Self::Auditor => "auditor",
             Self::Administrator => "administrator",
         }
+    }
+
+    /// The role of a key, by its word.
+    #[must_use]
+    pub fn given(word: &str) -> Option<Role> {
+        Role::GIVEN.into_iter().find(|role| role.as_str() == word)
+    }
+
+    /// Whether the role is an enterprise's, and counts within prefixes only.
+    #[must_use]
+    pub fn is_bound(self) -> bool {
+        matches!(self, Self::Reader | Self::Registrar | Self::Owner)
+    }
+
+    #[must_use]
+    pub fn may(self, action: Action) -> bool {
+        match action {
+            Action::Read => true,
+            Action::List => matches!(self, Self::Reader | Self::Registrar | Self::Owner | Self::Administrator),
+            Action::Register => matches!(self, Self::Registrar | Self::Owner | Self::Administrator),
+            Action::ManageKeys => matches!(self, Self::Owner | Self::Administrator),
+            Action::Audit => matches!(self, Self::Auditor | Self::Administrator),
+            Action::Administer => self == Self::Administrator,
+        }
+    }
+
+    /// Whether who has this role may make and revoke keys of another.
+    #[must_use]
+    pub fn may_give(self, other: Role) -> bool {
+        match self {
+            Self::Administrator => true,
+            Self::Owner => other.is_bound(),
+            _ => false,
+        }
+    }
+}
+
+/// Where a role counts: on the whole node, or below some prefixes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "Vec<String>", from = "Vec<String>")]
+pub enum Scope {
+    /// Written by leaving it out, never as an empty list.
+    #[default]
+    Node,
+    /// Canonical prefixes, in order, none below another. With none of them the role counts nowhere.
+    Prefixes(Arc<[String]>),
+}
+
+impl From<Vec<String>> for Scope {
+    fn from(prefixes: Vec<String>) -> Scope {
+        Scope::of(prefixes)
+    }
+}
+
+impl From<Scope> for Vec<String> {
+    fn from(scope: Scope) -> Vec<String> {
+        scope.prefixes().map(<[String]>::to_vec).unwrap_or_default()
+    }
+}
+
+impl Scope {
+    /// These prefixes and what is below them.
+    #[must_use]
+    pub fn of(mut prefixes: Vec<String>) -> Scope {
+        prefixes.sort();
+        let all = prefixes.clone();
+        prefixes.retain(|prefix| !all.iter().any(|other| other != prefix && covers(other, prefix)));
+        prefixes.dedup();
+        Scope::Prefixes(prefixes.into())
+    }
+
+    /// `None`: all of the node.
+    #[must_use]
+    pub fn prefixes(&self) -> Option<&[String]> {
+        match self {
+            Scope::Node => None,
+            Scope::Prefixes(prefixes) => Some(prefixes),
+        }
+    }
+
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        *self == Scope::Node
+    }
+
+    #[must_use]
+    pub fn reaches(&self, prefix: &str) -> bool {
+        self.prefixes().is_none_or(|mine| mine.iter().any(|mine| covers(mine, prefix)))
+    }
+
+    /// Whether all that the other reaches is within this one.
+    #[must_use]
+    pub fn includes(&self, other: &Scope) -> bool {
+        match other.prefixes() {
+            None => self.is_node(),
+            Some(prefixes) => prefixes.iter().all(|prefix| self.reaches(prefix)),
+        }
+    }
+}
+
+/// For people: `88.999.1, 88.999.2`, or `*`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefixes().map_or_else(|| "*".to_owned(), |prefixes| prefixes.join(", ")))
     }
 }
 
@@ -28,22 +155,32 @@ pub struct Principal {
     /// Stable over the life of the account or key; it is what audit and idempotency keys are filed under.
     pub id: String,
     pub role: Role,
+    pub scope: Scope,
 }
 
 impl Principal {
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { id: Role::Anonymous.as_str().to_owned(), role: Role::Anonymous }
+        Self { id: Role::Anonymous.as_str().to_owned(), role: Role::Anonymous, scope: Scope::Node }
     }
 
     #[must_use]
     pub fn administrator(id: impl Into<String>) -> Self {
-        Self { id: id.into(), role: Role::Administrator }
+        Self { id: id.into(), role: Role::Administrator, scope: Scope::Node }
     }
 
+    /// `None` where role and prefixes do not go together: an enterprise's role needs some, the others count on the whole node.
     #[must_use]
-    pub fn is_administrator(&self) -> bool {
-        self.role == Role::Administrator
+    pub fn of_key(id: &str, role: &str, prefixes: &[String]) -> Option<Self> {
+        let role = Role::given(role)?;
+        let scope = if role.is_bound() { Scope::of(prefixes.to_vec()) } else { Scope::Node };
+        (role.is_bound() != prefixes.is_empty()).then(|| Self { id: format!("key:{id}"), role, scope })
+    }
+
+    /// Whether the record is this caller's own, with every value and who changed it.
+    #[must_use]
+    pub fn sees_all_of(&self, record: &Record) -> bool {
+        self.role.may(Action::List) && self.scope.reaches(record.identifier.prefix())
     }
 }
 
@@ -57,9 +194,60 @@ impl fmt::Display for Principal {
 mod tests {
     use super::*;
 
+    fn scope(prefixes: &[&str]) -> Scope {
+        Scope::of(prefixes.iter().map(|prefix| (*prefix).to_owned()).collect())
+    }
+
     #[test]
-    fn an_anonymous_caller_is_no_administrator() {
-        assert!(!Principal::anonymous().is_administrator());
-        assert!(Principal::administrator("key-1").is_administrator());
+    fn each_role_may_what_the_table_says_and_nothing_else() {
+        let may = |role: Role| Action::ALL.into_iter().filter(|action| role.may(*action)).collect::<Vec<_>>();
+        use Action::{Administer, Audit, List, ManageKeys, Read, Register};
+        assert_eq!(may(Role::Anonymous), [Read]);
+        assert_eq!(may(Role::Reader), [Read, List]);
+        assert_eq!(may(Role::Registrar), [Read, List, Register]);
+        assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys]);
+        assert_eq!(may(Role::Auditor), [Read, Audit]);
+        assert_eq!(may(Role::Administrator), [Read, List, Register, ManageKeys, Audit, Administer]);
+    }
+
+    #[test]
+    fn nobody_gives_more_than_he_has() {
+        for giver in Role::GIVEN {
+            for given in Role::GIVEN {
+                let is_more = Action::ALL.into_iter().any(|action| given.may(action) && !giver.may(action));
+                assert!(!(giver.may_give(given) && is_more), "{giver:?} gives {given:?}");
+            }
+        }
+        assert!(Role::Owner.may_give(Role::Registrar) && !Role::Owner.may_give(Role::Auditor));
+    }
+
+    #[test]
+    fn a_scope_reaches_its_prefixes_and_what_is_below_them() {
+        let mine = scope(&["88.999.2", "88.999.1", "88.999.1.7"]);
+        assert_eq!(mine.prefixes(), Some(&["88.999.1".to_owned(), "88.999.2".to_owned()][..]));
+        assert!(mine.reaches("88.999.1") && mine.reaches("88.999.1.7.1") && mine.reaches("88.999.2"));
+        assert!(!mine.reaches("88.999.10") && !mine.reaches("88.999") && !mine.reaches(""));
+        assert!(Scope::Node.reaches("88.999.1") && !scope(&[]).reaches("88.999.1"));
+        assert!(mine.includes(&scope(&["88.999.1.7"])) && !mine.includes(&scope(&["88.999.1", "88.999.3"])));
+        assert!(!mine.includes(&Scope::Node) && Scope::Node.includes(&mine) && Scope::Node.includes(&Scope::Node));
+    }
+
+    #[test]
+    fn a_scope_without_prefixes_is_never_read_as_the_node() {
+        let read: Scope = serde_json::from_str("[]").unwrap();
+        assert_eq!(read, scope(&[]));
+        let mine = scope(&["88.999.1"]);
+        assert_eq!(serde_json::from_str::<Scope>(&serde_json::to_string(&mine).unwrap()).unwrap(), mine);
+    }
+
+    #[test]
+    fn a_key_whose_role_and_prefixes_do_not_go_together_opens_nothing() {
+        let mine = ["88.999.1".to_owned()];
+        for role in Role::GIVEN {
+            assert_eq!(Principal::of_key("a", role.as_str(), &mine).is_some(), role.is_bound(), "{role:?}");
+            assert_eq!(Principal::of_key("a", role.as_str(), &[]).is_none(), role.is_bound(), "{role:?}");
+        }
+        assert_eq!(Principal::of_key("a", "anonymous", &[]), None);
+        assert_eq!(Principal::of_key("a", "king", &mine), None);
     }
 }

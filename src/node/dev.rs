@@ -28,7 +28,7 @@ pub async fn dev_token(services: &Services, folder: &Path) -> Result<PathBuf, Se
         }
         std::fs::remove_file(&path).map_err(|error| ServiceError::Internal(error.to_string()))?;
     }
-    let request = CreateKey { label: "serve --dev".to_owned(), expires: None };
+    let request = CreateKey::for_administrator("serve --dev");
     let made = services.create_key(Permitted::bypassing_the_guard("dev", request)).await?;
     write_secret_file(&path, format!("{}\n", made.text).as_bytes()).map_err(internal)?;
     Ok(path)

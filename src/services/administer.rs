@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 
 use super::token::{BOOTSTRAP_MARK, KEY_MARK, are_same, random_text, sha256, taken_apart, token_text};
 use super::{ServiceError, Services};
+use crate::model::field::FieldError;
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::principal::Role;
+use crate::model::principal::{Principal, Role, Scope};
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::keys::{KeyError, read_secret_file, write_secret_file};
 use crate::sign::statement::{ApiKey, AuditEvent, AuditStatement, Authority, propose};
@@ -28,10 +30,25 @@ pub const BOOTSTRAP_SECONDS: i64 = 24 * 3600;
 pub struct CreateKey {
     pub label: String,
     pub expires: Option<Timestamp>,
+    pub role: Role,
+    /// Canonical; some for an enterprise's role, none for the others.
+    pub prefixes: Vec<String>,
+}
+
+impl CreateKey {
+    /// One that opens everything until it is revoked.
+    #[must_use]
+    pub fn for_administrator(label: &str) -> CreateKey {
+        CreateKey { label: label.to_owned(), expires: None, role: Role::Administrator, prefixes: Vec::new() }
+    }
+
+    fn scope(&self) -> Scope {
+        if self.role.is_bound() { Scope::of(self.prefixes.clone()) } else { Scope::Node }
+    }
 }
 
 impl Asks for CreateKey {
-    const ACTION: Action = Action::Administer;
+    const ACTION: Action = Action::ManageKeys;
 }
 
 /// A key is to open nothing any more.
@@ -41,7 +58,7 @@ pub struct RevokeKey {
 }
 
 impl Asks for RevokeKey {
-    const ACTION: Action = Action::Administer;
+    const ACTION: Action = Action::ManageKeys;
 }
 
 /// Which keys are there?
@@ -54,7 +71,7 @@ pub struct ListKeys {
 }
 
 impl Asks for ListKeys {
-    const ACTION: Action = Action::Administer;
+    const ACTION: Action = Action::ManageKeys;
 }
 
 /// What is known of this key?
@@ -64,7 +81,7 @@ pub struct ReadKey {
 }
 
 impl Asks for ReadKey {
-    const ACTION: Action = Action::Administer;
+    const ACTION: Action = Action::ManageKeys;
 }
 
 /// Keys in the order of their ids.
@@ -106,9 +123,12 @@ impl Services {
         self.bootstrap.fits(token, now)
     }
 
-    /// Makes an administrator's key.
+    /// Makes a key that opens no more than its maker's.
     pub async fn create_key(&self, asked: Permitted<CreateKey>) -> Result<NewKey, ServiceError> {
         let (principal, request) = asked.into_parts();
+        if !principal.role.may_give(request.role) || !principal.scope.includes(&request.scope()) {
+            return Err(ServiceError::MoreThanHeld { scope: principal.scope.to_string() });
+        }
         let made = new_key(&request)?;
         let event = AuditEvent::KeyCreated { key: made.key.clone() };
         self.audit(event, &principal.id).await?;
@@ -117,6 +137,15 @@ impl Services {
 
     /// Exchanges the bootstrap token for an administrator's key, once.
     pub async fn exchange_bootstrap(&self, token: &str, request: CreateKey) -> Result<NewKey, ServiceError> {
+        if request.role != Role::Administrator {
+            let detail =
+                Text::new("引导令牌换取的是管理员密钥", "the bootstrap token is exchanged for an administrator's key");
+            return Err(ServiceError::Fields(vec![FieldError {
+                pointer: "/role".to_owned(),
+                code: "wrong_value",
+                detail,
+            }]));
+        }
         let now = Timestamp::now();
         let (id, _) = taken_apart(BOOTSTRAP_MARK, token).ok_or(ServiceError::BadCredential)?;
         if !self.bootstrap.fits(token, now) {
@@ -137,31 +166,51 @@ impl Services {
 
     pub async fn revoke_key(&self, asked: Permitted<RevokeKey>) -> Result<(), ServiceError> {
         let (principal, request) = asked.into_parts();
-        let missing = || ServiceError::NotFound { what: "key", name: request.id.clone() };
-        self.store.any_row(Table::Key, request.id.as_bytes())?.ok_or_else(missing)?;
+        self.key_within(&request.id, &principal)?;
         match self.audit(AuditEvent::KeyRevoked { id: request.id.clone() }, &principal.id).await {
             Err(ServiceError::IdempotencyRunning) => Ok(()), // revoked before
             other => other,
         }
     }
 
-    /// A page of all keys, those that are revoked or expired too.
+    /// A page of all keys that its asker could have made, those that are revoked or expired too.
     pub fn keys(&self, asked: &Permitted<ListKeys>) -> Result<KeyPage, ServiceError> {
         let ListKeys { after, limit } = asked.request();
-        // One more than is given tells whether there is a next page.
-        let rows = self.store.scan(Table::Key, after.as_deref().map(str::as_bytes), limit.saturating_add(1))?;
-        let is_last = rows.len() <= *limit;
-        let keys = rows.iter().take(*limit).map(|(id, row)| self.key_view(id, row)).collect::<Result<Vec<_>, _>>()?;
+        let mut after = after.clone();
+        let mut keys: Vec<KeyView> = Vec::new();
+        loop {
+            // One more than is given tells whether there is a next page.
+            let wanted = limit.saturating_add(1) - keys.len();
+            let rows = self.store.scan(Table::Key, after.as_deref().map(str::as_bytes), wanted)?;
+            let is_last = rows.len() < wanted;
+            after = rows.last().map(|(id, _)| String::from_utf8_lossy(id).into_owned());
+            for (id, row) in &rows {
+                let view = self.key_view(id, row)?;
+                if is_within(&view.key, asked.principal()) {
+                    keys.push(view);
+                }
+            }
+            if is_last || keys.len() > *limit {
+                break;
+            }
+        }
+        let is_last = keys.len() <= *limit;
+        keys.truncate(*limit);
         let next = keys.last().filter(|_| !is_last).map(|view| view.key.id.clone());
         Ok(KeyPage { keys, next })
     }
 
     /// One key, without its secret.
     pub fn key(&self, asked: &Permitted<ReadKey>) -> Result<KeyView, ServiceError> {
-        let id = &asked.request().id;
-        let row = self.store.any_row(Table::Key, id.as_bytes())?;
-        let row = row.ok_or_else(|| ServiceError::NotFound { what: "key", name: id.clone() })?;
-        self.key_view(id.as_bytes(), &row)
+        self.key_within(&asked.request().id, asked.principal())
+    }
+
+    /// One that this caller could have made; of any other it is not told whether there is one.
+    fn key_within(&self, id: &str, principal: &Principal) -> Result<KeyView, ServiceError> {
+        let missing = || ServiceError::NotFound { what: "key", name: id.to_owned() };
+        let row = self.store.any_row(Table::Key, id.as_bytes())?.ok_or_else(missing)?;
+        let view = self.key_view(id.as_bytes(), &row)?;
+        if is_within(&view.key, principal) { Ok(view) } else { Err(missing()) }
     }
 
     fn key_view(&self, id: &[u8], row: &[u8]) -> Result<KeyView, ServiceError> {
@@ -248,6 +297,14 @@ impl OutToken {
     }
 }
 
+/// A key whose role this program does not know is an administrator's to see.
+fn is_within(key: &ApiKey, principal: &Principal) -> bool {
+    match Principal::of_key(&key.id, &key.role, &key.prefixes) {
+        None => principal.role == Role::Administrator,
+        Some(held) => principal.role.may_give(held.role) && principal.scope.includes(&held.scope),
+    }
+}
+
 fn new_key(request: &CreateKey) -> Result<NewKey, ServiceError> {
     let internal = |error: KeyError| ServiceError::Internal(error.to_string());
     let id = random_text(8).map_err(internal)?;
@@ -257,7 +314,8 @@ fn new_key(request: &CreateKey) -> Result<NewKey, ServiceError> {
     let key = ApiKey {
         id,
         hash: BASE64URL.encode(hash),
-        role: Role::Administrator.as_str().to_owned(),
+        role: request.role.as_str().to_owned(),
+        prefixes: request.scope().into(),
         label: request.label.clone(),
         created: Timestamp::now().as_seconds(),
         expires: request.expires.map(Timestamp::as_seconds),

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use super::token::{KEY_MARK, are_same, taken_apart};
 use super::{ServiceError, Services};
-use crate::model::principal::{Principal, Role};
+use crate::model::principal::Principal;
 use crate::model::time::Timestamp;
 use crate::sign::statement::ApiKey;
 use crate::store::engine::Table;
@@ -27,7 +27,7 @@ struct Known {
     hash: Vec<u8>,
     expires: Option<i64>,
     is_revoked: bool,
-    /// What it opens; nothing, where its role is none that this program knows.
+    /// What it opens; nothing, where this program does not know its role, or not with such prefixes.
     principal: Option<Principal>,
 }
 
@@ -62,12 +62,11 @@ impl Services {
             return Ok(None);
         };
         let key: ApiKey = serde_json::from_slice(&row)?;
-        let is_administrator = key.role == Role::Administrator.as_str();
         let known = Arc::new(Known {
             hash: BASE64URL.decode(&key.hash).unwrap_or_default(),
             expires: key.expires,
             is_revoked: self.store.any_row(Table::Revoked, id.as_bytes())?.is_some(),
-            principal: is_administrator.then(|| Principal::administrator(format!("key:{id}"))),
+            principal: Principal::of_key(id, &key.role, &key.prefixes),
         });
         let mut kept = self.api_keys.0.write();
         if kept.0 < seen || kept.1.len() >= AT_HAND {

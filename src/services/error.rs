@@ -28,6 +28,10 @@ pub enum ServiceError {
     // The caller's: what it assumed.
     /// No prefix of this node.
     NotResponsible { identifier: String },
+    /// Not below a prefix of the caller's.
+    OutOfReach { identifier: String, scope: String },
+    /// More than the caller has cannot be given away.
+    MoreThanHeld { scope: String },
     /// Never registered here.
     Unknown { identifier: String },
     /// A cursor that no page of this list has given.
@@ -98,6 +102,7 @@ impl ServiceError {
             ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => "entry_too_large",
             ServiceError::IdempotencyMismatch => "idempotency_mismatch",
             ServiceError::NotResponsible { .. } => "not_responsible",
+            ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld { .. } => "forbidden",
             ServiceError::Unknown { .. } => "identifier_unknown",
             ServiceError::BadCursor => "query_invalid",
             ServiceError::NoSuchVersion { .. } => "version_unknown",
@@ -152,6 +157,14 @@ impl ServiceError {
             ServiceError::NotResponsible { identifier } => Text::new(
                 format!("本节点不负责 {identifier} 的前缀"),
                 format!("this node is not responsible for the prefix of {identifier}"),
+            ),
+            ServiceError::OutOfReach { identifier, scope } => Text::new(
+                format!("{identifier} 不在密钥的范围（{scope}）之内"),
+                format!("{identifier} is out of the key's reach ({scope})"),
+            ),
+            ServiceError::MoreThanHeld { scope } => Text::new(
+                format!("只能授予 reader、registrar 或 owner，且限于自己的范围（{scope}）"),
+                format!("only reader, registrar or owner can be given, within your own reach ({scope})"),
             ),
             ServiceError::Unknown { identifier } => {
                 Text::new(format!("{identifier} 未在本节点登记"), format!("{identifier} is not registered here"))

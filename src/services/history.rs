@@ -102,7 +102,7 @@ impl Services {
             {
                 above.changes = changes(Some(record.as_ref()), newer.as_ref());
             }
-            let is_told = principal.is_administrator();
+            let is_told = principal.sees_all_of(&standing.record);
             versions.push(Version {
                 version,
                 effect: frame.meta.effect,

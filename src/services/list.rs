@@ -7,7 +7,7 @@ use super::{ServiceError, Services};
 use crate::model::filter::Filter;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::principal::Principal;
+use crate::model::principal::{Principal, Scope};
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
@@ -27,7 +27,7 @@ pub struct List {
 
 impl Asks for List {
     // Whoever could list would have what the blinded log keeps from everybody: which identifiers there are.
-    const ACTION: Action = Action::Register;
+    const ACTION: Action = Action::List;
 }
 
 /// One record, with what its asker may see.
@@ -52,23 +52,26 @@ pub struct Page {
 }
 
 impl Services {
-    /// Administrators see every value, others the public ones.
+    /// Whether a list may be given: to be asked before the first of many pages goes out.
+    pub fn may_list(&self, asked: &Permitted<List>) -> Result<(), ServiceError> {
+        stretches(&asked.request().filter, &asked.principal().scope).map(|_| ())
+    }
+
+    /// Every record that its asker reaches, with every value.
     pub fn list(&self, asked: &Permitted<List>) -> Result<Page, ServiceError> {
         let question = asked.request();
-        let start = question.filter.key_start();
-        // No key equals "prefix/", since a suffix is never empty: scanning after it begins with the first of the prefix.
-        let after = match (&question.after, &start) {
-            (Some(after), Some(start)) if after.as_str() < start.as_str() => Some(start.as_str()),
-            (Some(after), _) => Some(after.as_str()),
-            (None, start) => start.as_deref(),
-        };
-        let rows = self.store.scan(Table::Record, after.map(str::as_bytes), question.limit.max(1))?;
+        let after = question.after.as_ref().map_or("", CanonicalKey::as_str);
+        let stretches = stretches(&question.filter, &asked.principal().scope)?;
+        let mut left = stretches.iter().filter(|stretch| stretch.end.as_deref().is_none_or(|end| after < end));
+        let Some(stretch) = left.next() else { return Ok(Page::default()) };
+        let rows = self.store.scan(Table::Record, Some(after.max(&stretch.start).as_bytes()), question.limit.max(1))?;
         let full = rows.len() >= question.limit.max(1);
         let mut page = Page::default();
         let mut last = None;
         for (key, row) in rows {
             let key = CanonicalKey::from_stored(&String::from_utf8_lossy(&key));
-            if start.as_ref().is_some_and(|start| !key.as_str().starts_with(start)) {
+            if stretch.end.as_deref().is_some_and(|end| key.as_str() >= end) {
+                page.next = left.next().map(|next| CanonicalKey::from_stored(&next.start));
                 return Ok(page);
             }
             last = Some(key.clone());
@@ -129,9 +132,37 @@ impl Services {
     }
 }
 
+/// A stretch of keys: those between these two texts, neither of which is a key.
+struct Stretch {
+    start: String,
+    /// `None`: to the last one.
+    end: Option<String>,
+}
+
+/// Where the records are that are meant and within reach, in the order of their keys.
+fn stretches(filter: &Filter, scope: &Scope) -> Result<Vec<Stretch>, ServiceError> {
+    // What follows "/", and so every name of a prefix.
+    let end = |prefix: &str| Some(format!("{prefix}0"));
+    if let Some(prefix) = &filter.prefix {
+        let is_reached = scope.reaches(&prefix.to_ascii_lowercase());
+        let out_of_reach = || ServiceError::OutOfReach { identifier: prefix.clone(), scope: scope.to_string() };
+        let start = filter.key_start().unwrap_or_default();
+        let end = end(start.trim_end_matches('/'));
+        return is_reached.then(|| vec![Stretch { start, end }]).ok_or_else(out_of_reach);
+    }
+    let Some(prefixes) = scope.prefixes() else {
+        return Ok(vec![Stretch { start: String::new(), end: None }]);
+    };
+    // Prefixes below one stand before its own names: "." comes before "/".
+    let below = |prefix: &String| Stretch { start: format!("{prefix}."), end: end(prefix) };
+    let mut stretches: Vec<Stretch> = prefixes.iter().map(below).collect();
+    stretches.sort_by(|one, other| one.start.cmp(&other.start));
+    Ok(stretches)
+}
+
 /// The record without the values that are not for this asker.
 pub(super) fn seen_by(principal: &Principal, mut record: Record) -> Record {
-    if !principal.is_administrator() {
+    if !principal.sees_all_of(&record) {
         record.values.retain(|value| value.visibility == Visibility::Public);
     }
     record

@@ -3,7 +3,7 @@
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
 //! - `list`: records in the order of their keys.
-//! - `register`, `precondition`, `once`: create, change, delete, mint. `import`: many at once, as a job.
+//! - `register`, `precondition`, `once`: create, change, delete, mint. `reach`: what a caller may change. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
 //! - `administer`, `api_keys`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
@@ -33,6 +33,7 @@ pub mod operate;
 pub mod origin;
 mod precondition;
 pub mod publish;
+mod reach;
 pub mod register;
 pub mod resolve;
 pub mod signing_keys;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::once::FirstTime;
 pub use super::precondition::Precondition;
 use super::precondition::check;
+use super::reach::{Author, names_within};
 use super::{ServiceError, Services, Standing};
 use crate::model::draft::{Draft, DraftPatch};
 use crate::model::identifier::Identifier;
@@ -90,14 +91,15 @@ impl Services {
     pub async fn register(&self, asked: Permitted<Register>) -> Result<Registered, ServiceError> {
         let (principal, request) = asked.into_parts();
         let identifier = self.identifier(&request.identifier)?;
-        self.policy(&identifier)?;
+        self.reachable(&principal.scope, &identifier)?;
+        let author = Author::from(&principal);
         let about = request.identifier.as_str();
         let _running = match self.first_time(&principal.id, request.idempotency.as_ref(), about)? {
             FirstTime::Yes(running) => running,
             FirstTime::No(registered) => return Ok(registered),
         };
         for _ in 0..ATTEMPTS {
-            let decide = || self.decide(&identifier, request.change.clone(), &request.precondition);
+            let decide = || self.decide(&identifier, request.change.clone(), &request.precondition, author);
             let decided = match timed(Step::Store, decide) {
                 Ok(decided) => decided,
                 // What is in the way may be this very request, sent before by a client that went away.
@@ -105,7 +107,7 @@ impl Services {
                     return self.done_before(&principal.id, request.idempotency.as_ref(), about)?.ok_or(error);
                 }
             };
-            let propose = || self.propose(decided, &principal.id, request.idempotency.clone());
+            let propose = || self.propose(decided, author, request.idempotency.clone());
             let proposal = timed(Step::Sign, propose)?;
             match timed_async(Step::Store, self.commit_one(proposal)).await? {
                 Attempt::Done(registered) => return Ok(registered),
@@ -118,6 +120,7 @@ impl Services {
     /// Registers a record under a new suffix.
     pub async fn mint(&self, asked: Permitted<Mint>) -> Result<Registered, ServiceError> {
         let (principal, request) = asked.into_parts();
+        let author = Author::from(&principal);
         // What a repeated request has minted is in the entry alone.
         let about = request.idempotency.as_ref().map_or("", |idempotency| idempotency.key.as_str());
         let _running = match self.first_time(&principal.id, request.idempotency.as_ref(), about)? {
@@ -126,12 +129,13 @@ impl Services {
         };
         for _ in 0..ATTEMPTS {
             let identifier = self.minted(&request.prefix)?;
+            self.reachable(&principal.scope, &identifier)?;
             if self.standing(identifier.key())?.is_some() {
                 continue;
             }
             let change = Change::Put(request.draft.clone());
-            let decided = timed(Step::Store, || self.decide(&identifier, change, &Precondition::CreateOnly))?;
-            let propose = || self.propose(decided, &principal.id, request.idempotency.clone());
+            let decided = timed(Step::Store, || self.decide(&identifier, change, &Precondition::CreateOnly, author))?;
+            let propose = || self.propose(decided, author, request.idempotency.clone());
             let proposal = timed(Step::Sign, propose)?;
             match timed_async(Step::Store, self.commit_one(proposal)).await? {
                 Attempt::Done(registered) => return Ok(registered),
@@ -159,10 +163,11 @@ impl Services {
         identifier: &Identifier,
         change: Change,
         precondition: &Precondition,
+        author: Author<'_>,
     ) -> Result<Decided, ServiceError> {
         let standing = self.standing(identifier.key())?;
         check(precondition, standing.as_ref(), &change, identifier)?;
-        self.next(identifier, change, standing.as_ref())
+        self.next(identifier, change, standing.as_ref(), author)
     }
 
     /// The record's next version. Preconditions have been checked.
@@ -171,12 +176,13 @@ impl Services {
         identifier: &Identifier,
         change: Change,
         standing: Option<&Standing>,
+        author: Author<'_>,
     ) -> Result<Decided, ServiceError> {
         let Some(standing) = standing else {
             let Change::Put(draft) = change else {
                 return Err(ServiceError::Unknown { identifier: identifier.spelling().to_owned() });
             };
-            return self.first(identifier.clone(), draft);
+            return self.first(identifier.clone(), draft, author);
         };
         let licences = self.store.licences_seen();
         // A clock that was set back must not order versions backwards.
@@ -200,6 +206,7 @@ impl Services {
         if compared.key() == record.identifier.key() {
             record.identifier = compared;
         }
+        names_within(author.scope, &record, Some(&standing.record))?;
         self.complete(&mut record)?;
         self.check_owner(&record, owner_jws.as_deref())?;
         let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
@@ -208,10 +215,16 @@ impl Services {
     }
 
     /// The first version of a record that does not stand yet.
-    pub(super) fn first(&self, identifier: Identifier, mut draft: Draft) -> Result<Decided, ServiceError> {
+    pub(super) fn first(
+        &self,
+        identifier: Identifier,
+        mut draft: Draft,
+        author: Author<'_>,
+    ) -> Result<Decided, ServiceError> {
         let licences = self.store.licences_seen();
         let owner_jws = draft.owner_jws.take();
         let mut record = Record::first(identifier, draft, Timestamp::now());
+        names_within(author.scope, &record, None)?;
         self.complete(&mut record)?;
         self.check_owner(&record, owner_jws.as_deref())?;
         Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created, owner_jws, licences })
@@ -230,7 +243,7 @@ impl Services {
     pub(super) fn propose(
         &self,
         decided: Decided,
-        principal: &str,
+        author: Author<'_>,
         idempotency: Option<Idempotency>,
     ) -> Result<EntryProposal, ServiceError> {
         let Decided { record, expect, effect, owner_jws, licences } = decided;
@@ -253,7 +266,7 @@ impl Services {
             time: record.updated.as_seconds(),
             registered: record.registered.as_seconds(),
             effect,
-            principal: principal.to_owned(),
+            principal: author.id.to_owned(),
             idempotency,
             job: None,
             licences,

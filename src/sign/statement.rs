@@ -67,6 +67,9 @@ pub struct ApiKey {
     /// SHA-256 of the secret part, base64url. The secret has 256 random bits, so a fast hash is enough.
     pub hash: String,
     pub role: String,
+    /// Of an enterprise's role: where it counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
     pub label: String,
     pub created: i64,
     /// Epoch seconds; absent: until it is revoked.

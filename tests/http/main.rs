@@ -1,6 +1,6 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
-//! - `world`: the node and a client of it. `changes`: the log as it grows. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb.
+//! - `world`: the node and a client of it. `changes`: the log as it grows. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what.
 //! - `conformance`: every answer of all these is held against the document of the interface.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
@@ -24,6 +24,7 @@ mod operating;
 mod parts;
 mod registering;
 mod resolving;
+mod roles;
 mod tables;
 mod undoing;
 mod workbooks;

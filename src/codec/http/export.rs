@@ -69,7 +69,7 @@ impl Format {
 }
 
 pub(super) async fn file(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Register)?;
+    let pass = call.admit(&desk, Action::List)?;
     let query = Query::of(&call.uri, &[&Filter::PARAMETERS[..], &PARAMETERS].concat())?;
     let format = Format::of(&query, &call.headers)?;
     let asked = Asked {
@@ -81,7 +81,7 @@ pub(super) async fn file(desk: Arc<Desk>, call: Call) -> Reply {
     };
     asked.check()?;
     let filter = query.filter()?;
-    call.laps.end(Step::Decode);
+    listing::listable(&desk, &call, &pass, &filter)?;
     let after = asked.after.as_deref().map(|text| desk.services.listed_key(text)).transpose()?;
     let reader = Arc::new(Reader { desk, pass, filter, language: call.language, request_id: call.request_id });
     let layout = if format == Format::Ndjson { None } else { Some(survey(&reader).await?) };

@@ -67,6 +67,10 @@ impl Failure {
             }
             Self::Guard(GuardError::MissingCredentials) => Code::MissingCredentials.into(),
             Self::Guard(GuardError::BadCredentials) => Code::BadCredentials.into(),
+            Self::Guard(GuardError::Forbidden { role }) => Problem::new(Code::Forbidden).with_detail(
+                format!("密钥的角色（{}）不能这样做", role.as_str()),
+                format!("the role of the key, {}, may not do this", role.as_str()),
+            ),
             Self::Guard(GuardError::Service(error)) => Self::Service(error).into_problem(request_id),
         }
     }
@@ -105,6 +109,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => Code::EntryTooLarge,
         ServiceError::IdempotencyMismatch => Code::IdempotencyMismatch,
         ServiceError::NotResponsible { .. } => Code::NotResponsible,
+        ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld { .. } => Code::Forbidden,
         ServiceError::Unknown { .. } => Code::IdentifierUnknown,
         ServiceError::BadCursor => Code::QueryInvalid,
         ServiceError::NoSuchVersion { .. } => Code::VersionUnknown,

@@ -15,6 +15,8 @@ use crate::codec::cursor::{self, Kind};
 use crate::guard::{self, KeyMaker};
 use crate::model::field::{FieldError, pointer_step};
 use crate::model::permitted::Action;
+use crate::model::prefix::is_canonical;
+use crate::model::principal::Role;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::observe::laps::Step;
@@ -23,6 +25,8 @@ use crate::services::administer::{CreateKey, ListKeys, ReadKey, RevokeKey};
 
 const ROUTE: &str = "/v1/keys/";
 pub(super) const MAX_LABEL_BYTES: usize = 255;
+/// That one key reaches.
+pub(super) const MOST_PREFIXES: usize = 100;
 /// Of a page, also of one whose size nobody named.
 pub(super) const MOST_KEYS: usize = 1_000;
 
@@ -49,7 +53,7 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     };
     call.laps.end(Step::Decode);
     let made = match maker {
-        KeyMaker::Administrator(pass) => desk.services.create_key(pass.permit(request)?).await,
+        KeyMaker::Principal(pass) => desk.services.create_key(pass.permit(request)?).await,
         KeyMaker::Bootstrap(token) => desk.services.exchange_bootstrap(token.secret(), request).await,
     };
     call.laps.end(Step::Service);
@@ -59,13 +63,13 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     Ok(response)
 }
 
-/// `{"label"?, "expires"?}`
+/// `{"label"?, "expires"?, "role"?, "prefixes"?}`
 fn wanted(json: &Json) -> Result<CreateKey, Failure> {
     let mut errors = Vec::new();
     let mut wrong = |pointer: String, code, zh: &str, en: &str| {
         errors.push(FieldError { pointer, code, detail: Text::new(zh, en) });
     };
-    let mut request = CreateKey { label: String::new(), expires: None };
+    let mut request = CreateKey::for_administrator("");
     match json.as_object() {
         None => wrong(String::new(), "wrong_type", "应为对象", "must be an object"),
         Some(members) => {
@@ -82,6 +86,27 @@ fn wanted(json: &Json) -> Result<CreateKey, Failure> {
                         "应为一行不超过 255 字节的文本",
                         "must be one line of at most 255 bytes",
                     ),
+                    ("role", value) => match value.as_str().and_then(Role::given) {
+                        Some(role) => request.role = role,
+                        None => {
+                            let words = Role::GIVEN.map(Role::as_str).join(", ");
+                            wrong(
+                                "/role".to_owned(),
+                                "wrong_value",
+                                &format!("应为 {words} 之一"),
+                                &format!("must be one of {words}"),
+                            );
+                        }
+                    },
+                    ("prefixes", value) => match prefixes(value) {
+                        Ok(prefixes) => request.prefixes = prefixes,
+                        Err(pointer) => wrong(
+                            pointer,
+                            "wrong_value",
+                            "应为至多 100 个前缀的列表，例如 [\"88.118.8\"]",
+                            "must be a list of at most 100 prefixes, such as [\"88.118.8\"]",
+                        ),
+                    },
                     ("expires", Json::Null) => {}
                     ("expires", value) => {
                         request.expires = value
@@ -104,11 +129,30 @@ fn wanted(json: &Json) -> Result<CreateKey, Failure> {
             }
         }
     }
+    if errors.is_empty() && request.role.is_bound() == request.prefixes.is_empty() {
+        let (zh, en) = if request.role.is_bound() {
+            ("企业角色需要至少一个前缀", "an enterprise's role needs at least one prefix")
+        } else {
+            ("只与 reader、registrar 和 owner 同用", "goes with reader, registrar and owner only")
+        };
+        errors.push(FieldError { pointer: "/prefixes".to_owned(), code: "wrong_value", detail: Text::new(zh, en) });
+    }
     if errors.is_empty() { Ok(request) } else { Err(ServiceError::Fields(errors).into()) }
 }
 
+/// Prefixes in their canonical case; or where it is none.
+fn prefixes(value: &Json) -> Result<Vec<String>, String> {
+    let here = || "/prefixes".to_owned();
+    let items = value.as_array().filter(|items| items.len() <= MOST_PREFIXES).ok_or_else(here)?;
+    let read = |(at, item): (usize, &Json)| {
+        let prefix = item.as_str().map(str::to_ascii_lowercase).filter(|prefix| is_canonical(prefix));
+        prefix.ok_or_else(|| format!("/prefixes/{at}"))
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
 pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = call.admit(&desk, Action::ManageKeys)?;
     negotiation::best(&call.headers, &[JSON])?;
     let query = Query::of(&call.uri, &["limit", "cursor"])?;
     let after = query.one("cursor")?.map(|text| place(&text)).transpose()?;
@@ -124,7 +168,7 @@ fn place(text: &str) -> Result<String, Failure> {
 }
 
 pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Administer)?;
+    let pass = call.admit(&desk, Action::ManageKeys)?;
     let id = call.text_after(ROUTE)?.into_owned();
     negotiation::best(&call.headers, &[JSON])?;
     Query::of(&call.uri, &[])?;
@@ -135,7 +179,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 pub(super) async fn revoke(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit_writer(&desk, Action::Administer)?;
+    let pass = call.admit_writer(&desk, Action::ManageKeys)?;
     let id = call.text_after(ROUTE)?.into_owned();
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, RevokeKey { id })?;

@@ -34,15 +34,17 @@ const PAGE_STEPS: usize = 256;
 const PAGE_BYTES: usize = 4 << 20;
 
 pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Register)?;
+    let pass = call.admit(&desk, Action::List)?;
     let form = negotiation::best(&call.headers, &[JSON, NDJSON])?;
     let query = Query::of(&call.uri, &[&Filter::PARAMETERS[..], &PARAMETERS].concat())?;
     let after = match query.one("cursor")? {
         None => None,
         Some(text) => Some(place(&text)?),
     };
+    let filter = query.filter()?;
+    listable(&desk, &call, &pass, &filter)?;
     let walk = Walk {
-        filter: query.filter()?,
+        filter,
         limit: query.limit(MOST_RECORDS)?,
         after,
         is_over: false,
@@ -55,6 +57,12 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     let response = if form == NDJSON { lines(walk) } else { page(walk).await? };
     call.laps.end(Step::Service);
     Ok(response)
+}
+
+/// Whether the caller may have such a list at all: once it has begun it can only break off.
+pub(super) fn listable(desk: &Desk, call: &Call, pass: &Pass, filter: &Filter) -> Result<(), Failure> {
+    let asked = call.permit(pass, List { filter: filter.clone(), ..List::default() })?;
+    Ok(desk.services.may_list(&asked)?)
 }
 
 fn place(text: &str) -> Result<CanonicalKey, Failure> {

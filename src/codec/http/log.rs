@@ -44,7 +44,7 @@ fn auditor(desk: &Desk, call: &Call) -> Result<Pass, Failure> {
     if desk.services.mirror().is_some() {
         return Err(ServiceError::NotInLog.into());
     }
-    call.admit(desk, Action::Administer)
+    call.admit(desk, Action::Audit)
 }
 
 /// The newest signed head of the registry.

@@ -20,6 +20,7 @@ use super::lanes::{Fate, NewGround};
 use super::run::{Failed, internal};
 use crate::model::identifier::CanonicalKey;
 use crate::services::Services;
+use crate::services::reach::Author;
 use crate::store::journal::{Effect, Frame, FrameKind, JobTag, Tail};
 use crate::store::{ApplyError, EntryProposal};
 
@@ -160,6 +161,11 @@ impl Job {
             started: view.started,
             running: Mutex::new(Running { course, found: Some(tail), noted: Instant::now() }),
         }))
+    }
+
+    /// In whose name its rows are changed.
+    pub fn author(&self) -> Author<'_> {
+        Author { id: &self.principal, scope: &self.start.scope }
     }
 
     /// A change of this job's: its frame will say so.

@@ -49,12 +49,16 @@ impl Services {
         if self.prefixes.policy(&prefix.to_ascii_lowercase()).is_none() {
             return Err(ServiceError::NotResponsible { identifier: prefix });
         }
+        if !principal.scope.reaches(&prefix.to_ascii_lowercase()) {
+            return Err(ServiceError::OutOfReach { identifier: prefix, scope: principal.scope.to_string() });
+        }
         if let (Operation::Patch, Some(patch)) = (operation, &chosen.patch) {
             // What is wrong with it is wrong with every row.
             DraftPatch::from_json_within(patch, Timestamp::now(), &self.settings.draft_limits)
                 .map_err(ServiceError::Fields)?;
         }
-        let start = StartImport { plan: Some(Plan::Bulk(chosen)), operation, dry_run, ..StartImport::default() };
+        let scope = principal.scope;
+        let start = StartImport { plan: Some(Plan::Bulk(chosen)), operation, dry_run, scope, ..StartImport::default() };
         self.start_plan(start, principal.id, |_| Ok(()))
     }
 

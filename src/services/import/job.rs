@@ -18,6 +18,7 @@ use super::parts::OpenUpload;
 use super::plan::Plan;
 use super::{Form, ReadJob, StartImport, TableFound};
 use crate::model::permitted::Permitted;
+use crate::model::principal::Scope;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::Refusal;
@@ -80,6 +81,9 @@ pub struct JobView {
     /// Of a change in bulk: the first identifiers that match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sample: Vec<String>,
+    /// What its rows may touch.
+    #[serde(default, skip_serializing_if = "Scope::is_node")]
+    pub scope: Scope,
 }
 
 /// Why a job failed as a whole.
@@ -191,14 +195,15 @@ impl Services {
     /// How a job is doing.
     pub fn import(&self, asked: &Permitted<ReadJob>) -> Result<JobView, ServiceError> {
         let id = &asked.request().id;
-        self.job_view(id)?.ok_or_else(|| ServiceError::NotFound { what: "import", name: id.clone() })
+        let found = self.job_within(id, &asked.principal().scope)?;
+        found.ok_or_else(|| ServiceError::NotFound { what: "import", name: id.clone() })
     }
 
     /// The file with the rows that failed so far, one [`ErrorRow`] in JSON a line.
     pub fn import_errors(&self, asked: &Permitted<ReadJob>) -> Result<PathBuf, ServiceError> {
         let id = &asked.request().id;
         let missing = || ServiceError::NotFound { what: "import", name: id.clone() };
-        self.job_view(id)?.ok_or_else(missing)?;
+        self.job_within(id, &asked.principal().scope)?.ok_or_else(missing)?;
         // On a disk that stalls the flush takes its time: not under the lock that the counters and every new upload take.
         let job = self.imports.known.lock().get(id).cloned();
         if let Some(job) = job
@@ -207,6 +212,11 @@ impl Services {
             errors.flush().map_err(|error| spool_failed(&error))?;
         }
         Ok(self.settings.imports_folder.join(id).join("errors.ndjson"))
+    }
+
+    /// A job, for who reaches all that its rows may touch: the keys of one enterprise see each other's.
+    pub(super) fn job_within(&self, id: &str, scope: &Scope) -> Result<Option<JobView>, ServiceError> {
+        Ok(self.job_view(id)?.filter(|view| scope.includes(&view.scope)))
     }
 
     pub(super) fn job_view(&self, id: &str) -> Result<Option<JobView>, ServiceError> {
@@ -254,6 +264,7 @@ impl Job {
             },
             undone_by: self.undone_by.clone(),
             sample: self.sample.lock().clone(),
+            scope: self.start.scope.clone(),
         }
     }
 

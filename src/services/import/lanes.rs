@@ -176,7 +176,7 @@ fn prepare(services: &Services, job: &Job, shape: Option<&Shape>, window: Vec<Li
         let fate = match services.wanted(&mut line, shape, &job.start, now) {
             Err(fault) => Fate::Failed(fault),
             Ok(wanted) if !names.insert(wanted.key().clone()) => Fate::Later(wanted.key().clone()),
-            Ok(wanted) if may_guess(job, &wanted) => match services.decide_new_row(wanted, &job.principal) {
+            Ok(wanted) if may_guess(job, &wanted) => match services.decide_new_row(wanted, job.author()) {
                 Ok(proposal) => job.row(proposal),
                 // What would be wrong with a new one may be no matter for what stands there.
                 Err(_) => again(services, job, shape, &mut line),
@@ -236,7 +236,7 @@ pub(super) fn again(services: &Services, job: &Job, shape: Option<&Shape>, line:
 fn decided(services: &Services, job: &Job, wanted: Wanted) -> Fate {
     let decision = services.standing(wanted.key()).and_then(|standing| {
         job.new_ground.saw(standing.is_some());
-        services.decide_row(&wanted, standing, &job.start, &job.principal)
+        services.decide_row(&wanted, standing, &job.start, job.author())
     });
     let key = || wanted.key().clone();
     match decision {

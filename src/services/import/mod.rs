@@ -45,6 +45,7 @@ pub use undo::Undo;
 pub use upload::{Begun, Upload};
 
 use crate::model::permitted::{Action, Asks};
+use crate::model::principal::Scope;
 
 /// What happens to a row whose identifier exists with other content. A row that says what stands there is skipped always.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,9 @@ pub struct StartImport {
     /// Where the rows come from, if nothing is uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
+    /// What its rows may touch: what who asked for it may.
+    #[serde(default, skip_serializing_if = "Scope::is_node")]
+    pub scope: Scope,
 }
 
 /// What an upload's digest leaves out, so that it is the same as before there were tables.

@@ -10,6 +10,7 @@ use crate::model::draft::{Draft, DraftPatch};
 use crate::model::record::Status;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::services::reach::Author;
 use crate::services::register::Change;
 use crate::services::{ServiceError, Services, Standing};
 use crate::store::journal::Location;
@@ -185,7 +186,7 @@ impl Services {
         wanted: &Wanted,
         standing: Option<Standing>,
         start: &StartImport,
-        principal: &str,
+        author: Author<'_>,
     ) -> Result<Decision, ServiceError> {
         let identifier = || wanted.identifier.spelling().to_owned();
         let Some(standing) = standing else {
@@ -217,10 +218,10 @@ impl Services {
             Act::Delete => Change::Delete,
             Act::Undo(place) => Change::Put(self.before_job(*place, start)?),
         };
-        let decided = self.next(&record.identifier, change, Some(&standing))?;
+        let decided = self.next(&record.identifier, change, Some(&standing), author)?;
         if timeless(decided.record.to_draft()) == timeless(record.to_draft()) {
             return Ok(Decision::Skip);
         }
-        self.settled(decided, start, principal)
+        self.settled(decided, start, author)
     }
 }

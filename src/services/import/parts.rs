@@ -90,7 +90,8 @@ pub struct Adding {
 impl Services {
     /// Opens an upload, or finds the one that was opened under the same idempotency key.
     pub fn open_upload(&self, asked: Permitted<StartImport>) -> Result<PartsBegun, ServiceError> {
-        let (principal, start) = asked.into_parts();
+        let (principal, mut start) = asked.into_parts();
+        start.scope = principal.scope.clone();
         let mut key = None;
         if let Some(text) = &start.idempotency_key {
             let digest = key_digest(&principal.id, text);

@@ -15,6 +15,7 @@ use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::record::{Record, Status};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::services::reach::Author;
 use crate::services::register::{Change, Decided};
 use crate::services::{ServiceError, Services, Standing};
 use crate::store::engine::Table;
@@ -236,7 +237,10 @@ impl Services {
     }
 
     fn registrable(&self, text: &str, start: &StartImport) -> Result<Identifier, Fault> {
-        let identifier = self.identifier(text).and_then(|identifier| self.policy(&identifier).map(|_| identifier));
+        let identifier = self.identifier(text).and_then(|identifier| {
+            self.reachable(&start.scope, &identifier)?;
+            Ok(identifier)
+        });
         identifier.map_err(|error| of_service(&error, start))
     }
 
@@ -250,9 +254,13 @@ impl Services {
     }
 
     /// Signs a row as if nothing stood there. That something does is found by the commit.
-    pub(super) fn decide_new_row(&self, wanted: Wanted, principal: &str) -> Result<Box<EntryProposal>, ServiceError> {
-        let decided = self.first(wanted.identifier, wanted.draft)?;
-        Ok(Box::new(self.propose(decided, principal, None)?))
+    pub(super) fn decide_new_row(
+        &self,
+        wanted: Wanted,
+        author: Author<'_>,
+    ) -> Result<Box<EntryProposal>, ServiceError> {
+        let decided = self.first(wanted.identifier, wanted.draft, author)?;
+        Ok(Box::new(self.propose(decided, author, None)?))
     }
 
     /// Decides what is to become of a row by what stands there now, and signs it.
@@ -261,10 +269,10 @@ impl Services {
         wanted: &Wanted,
         standing: Option<Standing>,
         start: &StartImport,
-        principal: &str,
+        author: Author<'_>,
     ) -> Result<Decision, ServiceError> {
         if !wanted.is_whole() {
-            return self.decide_act(wanted, standing, start, principal);
+            return self.decide_act(wanted, standing, start, author);
         }
         let mut draft = wanted.draft.clone();
         if let Some(standing) = &standing
@@ -285,8 +293,8 @@ impl Services {
                 return Err(ServiceError::VersionMismatch { current: Some(standing.record.version) });
             }
         }
-        let decided = self.next(&wanted.identifier, Change::Put(draft), standing.as_ref())?;
-        self.settled(decided, start, principal)
+        let decided = self.next(&wanted.identifier, Change::Put(draft), standing.as_ref(), author)?;
+        self.settled(decided, start, author)
     }
 
     /// What was decided, to be committed; of a dry run, what a commit would say to it.
@@ -294,16 +302,16 @@ impl Services {
         &self,
         decided: Decided,
         start: &StartImport,
-        principal: &str,
+        author: Author<'_>,
     ) -> Result<Decision, ServiceError> {
         if start.dry_run {
             self.names_free(&decided.record)?;
             // Made, and thrown away: only so it is known whether it is too large.
-            let proposal = self.propose(decided, principal, None)?;
+            let proposal = self.propose(decided, author, None)?;
             let effect = proposal.effect;
             return Ok(Decision::Would(effect, Proposal::Entry(proposal).bytes()));
         }
-        Ok(Decision::Register(Box::new(self.propose(decided, principal, None)?)))
+        Ok(Decision::Register(Box::new(self.propose(decided, author, None)?)))
     }
 
     /// Whether the row says what stands there already. When it was said is no difference.

@@ -62,7 +62,7 @@ impl Services {
         let unknown = || ServiceError::NotFound { what: "import", name: id.clone() };
         // One at a time: of two that ask at once, the second finds the job of the first.
         let _alone = self.imports.undoing.lock();
-        let view = self.job_view(&id)?.ok_or_else(unknown)?;
+        let view = self.job_within(&id, &principal.scope)?.ok_or_else(unknown)?;
         if view.state == JobState::Running {
             return Err(ServiceError::JobRunning { id });
         }
@@ -84,7 +84,8 @@ impl Services {
             until: course.until.unwrap_or_else(|| self.store.tail()),
             earlier: view.undone_by.iter().filter_map(|id| tag_of(id)).collect(),
         };
-        let start = StartImport { plan: Some(Plan::Undo(undo)), dry_run: view.dry_run, ..StartImport::default() };
+        let (dry_run, scope) = (view.dry_run, principal.scope);
+        let start = StartImport { plan: Some(Plan::Undo(undo)), dry_run, scope, ..StartImport::default() };
         self.start_plan(start, principal.id, |undoing| {
             file.view.undone_by.push(undoing.to_owned());
             file.write(&folder)

@@ -55,7 +55,8 @@ pub enum Begun {
 impl Services {
     /// Begins an import: what follows is its upload.
     pub async fn begin_import(&self, asked: Permitted<StartImport>) -> Result<Begun, ServiceError> {
-        let (principal, start) = asked.into_parts();
+        let (principal, mut start) = asked.into_parts();
+        start.scope = principal.scope.clone();
         if !start.dry_run && self.store.restored().is_some_and(Restored::is_undecided) {
             return Err(ServiceError::Refused(Refusal::Undecided));
         }

@@ -86,7 +86,7 @@ impl Asks for AskLog {
 pub struct AskAudit(pub Tile);
 
 impl Asks for AskAudit {
-    const ACTION: Action = Action::Administer;
+    const ACTION: Action = Action::Audit;
 }
 
 /// That one head continues another.

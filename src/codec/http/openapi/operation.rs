@@ -1,7 +1,7 @@
 //! One address and verb, as the document tells of it: a builder that reads like the sentence that it becomes.
 //!
 //! ```text
-//! Operation::get("/v1/keys/{id}", "readKey", Tag::Keys, "读取一个密钥", "One API key").keyed()
+//! Operation::get("/v1/keys/{id}", "readKey", Tag::Keys, "读取一个密钥", "One API key").keyed(Action::ManageKeys)
 //!     .parameter(parameter::key_id()).answer(200, "密钥", "the key", vec![(JSON, Shape::of::<KeyBody>())]).fails(READS)
 //! ```
 //! What every address has in common (the problems of accept, `Accept-Language`, the credential's own refusals) is added here
@@ -17,6 +17,8 @@ use super::problems;
 use super::schemas::{Schemas, Shape};
 use crate::codec::http::routes::ROUTES;
 use crate::codec::problem::Code;
+use crate::model::permitted::Action;
+use crate::model::principal::Role;
 use crate::model::text::Text;
 
 /// The chapters, in the order in which a reader meets them.
@@ -67,7 +69,8 @@ enum Access {
     Unasked,
     /// A wrong one is refused; none is needed.
     Open,
-    Keyed,
+    /// One is needed whose role may do this.
+    Keyed(Action),
 }
 
 struct Body {
@@ -150,9 +153,9 @@ impl Operation {
         Self::new("DELETE", path, id, tag, zh, en)
     }
 
-    /// Needs an administrator's key.
-    pub fn keyed(mut self) -> Self {
-        self.access = Access::Keyed;
+    /// Needs a key whose role may do this.
+    pub fn keyed(mut self, action: Action) -> Self {
+        self.access = Access::Keyed(action);
         self
     }
 
@@ -245,8 +248,8 @@ impl Operation {
         match self.access {
             Access::Unasked => {}
             Access::Open => codes.extend([Code::BadCredentials, Code::StorageReadFailed]),
-            Access::Keyed => {
-                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::MirrorReadOnly]);
+            Access::Keyed(_) => {
+                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::MirrorReadOnly, Code::Forbidden]);
                 codes.push(Code::StorageReadFailed);
             }
         }
@@ -287,9 +290,13 @@ impl Operation {
             match self.access {
                 Access::Unasked => json!([]),
                 Access::Open => json!([{}, {"key": []}]),
-                Access::Keyed => json!([{"key": []}]),
+                Access::Keyed(_) => json!([{"key": []}]),
             },
         );
+        if let Access::Keyed(action) = self.access {
+            let may: Vec<&str> = Role::GIVEN.into_iter().filter(|role| role.may(action)).map(Role::as_str).collect();
+            operation.insert("x-roles".to_owned(), json!(may));
+        }
         if let Some(body) = &self.body {
             operation.insert("requestBody".to_owned(), self.body_json(body, schemas));
         }

@@ -10,6 +10,7 @@ use crate::codec::http::openapi::parameter::Parameter;
 use crate::codec::http::openapi::problems::{JSON_BODY, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
+use crate::model::permitted::Action;
 use crate::store::backup::LastBackup;
 
 const BYTES: &str = "application/octet-stream";
@@ -20,7 +21,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 fn end() -> Operation {
     Operation::get("/v1/backup", "readLogEnd", Tag::Node, "日志的终点", "Where the log ends")
-        .keyed()
+        .keyed(Action::Administer)
         .answer(200, "终点", "where it ends", vec![(JSON, Shape::of::<LogEndBody>())])
         .with_headers(&["Cache-Control", "Vary"])
         .fails(READS)
@@ -31,7 +32,7 @@ fn segment() -> Operation {
     let bytes = || json!({"type": "integer", "minimum": 0});
     Operation::get("/v1/backup/segments/{number}", "readSegment", Tag::Node, "日志段的字节", "Bytes of a segment")
         .about("供 mingpai backup 使用。", "For mingpai backup.")
-        .keyed()
+        .keyed(Action::Administer)
         .parameter(Parameter::path("number", "段号", "the segment's number", json!({"type": "integer", "minimum": 0})))
         .parameter(Parameter::query("from", "从第几字节", "from this byte", bytes()))
         .parameter(Parameter::query("until", "到第几字节之前", "before this byte", bytes()))
@@ -55,7 +56,7 @@ fn note() -> Operation {
         "additionalProperties": false,
     });
     Operation::post("/v1/backup", "noteBackup", Tag::Node, "记下一次备份", "Note that a backup was made")
-        .keyed()
+        .keyed(Action::Administer)
         .body(vec![(JSON, Shape::Json(wanted))])
         .answer(200, "记下的", "what is remembered", vec![(JSON, Shape::of::<LastBackup>())])
         .with_headers(&["Cache-Control", "Vary"])

@@ -11,6 +11,7 @@ use crate::codec::http::openapi::problems::READS;
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
 use crate::codec::table::{CSV, XLSX};
+use crate::model::permitted::Action;
 
 /// What answers say of themselves: a CSV that goes on has no header line.
 const WITH_HEADER: &str = "text/csv; charset=utf-8; header=present";
@@ -28,7 +29,7 @@ fn export() -> Operation {
             "In key order, streamed. What broke off goes on with after, the identifier of the last whole row; a CSV also names its \
              columns. Not a snapshot.",
         )
-        .keyed()
+        .keyed(Action::List)
         .parameters(parameter::filter())
         .parameter(Parameter::query(
             "format",

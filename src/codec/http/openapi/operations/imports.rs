@@ -14,6 +14,7 @@ use crate::codec::http::openapi::problems::REPEATS;
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
 use crate::codec::table::{CSV, XLSX};
+use crate::model::permitted::Action;
 use crate::services::import::Mapping;
 
 /// What answers say of themselves.
@@ -63,7 +64,7 @@ fn propose() -> Operation {
             "What the columns might become, by their names and the first 200 rows. Of a CSV the beginning will do, an XLSX is \
              sent whole. Nothing is kept.",
         )
-        .keyed()
+        .keyed(Action::Register)
         .parameter(Parameter::query(
             "prefix",
             "标识的前缀；不给则取节点的最后一个",
@@ -130,7 +131,7 @@ fn table_example(mapping: Json) -> Example {
 
 fn read() -> Operation {
     Operation::get("/v1/imports/{id}", "readImport", Tag::Imports, "任务的进度", "How an import is doing")
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::import_id())
         .answer(200, "进度", "how it is doing", vec![(JSON, Shape::of::<JobBody<'_>>())])
         .with_headers(&["Cache-Control", "Vary"])
@@ -152,7 +153,7 @@ fn errors() -> Operation {
             "Each with line, column, code, message and the original row. CSV where a table was uploaded, to be mended and imported \
              as it is; NDJSON otherwise; Accept says it too.",
         )
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::import_id())
         .answer(200, "这些行", "the rows", vec![
             (NDJSON, Shape::lines(Shape::of::<ErrorRowBody<'_>>())),
@@ -169,7 +170,7 @@ fn errors() -> Operation {
 fn asked(operation: Operation) -> Operation {
     let conflict = json!({"enum": ["error", "skip", "update"], "default": "error"});
     operation
-        .keyed()
+        .keyed(Action::Register)
         .parameter(Parameter::document(
             "mapping",
             "各列的去向；不给则每行是一条导出的记录；导出的表格写 export",

@@ -12,6 +12,7 @@ use crate::codec::http::openapi::problems::{JSON_BODY, READS};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::http::openapi::wanted::STATUSES;
 use crate::codec::problem::Code;
+use crate::model::permitted::Action;
 
 const EVENTS: &str = "text/event-stream";
 const PART: &str = "application/partial-upload";
@@ -24,7 +25,7 @@ pub(super) fn operations() -> Vec<Operation> {
 /// What begins a job answers so.
 fn begins(operation: Operation) -> Operation {
     operation
-        .keyed()
+        .keyed(Action::Register)
         .answer(202, "任务已开始", "the job has begun", vec![(JSON, Shape::of::<JobBody<'_>>())])
         .with_headers(&["Location", "Cache-Control", "Vary"])
         .fails(&[Code::StorageFull, Code::StoragePoisoned, Code::Draining, Code::RestoredUndecided])
@@ -94,7 +95,7 @@ fn events() -> Operation {
             "SSE：每个事件是任务的全貌；progress 每秒至多四次，结束时一次 done 或 failed。",
             "Server-sent events, each the whole job: `progress` at most four a second, `done` or `failed` once at the end.",
         )
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::import_id())
         .parameter(Parameter::header(
             "Last-Event-ID",
@@ -115,7 +116,7 @@ fn upload() -> Operation {
             "分段上传；用 HEAD 亦可。以 Upload-Complete: ?0 的 POST /v1/imports 开始。",
             "Of an upload in parts, which a POST /v1/imports with Upload-Complete: ?0 opens; HEAD will do.",
         )
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::import_id())
         .answer(204, "所处的字节", "the byte where it stands", vec![])
         .with_headers(&["Upload-Offset", "Upload-Complete", "Upload-Limit", "Cache-Control"])
@@ -158,7 +159,7 @@ fn add_part() -> Operation {
 
 fn drop_upload() -> Operation {
     Operation::delete("/v1/imports/{id}/upload", "dropUpload", Tag::Imports, "放弃上传", "Give an upload up")
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::import_id())
         .answer(204, "已放弃", "given up", vec![])
         .fails(&[Code::ImportUnknown, Code::ImportRunning, Code::UploadOffset])

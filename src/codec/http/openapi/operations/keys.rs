@@ -4,13 +4,15 @@ use serde_json::json;
 
 use super::JSON;
 use crate::codec::answers::{KeyBody, KeysBody};
-use crate::codec::http::keys::{MAX_LABEL_BYTES, MOST_KEYS};
+use crate::codec::http::keys::{MAX_LABEL_BYTES, MOST_KEYS, MOST_PREFIXES};
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter;
 use crate::codec::http::openapi::problems::{JSON_BODY, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
+use crate::model::permitted::Action;
+use crate::model::principal::Role;
 
 const ID: &str = "AAAAAAAAAAAAAAAA";
 
@@ -25,16 +27,29 @@ fn create() -> Operation {
         "properties": {
             "label": {"type": "string", "maxLength": MAX_LABEL_BYTES, "description": "one line · 一行文本"},
             "expires": {"type": ["string", "null"], "format": "date-time", "description": "a time to come · 将来的时间"},
+            "role": {
+                "enum": Role::GIVEN.map(Role::as_str),
+                "default": Role::Administrator.as_str(),
+                "description": "what it opens · 角色",
+            },
+            "prefixes": {
+                "type": "array",
+                "items": {"type": "string"},
+                "maxItems": MOST_PREFIXES,
+                "description": "where reader, registrar and owner count, with what is below · 企业角色的前缀范围（含其下级）",
+            },
         },
         "additionalProperties": false,
     });
     Operation::post("/v1/keys", "createKey", Tag::Keys, "新建密钥", "Make an API key")
         .about(
-            "密钥只显示一次，故不能以 Idempotency-Key 重发。首个密钥用引导令牌。",
+            "密钥只显示一次，故不能以 Idempotency-Key 重发。首个密钥用引导令牌。角色：reader 读取其前缀的全部内容，registrar 另可登记，\
+             owner 另可为其前缀发放密钥；auditor 读审计日志；administrator 管理节点。只能授予不多于自己的权限（403）。",
             "Its text is shown once, so its making cannot be repeated with an Idempotency-Key (400). The first one is made with the \
-             bootstrap token.",
+             bootstrap token. Roles: a reader sees everything of its prefixes, a registrar registers there, too, an owner gives keys \
+             for them, too; an auditor reads the audit log; an administrator looks after the node. Nobody gives more than he has (403).",
         )
-        .keyed()
+        .keyed(Action::ManageKeys)
         .optional_body(vec![(JSON, Shape::Json(wanted))])
         .answer(201, "密钥", "the key, with its text", vec![(JSON, Shape::of::<KeyBody<'_>>())])
         .with_headers(&["Location", "Cache-Control", "Vary"])
@@ -48,11 +63,16 @@ fn create() -> Operation {
                 .json(json!({"label": "导入脚本", "expires": "9000-01-01T00:00:00Z"}))
                 .ends(201),
         )
+        .example(
+            Example::new("registrar", "企业登记员", "a key for an enterprise")
+                .json(json!({"label": "ERP", "role": "registrar", "prefixes": ["88.118.8"]}))
+                .ends(201),
+        )
 }
 
 fn list() -> Operation {
     Operation::get("/v1/keys", "listKeys", Tag::Keys, "密钥列表", "List API keys")
-        .keyed()
+        .keyed(Action::ManageKeys)
         .parameter(parameter::limit(&MOST_KEYS.to_string(), MOST_KEYS))
         .parameter(parameter::cursor())
         .answer(200, "一页密钥", "a page of keys, in the order of the ids", vec![(JSON, Shape::of::<KeysBody<'_>>())])
@@ -63,7 +83,7 @@ fn list() -> Operation {
 
 fn read() -> Operation {
     Operation::get("/v1/keys/{id}", "readKey", Tag::Keys, "读取密钥", "Read an API key")
-        .keyed()
+        .keyed(Action::ManageKeys)
         .parameter(parameter::key_id())
         .answer(200, "密钥，不含密文", "the key without its text", vec![(JSON, Shape::of::<KeyBody<'_>>())])
         .with_headers(&["Cache-Control", "Vary"])
@@ -75,7 +95,7 @@ fn read() -> Operation {
 fn revoke() -> Operation {
     Operation::delete("/v1/keys/{id}", "revokeKey", Tag::Keys, "撤销密钥", "Revoke an API key")
         .about("立即生效，不能恢复；重复无妨。", "At once and for ever; to repeat it does no harm.")
-        .keyed()
+        .keyed(Action::ManageKeys)
         .parameter(parameter::key_id())
         .answer(204, "已撤销", "revoked", vec![])
         .fails(&[Code::KeyUnknown])

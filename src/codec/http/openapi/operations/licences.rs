@@ -13,6 +13,7 @@ use crate::codec::http::openapi::shapes::line;
 use crate::codec::licence_answers::{StatementBody, StatementsBody};
 use crate::codec::problem::Code;
 use crate::model::identifier::MAX_IDENTIFIER_BYTES;
+use crate::model::permitted::Action;
 use crate::sign::licence::{MAX_GRANT_BYTES, MAX_HOLDER_BYTES};
 
 /// RFC 8037, appendix A.2.
@@ -99,7 +100,7 @@ fn grant() -> Operation {
             "enterprise: this node licenses a prefix to an enterprise's key; node: an upper node's own JWS for this node is put into the \
              log. One holder may have several keys in force; another holder takes replace.",
         )
-        .keyed()
+        .keyed(Action::Administer)
         .body(vec![(JSON, Shape::Json(json!({"oneOf": [enterprise, node]})))])
         .answer(201, "许可", "the licence", one())
         .with_headers(&["Cache-Control", "Vary"])
@@ -127,7 +128,7 @@ fn end() -> Operation {
             "What is entered after it is not under the licence; compromised says with not_after up to which index the key was sound, \
              which may be long ago.",
         )
-        .keyed()
+        .keyed(Action::Administer)
         .parameter(Parameter::path("id", "许可的编号", "the licence's id", json!({"type": "string", "minLength": 1})))
         .body(vec![(JSON, Shape::Json(wanted))])
         .answer(201, "许可的结束", "the end", one())
@@ -153,7 +154,7 @@ fn end_key() -> Operation {
             "Signatures of the key after not_after count no more. Another key must be in use first (`mingpai keygen --use entry`, and a \
              restart): it signs the statement.",
         )
-        .keyed()
+        .keyed(Action::Administer)
         .parameter(Parameter::path("id", "密钥的 kid", "the key's kid", json!({"type": "string", "minLength": 1})))
         .body(vec![(JSON, Shape::Json(wanted))])
         .answer(201, "密钥的终止", "the key's end", one())

@@ -11,6 +11,7 @@ use crate::codec::http::openapi::problems::{NAMES, READS};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::log_answers::{ChangeBody, ConsistencyBody, InclusionBody, WordBody};
 use crate::codec::problem::Code;
+use crate::model::permitted::Action;
 use crate::sign::bundle::BUNDLE_FORM;
 use crate::tlog::log_proof;
 
@@ -27,18 +28,17 @@ pub(super) fn operations() -> Vec<Operation> {
             .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1"))
             .example(Example::new("entries", "第一条声明", "the first statement").path("tile", "entries/000.p/1"))
             .example(beyond()),
-        checkpoint("/log/audit/checkpoint", "readAuditCheckpoint").keyed().example(Example::new(
+        checkpoint("/log/audit/checkpoint", "readAuditCheckpoint").keyed(Action::Audit).example(Example::new(
             "head",
             "审计树的检查点",
             "the audit tree's head",
         )),
-        keys("/log/audit/vkey", "readAuditLogKey").keyed().fails(&[Code::LogPartUnknown]).example(Example::new(
-            "key",
-            "校验公钥",
-            "the key",
-        )),
+        keys("/log/audit/vkey", "readAuditLogKey")
+            .keyed(Action::Audit)
+            .fails(&[Code::LogPartUnknown])
+            .example(Example::new("key", "校验公钥", "the key")),
         tile("/log/audit/tile/{tile}", "readAuditTile")
-            .keyed()
+            .keyed(Action::Audit)
             .example(Example::new("leaves", "第一个叶哈希", "the first leaf's hash").path("tile", "0/000.p/1")),
         consistency(),
         proof(),
@@ -235,7 +235,7 @@ fn changes() -> Operation {
              line and one goes on. As text/event-stream it goes on as the log grows; an event's id is its index, so that \
              Last-Event-ID resumes. For administrators.",
         )
-        .keyed()
+        .keyed(Action::Administer)
         .parameter(Parameter::query("from", "从此序号起，缺省为 0", "the first index, 0 if not said", size()))
         .parameter(Parameter::query("limit", "至多多少条", "how many at most", size()))
         .parameter(Parameter::header(

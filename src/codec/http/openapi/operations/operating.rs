@@ -10,6 +10,7 @@ use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::http::operating::MAX_FILTER_BYTES;
 use crate::codec::problem::Code;
 use crate::config::LogSpec;
+use crate::model::permitted::Action;
 use crate::services::operate::Reloaded;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -20,7 +21,7 @@ pub(super) fn operations() -> Vec<Operation> {
 
 fn log() -> Operation {
     Operation::get("/v1/admin/log", "readLogSettings", Tag::Node, "日志的设置", "How the log is kept")
-        .keyed()
+        .keyed(Action::Administer)
         .answer(200, "设置", "the settings in force", vec![(JSON, Shape::of::<LogSpec>())])
         .with_headers(&["Cache-Control", "Vary"])
         .example(Example::new("settings", "现在的设置", "those of now"))
@@ -40,7 +41,7 @@ fn change_log() -> Operation {
     };
     Operation::patch("/v1/admin/log", "changeLogSettings", Tag::Node, "修改日志设置", "Change how the log is kept")
         .about("到下次重载或重启为止。", "Until the next reload or restart.")
-        .keyed()
+        .keyed(Action::Administer)
         .body(vec![(JSON, wanted()), (MERGE_PATCH, wanted())])
         .answer(200, "设置", "the settings in force", vec![(JSON, Shape::of::<LogSpec>())])
         .with_headers(&["Cache-Control", "Vary"])
@@ -58,7 +59,7 @@ fn reload() -> Operation {
             "全部采用或全不采用；须重启的会列出。",
             "All of it is taken or nothing; what waits for a restart is told.",
         )
-        .keyed()
+        .keyed(Action::Administer)
         .answer(200, "结果", "what it did", vec![(JSON, Shape::of::<Reloaded>())])
         .with_headers(&["Cache-Control", "Vary"])
         .fails(&[Code::ConfigInvalid, Code::NotAcceptable])

@@ -11,6 +11,7 @@ use crate::codec::http::openapi::parameter::{self, Parameter};
 use crate::codec::http::openapi::problems::{CHANGES, JSON_BODY, NAMES, OWNERS, READS, REPEATS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
+use crate::model::permitted::Action;
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const NAME: &str = "88.999.1/EXAMPLE-1";
@@ -22,7 +23,7 @@ pub(super) fn operations() -> Vec<Operation> {
 /// What every change of one record has: preconditions, repetition, and an answer that says what became of it.
 fn changing(operation: Operation) -> Operation {
     operation
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::identifier())
         .parameter(parameter::if_match())
         .parameter(parameter::create_only())
@@ -164,7 +165,7 @@ fn delete() -> Operation {
 fn mint() -> Operation {
     Operation::post("/v1/records", "mintRecord", Tag::Records, "分配后缀并登记", "Register under a minted suffix")
         .about("节点按前缀的模式分配后缀。", "The node mints the suffix by the prefix's pattern.")
-        .keyed()
+        .keyed(Action::Register)
         .parameter(parameter::idempotency_key())
         .body(vec![(JSON, Shape::named("MintDraft"))])
         .answer(201, "已新建", "created", registered())
@@ -210,7 +211,7 @@ fn list() -> Operation {
             "In key order, hidden values too. As NDJSON all of them, streamed as import takes them; in the place of a record that \
              cannot be read stands a line with its problem.",
         )
-        .keyed()
+        .keyed(Action::List)
         .parameters(parameter::filter())
         .parameter(parameter::limit(&USUAL_RECORDS.to_string(), MOST_RECORDS))
         .parameter(parameter::cursor())
@@ -231,7 +232,7 @@ fn request() -> Operation {
             "以 Idempotency-Key 查询改动的结果：首次的回答；404 没有；409 仍在处理。",
             "By its Idempotency-Key: its answer, 404, or 409 while it runs.",
         )
-        .keyed()
+        .keyed(Action::Register)
         .parameter(Parameter::path(
             "key",
             "请求所带的 Idempotency-Key",

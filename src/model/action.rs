@@ -1,0 +1,23 @@
+//! What a request does, as far as permission goes.
+
+/// The kinds of things that a caller may or may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Reads what everybody may read; values that are hidden from others, where the caller's role and scope show them.
+    Read,
+    /// Goes through the records of prefixes: lists, exports.
+    List,
+    /// Registers, changes or deletes records.
+    Register,
+    /// Makes, reads and revokes API keys.
+    ManageKeys,
+    /// Reads who did what.
+    Audit,
+    /// Looks after the node: licences, backups, settings.
+    Administer,
+}
+
+impl Action {
+    pub const ALL: [Action; 6] =
+        [Action::Read, Action::List, Action::Register, Action::ManageKeys, Action::Audit, Action::Administer];
+}
