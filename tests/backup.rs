@@ -499,6 +499,7 @@ fn going_back_to_a_moment_gives_back_no_key_that_was_revoked_since() {
         hash: String::new(),
         role: "administrator".to_owned(),
         prefixes: Vec::new(),
+        maker: None,
         label: String::new(),
         created: 1,
         expires: None,

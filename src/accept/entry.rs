@@ -71,6 +71,7 @@ impl<A: Answerer> hyper::service::Service<Request<Incoming>> for Entry<A> {
 
 impl<A: Answerer> Entry<A> {
     fn at_once(&self, response: Response<Outbound>, outcome: Outcome, transport: Transport, took: Duration) -> Reply {
+        self.shared.turns.quick();
         self.shared.metrics.requests.record(Stage::Total, transport, outcome, took);
         Reply::Ready(Some(response.map(Carried::free)))
     }

@@ -3,11 +3,14 @@
 //! A registration costs a hundred times what a cached answer does, and a group's commit wakes dozens at once. All in one go,
 //! they would keep the quick ones waiting for milliseconds. So their polls share an allowance, [`TURN`], which is renewed
 //! after each look at the sockets; who finds it used up waits in line. What the fast lane or hyper answers at once has no
-//! part in it.
+//! part in it; nor have bodies that are sent in pieces, which yield by themselves.
 //!
-//! Where quick ones keep the worker busy, slow ones have as much of it as those had in the turn before, up to [`MOST`].
+//! Where quick ones keep the worker busy, slow ones have as much of it as those had in the turn before, up to [`MOST`]. Where
+//! none was answered for a while ([`QUIET`]) a turn lasts that long, too: a look at the sockets costs something, and nobody
+//! waits for it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -19,12 +22,16 @@ use tokio::sync::Notify;
 const TURN: Duration = Duration::from_micros(100);
 /// What they may take at most, however long the quick ones took.
 const MOST: Duration = Duration::from_millis(1);
+/// Of the thread's time.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// The turns of one worker.
 #[derive(Default)]
 pub(super) struct Turns {
     course: Mutex<Course>,
     begun: Notify,
+    /// Whether anything was answered at once since the last look at the sockets.
+    has_quick: AtomicBool,
 }
 
 struct Course {
@@ -43,6 +50,8 @@ pub(super) struct Place(Option<u64>);
 impl Turns {
     /// Begins the next turn each time the sockets were looked at, as long as the worker lives.
     pub(super) async fn run(&self) {
+        // So long no quick one has come.
+        let mut quiet = Duration::ZERO;
         loop {
             self.begun.notified().await;
             let mut before = worked();
@@ -52,13 +61,24 @@ impl Turns {
                 let now = worked();
                 let mut course = self.course.lock();
                 let quick = now.saturating_sub(before + course.spent);
+                let is_quiet = !self.has_quick.swap(false, Ordering::Relaxed);
+                quiet = if is_quiet { quiet + now.saturating_sub(before) } else { Duration::ZERO };
                 before = now;
-                (course.spent, course.allowance) = (Duration::ZERO, quick.clamp(TURN, MOST));
-                if !course.wake_first() {
-                    break;
+                course.spent = Duration::ZERO;
+                course.allowance = if quiet < QUIET { quick.clamp(TURN, MOST) } else { MOST };
+                let first = course.line.pop_first();
+                drop(course);
+                match first {
+                    Some((_, waker)) => waker.wake(),
+                    None => break,
                 }
             }
         }
+    }
+
+    /// Something was answered at once.
+    pub(super) fn quick(&self) {
+        self.has_quick.store(true, Ordering::Relaxed);
     }
 
     /// Polls if there is time left of this turn; if not, the caller is woken in a later one.
@@ -98,8 +118,10 @@ impl Turns {
         let mut course = self.course.lock();
         let is_first = course.spent.is_zero();
         course.spent += time.max(Duration::from_nanos(1));
-        if course.spent < course.allowance {
-            course.wake_first();
+        let next = if course.spent < course.allowance { course.line.pop_first() } else { None };
+        drop(course);
+        if let Some((_, waker)) = next {
+            waker.wake();
         }
         if is_first {
             self.begun.notify_one();
@@ -123,16 +145,6 @@ fn worked() -> Duration {
 impl Default for Course {
     fn default() -> Course {
         Course { spent: Duration::ZERO, allowance: TURN, line: BTreeMap::new(), tickets: 0 }
-    }
-}
-
-impl Course {
-    fn wake_first(&mut self) -> bool {
-        let first = self.line.pop_first();
-        if let Some((_, waker)) = &first {
-            waker.wake_by_ref();
-        }
-        first.is_some()
     }
 }
 
@@ -172,6 +184,18 @@ mod tests {
             })
         })
         .await;
+    }
+
+    /// One that takes as much of the thread as a turn has at least.
+    async fn brief(turns: &Turns, log: &Log) {
+        let mut place = Place::default();
+        let work = |_: &mut Context<'_>| {
+            let begun = worked();
+            while worked() - begun < TURN {}
+            log.lock().push(0);
+            Poll::Ready(())
+        };
+        poll_fn(|context| turns.poll(&mut place, context, work)).await;
     }
 
     const QUICK: usize = usize::MAX;
@@ -220,18 +244,9 @@ mod tests {
                 }
             });
             let waiting: Vec<_> = (0..40)
-                .map(|name| {
+                .map(|_| {
                     let (turns, log) = (Arc::clone(&turns), Arc::clone(&log));
-                    tokio::spawn(async move {
-                        let mut place = Place::default();
-                        let work = |_: &mut Context<'_>| {
-                            let begun = worked();
-                            while worked() - begun < TURN {}
-                            log.lock().push(name);
-                            Poll::Ready(())
-                        };
-                        poll_fn(|context| turns.poll(&mut place, context, work)).await;
-                    })
+                    tokio::spawn(async move { brief(&turns, &log).await })
                 })
                 .collect();
             for task in waiting {
@@ -242,6 +257,40 @@ mod tests {
             log.split(|name| *name == QUICK).map(<[usize]>::len).max()
         });
         assert!(together > Some(2), "{together:?} of a tenth of the most at a time");
+    }
+
+    #[test]
+    fn where_no_quick_one_comes_for_a_while_more_slow_ones_go_together() {
+        let together = |has_quick: bool| {
+            on_a_worker(|turns| async move {
+                let log = Log::default();
+                let (passes, look) = (Arc::clone(&log), Arc::clone(&turns));
+                let looking = tokio::spawn(async move {
+                    loop {
+                        tokio::task::yield_now().await;
+                        passes.lock().push(QUICK);
+                        if has_quick {
+                            look.quick();
+                        }
+                    }
+                });
+                // Twice as many as the time that it takes to be quiet.
+                let waiting: Vec<_> = (0..2 * QUIET.as_micros() / TURN.as_micros())
+                    .map(|_| {
+                        let (turns, log) = (Arc::clone(&turns), Arc::clone(&log));
+                        tokio::spawn(async move { brief(&turns, &log).await })
+                    })
+                    .collect();
+                for task in waiting {
+                    task.await.unwrap();
+                }
+                looking.abort();
+                let log = log.lock();
+                log.split(|name| *name == QUICK).map(<[usize]>::len).max().unwrap_or_default()
+            })
+        };
+        let (busy, quiet) = (together(true), together(false));
+        assert!(busy <= 3 && quiet >= 5, "{busy} at a time beside quick ones, {quiet} without");
     }
 
     #[test]
@@ -267,8 +316,13 @@ mod tests {
             assert_eq!(turns.course.lock().line.len(), 1);
             next.await;
             assert!(turns.course.lock().line.is_empty());
+            // Whoever was woken and never came has lost its turn, and the next one has not.
+            let mut lost = Place::default();
+            let polled = turns.poll(&mut lost, &mut Context::from_waker(Waker::noop()), |_| Poll::Ready(()));
+            assert!(polled.is_pending());
+            slow(&turns, &log, 2).await;
             log.lock().clone()
         });
-        assert_eq!(log, [0, 1]);
+        assert_eq!(log, [0, 1, 2]);
     }
 }

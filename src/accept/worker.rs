@@ -183,7 +183,9 @@ impl<A: Answerer> Worker<A> {
 
     async fn serve(&self, listeners: Vec<Listener>) {
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.look_after().await });
+        tokio::spawn(async move { shared.watch.run(&shared.limits).await });
+        let turns = Arc::clone(&self.shared.turns);
+        tokio::spawn(async move { turns.run().await });
         let accepting: Vec<_> =
             listeners.into_iter().map(|listener| tokio::spawn(accept(listener, Arc::clone(&self.shared)))).collect();
         self.lifecycle.reached(Phase::Draining).await;
@@ -226,11 +228,6 @@ impl<A: Answerer> Shared<A> {
             turns: Arc::default(),
             open: Open::default(),
         }
-    }
-
-    /// Sweeps and begins turns, for ever.
-    pub(super) async fn look_after(&self) {
-        tokio::join!(self.watch.run(&self.limits), self.turns.run());
     }
 }
 

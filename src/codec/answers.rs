@@ -1,27 +1,26 @@
-//! The JSON of what services answer beside a resolution: a registration, a history, a job, API keys, the keys that sign.
+//! The JSON of what services answer beside a resolution: a registration, a history, a job, the keys that sign.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::cursor::{self, Kind};
+use super::cursor;
 use crate::model::difference::Change;
 use crate::model::record::Status;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
-use crate::services::administer::{KeyPage, KeyView, NewKey};
 use crate::services::compare::{Compared, Moment};
 use crate::services::history::{Changes, Versions};
 use crate::services::import::{JobState, JobView, RowCounts};
 use crate::services::operate::Reloaded;
 use crate::services::register::Registered;
 use crate::sign::keys::PublicJwk;
-use crate::sign::statement::{ApiKey, Authority};
+use crate::sign::statement::Authority;
 use crate::store::backup::LastBackup;
 use crate::store::journal::{Effect, Tail};
 
-fn json(body: &impl Serialize) -> Vec<u8> {
+pub(super) fn json(body: &impl Serialize) -> Vec<u8> {
     // Everything here is structs of text and numbers, whose serialising into memory has no failure to report.
     serde_json::to_vec(body).unwrap_or_default()
 }
@@ -287,75 +286,6 @@ fn in_language<'a>(zh: &'a str, en: &'a str, language: Language) -> &'a str {
         Language::Zh => zh,
         Language::En => en,
     }
-}
-
-/// An API key; its secret text `key` only where it was just made · 密钥
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ApiKey")]
-pub(super) struct KeyBody<'a> {
-    id: &'a str,
-    label: &'a str,
-    role: &'a str,
-    /// Where an enterprise's role counts: these and what is below them · 企业角色的前缀范围
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    prefixes: &'a [String],
-    created: Timestamp,
-    expires: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revoked: Option<bool>,
-    /// The secret text, at the one time that it is shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-}
-
-impl<'a> KeyBody<'a> {
-    fn of(key: &'a ApiKey) -> Self {
-        let time = |seconds| Timestamp::from_seconds(seconds).unwrap_or(Timestamp::EPOCH);
-        Self {
-            id: &key.id,
-            label: &key.label,
-            role: &key.role,
-            prefixes: &key.prefixes,
-            created: time(key.created),
-            expires: key.expires.map(time),
-            revoked: None,
-            key: None,
-        }
-    }
-}
-
-/// A page of keys · 一页密钥
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ApiKeys")]
-pub(super) struct KeysBody<'a> {
-    keys: Vec<KeyBody<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
-fn viewed(view: &KeyView) -> KeyBody<'_> {
-    KeyBody { revoked: Some(view.revoked), ..KeyBody::of(&view.key) }
-}
-
-/// A key that was just made, with its text.
-#[must_use]
-pub fn new_key(made: &NewKey) -> Vec<u8> {
-    json(&KeyBody { key: Some(&made.text), ..KeyBody::of(&made.key) })
-}
-
-/// One key; never its hash.
-#[must_use]
-pub fn key(view: &KeyView) -> Vec<u8> {
-    json(&viewed(view))
-}
-
-/// A page of keys; never their hashes.
-#[must_use]
-pub fn keys(page: &KeyPage) -> Vec<u8> {
-    json(&KeysBody {
-        keys: page.keys.iter().map(viewed).collect(),
-        next_cursor: page.next.as_ref().map(|id| cursor::encode(Kind::Keys, id)),
-    })
 }
 
 /// A JWK Set (RFC 7517), the oldest first · 签名公钥

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answers::json;
 use super::cursor;
 use crate::model::time::Timestamp;
 use crate::services::licence::{About, Stated, StatementPage};
@@ -125,11 +126,6 @@ impl<'a> StatementBody<'a> {
             }
         }
     }
-}
-
-fn json(body: &impl Serialize) -> Vec<u8> {
-    // Structs of text and numbers, whose serialising into memory has no failure to report.
-    serde_json::to_vec(body).unwrap_or_default()
 }
 
 /// One statement.

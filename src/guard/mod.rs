@@ -139,7 +139,7 @@ mod tests {
     fn a_stranger_is_asked_who_he_is_and_a_known_caller_is_told_no() {
         let anonymous = Pass { principal: Principal::anonymous() };
         let administrator = Pass { principal: Principal::administrator("key:1") };
-        let auditor = Pass { principal: Principal::of_key("2", "auditor", &[]).unwrap() };
+        let auditor = Pass { principal: Principal::of_key("2", "auditor", &[], None).unwrap() };
         for action in Action::ALL {
             assert!(administrator.clone().covers(action).is_ok(), "{action:?}");
             assert_eq!(anonymous.clone().covers(action).is_ok(), action == Action::Read, "{action:?}");

@@ -82,24 +82,24 @@ impl Role {
 
 /// Where a role counts: on the whole node, or below some prefixes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "Vec<String>", from = "Vec<String>")]
+#[serde(into = "Option<Vec<String>>", from = "Option<Vec<String>>")]
 pub enum Scope {
-    /// Written by leaving it out, never as an empty list.
+    /// `null`; an empty list is none of it.
     #[default]
     Node,
     /// Canonical prefixes, in order, none below another. With none of them the role counts nowhere.
     Prefixes(Arc<[String]>),
 }
 
-impl From<Vec<String>> for Scope {
-    fn from(prefixes: Vec<String>) -> Scope {
-        Scope::of(prefixes)
+impl From<Option<Vec<String>>> for Scope {
+    fn from(prefixes: Option<Vec<String>>) -> Scope {
+        prefixes.map_or(Scope::Node, Scope::of)
     }
 }
 
-impl From<Scope> for Vec<String> {
-    fn from(scope: Scope) -> Vec<String> {
-        scope.prefixes().map(<[String]>::to_vec).unwrap_or_default()
+impl From<Scope> for Option<Vec<String>> {
+    fn from(scope: Scope) -> Option<Vec<String>> {
+        scope.prefixes().map(<[String]>::to_vec)
     }
 }
 
@@ -133,13 +133,19 @@ impl Scope {
         self.prefixes().is_none_or(|mine| mine.iter().any(|mine| covers(mine, prefix)))
     }
 
-    /// Whether all that the other reaches is within this one.
+    /// Whether all that the other reaches is within this one. One that reaches nothing is within the node's alone.
     #[must_use]
     pub fn includes(&self, other: &Scope) -> bool {
         match other.prefixes() {
-            None => self.is_node(),
+            None | Some([]) => self.is_node(),
             Some(prefixes) => prefixes.iter().all(|prefix| self.reaches(prefix)),
         }
+    }
+
+    /// Whether it may be of the same enterprise.
+    #[must_use]
+    pub fn is_kin(&self, other: &Scope) -> bool {
+        self.includes(other) || other.includes(self)
     }
 }
 
@@ -156,25 +162,39 @@ pub struct Principal {
     pub id: String,
     pub role: Role,
     pub scope: Scope,
+    /// Epoch seconds at which its key ends, if it does.
+    pub until: Option<i64>,
 }
 
 impl Principal {
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { id: Role::Anonymous.as_str().to_owned(), role: Role::Anonymous, scope: Scope::Node }
+        Self { id: Role::Anonymous.as_str().to_owned(), role: Role::Anonymous, scope: Scope::Node, until: None }
     }
 
     #[must_use]
     pub fn administrator(id: impl Into<String>) -> Self {
-        Self { id: id.into(), role: Role::Administrator, scope: Scope::Node }
+        Self { id: id.into(), role: Role::Administrator, scope: Scope::Node, until: None }
     }
 
     /// `None` where role and prefixes do not go together: an enterprise's role needs some, the others count on the whole node.
     #[must_use]
-    pub fn of_key(id: &str, role: &str, prefixes: &[String]) -> Option<Self> {
+    pub fn of_key(id: &str, role: &str, prefixes: &[String], until: Option<i64>) -> Option<Self> {
         let role = Role::given(role)?;
         let scope = if role.is_bound() { Scope::of(prefixes.to_vec()) } else { Scope::Node };
-        (role.is_bound() != prefixes.is_empty()).then(|| Self { id: format!("key:{id}"), role, scope })
+        (role.is_bound() != prefixes.is_empty()).then(|| Self { id: format!("key:{id}"), role, scope, until })
+    }
+
+    /// Whether this caller could give a key to another: none that may more, reaches further or lasts longer than the own one.
+    #[must_use]
+    pub fn may_give(&self, other: &Principal) -> bool {
+        self.governs(other) && self.until.is_none_or(|until| other.until.is_some_and(|other| other <= until))
+    }
+
+    /// Whether another's key is this caller's to see and to revoke.
+    #[must_use]
+    pub fn governs(&self, other: &Principal) -> bool {
+        self.role.may_give(other.role) && self.scope.includes(&other.scope)
     }
 
     /// Whether the record is this caller's own, with every value and who changed it.
@@ -230,24 +250,40 @@ mod tests {
         assert!(Scope::Node.reaches("88.999.1") && !scope(&[]).reaches("88.999.1"));
         assert!(mine.includes(&scope(&["88.999.1.7"])) && !mine.includes(&scope(&["88.999.1", "88.999.3"])));
         assert!(!mine.includes(&Scope::Node) && Scope::Node.includes(&mine) && Scope::Node.includes(&Scope::Node));
+        assert!(!mine.includes(&scope(&[])) && !scope(&[]).includes(&scope(&[])) && Scope::Node.includes(&scope(&[])));
     }
 
     #[test]
     fn a_scope_without_prefixes_is_never_read_as_the_node() {
-        let read: Scope = serde_json::from_str("[]").unwrap();
-        assert_eq!(read, scope(&[]));
-        let mine = scope(&["88.999.1"]);
-        assert_eq!(serde_json::from_str::<Scope>(&serde_json::to_string(&mine).unwrap()).unwrap(), mine);
+        for scope in [scope(&[]), scope(&["88.999.1"]), Scope::Node] {
+            let written = serde_json::to_string(&scope).unwrap();
+            assert_eq!(serde_json::from_str::<Scope>(&written).unwrap(), scope, "{written}");
+        }
     }
 
     #[test]
     fn a_key_whose_role_and_prefixes_do_not_go_together_opens_nothing() {
         let mine = ["88.999.1".to_owned()];
         for role in Role::GIVEN {
-            assert_eq!(Principal::of_key("a", role.as_str(), &mine).is_some(), role.is_bound(), "{role:?}");
-            assert_eq!(Principal::of_key("a", role.as_str(), &[]).is_none(), role.is_bound(), "{role:?}");
+            assert_eq!(Principal::of_key("a", role.as_str(), &mine, None).is_some(), role.is_bound(), "{role:?}");
+            assert_eq!(Principal::of_key("a", role.as_str(), &[], None).is_none(), role.is_bound(), "{role:?}");
         }
-        assert_eq!(Principal::of_key("a", "anonymous", &[]), None);
-        assert_eq!(Principal::of_key("a", "king", &mine), None);
+        assert_eq!(Principal::of_key("a", "anonymous", &[], None), None);
+        assert_eq!(Principal::of_key("a", "king", &mine, None), None);
+    }
+
+    #[test]
+    fn a_key_gives_none_that_lasts_longer() {
+        let owner = |until| Principal::of_key("a", "owner", &["88.999.1".to_owned()], until).unwrap();
+        for (mine, theirs, may) in [
+            (None, None, true),
+            (None, Some(7), true),
+            (Some(7), Some(7), true),
+            (Some(7), Some(8), false),
+            (Some(7), None, false),
+        ] {
+            assert_eq!(owner(mine).may_give(&owner(theirs)), may, "{mine:?} {theirs:?}");
+            assert!(owner(mine).governs(&owner(theirs)));
+        }
     }
 }

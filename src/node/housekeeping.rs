@@ -1,4 +1,5 @@
-//! What falls due from time to time, on a thread of its own: imports that ended long ago are removed.
+//! What falls due from time to time, on a thread of its own: imports that ended long ago are removed, uses of keys written
+//! down.
 
 use std::io;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub fn keep_house(services: Arc<Services>, interval: Duration) -> io::Result<Hou
         let mut walk = OldImports::default();
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
             look_through_imports(&services, &mut walk);
+            services.save_key_uses();
         }
     };
     std::thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;

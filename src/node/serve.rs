@@ -126,6 +126,7 @@ pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Res
     manager.hear_the_stop(&lifecycle, runtime)?;
     let ending = running.wait()?;
     drop(housekeeping);
+    node.services.save_key_uses();
     // A last head, for what the last requests wrote.
     drop(node.publisher.take());
     drop(node.following.take());

@@ -25,6 +25,9 @@ use crate::store::{Outcome, Proposal};
 /// How long a bootstrap token opens anything (conventions: 24 h).
 pub const BOOTSTRAP_SECONDS: i64 = 24 * 3600;
 
+/// Keys that one page looks at for who sees a few of them only.
+const KEYS_LOOKED_AT: usize = 4_096;
+
 /// A new API key is wanted.
 #[derive(Clone, Debug)]
 pub struct CreateKey {
@@ -42,8 +45,11 @@ impl CreateKey {
         CreateKey { label: label.to_owned(), expires: None, role: Role::Administrator, prefixes: Vec::new() }
     }
 
-    fn scope(&self) -> Scope {
-        if self.role.is_bound() { Scope::of(self.prefixes.clone()) } else { Scope::Node }
+    /// What the key will be good for.
+    fn held(&self) -> Principal {
+        let scope = if self.role.is_bound() { Scope::of(self.prefixes.clone()) } else { Scope::Node };
+        let until = self.expires.map(Timestamp::as_seconds);
+        Principal { id: String::new(), role: self.role, scope, until }
     }
 }
 
@@ -97,6 +103,8 @@ pub struct KeyPage {
 pub struct KeyView {
     pub key: ApiKey,
     pub revoked: bool,
+    /// The minute, in epoch seconds.
+    pub last_used: Option<i64>,
 }
 
 /// A key just made: the only time that its text is seen. Not `Debug`, so that no log can hold it.
@@ -126,10 +134,11 @@ impl Services {
     /// Makes a key that opens no more than its maker's.
     pub async fn create_key(&self, asked: Permitted<CreateKey>) -> Result<NewKey, ServiceError> {
         let (principal, request) = asked.into_parts();
-        if !principal.role.may_give(request.role) || !principal.scope.includes(&request.scope()) {
-            return Err(ServiceError::MoreThanHeld { scope: principal.scope.to_string() });
+        if !principal.may_give(&request.held()) {
+            let until = principal.until.and_then(|until| Timestamp::from_seconds(until).ok());
+            return Err(ServiceError::MoreThanHeld { scope: principal.scope.to_string(), until });
         }
-        let made = new_key(&request)?;
+        let made = new_key(&request, &principal.id)?;
         let event = AuditEvent::KeyCreated { key: made.key.clone() };
         self.audit(event, &principal.id).await?;
         Ok(made)
@@ -151,7 +160,7 @@ impl Services {
         if !self.bootstrap.fits(token, now) {
             return Err(ServiceError::BadCredential);
         }
-        let made = new_key(&request)?;
+        let made = new_key(&request, "bootstrap")?;
         let event = AuditEvent::BootstrapUsed { token: format!("bootstrap:{id}"), key: made.key.clone() };
         match self.audit(event, "bootstrap").await {
             // The row that it makes exists: somebody else was first.
@@ -173,31 +182,27 @@ impl Services {
         }
     }
 
-    /// A page of all keys that its asker could have made, those that are revoked or expired too.
+    /// A page of all keys that its asker governs, those that are revoked or expired too. It may end before it is full, where
+    /// many keys of others stand between.
     pub fn keys(&self, asked: &Permitted<ListKeys>) -> Result<KeyPage, ServiceError> {
         let ListKeys { after, limit } = asked.request();
-        let mut after = after.clone();
-        let mut keys: Vec<KeyView> = Vec::new();
-        loop {
-            // One more than is given tells whether there is a next page.
-            let wanted = limit.saturating_add(1) - keys.len();
-            let rows = self.store.scan(Table::Key, after.as_deref().map(str::as_bytes), wanted)?;
-            let is_last = rows.len() < wanted;
-            after = rows.last().map(|(id, _)| String::from_utf8_lossy(id).into_owned());
-            for (id, row) in &rows {
-                let view = self.key_view(id, row)?;
-                if is_within(&view.key, asked.principal()) {
-                    keys.push(view);
-                }
-            }
-            if is_last || keys.len() > *limit {
+        // One more than is looked at tells whether there is a next page.
+        let most = if asked.principal().role == Role::Administrator { *limit } else { KEYS_LOOKED_AT };
+        let rows = self.store.scan(Table::Key, after.as_deref().map(str::as_bytes), most.saturating_add(1))?;
+        let mut page = KeyPage { keys: Vec::new(), next: None };
+        let mut last = None;
+        for (at, (id, row)) in rows.iter().enumerate() {
+            if at == most || page.keys.len() == *limit {
+                page.next = last;
                 break;
             }
+            let key: ApiKey = serde_json::from_slice(row)?;
+            last = Some(key.id.clone());
+            if is_within(&key, asked.principal()) {
+                page.keys.push(self.key_view(id, key)?);
+            }
         }
-        let is_last = keys.len() <= *limit;
-        keys.truncate(*limit);
-        let next = keys.last().filter(|_| !is_last).map(|view| view.key.id.clone());
-        Ok(KeyPage { keys, next })
+        Ok(page)
     }
 
     /// One key, without its secret.
@@ -209,13 +214,14 @@ impl Services {
     fn key_within(&self, id: &str, principal: &Principal) -> Result<KeyView, ServiceError> {
         let missing = || ServiceError::NotFound { what: "key", name: id.to_owned() };
         let row = self.store.any_row(Table::Key, id.as_bytes())?.ok_or_else(missing)?;
-        let view = self.key_view(id.as_bytes(), &row)?;
-        if is_within(&view.key, principal) { Ok(view) } else { Err(missing()) }
+        let key: ApiKey = serde_json::from_slice(&row)?;
+        if is_within(&key, principal) { self.key_view(id.as_bytes(), key) } else { Err(missing()) }
     }
 
-    fn key_view(&self, id: &[u8], row: &[u8]) -> Result<KeyView, ServiceError> {
+    fn key_view(&self, id: &[u8], key: ApiKey) -> Result<KeyView, ServiceError> {
         let revoked = self.store.any_row(Table::Revoked, id)?.is_some();
-        Ok(KeyView { key: serde_json::from_slice(row)?, revoked })
+        let last_used = self.key_uses.last(&key.id);
+        Ok(KeyView { key, revoked, last_used })
     }
 
     /// The public halves of all entry keys that the log ever authorised, the oldest first.
@@ -299,13 +305,13 @@ impl OutToken {
 
 /// A key whose role this program does not know is an administrator's to see.
 fn is_within(key: &ApiKey, principal: &Principal) -> bool {
-    match Principal::of_key(&key.id, &key.role, &key.prefixes) {
+    match Principal::of_key(&key.id, &key.role, &key.prefixes, key.expires) {
         None => principal.role == Role::Administrator,
-        Some(held) => principal.role.may_give(held.role) && principal.scope.includes(&held.scope),
+        Some(held) => principal.governs(&held),
     }
 }
 
-fn new_key(request: &CreateKey) -> Result<NewKey, ServiceError> {
+fn new_key(request: &CreateKey, maker: &str) -> Result<NewKey, ServiceError> {
     let internal = |error: KeyError| ServiceError::Internal(error.to_string());
     let id = random_text(8).map_err(internal)?;
     let text = token_text(KEY_MARK, &id).map_err(internal)?;
@@ -315,7 +321,8 @@ fn new_key(request: &CreateKey) -> Result<NewKey, ServiceError> {
         id,
         hash: BASE64URL.encode(hash),
         role: request.role.as_str().to_owned(),
-        prefixes: request.scope().into(),
+        prefixes: request.held().scope.prefixes().map(<[String]>::to_vec).unwrap_or_default(),
+        maker: Some(maker.to_owned()),
         label: request.label.clone(),
         created: Timestamp::now().as_seconds(),
         expires: request.expires.map(Timestamp::as_seconds),

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use parking_lot::RwLock;
 
+use super::key_uses::KeyUses;
 use super::token::{KEY_MARK, are_same, taken_apart};
 use super::{ServiceError, Services};
 use crate::model::principal::Principal;
@@ -27,6 +29,8 @@ struct Known {
     hash: Vec<u8>,
     expires: Option<i64>,
     is_revoked: bool,
+    /// The minute of its last use that was noted.
+    used: AtomicI64,
     /// What it opens; nothing, where this program does not know its role, or not with such prefixes.
     principal: Option<Principal>,
 }
@@ -44,7 +48,12 @@ impl Services {
         if !are_same(&hash, &key.hash) || !is_alive {
             return Err(ServiceError::BadCredential);
         }
-        key.principal.clone().ok_or(ServiceError::BadCredential)
+        let principal = key.principal.clone().ok_or(ServiceError::BadCredential)?;
+        let minute = KeyUses::minute(now);
+        if key.used.swap(minute, Ordering::Relaxed) != minute {
+            self.key_uses.note(id, minute);
+        }
+        Ok(principal)
     }
 
     fn api_key(&self, id: &str) -> Result<Option<Arc<Known>>, ServiceError> {
@@ -66,7 +75,8 @@ impl Services {
             hash: BASE64URL.decode(&key.hash).unwrap_or_default(),
             expires: key.expires,
             is_revoked: self.store.any_row(Table::Revoked, id.as_bytes())?.is_some(),
-            principal: Principal::of_key(id, &key.role, &key.prefixes),
+            used: AtomicI64::new(i64::MIN),
+            principal: Principal::of_key(id, &key.role, &key.prefixes, key.expires),
         });
         let mut kept = self.api_keys.0.write();
         if kept.0 < seen || kept.1.len() >= AT_HAND {

@@ -6,6 +6,7 @@ use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
 use crate::model::record::Status;
 use crate::model::text::Text;
+use crate::model::time::Timestamp;
 use crate::store::engine::EngineError;
 use crate::store::journal::JournalError;
 use crate::store::{ApplyError, Refusal};
@@ -31,7 +32,7 @@ pub enum ServiceError {
     /// Not below a prefix of the caller's.
     OutOfReach { identifier: String, scope: String },
     /// More than the caller has cannot be given away.
-    MoreThanHeld { scope: String },
+    MoreThanHeld { scope: String, until: Option<Timestamp> },
     /// Never registered here.
     Unknown { identifier: String },
     /// A cursor that no page of this list has given.
@@ -162,10 +163,17 @@ impl ServiceError {
                 format!("{identifier} 不在密钥的范围（{scope}）之内"),
                 format!("{identifier} is out of the key's reach ({scope})"),
             ),
-            ServiceError::MoreThanHeld { scope } => Text::new(
-                format!("只能授予 reader、registrar 或 owner，且限于自己的范围（{scope}）"),
-                format!("only reader, registrar or owner can be given, within your own reach ({scope})"),
-            ),
+            ServiceError::MoreThanHeld { scope, until } => {
+                let until = until.map_or_else(|| "-".to_owned(), |until| until.to_string());
+                Text::new(
+                    format!(
+                        "只能授予 reader、registrar 或 owner，限于自己的范围（{scope}），有效期（expires）不超过自己的（{until}）"
+                    ),
+                    format!(
+                        "only reader, registrar or owner can be given, within your own reach ({scope}), and `expires` no later than your own ({until})"
+                    ),
+                )
+            }
             ServiceError::Unknown { identifier } => {
                 Text::new(format!("{identifier} 未在本节点登记"), format!("{identifier} is not registered here"))
             }

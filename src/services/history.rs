@@ -46,9 +46,9 @@ pub struct Version {
     /// Index of its statement in the registry tree.
     pub index: u64,
     pub leaf: LeafHash,
-    /// Who asked for it, as the journal has it; told to administrators only.
+    /// Who asked for it, as the journal has it; told to who sees all of the record.
     pub principal: Option<String>,
-    /// The job (an import, a change in bulk, an undo) that it is a row of; told to administrators only.
+    /// The job (an import, a change in bulk, an undo) that it is a row of; told to the same.
     pub job: Option<String>,
     pub changes: Changes,
 }

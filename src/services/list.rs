@@ -108,8 +108,12 @@ impl Services {
     ///
     /// How it compares is what it was registered with, whatever its prefix's policy has become: else a list would go on from
     /// another place, and leave records out.
-    pub fn listed_key(&self, text: &str) -> Result<CanonicalKey, ServiceError> {
+    pub fn listed_key(&self, asked: &Permitted<List>, text: &str) -> Result<CanonicalKey, ServiceError> {
         let likely = self.identifier(text)?;
+        if !asked.principal().scope.reaches(likely.prefix()) {
+            // No list of this caller has shown it; nothing is told of it by looking.
+            return Ok(likely.key().clone());
+        }
         let plain = Identifier::parse(text)?;
         for reading in [likely.clone(), plain.clone(), plain.with_case_sensitive_suffix()] {
             let standing = self.standing(reading.key())?;

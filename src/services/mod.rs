@@ -6,7 +6,7 @@
 //! - `register`, `precondition`, `once`: create, change, delete, mint. `reach`: what a caller may change. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
-//! - `administer`, `api_keys`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
+//! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
@@ -24,6 +24,7 @@ pub mod error;
 pub mod follow;
 pub mod history;
 pub mod import;
+mod key_uses;
 pub mod licence;
 pub mod list;
 pub mod log;
@@ -130,6 +131,7 @@ pub struct Services {
     pub(crate) running: Mutex<HashSet<(String, String)>>,
     pub(crate) chains: licence::Chains,
     pub(crate) api_keys: api_keys::ApiKeys,
+    pub(crate) key_uses: key_uses::KeyUses,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
     pub(crate) operator: Arc<dyn operate::Operate>,
@@ -164,6 +166,7 @@ impl Services {
             log: parts.log,
             prefixes: parts.prefixes,
             imports: import::Jobs::new(parts.settings.parallel_imports),
+            key_uses: key_uses::KeyUses::load(&parts.settings.data_folder),
             settings: parts.settings,
             duty: parts.duty,
             encoder: parts.encoder,

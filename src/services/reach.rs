@@ -4,6 +4,7 @@
 //! change asks here before the store is looked at, so that what is out of reach answers the same whether it exists or not.
 
 use super::{ServiceError, Services};
+use crate::model::alias::Alias;
 use crate::model::identifier::Identifier;
 use crate::model::principal::{Principal, Scope};
 use crate::model::record::Record;
@@ -33,11 +34,10 @@ impl Services {
 /// Whether the author may give the record its names. Names of this and other nodes' prefixes are their holders'; what the
 /// record bears already was given by who might.
 pub(super) fn names_within(scope: &Scope, record: &Record, standing: Option<&Record>) -> Result<(), ServiceError> {
-    let bears = |alias| standing.is_some_and(|standing| standing.aliases.contains(alias));
-    let foreign = record
-        .aliases
-        .iter()
-        .find(|alias| !alias.scheme().is_tagged() && !scope.reaches(alias.identifier().prefix()) && !bears(alias));
+    let bears = |alias: &Alias| standing.is_some_and(|standing| standing.aliases.contains(alias));
+    let is_foreign =
+        |alias: &&Alias| alias.identifier().holder().is_some_and(|holder| !scope.reaches(holder)) && !bears(alias);
+    let foreign = record.aliases.iter().find(is_foreign);
     foreign.map_or(Ok(()), |alias| Err(out_of_reach(alias.identifier(), scope)))
 }
 

@@ -70,6 +70,9 @@ pub struct ApiKey {
     /// Of an enterprise's role: where it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefixes: Vec<String>,
+    /// By whom: `key:ID`. Keys of before roles do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<String>,
     pub label: String,
     pub created: i64,
     /// Epoch seconds; absent: until it is revoked.

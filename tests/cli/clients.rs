@@ -168,6 +168,22 @@ fn a_new_key_lies_in_a_private_file_and_is_never_printed_unasked() {
 }
 
 #[test]
+fn a_key_for_an_enterprise_names_its_role_and_its_prefixes() {
+    let (folder, node) = (folder_with_token(), making_keys());
+    let url = node.url();
+    let base = ["token", "--server", &url, "--token-file", "token", "--print"];
+    mingpai(folder.path(), base).expect(0);
+    let bound = ["--role", "registrar", "--prefix", "88.118.8", "--prefix", "10.1000"];
+    mingpai(folder.path(), base.iter().chain(&bound)).expect(0);
+    let sent: Vec<Json> = node.asked().iter().map(|asked| serde_json::from_slice(&asked.body).unwrap()).collect();
+    // An administrator's is what older nodes make, who know no other.
+    assert_eq!(sent[0], json!({"label": "cli"}));
+    assert_eq!(sent[1], json!({"label": "cli", "role": "registrar", "prefixes": ["88.118.8", "10.1000"]}));
+    mingpai(folder.path(), base.iter().chain(&["--role", "king"])).expect(2);
+    assert_eq!(node.asked().len(), 2);
+}
+
+#[test]
 fn a_bootstrap_token_is_not_spent_where_the_key_would_have_no_place() {
     let (folder, node) = (folder_with_token(), making_keys());
     write_with_mode(&folder.path().join("key"), "an earlier key", 0o600);

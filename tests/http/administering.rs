@@ -51,7 +51,10 @@ async fn a_key_is_shown_once_and_opens_until_it_is_revoked() {
     let other = format!("mpk_{id}_{}", "a".repeat(51));
     let other = format!("{other}_{:08x}", crc32c::crc32c(other.as_bytes()));
     assert_eq!(with_token(&other).await.code(), "bad_credentials");
+    assert!(world.get(&location).signed().send().await.json().get("last_used").is_none(), "a wrong secret is no use");
     assert_eq!(with_it().await.status, 201);
+    let last_used = world.get(&location).signed().send().await.json()["last_used"].as_str().unwrap().to_owned();
+    assert!(last_used.ends_with(":00Z"), "{last_used}");
     assert_eq!(with_token(&other).await.code(), "bad_credentials");
     for _ in 0..2 {
         let revoked = world.ask(Method::DELETE, &location).signed().send().await;

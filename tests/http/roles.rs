@@ -95,12 +95,49 @@ async fn nobody_gives_a_record_a_name_of_another_enterprise() {
         let refused = put(&world, &mine, "10.1000/new", &named(taken)).await;
         assert_eq!(told(&refused), (403, "forbidden".to_owned()), "{taken}");
     }
+    let did = json!({"values": [], "aliases": [{"scheme": "did", "identifier": "did:cn:88.118.8:x"}]});
+    assert_eq!(told(&put(&world, &mine, "10.1000/new", &did).await), (403, "forbidden".to_owned()));
     assert_eq!(put(&world, &mine, "10.1000/new", &named("10.1000/alias")).await.status, 201);
     // What an administrator has given it may stay when its holder changes the record.
     world.change(Method::PUT, "10.1000/new", &named("10.2000/given")).await;
     let ask = by(world.ask(Method::PATCH, "/v1/records/10.1000/new"), &mine).header("if-match", "*");
     let changed = ask.json(&json!({"status": "recalled"})).send().await;
     assert_eq!(changed.status, 200, "{}", changed.text());
+}
+
+/// What its enterprise's job changed is put back with every name that it had, also one that its registrar may not give.
+#[tokio::test]
+async fn an_undo_puts_names_back_that_were_given_by_others() {
+    let world = world().await;
+    let mine = key(&world, "registrar", &[ONE]).await;
+    let given = json!({"values": [], "aliases": [{"scheme": "handle", "identifier": "10.2000/given"}]});
+    world.register("10.1000/new", &given).await;
+    let row = json!({"identifier": "10.1000/new", "values": []}).to_string();
+    let ask = by(world.ask(Method::POST, "/v1/imports?on_conflict=update"), &mine);
+    let job = ask.typed(NDJSON, row).send().await.header("location").to_owned();
+    assert_eq!(ended(&world, &mine, &job).await["rows"]["updated"], 1);
+    assert_eq!(got(&world, &mine, "/v1/resolve/10.2000/given").await.status, 404);
+    let undo = by(world.ask(Method::POST, &format!("{job}/undo")), &mine).send().await.header("location").to_owned();
+    let undone = ended(&world, &mine, &undo).await;
+    assert_eq!((&undone["rows"]["updated"], &undone["rows"]["failed"]), (&json!(1), &json!(0)), "{undone}");
+    assert_eq!(got(&world, &mine, "/v1/resolve/10.2000/given").await.json()["identifier"], "10.1000/new");
+}
+
+#[tokio::test]
+async fn one_enterprise_leaves_places_for_others_uploads() {
+    let world = world().await;
+    let (mine, others) = (key(&world, "registrar", &[ONE]).await, key(&world, "owner", &[OTHER]).await);
+    let open = |key: &str| {
+        let ask = by(world.ask(Method::POST, "/v1/imports"), key).header("upload-complete", "?0");
+        ask.typed(NDJSON, "").send()
+    };
+    for _ in 0..8 {
+        let begun = open(&mine).await;
+        assert_eq!(begun.status, 201, "{}", begun.text());
+    }
+    assert_eq!(told(&open(&mine).await), (503, "overloaded".to_owned()));
+    assert_eq!(open(&others).await.status, 201);
+    assert_eq!(open(&world.key).await.status, 201);
 }
 
 #[tokio::test]
@@ -181,6 +218,17 @@ async fn lists_and_exports_hold_what_is_within_reach() {
     }
 }
 
+/// A job, once it has ended.
+async fn ended(world: &World, key: &str, target: &str) -> Json {
+    loop {
+        let seen = got(world, key, target).await.json();
+        if seen["state"] != "running" {
+            return seen;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn rows_out_of_reach_are_refused_one_by_one_and_a_job_is_its_enterprises_own() {
     let world = world().await;
@@ -198,13 +246,7 @@ async fn rows_out_of_reach_are_refused_one_by_one_and_a_job_is_its_enterprises_o
         let job = ask.typed(NDJSON, rows.clone()).send().await;
         assert_eq!(job.status, 202, "{}", job.text());
         let target = job.header("location").to_owned();
-        let done = loop {
-            let seen = got(&world, &mine, &target).await.json();
-            if seen["state"] != "running" {
-                break seen;
-            }
-            tokio::task::yield_now().await;
-        };
+        let done = ended(&world, &mine, &target).await;
         assert_eq!((&done["rows"]["registered"], &done["rows"]["failed"]), (&json!(2), &json!(3)), "{dry_run}: {done}");
         let errors = by(world.get(&format!("{target}/errors")), &mine).header("accept", NDJSON).send().await.text();
         assert_eq!(errors.matches("\"forbidden\"").count(), 3, "{errors}");
@@ -218,8 +260,34 @@ async fn rows_out_of_reach_are_refused_one_by_one_and_a_job_is_its_enterprises_o
         }
         let undo = format!("{target}/undo");
         assert_eq!(told(&by(world.ask(Method::POST, &undo), &others).send().await), (404, "import_unknown".to_owned()));
+        assert_eq!(told(&got(&world, &others, &format!("{target}/upload")).await), (404, "import_unknown".to_owned()));
+        // An administrator takes it back: the enterprise sees that, for it is about its rows.
+        let undoing = world.ask(Method::POST, &undo).signed().send().await;
+        assert_eq!(undoing.status, 202, "{}", undoing.text());
+        for (asker, status) in [(&mine, 200), (&others, 404)] {
+            assert_eq!(got(&world, asker, undoing.header("location")).await.status, status);
+        }
     }
     assert_eq!(got(&world, &mine, "/v1/resolve/10.2000/r1").await.status, 404);
+    // As tables, all or none, and with operations of their own, it is the same.
+    let mapping = json!({"identifier": "{identifier}", "values": [{"index": 1, "type": "名称", "from": "名称"}]});
+    let mapping: String = mapping.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let by_columns = format!("on_conflict=update&mapping={mapping}");
+    for (query, media_type, rows) in [
+        ("atomic=true", NDJSON, [row("10.1000/t1"), row("10.2000/t1")].join("\n")),
+        ("operation=delete", NDJSON, json!({"identifier": "10.2000/a"}).to_string()),
+        ("operation=recall", NDJSON, json!({"identifier": "10.10001/a"}).to_string()),
+        (&by_columns, "text/csv", "identifier,名称\n10.2000/a,x\n10.2000/t2,x\n".to_owned()),
+    ] {
+        let ask = by(world.ask(Method::POST, &format!("/v1/imports?{query}")), &mine);
+        let job = ask.typed(media_type, rows).send().await;
+        assert_eq!(job.status, 202, "{query}: {}", job.text());
+        let done = ended(&world, &mine, job.header("location")).await;
+        assert_eq!((&done["rows"]["registered"], &done["rows"]["updated"]), (&json!(0), &json!(0)), "{query}: {done}");
+        let errors = format!("{}/errors", job.header("location"));
+        let errors = by(world.get(&errors), &mine).header("accept", NDJSON).send().await.text();
+        assert!(errors.contains("\"forbidden\""), "{query}: {errors}");
+    }
     assert_eq!(got(&world, &world.key, "/v1/records/10.2000/a").await.json()["version"], 1);
     let bulk = |prefix: &str| {
         let body = json!({"filter": {"prefix": prefix}, "operation": "retire", "dry_run": true});
@@ -237,9 +305,7 @@ async fn a_job_keeps_its_scope_over_a_restart() {
     let row = json!({"identifier": "10.1000/r", "values": [{"index": 1, "type": "名称", "data": "a"}]});
     let job = by(world.ask(Method::POST, "/v1/imports"), &mine).typed(NDJSON, row.to_string()).send().await;
     let target = job.header("location").to_owned();
-    while got(&world, &mine, &target).await.json()["state"] == "running" {
-        tokio::task::yield_now().await;
-    }
+    ended(&world, &mine, &target).await;
     let world = world.restarted(PREFIXES).await;
     assert_eq!(got(&world, &mine, &target).await.status, 200);
     assert_eq!(told(&got(&world, &others, &target).await), (404, "import_unknown".to_owned()));
@@ -276,6 +342,21 @@ async fn an_owner_gives_keys_for_its_prefixes_and_sees_no_others() {
         let answer = by(world.ask(method, &format!("/v1/keys/{theirs}")), &owner).send().await;
         assert_eq!(told(&answer), (404, "key_unknown".to_owned()));
     }
+    // Nor does one give a key that lasts longer than its own.
+    let body = json!({"role": "owner", "prefixes": [ONE], "expires": "9000-01-01T00:00:00Z"});
+    let brief = by(world.ask(Method::POST, "/v1/keys"), &owner).json(&body).send().await.json();
+    assert_eq!(brief["maker"], format!("key:{}", owner.split('_').nth(1).unwrap()));
+    let brief = brief["key"].as_str().unwrap();
+    for (expires, status) in [
+        (json!(null), 403),
+        (json!("9000-01-01T00:00:01Z"), 403),
+        (json!("9000-01-01T00:00:00Z"), 201),
+        (json!("8999-01-01T00:00:00Z"), 201),
+    ] {
+        let body = json!({"role": "reader", "prefixes": [ONE], "expires": expires});
+        let answer = by(world.ask(Method::POST, "/v1/keys"), brief).json(&body).send().await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+    }
     for limit in [1, 2, 1_000] {
         let (mut seen, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -284,12 +365,12 @@ async fn an_owner_gives_keys_for_its_prefixes_and_sees_no_others() {
             let Some(next) = page["next_cursor"].as_str() else { break };
             cursor = format!("&cursor={next}");
         }
-        // Its own, and the three that it gave.
-        assert_eq!(seen.len(), 4, "{limit}: {seen:?}");
+        // Its own, the four that it gave, and the two that one of these gave.
+        assert_eq!(seen.len(), 7, "{limit}: {seen:?}");
         assert!(seen.iter().all(|prefixes| prefixes.contains(ONE) && !prefixes.contains(OTHER)), "{seen:?}");
     }
     let all = got(&world, &world.key, "/v1/keys").await.json();
-    assert_eq!(all["keys"].as_array().unwrap().len(), 6);
+    assert_eq!(all["keys"].as_array().unwrap().len(), 9);
     // Revoked by who could have made it, it opens nothing.
     let given = made(&world, &owner, "registrar", &[ONE]).await.json();
     let (id, text) = (given["id"].as_str().unwrap(), given["key"].as_str().unwrap());
@@ -327,7 +408,7 @@ async fn a_wish_whose_role_and_prefixes_do_not_go_together_is_refused() {
 /// What an operation needs of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// Looks at no credential.
+    /// No credential is looked at.
     Nothing,
     /// A credential may be shown; a wrong one is refused.
     Open,
@@ -439,9 +520,7 @@ async fn places(world: &World) -> Vec<Place> {
         let row = json!({"identifier": format!("{prefix}/row"), "values": [{"index": 1, "type": "名称", "data": "a"}]});
         let job = by(world.ask(Method::POST, "/v1/imports"), &registrar).typed(NDJSON, row.to_string()).send().await;
         let job = job.header("location").rsplit('/').next().unwrap().to_owned();
-        while got(world, &registrar, &format!("/v1/imports/{job}")).await.json()["state"] == "running" {
-            tokio::task::yield_now().await;
-        }
+        ended(world, &registrar, &format!("/v1/imports/{job}")).await;
         let key = made(world, &world.key, "reader", &[prefix]).await.json()["id"].as_str().unwrap().to_owned();
         places.push(Place { prefix, identifier: format!("{prefix}/a"), job, key, secret });
     }
@@ -523,7 +602,9 @@ fn out_of_reach(operation: &str) -> Option<(u16, &'static str)> {
     match operation {
         "listRecords" | "exportRecords" | "changeInBulk" | "mintRecord" | "deleteRecord" | "patchRecord"
         | "putRecord" | "createKey" => Some((403, "forbidden")),
-        "readImport" | "readImportErrors" | "listenToImport" | "undoImport" => Some((404, "import_unknown")),
+        "readImport" | "readImportErrors" | "listenToImport" | "undoImport" | "readUpload" => {
+            Some((404, "import_unknown"))
+        }
         "readKey" | "revokeKey" => Some((404, "key_unknown")),
         _ => None,
     }

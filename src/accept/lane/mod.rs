@@ -234,6 +234,7 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
             None => Outcome::of_status(self.read(asked, outbox)?),
         };
         self.pulse.head_complete();
+        self.shared.turns.quick();
         let metrics = &self.shared.metrics;
         let ended = Instant::now();
         let took = ended.saturating_duration_since(started);

@@ -81,8 +81,8 @@ pub(super) async fn file(desk: Arc<Desk>, call: Call) -> Reply {
     };
     asked.check()?;
     let filter = query.filter()?;
-    listing::listable(&desk, &call, &pass, &filter)?;
-    let after = asked.after.as_deref().map(|text| desk.services.listed_key(text)).transpose()?;
+    let listed = listing::listable(&desk, &call, &pass, &filter)?;
+    let after = asked.after.as_deref().map(|text| desk.services.listed_key(&listed, text)).transpose()?;
     let reader = Arc::new(Reader { desk, pass, filter, language: call.language, request_id: call.request_id });
     let layout = if format == Format::Ndjson { None } else { Some(survey(&reader).await?) };
     let fingerprint = layout.as_ref().map(Layout::fingerprint);

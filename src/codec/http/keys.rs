@@ -10,8 +10,8 @@ use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, body, negotiation};
-use crate::codec::answers;
 use crate::codec::cursor::{self, Kind};
+use crate::codec::key_answers;
 use crate::guard::{self, KeyMaker};
 use crate::model::field::{FieldError, pointer_step};
 use crate::model::permitted::Action;
@@ -58,86 +58,71 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     };
     call.laps.end(Step::Service);
     let made = made?;
-    let mut response = reply::json(StatusCode::CREATED, Keep::Never, answers::new_key(&made));
+    let mut response = reply::json(StatusCode::CREATED, Keep::Never, key_answers::new_key(&made));
     reply::add_location(&mut response, format!("{ROUTE}{}", made.key.id));
     Ok(response)
 }
 
 /// `{"label"?, "expires"?, "role"?, "prefixes"?}`
 fn wanted(json: &Json) -> Result<CreateKey, Failure> {
-    let mut errors = Vec::new();
-    let mut wrong = |pointer: String, code, zh: &str, en: &str| {
-        errors.push(FieldError { pointer, code, detail: Text::new(zh, en) });
-    };
     let mut request = CreateKey::for_administrator("");
-    match json.as_object() {
-        None => wrong(String::new(), "wrong_type", "应为对象", "must be an object"),
-        Some(members) => {
-            for (name, value) in members {
-                match (name.as_str(), value) {
-                    ("label", Json::String(label))
-                        if label.len() <= MAX_LABEL_BYTES && !label.chars().any(char::is_control) =>
-                    {
-                        request.label.clone_from(label);
-                    }
-                    ("label", _) => wrong(
-                        "/label".to_owned(),
-                        "wrong_type",
-                        "应为一行不超过 255 字节的文本",
-                        "must be one line of at most 255 bytes",
-                    ),
-                    ("role", value) => match value.as_str().and_then(Role::given) {
-                        Some(role) => request.role = role,
-                        None => {
-                            let words = Role::GIVEN.map(Role::as_str).join(", ");
-                            wrong(
-                                "/role".to_owned(),
-                                "wrong_value",
-                                &format!("应为 {words} 之一"),
-                                &format!("must be one of {words}"),
-                            );
-                        }
-                    },
-                    ("prefixes", value) => match prefixes(value) {
-                        Ok(prefixes) => request.prefixes = prefixes,
-                        Err(pointer) => wrong(
-                            pointer,
-                            "wrong_value",
-                            "应为至多 100 个前缀的列表，例如 [\"88.118.8\"]",
-                            "must be a list of at most 100 prefixes, such as [\"88.118.8\"]",
-                        ),
-                    },
-                    ("expires", Json::Null) => {}
-                    ("expires", value) => {
-                        request.expires = value
-                            .as_str()
-                            .and_then(|text| Timestamp::parse(text).ok())
-                            .filter(|time| *time > Timestamp::now());
-                        if request.expires.is_none() {
-                            wrong(
-                                "/expires".to_owned(),
-                                "bad_time",
-                                "应为将来的 RFC 3339 时间",
-                                "must be an RFC 3339 time to come",
-                            );
-                        }
-                    }
-                    (name, _) => {
-                        wrong(format!("/{}", pointer_step(name)), "unknown_field", "没有这个成员", "no such member")
-                    }
-                }
-            }
-        }
-    }
+    let mut errors: Vec<FieldError> = match json.as_object() {
+        None => vec![wrong(String::new(), "wrong_type", "应为对象", "must be an object")],
+        Some(members) => members.iter().filter_map(|(name, value)| take(&mut request, name, value).err()).collect(),
+    };
     if errors.is_empty() && request.role.is_bound() == request.prefixes.is_empty() {
         let (zh, en) = if request.role.is_bound() {
             ("企业角色需要至少一个前缀", "an enterprise's role needs at least one prefix")
         } else {
             ("只与 reader、registrar 和 owner 同用", "goes with reader, registrar and owner only")
         };
-        errors.push(FieldError { pointer: "/prefixes".to_owned(), code: "wrong_value", detail: Text::new(zh, en) });
+        errors.push(wrong("/prefixes".to_owned(), "wrong_value", zh, en));
     }
     if errors.is_empty() { Ok(request) } else { Err(ServiceError::Fields(errors).into()) }
+}
+
+fn wrong(pointer: String, code: &'static str, zh: &str, en: &str) -> FieldError {
+    FieldError { pointer, code, detail: Text::new(zh, en) }
+}
+
+/// Takes one member of a wish into it.
+fn take(request: &mut CreateKey, name: &str, value: &Json) -> Result<(), FieldError> {
+    let pointer = || format!("/{}", pointer_step(name));
+    match name {
+        "label" => {
+            let is_one_line = |label: &&str| label.len() <= MAX_LABEL_BYTES && !label.chars().any(char::is_control);
+            let label = value.as_str().filter(is_one_line).ok_or_else(|| {
+                wrong(pointer(), "wrong_type", "应为一行不超过 255 字节的文本", "must be one line of at most 255 bytes")
+            })?;
+            label.clone_into(&mut request.label);
+        }
+        "role" => {
+            request.role = value.as_str().and_then(Role::given).ok_or_else(|| {
+                let words = Role::GIVEN.map(Role::as_str).join(", ");
+                wrong(pointer(), "wrong_value", &format!("应为 {words} 之一"), &format!("must be one of {words}"))
+            })?;
+        }
+        "prefixes" => {
+            request.prefixes = prefixes(value).map_err(|pointer| {
+                wrong(
+                    pointer,
+                    "wrong_value",
+                    "应为至多 100 个前缀的列表，例如 [\"88.118.8\"]",
+                    "must be a list of at most 100 prefixes, such as [\"88.118.8\"]",
+                )
+            })?;
+        }
+        "expires" if value.is_null() => {}
+        "expires" => {
+            let time = value.as_str().and_then(|text| Timestamp::parse(text).ok());
+            let to_come = time.filter(|time| *time > Timestamp::now()).ok_or_else(|| {
+                wrong(pointer(), "bad_time", "应为将来的 RFC 3339 时间", "must be an RFC 3339 time to come")
+            })?;
+            request.expires = Some(to_come);
+        }
+        _ => return Err(wrong(pointer(), "unknown_field", "没有这个成员", "no such member")),
+    }
+    Ok(())
 }
 
 /// Prefixes in their canonical case; or where it is none.
@@ -159,7 +144,7 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     let asked = call.permit(&pass, ListKeys { after, limit: query.limit(MOST_KEYS)?.unwrap_or(MOST_KEYS) })?;
     let page = desk.services.keys(&asked);
     call.laps.end(Step::Service);
-    Ok(reply::json(StatusCode::OK, Keep::Never, answers::keys(&page?)))
+    Ok(reply::json(StatusCode::OK, Keep::Never, key_answers::keys(&page?)))
 }
 
 fn place(text: &str) -> Result<String, Failure> {
@@ -175,7 +160,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let asked = call.permit(&pass, ReadKey { id })?;
     let view = desk.services.key(&asked);
     call.laps.end(Step::Service);
-    Ok(reply::json(StatusCode::OK, Keep::Never, answers::key(&view?)))
+    Ok(reply::json(StatusCode::OK, Keep::Never, key_answers::key(&view?)))
 }
 
 pub(super) async fn revoke(desk: Arc<Desk>, call: Call) -> Reply {

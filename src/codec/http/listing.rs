@@ -16,7 +16,7 @@ use crate::codec::cursor::{self, Kind};
 use crate::guard::Pass;
 use crate::model::filter::Filter;
 use crate::model::identifier::CanonicalKey;
-use crate::model::permitted::Action;
+use crate::model::permitted::{Action, Permitted};
 use crate::model::record::Record;
 use crate::model::text::Language;
 use crate::observe::laps::Step;
@@ -60,9 +60,10 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
 }
 
 /// Whether the caller may have such a list at all: once it has begun it can only break off.
-pub(super) fn listable(desk: &Desk, call: &Call, pass: &Pass, filter: &Filter) -> Result<(), Failure> {
+pub(super) fn listable(desk: &Desk, call: &Call, pass: &Pass, filter: &Filter) -> Result<Permitted<List>, Failure> {
     let asked = call.permit(pass, List { filter: filter.clone(), ..List::default() })?;
-    Ok(desk.services.may_list(&asked)?)
+    desk.services.may_list(&asked)?;
+    Ok(asked)
 }
 
 fn place(text: &str) -> Result<CanonicalKey, Failure> {

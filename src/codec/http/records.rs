@@ -36,7 +36,7 @@ const ROUTE: &str = "/v1/records/";
 const REQUESTS: &str = "/v1/requests/";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// The record as it stands, not from the cache; an administrator sees every value.
+/// The record as it stands, not from the cache; who reaches its prefix sees every value.
 pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let pass = call.admit(&desk, Action::Read)?;
     let identifier = call.text_after(ROUTE)?.into_owned();

@@ -108,6 +108,17 @@ impl Identifier {
         self.key.as_str().get(..self.prefix_end).unwrap_or_default()
     }
 
+    /// The prefix whose holder gives this name: its own, or the number that a `did:cn` begins with. Names of other schemes
+    /// are given elsewhere.
+    #[must_use]
+    pub fn holder(&self) -> Option<&str> {
+        match self.scheme {
+            Scheme::Vaa | Scheme::Handle => Some(self.prefix()),
+            Scheme::Did => self.key.as_str().strip_prefix("did:cn:")?.split(':').next(),
+            _ => None,
+        }
+    }
+
     /// What follows the prefix, as it was spelled.
     #[must_use]
     pub fn suffix(&self) -> &str {

@@ -123,6 +123,19 @@ pub struct Jobs {
     pub listeners: Arc<AtomicUsize>,
 }
 
+/// One enterprise has this part of all places at most, so that the others keep theirs.
+const SHARE: usize = 8;
+
+/// Whether there is a place for one more, with what the places that are taken may touch.
+pub(super) fn has_place<'a>(most: usize, taken: impl Iterator<Item = &'a Scope>, scope: &Scope) -> bool {
+    let (mut all, mut own) = (0, 0);
+    for other in taken {
+        all += 1;
+        own += usize::from(!other.is_node() && scope.is_kin(other));
+    }
+    all < most && (scope.is_node() || own < most / SHARE)
+}
+
 /// One job at work.
 pub(super) struct Job {
     pub id: String,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::Claim;
 use super::held::{HeldKey, Hold, key_digest};
+use super::job::has_place;
 use super::job::{JobView, spool_failed, write_replacing};
 use super::repeat::Seal;
 use super::upload::{Upload, new_id};
@@ -112,7 +113,11 @@ impl Services {
                 }
             }
         }
-        if self.imports.open.lock().len() >= MOST_OPEN {
+        let has_place = {
+            let open = self.imports.open.lock();
+            has_place(MOST_OPEN, open.values().map(|open| &open.start.scope), &start.scope)
+        };
+        if !has_place {
             return Err(ServiceError::Refused(Refusal::Busy));
         }
         let id = new_id()?;
@@ -137,7 +142,8 @@ impl Services {
             return Ok(open.take_turn().1);
         }
         let missing = || ServiceError::NotFound { what: "import", name: id.clone() };
-        let job = self.job_view(id)?.filter(|job| job.plan.is_none()).ok_or_else(missing)?;
+        let job = self.job_within(id, &asked.principal().scope)?;
+        let job = job.filter(|job| job.plan.is_none()).ok_or_else(missing)?;
         Ok(UploadView { id: job.id, offset: job.bytes, is_complete: true, limit: job.bytes })
     }
 

@@ -84,7 +84,8 @@ impl Services {
             until: course.until.unwrap_or_else(|| self.store.tail()),
             earlier: view.undone_by.iter().filter_map(|id| tag_of(id)).collect(),
         };
-        let (dry_run, scope) = (view.dry_run, principal.scope);
+        // It touches what the job did, and who may see that may see this.
+        let (dry_run, scope) = (view.dry_run, view.scope.clone());
         let start = StartImport { plan: Some(Plan::Undo(undo)), dry_run, scope, ..StartImport::default() };
         self.start_plan(start, principal.id, |undoing| {
             file.view.undone_by.push(undoing.to_owned());

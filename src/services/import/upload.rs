@@ -12,11 +12,13 @@ use tokio::io::AsyncWriteExt;
 use super::claim::Claim;
 use super::course::{Running, tag_of};
 use super::held::{HeldKey, Hold, key_digest};
+use super::job::has_place;
 use super::job::{Job, JobView, spool_failed};
 use super::parts::SYNC_BYTES;
 use super::repeat::{Repeat, Seal};
 use super::{Form, StartImport};
 use crate::model::permitted::Permitted;
+use crate::model::principal::Scope;
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::Refusal;
@@ -69,9 +71,7 @@ impl Services {
         };
         let id = new_id()?;
         let folder = self.settings.imports_folder.join(&id);
-        if self.imports.known.lock().len() >= MOST_JOBS {
-            return Err(ServiceError::Refused(Refusal::Busy));
-        }
+        self.place_for_job(&start.scope)?;
         let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
         let file = tokio::fs::File::create(folder.join("input")).await.map_err(|error| spool_failed(&error))?;
         let limit = self.upload_limit(&start);
@@ -141,9 +141,7 @@ impl Services {
         principal: String,
         told: impl FnOnce(&str) -> std::io::Result<()>,
     ) -> Result<JobView, ServiceError> {
-        if self.imports.known.lock().len() >= MOST_JOBS {
-            return Err(ServiceError::Refused(Refusal::Busy));
-        }
+        self.place_for_job(&start.scope)?;
         if let Some(needed_bytes) = (self.store.room())() {
             return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
         }
@@ -157,6 +155,12 @@ impl Services {
         self.work_off(job).map_err(|error| ServiceError::Internal(error.to_string()))?;
         claim.keep();
         Ok(view)
+    }
+
+    fn place_for_job(&self, scope: &Scope) -> Result<(), ServiceError> {
+        let known = self.imports.known.lock();
+        let has_place = has_place(MOST_JOBS, known.values().map(|job| &job.start.scope), scope);
+        has_place.then_some(()).ok_or(ServiceError::Refused(Refusal::Busy))
     }
 
     fn new_job(&self, id: String, folder: PathBuf, start: StartImport, principal: String) -> Result<Job, ServiceError> {

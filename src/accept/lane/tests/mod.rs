@@ -135,7 +135,8 @@ fn fate(course: &Course, fast_lane: bool) -> Fate {
             biased;
             () = work => {}
             () = drain => {}
-            () = shared.look_after() => {}
+            () = shared.watch.run(&shared.limits) => {}
+            () = shared.turns.run() => {}
         }
         let lasted = started.elapsed();
         Fate { said: said.lock().clone().without_dates(), lasted, counted: counted(&metrics) }

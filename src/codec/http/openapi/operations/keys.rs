@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::JSON;
-use crate::codec::answers::{KeyBody, KeysBody};
 use crate::codec::http::keys::{MAX_LABEL_BYTES, MOST_KEYS, MOST_PREFIXES};
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter;
 use crate::codec::http::openapi::problems::{JSON_BODY, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
+use crate::codec::key_answers::{KeyBody, KeysBody};
 use crate::codec::problem::Code;
 use crate::model::permitted::Action;
 use crate::model::principal::Role;

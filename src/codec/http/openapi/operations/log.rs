@@ -51,9 +51,9 @@ pub(super) fn operations() -> Vec<Operation> {
 fn checkpoint(path: &'static str, id: &'static str) -> Operation {
     Operation::get(path, id, Tag::Log, "最新检查点", "The newest checkpoint")
         .about(
-            "C2SP tlog-checkpoint：日志名、大小、根，均已签名；变更后一秒内更新。审计树须管理员。",
+            "C2SP tlog-checkpoint：日志名、大小、根，均已签名；变更后一秒内更新。审计树须审计员或管理员。",
             "C2SP tlog-checkpoint: the log's name, size and root, signed; a new one within a second of a change. That of the \
-             audit tree is for administrators.",
+             audit tree is for auditors and administrators.",
         )
         .answer(200, "检查点", "the checkpoint", vec![(TEXT, Shape::text(PLAIN))])
         .with_headers(&["Cache-Control", "Vary"])
