@@ -25,7 +25,7 @@ const DAY_SECONDS: i64 = 24 * 3600;
 #[command(after_help = "例 Examples:
   mingpai token --bootstrap-file mingpai-data/bootstrap-token --out admin-key
   mingpai token --token-file admin-key --label nightly-import --expires 90d --out import-key
-  mingpai token --token-file admin-key --role registrar --prefix 88.118.8 --out erp-key")]
+  mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --out erp-key")]
 pub struct NewToken {
     #[command(flatten)]
     server: ServerArguments,
@@ -134,11 +134,10 @@ impl NewToken {
             }
             return screen.print_json(&told);
         }
-        let until = made.expires.as_deref().unwrap_or("-");
         let what = std::iter::once(&made.role).chain(&made.prefixes).map(String::as_str).collect::<Vec<_>>().join(" ");
         screen.note(
-            format!("密钥 {}（{what}），有效至 {until}", made.id),
-            format!("key {} ({what}), expires {until}", made.id),
+            format!("密钥 {}（{what}），有效至 {}", made.id, made.expires.as_deref().unwrap_or("撤销为止")),
+            format!("key {} ({what}), expires {}", made.id, made.expires.as_deref().unwrap_or("never")),
         );
         if let Some(path) = out {
             let path = path.display();

@@ -19,12 +19,12 @@ pub(super) struct KeyBody<'a> {
     /// Where an enterprise's role counts: these and what is below them · 企业角色的前缀范围
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     prefixes: &'a [String],
-    /// Who made it: `key:ID`, or `bootstrap` · 由谁发放
+    /// Who made it: `key:ID`, `bootstrap`, or the node itself (`dev`) · 由谁发放
     #[serde(skip_serializing_if = "Option::is_none")]
     maker: Option<&'a str>,
     created: Timestamp,
     expires: Option<Timestamp>,
-    /// To the minute; absent where it was not used yet · 最近使用，精确到分
+    /// When it was last shown and known, refused requests too; to the minute, absent where it never was · 最近使用，精确到分
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]

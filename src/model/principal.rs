@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::action::Action;
 use super::prefix::covers;
 use super::record::Record;
+use super::text::Text;
+use super::time::Timestamp;
 
 /// What a caller may do at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -142,10 +144,11 @@ impl Scope {
         }
     }
 
-    /// Whether it may be of the same enterprise.
+    /// Whether they have a prefix in common, so that both are likely of one enterprise.
     #[must_use]
-    pub fn is_kin(&self, other: &Scope) -> bool {
-        self.includes(other) || other.includes(self)
+    pub fn shares_with(&self, other: &Scope) -> bool {
+        let (Some(mine), Some(theirs)) = (self.prefixes(), other.prefixes()) else { return false };
+        mine.iter().any(|prefix| theirs.contains(prefix))
     }
 }
 
@@ -185,10 +188,21 @@ impl Principal {
         (role.is_bound() != prefixes.is_empty()).then(|| Self { id: format!("key:{id}"), role, scope, until })
     }
 
-    /// Whether this caller could give a key to another: none that may more, reaches further or lasts longer than the own one.
+    /// What another's key would have beyond the own one; `None` where this caller may give it.
     #[must_use]
-    pub fn may_give(&self, other: &Principal) -> bool {
-        self.governs(other) && self.until.is_none_or(|until| other.until.is_some_and(|other| other <= until))
+    pub fn excess(&self, other: &Principal) -> Option<Excess> {
+        if !self.role.may_give(other.role) {
+            return Some(Excess::Role);
+        }
+        if !self.scope.includes(&other.scope) {
+            return Some(Excess::Reach { scope: self.scope.to_string() });
+        }
+        // Administrators whose key ends must be able to make another, or nobody could any more.
+        let until = self.until.filter(|_| self.role != Role::Administrator)?;
+        if other.until.is_some_and(|other| other <= until) {
+            return None;
+        }
+        Some(Excess::Time { until: Timestamp::from_seconds(until).unwrap_or(Timestamp::EPOCH) })
     }
 
     /// Whether another's key is this caller's to see and to revoke.
@@ -201,6 +215,35 @@ impl Principal {
     #[must_use]
     pub fn sees_all_of(&self, record: &Record) -> bool {
         self.role.may(Action::List) && self.scope.reaches(record.identifier.prefix())
+    }
+}
+
+/// What would be given beyond what the giver has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Excess {
+    Role,
+    Reach { scope: String },
+    Time { until: Timestamp },
+}
+
+impl Excess {
+    /// What is too much, and what would be right.
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Role => Text::new(
+                "role：只能授予 reader、registrar 或 owner（缺省为 administrator）",
+                "role: you can give reader, registrar and owner (administrator where none is named)",
+            ),
+            Self::Reach { scope } => Text::new(
+                format!("prefixes：超出自己的范围（{scope}）"),
+                format!("prefixes: beyond your own reach ({scope})"),
+            ),
+            Self::Time { until } => Text::new(
+                format!("expires：须给出，且不晚于自己的密钥（{until}）；不给出即不过期"),
+                format!("expires: say one no later than your own key's ({until}); without one a key never ends"),
+            ),
+        }
     }
 }
 
@@ -282,8 +325,14 @@ mod tests {
             (Some(7), Some(8), false),
             (Some(7), None, false),
         ] {
-            assert_eq!(owner(mine).may_give(&owner(theirs)), may, "{mine:?} {theirs:?}");
+            assert_eq!(owner(mine).excess(&owner(theirs)).is_none(), may, "{mine:?} {theirs:?}");
             assert!(owner(mine).governs(&owner(theirs)));
         }
+        let administrator = Principal::of_key("a", "administrator", &[], Some(7)).unwrap();
+        assert_eq!(
+            administrator.excess(&Principal::administrator("b")),
+            None,
+            "or the node could be lost to everybody"
+        );
     }
 }

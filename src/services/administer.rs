@@ -13,6 +13,7 @@ use super::token::{BOOTSTRAP_MARK, KEY_MARK, are_same, random_text, sha256, take
 use super::{ServiceError, Services};
 use crate::model::field::FieldError;
 use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::prefix::covers;
 use crate::model::principal::{Principal, Role, Scope};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -134,10 +135,10 @@ impl Services {
     /// Makes a key that opens no more than its maker's.
     pub async fn create_key(&self, asked: Permitted<CreateKey>) -> Result<NewKey, ServiceError> {
         let (principal, request) = asked.into_parts();
-        if !principal.may_give(&request.held()) {
-            let until = principal.until.and_then(|until| Timestamp::from_seconds(until).ok());
-            return Err(ServiceError::MoreThanHeld { scope: principal.scope.to_string(), until });
+        if let Some(excess) = principal.excess(&request.held()) {
+            return Err(ServiceError::MoreThanHeld(excess));
         }
+        self.are_served(&request.prefixes)?;
         let made = new_key(&request, &principal.id)?;
         let event = AuditEvent::KeyCreated { key: made.key.clone() };
         self.audit(event, &principal.id).await?;
@@ -171,6 +172,16 @@ impl Services {
                 Ok(made)
             }
         }
+    }
+
+    /// A key for a prefix that is mistyped would open nothing, and nobody would be told.
+    fn are_served(&self, prefixes: &[String]) -> Result<(), ServiceError> {
+        let served = self.prefixes.all();
+        let is_unserved = |prefix: &String| !served.iter().any(|policy| covers(prefix, &policy.prefix));
+        let Some(at) = prefixes.iter().position(is_unserved) else { return Ok(()) };
+        let detail =
+            Text::new("本节点不负责该前缀，也不负责其下级", "this node serves neither this prefix nor one below it");
+        Err(ServiceError::Fields(vec![FieldError { pointer: format!("/prefixes/{at}"), code: "wrong_value", detail }]))
     }
 
     pub async fn revoke_key(&self, asked: Permitted<RevokeKey>) -> Result<(), ServiceError> {

@@ -4,9 +4,9 @@ use super::licence::LicenceError;
 use crate::config::ConfigError;
 use crate::model::field::FieldError;
 use crate::model::identifier::{CanonicalKey, IdentifierError};
+use crate::model::principal::Excess;
 use crate::model::record::Status;
 use crate::model::text::Text;
-use crate::model::time::Timestamp;
 use crate::store::engine::EngineError;
 use crate::store::journal::JournalError;
 use crate::store::{ApplyError, Refusal};
@@ -32,7 +32,7 @@ pub enum ServiceError {
     /// Not below a prefix of the caller's.
     OutOfReach { identifier: String, scope: String },
     /// More than the caller has cannot be given away.
-    MoreThanHeld { scope: String, until: Option<Timestamp> },
+    MoreThanHeld(Excess),
     /// Never registered here.
     Unknown { identifier: String },
     /// A cursor that no page of this list has given.
@@ -103,7 +103,7 @@ impl ServiceError {
             ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => "entry_too_large",
             ServiceError::IdempotencyMismatch => "idempotency_mismatch",
             ServiceError::NotResponsible { .. } => "not_responsible",
-            ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld { .. } => "forbidden",
+            ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld(_) => "forbidden",
             ServiceError::Unknown { .. } => "identifier_unknown",
             ServiceError::BadCursor => "query_invalid",
             ServiceError::NoSuchVersion { .. } => "version_unknown",
@@ -163,17 +163,7 @@ impl ServiceError {
                 format!("{identifier} 不在密钥的范围（{scope}）之内"),
                 format!("{identifier} is out of the key's reach ({scope})"),
             ),
-            ServiceError::MoreThanHeld { scope, until } => {
-                let until = until.map_or_else(|| "-".to_owned(), |until| until.to_string());
-                Text::new(
-                    format!(
-                        "只能授予 reader、registrar 或 owner，限于自己的范围（{scope}），有效期（expires）不超过自己的（{until}）"
-                    ),
-                    format!(
-                        "only reader, registrar or owner can be given, within your own reach ({scope}), and `expires` no later than your own ({until})"
-                    ),
-                )
-            }
+            ServiceError::MoreThanHeld(excess) => excess.text(),
             ServiceError::Unknown { identifier } => {
                 Text::new(format!("{identifier} 未在本节点登记"), format!("{identifier} is not registered here"))
             }

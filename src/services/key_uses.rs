@@ -19,9 +19,18 @@ const FILE_LIMIT_BYTES: u64 = 16 << 20;
 /// Keys that are kept in mind; those beyond are not noted. Their ids have 12 letters.
 const MOST_KEYS: usize = 200_000;
 
+/// A clock may be set back by so much without a key's becoming less used.
+const CLOCK_SLACK_SECONDS: i64 = 3600 * 2;
+
 /// The last use of each key, in epoch seconds, at the beginning of its minute.
 #[derive(Debug, Default)]
-pub struct KeyUses(Mutex<Noted>);
+pub struct KeyUses {
+    noted: Mutex<Noted>,
+    /// Held while the file is written.
+    saving: Mutex<()>,
+    /// Its disk did not give the file, which may be good: it is left as it is.
+    is_unread: bool,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Noted {
@@ -33,18 +42,17 @@ struct Noted {
 impl KeyUses {
     /// What a node of before noted.
     pub(super) fn load(data: &Path) -> KeyUses {
-        let noted = match medium::read_whole(&Disk::existing(data), FILE, FILE_LIMIT_BYTES) {
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                tracing::warn!(%error, file = FILE, "when keys were last used could not be read, and is noted anew");
-                Noted::default()
-            }),
-            Ok(None) => Noted::default(),
-            Err(error) => {
-                tracing::warn!(%error, file = FILE, "when keys were last used could not be read, and is noted anew");
-                Noted::default()
-            }
-        };
-        KeyUses(Mutex::new(noted))
+        let read = medium::read_whole(&Disk::existing(data), FILE, FILE_LIMIT_BYTES);
+        let is_unread = read.is_err();
+        let noted = read.and_then(|bytes| match bytes {
+            Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            None => Ok(Noted::default()),
+        });
+        let noted = noted.unwrap_or_else(|error| {
+            tracing::warn!(%error, file = FILE, "when keys were last used could not be read, and is noted anew");
+            Noted::default()
+        });
+        KeyUses { noted: Mutex::new(noted), saving: Mutex::default(), is_unread }
     }
 
     /// The minute of a moment, which is what is kept of it.
@@ -53,10 +61,12 @@ impl KeyUses {
     }
 
     pub(super) fn note(&self, id: &str, minute: i64) {
-        let mut noted = self.0.lock();
+        let mut noted = self.noted.lock();
         let is_full = noted.uses.len() >= MOST_KEYS;
         match noted.uses.get_mut(id) {
-            Some(last) => *last = minute.max(*last),
+            // A clock that was set back makes no key less used, unless it was far ahead.
+            Some(last) if *last > minute && *last - minute < CLOCK_SLACK_SECONDS => {}
+            Some(last) => *last = minute,
             None if is_full => return,
             None => {
                 noted.uses.insert(id.to_owned(), minute);
@@ -66,18 +76,20 @@ impl KeyUses {
     }
 
     pub(super) fn last(&self, id: &str) -> Option<i64> {
-        self.0.lock().uses.get(id).copied()
+        self.noted.lock().uses.get(id).copied()
     }
 
     fn save(&self, data: &Path) -> io::Result<()> {
-        let bytes = {
-            let mut noted = self.0.lock();
-            if !std::mem::take(&mut noted.is_unwritten) {
+        let _saving = self.saving.lock();
+        let uses = {
+            let mut noted = self.noted.lock();
+            if self.is_unread || !std::mem::take(&mut noted.is_unwritten) {
                 return Ok(());
             }
-            serde_json::to_vec(&*noted)?
+            noted.uses.clone()
         };
-        medium::replace(&Disk::existing(data), FILE, &bytes).inspect_err(|_| self.0.lock().is_unwritten = true)
+        let bytes = serde_json::to_vec(&Noted { uses, is_unwritten: false })?;
+        medium::replace(&Disk::existing(data), FILE, &bytes).inspect_err(|_| self.noted.lock().is_unwritten = true)
     }
 }
 
@@ -104,8 +116,9 @@ mod tests {
         let at = |text: &str| KeyUses::minute(Timestamp::parse(text).unwrap());
         uses.note("a", at("2026-11-30T12:00:59Z"));
         uses.note("a", at("2026-11-30T12:03:01Z"));
-        // A clock that was set back makes no key less used.
+        // A clock that was set back a little makes no key less used; one that was far ahead is not believed for ever.
         uses.note("a", at("2026-11-30T11:00:00Z"));
+        uses.note("b", at("2036-11-30T12:00:00Z"));
         uses.note("b", at("2026-11-30T12:00:00Z"));
         uses.save(folder.path()).unwrap();
         let found = KeyUses::load(folder.path());

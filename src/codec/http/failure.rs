@@ -109,7 +109,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::EntryTooLarge(_) | ServiceError::Refused(Refusal::TooLarge { .. }) => Code::EntryTooLarge,
         ServiceError::IdempotencyMismatch => Code::IdempotencyMismatch,
         ServiceError::NotResponsible { .. } => Code::NotResponsible,
-        ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld { .. } => Code::Forbidden,
+        ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld(_) => Code::Forbidden,
         ServiceError::Unknown { .. } => Code::IdentifierUnknown,
         ServiceError::BadCursor => Code::QueryInvalid,
         ServiceError::NoSuchVersion { .. } => Code::VersionUnknown,

@@ -103,14 +103,7 @@ fn take(request: &mut CreateKey, name: &str, value: &Json) -> Result<(), FieldEr
             })?;
         }
         "prefixes" => {
-            request.prefixes = prefixes(value).map_err(|pointer| {
-                wrong(
-                    pointer,
-                    "wrong_value",
-                    "应为至多 100 个前缀的列表，例如 [\"88.118.8\"]",
-                    "must be a list of at most 100 prefixes, such as [\"88.118.8\"]",
-                )
-            })?;
+            request.prefixes = prefixes(value)?;
         }
         "expires" if value.is_null() => {}
         "expires" => {
@@ -125,13 +118,21 @@ fn take(request: &mut CreateKey, name: &str, value: &Json) -> Result<(), FieldEr
     Ok(())
 }
 
-/// Prefixes in their canonical case; or where it is none.
-fn prefixes(value: &Json) -> Result<Vec<String>, String> {
-    let here = || "/prefixes".to_owned();
-    let items = value.as_array().filter(|items| items.len() <= MOST_PREFIXES).ok_or_else(here)?;
+/// Prefixes in their canonical case.
+fn prefixes(value: &Json) -> Result<Vec<String>, FieldError> {
+    let items = value.as_array().filter(|items| items.len() <= MOST_PREFIXES).ok_or_else(|| {
+        let (zh, en) = (
+            "应为至多 100 个前缀的列表，例如 [\"88.118.8\"]",
+            "must be a list of at most 100 prefixes, such as [\"88.118.8\"]",
+        );
+        wrong("/prefixes".to_owned(), "wrong_type", zh, en)
+    })?;
     let read = |(at, item): (usize, &Json)| {
         let prefix = item.as_str().map(str::to_ascii_lowercase).filter(|prefix| is_canonical(prefix));
-        prefix.ok_or_else(|| format!("/prefixes/{at}"))
+        prefix.ok_or_else(|| {
+            let (zh, en) = ("不是前缀；应为例如 88.118.8，不带斜线", "is no prefix; write 88.118.8, without a slash");
+            wrong(format!("/prefixes/{at}"), "wrong_value", zh, en)
+        })
     };
     items.iter().enumerate().map(read).collect()
 }

@@ -57,9 +57,9 @@ impl Services {
             DraftPatch::from_json_within(patch, Timestamp::now(), &self.settings.draft_limits)
                 .map_err(ServiceError::Fields)?;
         }
-        let scope = principal.scope;
+        let scope = principal.scope.clone();
         let start = StartImport { plan: Some(Plan::Bulk(chosen)), operation, dry_run, scope, ..StartImport::default() };
-        self.start_plan(start, principal.id, |_| Ok(()))
+        self.start_plan(start, &principal, |_| Ok(()))
     }
 
     /// Writes down every record that matches now. One that is damaged is written down at a version that none has, and fails as

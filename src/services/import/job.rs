@@ -131,7 +131,7 @@ pub(super) fn has_place<'a>(most: usize, taken: impl Iterator<Item = &'a Scope>,
     let (mut all, mut own) = (0, 0);
     for other in taken {
         all += 1;
-        own += usize::from(!other.is_node() && scope.is_kin(other));
+        own += usize::from(scope.shares_with(other));
     }
     all < most && (scope.is_node() || own < most / SHARE)
 }

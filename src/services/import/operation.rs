@@ -7,7 +7,6 @@ use super::StartImport;
 use super::plan::Plan;
 use super::row::{Decision, Fault, Wanted, of_service, timeless};
 use crate::model::draft::{Draft, DraftPatch};
-use crate::model::principal::Scope;
 use crate::model::record::Status;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
@@ -219,8 +218,11 @@ impl Services {
             Act::Delete => Change::Delete,
             Act::Undo(place) => Change::Put(self.before_job(*place, start)?),
         };
-        // The names of a version that stood before were given to it by who might.
-        let author = if let Act::Undo(_) = &wanted.act { Author { scope: &Scope::Node, ..author } } else { author };
+        // An undo touches what its job did; which names it may give back is up to who asked for it.
+        let author = match &start.plan {
+            Some(Plan::Undo(undo)) => Author { scope: &undo.names, ..author },
+            _ => author,
+        };
         let decided = self.next(&record.identifier, change, Some(&standing), author)?;
         if timeless(decided.record.to_draft()) == timeless(record.to_draft()) {
             return Ok(Decision::Skip);

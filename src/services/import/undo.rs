@@ -15,6 +15,7 @@ use super::run::Failed;
 use super::{StartImport, StartUndo};
 use crate::model::draft::Draft;
 use crate::model::permitted::Permitted;
+use crate::model::principal::Scope;
 use crate::model::record::{Record, Status};
 use crate::services::{ServiceError, Services};
 use crate::store::ApplyError;
@@ -35,6 +36,9 @@ pub struct Undo {
     until: Tail,
     /// The jobs that have tried to take it back before.
     earlier: Vec<JobTag>,
+    /// Which names may be given back: those of who asked. Undoings of before roles are administrators'.
+    #[serde(default)]
+    pub(super) names: Scope,
 }
 
 impl Undo {
@@ -67,7 +71,7 @@ impl Services {
             return Err(ServiceError::JobRunning { id });
         }
         if let Some(last) = view.undone_by.last()
-            && let Some(job) = self.job_view(last)?
+            && let Some(job) = self.job_within(last, &principal.scope)?
             && job.state != JobState::Failed
         {
             return Ok(job);
@@ -83,11 +87,12 @@ impl Services {
             from: course.from,
             until: course.until.unwrap_or_else(|| self.store.tail()),
             earlier: view.undone_by.iter().filter_map(|id| tag_of(id)).collect(),
+            names: principal.scope.clone(),
         };
         // It touches what the job did, and who may see that may see this.
         let (dry_run, scope) = (view.dry_run, view.scope.clone());
         let start = StartImport { plan: Some(Plan::Undo(undo)), dry_run, scope, ..StartImport::default() };
-        self.start_plan(start, principal.id, |undoing| {
+        self.start_plan(start, &principal, |undoing| {
             file.view.undone_by.push(undoing.to_owned());
             file.write(&folder)
         })

@@ -18,7 +18,7 @@ use super::parts::SYNC_BYTES;
 use super::repeat::{Repeat, Seal};
 use super::{Form, StartImport};
 use crate::model::permitted::Permitted;
-use crate::model::principal::Scope;
+use crate::model::principal::{Principal, Scope};
 use crate::model::time::Timestamp;
 use crate::services::{ServiceError, Services};
 use crate::store::Refusal;
@@ -138,17 +138,17 @@ impl Services {
     pub(super) fn start_plan(
         self: &Arc<Self>,
         start: StartImport,
-        principal: String,
+        asker: &Principal,
         told: impl FnOnce(&str) -> std::io::Result<()>,
     ) -> Result<JobView, ServiceError> {
-        self.place_for_job(&start.scope)?;
+        self.place_for_job(&asker.scope)?;
         if let Some(needed_bytes) = (self.store.room())() {
             return Err(ServiceError::Refused(Refusal::Full { needed_bytes }));
         }
         let id = new_id()?;
         let folder = self.settings.imports_folder.join(&id);
         let claim = Claim::make(&folder).map_err(|error| spool_failed(&error))?;
-        let job = Arc::new(self.new_job(id, folder, start, principal)?);
+        let job = Arc::new(self.new_job(id, folder, start, asker.id.clone())?);
         job.save().and_then(|()| job.sync_folders()).map_err(|error| spool_failed(&error))?;
         told(&job.id).map_err(|error| spool_failed(&error))?;
         let view = job.view();

@@ -36,10 +36,11 @@ const ABOUT: &str = "A secondary node of the industrial-internet identifier syst
     `route_unknown`. An unknown query parameter or member of a body is an error that names it. Answers grow by further \
     members: overlook what you do not know. The connection itself answers a request that is too broken to be read with an \
     empty body: 400 where the bytes are no HTTP, 431 far beyond the header limits. Bounds of texts are in bytes of UTF-8; those of \
-    requests as a whole stand in `x-limits`.\n\n\
+    requests as a whole stand in `x-limits`. `x-roles` of an operation names the roles of keys that it opens to; where it is missing no key is \
+    needed.\n\n\
     工业互联网标识解析二级节点的接口. 错误为 `application/problem+json`, `code` 稳定不变; Accept-Language 选择语言, 默认中文. \
     GET 兼含 HEAD, 各地址以 204 与 Allow 回答 OPTIONS. 未知的查询参数或成员是错误, 会指明其名. 回答只会增加成员, 请忽略不认识的. \
-    文本长度以 UTF-8 字节计; 请求整体的上限见 `x-limits`.";
+    文本长度以 UTF-8 字节计; 请求整体的上限见 `x-limits`. 操作的 `x-roles` 列出可用的密钥角色, 没有此项则不需密钥.";
 
 /// The document of a node with these limits.
 #[must_use]

@@ -26,17 +26,17 @@ fn create() -> Operation {
         "type": "object",
         "properties": {
             "label": {"type": "string", "maxLength": MAX_LABEL_BYTES, "description": "one line · 一行文本"},
-            "expires": {"type": ["string", "null"], "format": "date-time", "description": "a time to come · 将来的时间"},
+            "expires": {"type": ["string", "null"], "format": "date-time", "description": "a time to come; without one a key never ends, which only who has such a key can give · 将来的时间；不给出即不过期"},
             "role": {
                 "enum": Role::GIVEN.map(Role::as_str),
                 "default": Role::Administrator.as_str(),
-                "description": "what it opens · 角色",
+                "description": "what it opens; an owner must name one of reader, registrar and owner · 角色；owner 须指明 reader、registrar 或 owner",
             },
             "prefixes": {
                 "type": "array",
                 "items": {"type": "string"},
                 "maxItems": MOST_PREFIXES,
-                "description": "where reader, registrar and owner count, with what is below · 企业角色的前缀范围（含其下级）",
+                "description": "where reader, registrar and owner count, with what is below: needed by them, refused to the others; such as 88.118.8, served by this node · 企业角色的前缀范围（含其下级），这三种角色必填，其他角色不可填",
             },
         },
         "additionalProperties": false,
@@ -65,13 +65,17 @@ fn create() -> Operation {
         )
         .example(
             Example::new("registrar", "企业登记员", "a key for an enterprise")
-                .json(json!({"label": "ERP", "role": "registrar", "prefixes": ["88.118.8"]}))
+                .json(json!({"label": "ERP", "role": "registrar", "prefixes": ["88.999.1"]}))
                 .ends(201),
         )
 }
 
 fn list() -> Operation {
     Operation::get("/v1/keys", "listKeys", Tag::Keys, "密钥列表", "List API keys")
+        .about(
+            "已撤销和过期的也在内。owner 只见其前缀之内的企业密钥；一页未满也可能有 next_cursor。",
+            "Those that are revoked or have ended, too. An owner sees an enterprise's keys within its prefixes; a page that is not full may have a next_cursor.",
+        )
         .keyed(Action::ManageKeys)
         .parameter(parameter::limit(&MOST_KEYS.to_string(), MOST_KEYS))
         .parameter(parameter::cursor())

@@ -100,8 +100,8 @@ fn put() -> Operation {
 fn read() -> Operation {
     Operation::get("/v1/records/{identifier}", "readRecord", Tag::Records, "读取记录", "Read a record")
         .about(
-            "当前内容，不经缓存；有密钥者可见不公开的值。",
-            "The record as it stands, not from the cache; with a key also its hidden values.",
+            "当前内容，不经缓存；密钥范围含其前缀者（reader、registrar、owner）与管理员可见不公开的值。",
+            "The record as it stands, not from the cache; its hidden values, too, with a key that reaches its prefix (reader, registrar, owner) or an administrator's.",
         )
         .parameter(parameter::identifier())
         .answer(200, "记录", "the record", vec![(JSON, Shape::named("Record"))])
