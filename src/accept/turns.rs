@@ -1,6 +1,6 @@
 //! Turns: how much of its thread a worker's slow requests take before it looks at its sockets again.
 //!
-//! A registration costs a hundred times what a cached answer does, and a group's commit wakes dozens at once. All in one go,
+//! A registration costs some ten times what a cached answer does (docs/performance.md), and a group's commit wakes dozens at once. All in one go,
 //! they would keep the quick ones waiting for milliseconds. So their polls share an allowance, [`TURN`], which is renewed
 //! after each look at the sockets; who finds it used up waits in line. What the fast lane or hyper answers at once has no
 //! part in it; nor have bodies that are sent in pieces, which yield by themselves.
