@@ -19,6 +19,7 @@ use crate::store::backup::BackupKey;
 #[command(after_help = "例 Examples:
   mingpai keygen --use entry --keys mingpai-data/keys
   mingpai keygen --use owner --keys my-keys
+  mingpai keygen --use session --keys my-keys
   mingpai keygen --use backup --out backup-key
   mingpai keygen --use prefix-secret --keys mingpai-data/keys --prefix 88.999.1 --out 88.999.1.secret
 
@@ -48,7 +49,7 @@ enum Use {
     Entry,
     /// 签日志检查点 / checkpoints of the log
     Checkpoint,
-    /// 签会话 / sessions
+    /// 登录：以签名开启会话 / signs in: begins sessions
     Session,
     /// 企业或上级节点自己的密钥：签条目内容或授权 / an enterprise's or upper node's own: contents and grants
     Owner,
@@ -89,7 +90,11 @@ impl Use {
                 "把公钥（public）交给节点的管理员以取得许可；私钥文件请自行保管，另存一份",
                 "give the public key to the node's administrator, who licenses it; keep the file, and a copy of it, to yourself",
             ),
-            Use::Checkpoint | Use::Session => (
+            Use::Session => (
+                "请管理员以 mingpai token --public-key 登记公钥（public）；私钥文件请自行保管，登录用 mingpai token --key-file",
+                "have the administrator register the public key (mingpai token --public-key); keep the file to yourself, and sign in with mingpai token --key-file",
+            ),
+            Use::Checkpoint => (
                 "下次启动时，节点会读取它；旧密钥文件请保留",
                 "the node reads it at its next start; keep the old key files",
             ),
@@ -102,7 +107,7 @@ impl Keygen {
         let (name, kid, path) = self.make()?;
         // Whoever is to license it, or to verify by it, needs the public half.
         let public = match self.key_use {
-            Use::Owner => Some(read_signing_key(&path).map_err(|error| failed(&error))?.public()),
+            Use::Owner | Use::Session => Some(read_signing_key(&path).map_err(|error| failed(&error))?.public()),
             _ => None,
         };
         if screen.json {

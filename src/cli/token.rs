@@ -1,4 +1,5 @@
-//! `mingpai token`: an API key in a file that only its owner can read, in exchange for the bootstrap token or another key.
+//! `mingpai token`: what opens a node, in a file that only its owner can read. An API key, in exchange for the bootstrap token or
+//! another key; or a session's token, in exchange for a signature by the private half of a key that was registered so.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -11,11 +12,14 @@ use serde_json::json;
 
 use super::client::{Client, ClientError, ServerArguments};
 use super::failure::{CliError, Verdict};
+use super::key_file::read_public_key;
 use super::screen::Screen;
 use super::token_file::{Token, TokenArguments};
 use crate::model::principal::Role;
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::sign::assertion::{self, Claims};
+use crate::sign::keys::{KeyError, PublicJwk, SigningKey, read_signing_key};
 
 const ANSWER_LIMIT_BYTES: usize = 64 << 10;
 const DEFAULT_FILE: &str = "mingpai-token";
@@ -25,7 +29,10 @@ const DAY_SECONDS: i64 = 24 * 3600;
 #[command(after_help = "例 Examples:
   mingpai token --bootstrap-file mingpai-data/bootstrap-token --out admin-key
   mingpai token --token-file admin-key --label nightly-import --expires 90d --out import-key
-  mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --out erp-key")]
+  mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --out erp-key
+  mingpai keygen --use session --keys my-keys
+  mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --public-key my-keys/session-….jwk
+  MINGPAI_TOKEN=$(mingpai token --key-file my-keys/session-….jwk --key-id ID --print)")]
 pub struct NewToken {
     #[command(flatten)]
     server: ServerArguments,
@@ -46,6 +53,15 @@ pub struct NewToken {
     /// 企业角色的前缀范围，含其下级；可多次给出 / Where reader, registrar and owner count, with what is below; may be given again
     #[arg(long = "prefix", value_name = "PREFIX")]
     prefixes: Vec<String>,
+    /// 登记一把公钥（JWK 或其文件）而不发放密文：其持有者以签名登录 / Registers a public key in place of a secret: its holder signs in
+    #[arg(long, value_name = "JWK|FILE", conflicts_with_all = ["out", "print", "bootstrap_file"])]
+    public_key: Option<String>,
+    /// 以此私钥登录，取得至多 15 分钟的会话令牌 / Signs in by this private key: a session's token, good for 15 minutes at most
+    #[arg(long, value_name = "FILE", requires = "key_id", conflicts_with_all = ["bootstrap_file", "token_file", "label", "expires", "role", "prefixes", "public_key"])]
+    key_file: Option<PathBuf>,
+    /// 登录所用密钥的编号 / The id that the key was registered under
+    #[arg(long, value_name = "ID", requires = "key_file")]
+    key_id: Option<String>,
     /// 写入的文件（0600，不覆盖） / Where to; mode 0600, never over an existing file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -67,13 +83,17 @@ struct NewKey<'a> {
     role: Option<&'a str>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     prefixes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<PublicJwk>,
 }
 
-/// Not `Debug`: it holds the key.
+/// Not `Debug`: it holds the key, or the session's token.
 #[derive(Deserialize)]
 struct MadeKey {
     id: String,
-    key: String,
+    /// None, where a public key stands for it.
+    #[serde(alias = "token")]
+    key: Option<String>,
     #[serde(default)]
     role: String,
     #[serde(default)]
@@ -103,48 +123,62 @@ fn expiry(text: &str) -> Result<Timestamp, Text> {
 
 impl NewToken {
     pub async fn run(&self, screen: Screen) -> Result<Verdict, CliError> {
-        let shown = match &self.bootstrap_file {
-            Some(path) => Token::read(path, screen)?,
-            None => self.token.required(screen)?,
-        };
-        let out = match (&self.out, self.print) {
+        let out = match (&self.out, self.print || self.public_key.is_some()) {
             (Some(path), _) => Some(path.as_path()),
             (None, true) => None,
             (None, false) => Some(Path::new(DEFAULT_FILE)),
         };
-        // First the file: a bootstrap token works once, so its answer must not be left without a place.
-        let file = out.map(SecretFile::create).transpose()?;
-        let client = Client::new(self.server.clone(), Some(&shown), screen)?;
-        let role = Some(self.role.as_str()).filter(|role| *role != Role::Administrator.as_str());
-        let wanted = NewKey { label: &self.label, expires: self.expires, role, prefixes: &self.prefixes };
-        let made: MadeKey =
-            client.post_json("/v1/keys", &wanted, ANSWER_LIMIT_BYTES).await.map_err(|error| self.refused(error))?;
-        if let Some(file) = file {
-            file.keep(&made)?;
-        }
+        let made = match (&self.key_file, &self.key_id) {
+            (Some(key_file), Some(key_id)) => {
+                let key = read_signing_key(key_file).map_err(|error| unreadable(&error))?;
+                let file = out.map(SecretFile::create).transpose()?;
+                let client = Client::new(self.server.clone(), None, screen)?;
+                keep(file, sign_in(&client, &key, key_id).await?)?
+            }
+            _ => self.make(out, screen).await?,
+        };
         self.report(&made, out, screen)?;
         Ok(Verdict::Yes)
     }
 
+    async fn make(&self, out: Option<&Path>, screen: Screen) -> Result<MadeKey, CliError> {
+        let shown = match &self.bootstrap_file {
+            Some(path) => Token::read(path, screen)?,
+            None => self.token.required(screen)?,
+        };
+        let public_key = self.public_key.as_deref().map(read_public_key).transpose()?;
+        // First the file: a bootstrap token works once, so its answer must not be left without a place.
+        let file = out.map(SecretFile::create).transpose()?;
+        let client = Client::new(self.server.clone(), Some(&shown), screen)?;
+        let role = Some(self.role.as_str()).filter(|role| *role != Role::Administrator.as_str());
+        let (label, expires, prefixes) = (self.label.as_str(), self.expires, self.prefixes.as_slice());
+        let wanted = NewKey { label, expires, role, prefixes, public_key };
+        let made: MadeKey =
+            client.post_json("/v1/keys", &wanted, ANSWER_LIMIT_BYTES).await.map_err(|error| self.refused(error))?;
+        keep(file, made)
+    }
+
     fn report(&self, made: &MadeKey, out: Option<&Path>, screen: Screen) -> Result<(), CliError> {
         if screen.json {
-            let mut told = json!({"id": made.id, "label": self.label, "role": made.role, "prefixes": made.prefixes, "expires": made.expires, "file": out});
+            let label = self.key_file.is_none().then_some(&self.label);
+            let mut told = json!({"id": made.id, "label": label, "role": made.role, "prefixes": made.prefixes, "expires": made.expires, "file": out});
             if let (true, Some(members)) = (self.print, told.as_object_mut()) {
                 members.insert("key".to_owned(), made.key.clone().into());
             }
             return screen.print_json(&told);
         }
         let what = std::iter::once(&made.role).chain(&made.prefixes).map(String::as_str).collect::<Vec<_>>().join(" ");
+        let (zh, en) = if self.key_file.is_some() { ("会话", "session") } else { ("密钥", "key") };
         screen.note(
-            format!("密钥 {}（{what}），有效至 {}", made.id, made.expires.as_deref().unwrap_or("撤销为止")),
-            format!("key {} ({what}), expires {}", made.id, made.expires.as_deref().unwrap_or("never")),
+            format!("{zh} {}（{what}），有效至 {}", made.id, made.expires.as_deref().unwrap_or("撤销为止")),
+            format!("{en} {} ({what}), expires {}", made.id, made.expires.as_deref().unwrap_or("never")),
         );
         if let Some(path) = out {
             let path = path.display();
             screen.note(format!("已写入 {path}（0600）"), format!("written to {path}, mode 0600"));
         }
-        if self.print {
-            screen.print(&made.key)?;
+        if let (true, Some(key)) = (self.print, &made.key) {
+            screen.print(key)?;
         }
         Ok(())
     }
@@ -169,6 +203,44 @@ impl NewToken {
     }
 }
 
+/// What a node asks to be signed.
+#[derive(Deserialize)]
+struct Challenge {
+    nonce: String,
+    audience: String,
+}
+
+/// A session, begun by a signature over the node's challenge.
+async fn sign_in(client: &Client, key: &SigningKey, key_id: &str) -> Result<MadeKey, CliError> {
+    let none = json!({});
+    let Challenge { nonce, audience } = client.post_json("/v1/sessions/challenge", &none, ANSWER_LIMIT_BYTES).await?;
+    let claims = Claims { sub: key_id.to_owned(), aud: audience, nonce, exp: None, nbf: None };
+    let assertion = assertion::sign(key, &claims)
+        .map_err(|error| CliError::wrong(format!("无法签名：{error}"), format!("it cannot be signed: {error}")))?;
+    let asked = json!({"assertion": assertion});
+    client.post_json("/v1/sessions", &asked, ANSWER_LIMIT_BYTES).await.map_err(|error| match error.status() {
+        Some(401) => {
+            let told = error.text();
+            CliError::Wrong(Text::new(
+                format!("{}\n节点没有编号为 {key_id} 的有效密钥，或其公钥不是此私钥的公钥", told.zh),
+                format!("{}\nthe node has no key {key_id} in force, or its public key is not the one of this file", told.en),
+            ))
+        }
+        _ => error.into(),
+    })
+}
+
+fn unreadable(error: &KeyError) -> CliError {
+    CliError::Wrong(error.text())
+}
+
+fn keep(file: Option<SecretFile<'_>>, made: MadeKey) -> Result<MadeKey, CliError> {
+    if let Some(file) = file {
+        file.keep(&made)?;
+    }
+    Ok(made)
+}
+
 /// A file for a secret: 0600 from its first moment, and gone again where no secret comes.
 struct SecretFile<'a> {
     path: &'a Path,
@@ -187,7 +259,8 @@ impl SecretFile<'_> {
     }
 
     fn keep(mut self, made: &MadeKey) -> Result<(), CliError> {
-        let written = writeln!(self.file, "{}", made.key).and_then(|()| self.file.sync_all());
+        let text = made.key.as_deref().unwrap_or_default();
+        let written = writeln!(self.file, "{text}").and_then(|()| self.file.sync_all());
         self.kept = written.is_ok();
         written.map_err(|error| {
             let (path, id) = (self.path.display(), &made.id);

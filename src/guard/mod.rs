@@ -64,10 +64,15 @@ pub fn admit(
 ) -> Result<Pass, GuardError> {
     let principal = match credentials {
         Credentials::Absent => Principal::anonymous(),
-        Credentials::Unreadable => return Err(GuardError::BadCredentials),
+        Credentials::Unreadable => {
+            services.note_bad_credential(None, now);
+            return Err(GuardError::BadCredentials);
+        }
         Credentials::Bearer(token) => authenticate(services, token, now)?,
     };
-    Pass { principal }.covers(action)
+    let pass = Pass { principal };
+    pass.covers(action).inspect_err(|_| services.note_forbidden(&pass.principal, now))?;
+    Ok(pass)
 }
 
 /// Reads a request's credentials and permits it, for callers who have the request at hand already.
@@ -89,13 +94,13 @@ impl Pass {
 
     /// The permitted request, if the pass is good for its kind of action.
     pub fn permit<R: Asks>(&self, request: R) -> Result<Permitted<R>, GuardError> {
-        let pass = self.clone().covers(R::ACTION)?;
-        Ok(Permitted::granted_by_guard(pass.principal, request))
+        self.covers(R::ACTION)?;
+        Ok(Permitted::granted_by_guard(self.principal.clone(), request))
     }
 
-    fn covers(self, action: Action) -> Result<Self, GuardError> {
+    fn covers(&self, action: Action) -> Result<(), GuardError> {
         match self.principal.role {
-            role if role.may(action) => Ok(self),
+            role if role.may(action) => Ok(()),
             Role::Anonymous => Err(GuardError::MissingCredentials),
             role => Err(GuardError::Forbidden { role }),
         }
@@ -126,7 +131,10 @@ pub fn admit_key_maker<'a>(
 
 fn authenticate(services: &Services, token: &Token, now: Timestamp) -> Result<Principal, GuardError> {
     services.authenticate(token.secret(), now).map_err(|error| match error {
-        ServiceError::BadCredential => GuardError::BadCredentials,
+        ServiceError::BadCredential => {
+            services.note_bad_credential(Some(token.secret()), now);
+            GuardError::BadCredentials
+        }
         other => GuardError::Service(other),
     })
 }
@@ -141,8 +149,8 @@ mod tests {
         let administrator = Pass { principal: Principal::administrator("key:1") };
         let auditor = Pass { principal: Principal::of_key("2", "auditor", &[], None).unwrap() };
         for action in Action::ALL {
-            assert!(administrator.clone().covers(action).is_ok(), "{action:?}");
-            assert_eq!(anonymous.clone().covers(action).is_ok(), action == Action::Read, "{action:?}");
+            assert!(administrator.covers(action).is_ok(), "{action:?}");
+            assert_eq!(anonymous.covers(action).is_ok(), action == Action::Read, "{action:?}");
         }
         assert!(matches!(anonymous.covers(Action::Register), Err(GuardError::MissingCredentials)));
         assert!(matches!(auditor.covers(Action::Register), Err(GuardError::Forbidden { role: Role::Auditor })));

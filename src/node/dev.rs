@@ -30,7 +30,8 @@ pub async fn dev_token(services: &Services, folder: &Path) -> Result<PathBuf, Se
     }
     let request = CreateKey::for_administrator("serve --dev");
     let made = services.create_key(Permitted::bypassing_the_guard("dev", request)).await?;
-    write_secret_file(&path, format!("{}\n", made.text).as_bytes()).map_err(internal)?;
+    let text = made.text.ok_or_else(|| ServiceError::Internal("a key without a text".to_owned()))?;
+    write_secret_file(&path, format!("{text}\n").as_bytes()).map_err(internal)?;
     Ok(path)
 }
 

@@ -1,5 +1,5 @@
 //! What falls due from time to time, on a thread of its own: imports that ended long ago are removed, uses of keys written
-//! down.
+//! down, and, more often, what was refused to whom.
 
 use std::io;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ use crate::services::import::OldImports;
 
 /// How often a step is made: 147,456 jobs a day are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(600);
+/// In how many parts a step is waited for; refusals are written after each.
+const PARTS: u32 = 10;
 
 /// The thread; it ends when this is dropped.
 pub struct Housekeeping {
@@ -24,9 +26,14 @@ pub fn keep_house(services: Arc<Services>, interval: Duration) -> io::Result<Hou
     let (stop, stopped) = bounded(0);
     let work = move || {
         let mut walk = OldImports::default();
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
-            look_through_imports(&services, &mut walk);
-            services.save_key_uses();
+        let mut part = 0;
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval / PARTS) {
+            services.write_denials();
+            part = (part + 1) % PARTS;
+            if part == 0 {
+                look_through_imports(&services, &mut walk);
+                services.save_key_uses();
+            }
         }
     };
     std::thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;

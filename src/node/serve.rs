@@ -127,6 +127,7 @@ pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Res
     let ending = running.wait()?;
     drop(housekeeping);
     node.services.save_key_uses();
+    node.services.write_denials();
     // A last head, for what the last requests wrote.
     drop(node.publisher.take());
     drop(node.following.take());

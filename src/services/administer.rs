@@ -17,7 +17,7 @@ use crate::model::prefix::covers;
 use crate::model::principal::{Principal, Role, Scope};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
-use crate::sign::keys::{KeyError, read_secret_file, write_secret_file};
+use crate::sign::keys::{KeyError, PublicJwk, read_secret_file, write_secret_file};
 use crate::sign::statement::{ApiKey, AuditEvent, AuditStatement, Authority, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
@@ -37,13 +37,16 @@ pub struct CreateKey {
     pub role: Role,
     /// Canonical; some for an enterprise's role, none for the others.
     pub prefixes: Vec<String>,
+    /// Whose signature begins its sessions. Then there is no secret.
+    pub public_key: Option<PublicJwk>,
 }
 
 impl CreateKey {
     /// One that opens everything until it is revoked.
     #[must_use]
     pub fn for_administrator(label: &str) -> CreateKey {
-        CreateKey { label: label.to_owned(), expires: None, role: Role::Administrator, prefixes: Vec::new() }
+        let role = Role::Administrator;
+        CreateKey { label: label.to_owned(), expires: None, role, prefixes: Vec::new(), public_key: None }
     }
 
     /// What the key will be good for.
@@ -111,7 +114,8 @@ pub struct KeyView {
 /// A key just made: the only time that its text is seen. Not `Debug`, so that no log can hold it.
 pub struct NewKey {
     pub key: ApiKey,
-    pub text: String,
+    /// None, where a signature stands for it.
+    pub text: Option<String>,
 }
 
 /// The bootstrap token of this node, if one is out.
@@ -136,7 +140,7 @@ impl Services {
     pub async fn create_key(&self, asked: Permitted<CreateKey>) -> Result<NewKey, ServiceError> {
         let (principal, request) = asked.into_parts();
         if let Some(excess) = principal.excess(&request.held()) {
-            return Err(ServiceError::MoreThanHeld(excess));
+            return Err(self.denied(&principal, ServiceError::MoreThanHeld(excess)));
         }
         self.are_served(&request.prefixes)?;
         let made = new_key(&request, &principal.id)?;
@@ -251,7 +255,17 @@ impl Services {
             .map_err(|error| ServiceError::Internal(error.to_string()))
     }
 
-    async fn audit(&self, event: AuditEvent, principal: &str) -> Result<(), ServiceError> {
+    pub(super) async fn audit(&self, event: AuditEvent, principal: &str) -> Result<(), ServiceError> {
+        let proposal = self.audit_event(event, principal)?;
+        match self.store.commit(vec![proposal], false).await.pop() {
+            Some(Outcome::Committed(_)) => Ok(()),
+            Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
+            _ => Err(ServiceError::IdempotencyRunning),
+        }
+    }
+
+    /// An event, signed for the audit tree.
+    pub(super) fn audit_event(&self, event: AuditEvent, principal: &str) -> Result<Proposal, ServiceError> {
         let (now, signing) = (Timestamp::now(), self.signing()?);
         let statement = AuditStatement {
             iat: now.as_seconds(),
@@ -259,12 +273,7 @@ impl Services {
             principal: principal.to_owned(),
             event,
         };
-        let proposal = propose(&signing.key, FrameKind::Audit, &statement, now, principal)?;
-        match self.store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
-            Some(Outcome::Committed(_)) => Ok(()),
-            Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
-            _ => Err(ServiceError::IdempotencyRunning),
-        }
+        Ok(Proposal::Statement(propose(&signing.key, FrameKind::Audit, &statement, now, principal)?))
     }
 }
 
@@ -325,12 +334,19 @@ fn is_within(key: &ApiKey, principal: &Principal) -> bool {
 fn new_key(request: &CreateKey, maker: &str) -> Result<NewKey, ServiceError> {
     let internal = |error: KeyError| ServiceError::Internal(error.to_string());
     let id = random_text(8).map_err(internal)?;
-    let text = token_text(KEY_MARK, &id).map_err(internal)?;
-    let (_, hash) = taken_apart(KEY_MARK, &text)
-        .ok_or_else(|| ServiceError::Internal("a new key does not read back".to_owned()))?;
+    let mut hash = String::new();
+    let mut text = None;
+    if request.public_key.is_none() {
+        let secret = token_text(KEY_MARK, &id).map_err(internal)?;
+        let (_, of_secret) = taken_apart(KEY_MARK, &secret)
+            .ok_or_else(|| ServiceError::Internal("a new key does not read back".to_owned()))?;
+        hash = BASE64URL.encode(of_secret);
+        text = Some(secret);
+    }
     let key = ApiKey {
         id,
-        hash: BASE64URL.encode(hash),
+        hash,
+        public_key: request.public_key.clone(),
         role: request.role.as_str().to_owned(),
         prefixes: request.held().scope.prefixes().map(<[String]>::to_vec).unwrap_or_default(),
         maker: Some(maker.to_owned()),

@@ -1,4 +1,4 @@
-//! API keys as requests show them. A key is read from the store once; again only when one was made or revoked.
+//! API keys as requests show them, themselves or by a session. A key is read from the store once; again only when one was made or revoked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use parking_lot::RwLock;
 
 use super::key_uses::KeyUses;
-use super::token::{KEY_MARK, are_same, taken_apart};
+use super::token::{KEY_MARK, SESSION_MARK, are_same, taken_apart};
 use super::{ServiceError, Services};
 use crate::model::principal::Principal;
 use crate::model::time::Timestamp;
+use crate::sign::keys::PublicJwk;
 use crate::sign::statement::ApiKey;
 use crate::store::engine::Table;
 
@@ -24,11 +25,13 @@ const AT_HAND: usize = 10_000;
 pub struct ApiKeys(RwLock<(u64, HashMap<String, Arc<Known>>)>);
 
 /// What decides whether a key opens anything.
-struct Known {
+pub(super) struct Known {
     /// Of its secret.
     hash: Vec<u8>,
     expires: Option<i64>,
     is_revoked: bool,
+    /// Whose signature begins its sessions; then it has no secret.
+    public_key: Option<PublicJwk>,
     /// The minute of its last use that was noted.
     used: AtomicI64,
     /// What it opens; nothing, where this program does not know its role, or not with such prefixes.
@@ -42,10 +45,24 @@ impl Services {
             let is_operator = mirror.opens(token);
             return is_operator.then(|| Principal::administrator("mirror")).ok_or(ServiceError::BadCredential);
         }
+        if let Some((id, hash)) = taken_apart(SESSION_MARK, token) {
+            let key = self.sessions.key_behind(id, &hash, now).ok_or(ServiceError::BadCredential)?;
+            return self.opened_by(&key, now, |_| true);
+        }
         let (id, hash) = taken_apart(KEY_MARK, token).ok_or(ServiceError::BadCredential)?;
+        self.opened_by(id, now, |key| are_same(&hash, &key.hash))
+    }
+
+    /// What a key opens, if it is alive and shown as it must be.
+    pub(super) fn opened_by(
+        &self,
+        id: &str,
+        now: Timestamp,
+        is_shown: impl FnOnce(&Known) -> bool,
+    ) -> Result<Principal, ServiceError> {
         let key = self.api_key(id)?.ok_or(ServiceError::BadCredential)?;
         let is_alive = !key.is_revoked && key.expires.is_none_or(|expires| now.as_seconds() < expires);
-        if !are_same(&hash, &key.hash) || !is_alive {
+        if !is_shown(&key) || !is_alive {
             return Err(ServiceError::BadCredential);
         }
         let principal = key.principal.clone().ok_or(ServiceError::BadCredential)?;
@@ -56,7 +73,7 @@ impl Services {
         Ok(principal)
     }
 
-    fn api_key(&self, id: &str) -> Result<Option<Arc<Known>>, ServiceError> {
+    pub(super) fn api_key(&self, id: &str) -> Result<Option<Arc<Known>>, ServiceError> {
         // Before the rows: a key that is revoked meanwhile is kept under a number that is past.
         let seen = self.store.keys_seen();
         {
@@ -75,6 +92,7 @@ impl Services {
             hash: BASE64URL.decode(&key.hash).unwrap_or_default(),
             expires: key.expires,
             is_revoked: self.store.any_row(Table::Revoked, id.as_bytes())?.is_some(),
+            public_key: key.public_key.clone(),
             used: AtomicI64::new(i64::MIN),
             principal: Principal::of_key(id, &key.role, &key.prefixes, key.expires),
         });
@@ -87,5 +105,12 @@ impl Services {
             kept.1.insert(id.to_owned(), Arc::clone(&known));
         }
         Ok(Some(known))
+    }
+}
+
+impl Known {
+    /// Of a key whose holder signs.
+    pub(super) fn public_key(&self) -> Option<&PublicJwk> {
+        self.public_key.as_ref()
     }
 }

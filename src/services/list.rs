@@ -54,7 +54,8 @@ pub struct Page {
 impl Services {
     /// Whether a list may be given: to be asked before the first of many pages goes out.
     pub fn may_list(&self, asked: &Permitted<List>) -> Result<(), ServiceError> {
-        stretches(&asked.request().filter, &asked.principal().scope).map(|_| ())
+        let within = stretches(&asked.request().filter, &asked.principal().scope);
+        within.map(|_| ()).map_err(|error| self.denied(asked.principal(), error))
     }
 
     /// Every record that its asker reaches, with every value.

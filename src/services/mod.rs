@@ -6,7 +6,8 @@
 //! - `register`, `precondition`, `once`: create, change, delete, mint. `reach`: what a caller may change. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
-//! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `signing_keys`: which key signs, and since when.
+//! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `sessions`: who signs in.
+//!   `denials`: what was refused to whom. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
@@ -20,6 +21,7 @@ pub mod backup;
 pub mod bundle;
 pub mod changes;
 pub mod compare;
+mod denials;
 pub mod error;
 pub mod follow;
 pub mod history;
@@ -37,6 +39,7 @@ pub mod publish;
 mod reach;
 pub mod register;
 pub mod resolve;
+pub mod sessions;
 pub mod signing_keys;
 mod token;
 pub mod watch;
@@ -132,6 +135,8 @@ pub struct Services {
     pub(crate) chains: licence::Chains,
     pub(crate) api_keys: api_keys::ApiKeys,
     pub(crate) key_uses: key_uses::KeyUses,
+    pub(crate) sessions: sessions::Sessions,
+    pub(crate) denials: denials::Denials,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
     pub(crate) operator: Arc<dyn operate::Operate>,
@@ -167,6 +172,8 @@ impl Services {
             prefixes: parts.prefixes,
             imports: import::Jobs::new(parts.settings.parallel_imports),
             key_uses: key_uses::KeyUses::load(&parts.settings.data_folder),
+            sessions: sessions::Sessions::default(),
+            denials: denials::Denials::default(),
             settings: parts.settings,
             duty: parts.duty,
             encoder: parts.encoder,

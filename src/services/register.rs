@@ -91,7 +91,7 @@ impl Services {
     pub async fn register(&self, asked: Permitted<Register>) -> Result<Registered, ServiceError> {
         let (principal, request) = asked.into_parts();
         let identifier = self.identifier(&request.identifier)?;
-        self.reachable(&principal.scope, &identifier)?;
+        self.reachable(&principal.scope, &identifier).map_err(|error| self.denied(&principal, error))?;
         let author = Author::from(&principal);
         let about = request.identifier.as_str();
         let _running = match self.first_time(&principal.id, request.idempotency.as_ref(), about)? {
@@ -104,7 +104,8 @@ impl Services {
                 Ok(decided) => decided,
                 // What is in the way may be this very request, sent before by a client that went away.
                 Err(error) => {
-                    return self.done_before(&principal.id, request.idempotency.as_ref(), about)?.ok_or(error);
+                    let done = self.done_before(&principal.id, request.idempotency.as_ref(), about)?;
+                    return done.ok_or_else(|| self.denied(&principal, error));
                 }
             };
             let propose = || self.propose(decided, author, request.idempotency.clone());
@@ -129,12 +130,13 @@ impl Services {
         };
         for _ in 0..ATTEMPTS {
             let identifier = self.minted(&request.prefix)?;
-            self.reachable(&principal.scope, &identifier)?;
+            self.reachable(&principal.scope, &identifier).map_err(|error| self.denied(&principal, error))?;
             if self.standing(identifier.key())?.is_some() {
                 continue;
             }
             let change = Change::Put(request.draft.clone());
-            let decided = timed(Step::Store, || self.decide(&identifier, change, &Precondition::CreateOnly, author))?;
+            let decided = timed(Step::Store, || self.decide(&identifier, change, &Precondition::CreateOnly, author));
+            let decided = decided.map_err(|error| self.denied(&principal, error))?;
             let propose = || self.propose(decided, author, request.idempotency.clone());
             let proposal = timed(Step::Sign, propose)?;
             match timed_async(Step::Store, self.commit_one(proposal)).await? {

@@ -7,6 +7,8 @@ use crate::sign::keys::KeyError;
 
 /// An API key.
 pub(super) const KEY_MARK: &str = "mpk";
+/// The token of a session.
+pub(super) const SESSION_MARK: &str = "mps";
 /// A bootstrap token; its id is the time it was issued.
 pub(super) const BOOTSTRAP_MARK: &str = "mpb";
 

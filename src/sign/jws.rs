@@ -31,6 +31,8 @@ pub const OWNER_TYPE: &str = "mingpai-owner+jwt";
 pub const LATEST_TYPE: &str = "mingpai-latest+jwt";
 /// The `typ` of the node's word that it has no such name at a head of the log; no leaf.
 pub const ABSENT_TYPE: &str = "mingpai-absent+jwt";
+/// The `typ` of an assertion by which a key's holder begins a session; no leaf.
+pub const SESSION_TYPE: &str = "mingpai-session+jwt";
 /// The `typ` of an erasure.
 pub const ERASURE_TYPE: &str = "mingpai-erasure+jwt";
 
@@ -40,6 +42,9 @@ pub struct Header {
     pub alg: String,
     pub typ: String,
     pub kid: String,
+    /// Extensions that a reader must know (RFC 7515, section 4.1.11), and none is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crit: Option<serde_json::Value>,
 }
 
 /// A compact JWS taken apart, its signature not yet checked.
@@ -72,8 +77,12 @@ impl<'a> Parsed<'a> {
         let (signed, signature) = compact.rsplit_once('.').ok_or("it has no signature part")?;
         let (header, payload) = signed.split_once('.').ok_or("it has no payload part")?;
         let header = BASE64URL.decode(header).map_err(|_| "its header is not base64url")?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| "its header lacks alg, typ or kid")?;
+        if header.crit.is_some() {
+            return Err("its header names extensions (crit) that are not known here");
+        }
         Ok(Parsed {
-            header: serde_json::from_slice(&header).map_err(|_| "its header lacks alg, typ or kid")?,
+            header,
             payload: BASE64URL.decode(payload).map_err(|_| "its payload is not base64url")?,
             signed,
             signature: BASE64URL.decode(signature).map_err(|_| "its signature is not base64url")?,
@@ -82,10 +91,12 @@ impl<'a> Parsed<'a> {
 
     /// Whether this key made the signature. Only EdDSA, and only the key that the header names.
     pub fn verify(&self, key: &PublicJwk) -> bool {
-        self.names(key)
-            && key.public().is_some_and(|public| {
-                UnparsedPublicKey::new(&ED25519, public).verify(self.signed.as_bytes(), &self.signature).is_ok()
-            })
+        self.names(key) && key.public().is_some_and(|public| self.is_signed_by(&public))
+    }
+
+    /// Whether the raw key made the signature, whatever the header names.
+    pub fn is_signed_by(&self, public: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, public).verify(self.signed.as_bytes(), &self.signature).is_ok()
     }
 
     /// The same, by one who checks many.

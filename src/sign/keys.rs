@@ -1,7 +1,7 @@
 //! The node's keys: one Ed25519 pair a file (0600), apart by use; and the secret that blinds names.
 //!
-//! A file is a private JWK (RFC 8037), named `USE-KID.jwk`, where KID is the RFC 7638 thumbprint. Entries, checkpoints and
-//! sessions have keys of their own. Several entry keys may lie side by side: which of them signs is decided by the log
+//! A file is a private JWK (RFC 8037), named `USE-KID.jwk`, where KID is the RFC 7638 thumbprint. Entries and checkpoints
+//! have keys of their own, and so has who signs in. Several entry keys may lie side by side: which of them signs is decided by the log
 //! (see `statement`), so a rotation never makes an old entry invalid.
 
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use ring::rand::{SecureRandom, SystemRandom};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub const SECRET_FILE: &str = "prefix-secret";
 pub enum KeyUse {
     Entry,
     Checkpoint,
+    /// Signs in: begins sessions of an API key that was registered with its public half. Nodes have none.
     Session,
     /// Cosigns checkpoints of others' logs.
     Witness,
@@ -146,6 +148,17 @@ impl PublicJwk {
         let public = BASE64URL.decode(&self.x).ok().filter(|bytes| bytes.len() == 32)?;
         (self.kty == "OKP" && self.crv == "Ed25519" && self.kid == thumbprint(&public)).then_some(public)
     }
+
+    /// Whether its signatures are proof of anything: the bytes are the canonical ones of a point in the group of prime order.
+    /// Under other keys (RFC 8032, section 5.1.7 lets them be; of small order at worst) one signature fits many messages, or
+    /// programs do not agree. Asked where a key is taken in.
+    pub fn is_sound(&self) -> bool {
+        let point = self.public().and_then(|public| CompressedEdwardsY::from_slice(&public).ok()?.decompress());
+        point.is_some_and(|point| {
+            let is_canonical = BASE64URL.encode(point.compress().as_bytes()) == self.x;
+            is_canonical && !point.is_small_order() && point.is_torsion_free()
+        })
+    }
 }
 
 /// RFC 7638: SHA-256 over the required members in lexical order.
@@ -217,7 +230,7 @@ impl KeyFolder {
                 keys.insert((key_use, key.kid.clone()), (created, key));
             }
         }
-        for key_use in [KeyUse::Entry, KeyUse::Checkpoint, KeyUse::Session] {
+        for key_use in [KeyUse::Entry, KeyUse::Checkpoint] {
             if !keys.keys().any(|(found, _)| *found == key_use) {
                 let path = generate(folder, key_use, now)?;
                 let (_, created, key) = read_key(&path)?;

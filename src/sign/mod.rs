@@ -5,11 +5,12 @@
 //! - `disclosed`: an entry that a stranger discloses.
 //! - `statement`: every other signed statement. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
-//! - `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
+//! - `assertion`: by which a key's holder begins a session. `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
 //! - `prefix_secret`: what an owner is given to know its own names in the log. `repeated`: checking many signatures by one key.
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
+pub mod assertion;
 pub mod blinding;
 pub mod bundle;
 pub mod disclosed;

@@ -60,12 +60,15 @@ pub struct Authority {
     pub not_after: Option<u64>,
 }
 
-/// An API key, as its row has it: the secret only as a hash.
+/// An API key, as its row has it: the secret only as a hash, or none and a public key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     pub id: String,
-    /// SHA-256 of the secret part, base64url. The secret has 256 random bits, so a fast hash is enough.
+    /// SHA-256 of the secret part, base64url; empty where there is none. The secret has 256 random bits, so a fast hash is enough.
     pub hash: String,
+    /// Whose signature begins sessions, in place of a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<PublicJwk>,
     pub role: String,
     /// Of an enterprise's role: where it counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -98,6 +101,15 @@ pub enum AuditEvent {
     KeyCreated { key: ApiKey },
     #[serde(rename = "key.revoked")]
     KeyRevoked { id: String },
+    /// Somebody signed in: the id of the session, not its token.
+    #[serde(rename = "session.opened")]
+    SessionOpened { session: String, key: String, expires: i64 },
+    /// Somebody signed out.
+    #[serde(rename = "session.closed")]
+    SessionClosed { session: String, key: String },
+    /// What was refused to whom, summed up ([`Denial`]).
+    #[serde(rename = "access.denied")]
+    AccessDenied { since: i64, until: i64, denials: Vec<Denial> },
     /// The bootstrap token was exchanged for a key, which works once.
     #[serde(rename = "bootstrap.used")]
     BootstrapUsed { token: String, key: ApiKey },
@@ -111,6 +123,17 @@ pub enum AuditEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         head: Option<String>,
     },
+}
+
+/// How often one kind of thing was refused to one caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// `key:ID`: a key that there is, whether it was shown with its secret or not. `anonymous`: nothing was shown, or nothing
+    /// that names a key. `others`: callers beyond those that are told apart.
+    pub principal: String,
+    /// The code of the problem that was answered.
+    pub code: String,
+    pub count: u64,
 }
 
 /// Says that the disclosures of one version are erased.
@@ -196,7 +219,10 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                 AuditEvent::BootstrapUsed { token, key } => {
                     vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
-                AuditEvent::LogContinued { .. } => Vec::new(),
+                AuditEvent::SessionOpened { .. }
+                | AuditEvent::SessionClosed { .. }
+                | AuditEvent::AccessDenied { .. }
+                | AuditEvent::LogContinued { .. } => Vec::new(),
             }
         }
         FrameKind::Erasure => {

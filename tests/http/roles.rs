@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use crate::conformance::{CONTRACT, operations};
+use crate::signing_in::Holder;
 use crate::world::{Answer, Ask, World, part};
 
 const PREFIXES: &str = "[[prefixes]]\nprefix = \"10.1000\"\n[[prefixes]]\nprefix = \"10.1000.7\"\n[[prefixes]]\nprefix = \"10.2000\"\n[[prefixes]]\nprefix = \"10.10001\"\n";
@@ -433,6 +434,8 @@ enum Need {
     Nothing,
     /// A credential may be shown; a wrong one is refused.
     Open,
+    /// Any that opens something.
+    Shown,
     /// One of these roles.
     Roles(&'static [&'static str]),
 }
@@ -447,7 +450,17 @@ const ADMINISTRATORS: Need = Need::Roles(&["administrator"]);
 const NEEDS: &[(Need, &[&str])] = &[
     (
         Need::Nothing,
-        &["readIndex", "readDocs", "readDocsFile", "readLiveness", "readMetrics", "readDocument", "readReadiness"],
+        &[
+            "readIndex",
+            "readDocs",
+            "readDocsFile",
+            "readLiveness",
+            "readMetrics",
+            "readDocument",
+            "readReadiness",
+            "createChallenge",
+            "openSession",
+        ],
     ),
     (
         Need::Open,
@@ -468,6 +481,7 @@ const NEEDS: &[(Need, &[&str])] = &[
             "resolve",
         ],
     ),
+    (Need::Shown, &["readCurrentSession", "closeSession"]),
     (AUDITORS, &["readAuditCheckpoint", "readAuditTile", "readAuditLogKey"]),
     (
         ADMINISTRATORS,
@@ -574,6 +588,31 @@ async fn credentials(world: &World) -> Vec<Shown> {
         let token = key(world, role, &[]).await;
         shown.push(Shown { name: role.to_owned(), token: Some(token), role: Some(role), reaches: None });
     }
+    // The same by sessions, of keys that have no secret.
+    let mut seed = 100;
+    for (role, reaches) in [
+        ("reader", Some(ONE)),
+        ("registrar", Some(OTHER)),
+        ("owner", Some(ONE)),
+        ("auditor", None),
+        ("administrator", None),
+    ] {
+        let holder = Holder::new(world, seed, role, reaches.as_slice()).await;
+        let token = holder.session(world).await;
+        shown.push(Shown { name: format!("a session of the {role}"), token: Some(token), role: Some(role), reaches });
+        seed += 1;
+    }
+    for (what, target) in [("signed out", "/v1/sessions/current"), ("revoked", "/v1/keys/")] {
+        let holder = Holder::new(world, seed, "administrator", &[]).await;
+        let token = holder.session(world).await;
+        let ended = match target {
+            "/v1/keys/" => world.ask(Method::DELETE, &format!("{target}{}", holder.id)).signed().send().await,
+            _ => by(world.ask(Method::DELETE, target), &token).send().await,
+        };
+        assert_eq!(ended.status, 204);
+        shown.push(bad(&format!("a session, {what}"), token));
+        seed += 1;
+    }
     shown
 }
 
@@ -645,10 +684,13 @@ async fn every_operation_opens_to_whom_it_should_and_shows_nobody_anothers_value
         let roles = operation.get("x-roles").map(|roles| serde_json::from_value::<Vec<String>>(roles.clone()).unwrap());
         match need {
             Need::Roles(wanted) => assert_eq!(roles.as_deref().unwrap(), wanted, "{id}"),
-            Need::Nothing | Need::Open => assert_eq!(roles, None, "{id}"),
+            Need::Nothing | Need::Open | Need::Shown => assert_eq!(roles, None, "{id}"),
         }
         for shown in &credentials {
             for place in &places {
+                if id == "closeSession" && shown.name.starts_with("a session of") {
+                    continue; // which would end it for the cells that follow: see signing_in
+                }
                 cells += 1;
                 let mut ask = asked(&world, verb, path, id, place);
                 if let Some(token) = &shown.token {
@@ -660,9 +702,9 @@ async fn every_operation_opens_to_whom_it_should_and_shows_nobody_anothers_value
                 let is = |status: u16, wanted: &str| (answer.status.as_u16(), code.as_str()) == (status, wanted);
                 match (need, &shown.token, shown.role) {
                     (Need::Nothing, ..) | (Need::Open, None, _) => {}
-                    (Need::Roles(_), None, _) => assert!(is(401, "missing_credentials"), "{cell}"),
+                    (Need::Roles(_) | Need::Shown, None, _) => assert!(is(401, "missing_credentials"), "{cell}"),
                     (_, Some(_), None) => assert!(is(401, "bad_credentials"), "{cell}"),
-                    (Need::Open, Some(_), Some(_)) => assert!(!matches!(answer.status.as_u16(), 401 | 403), "{cell}"),
+                    (Need::Open | Need::Shown, Some(_), Some(_)) => assert!(!matches!(answer.status.as_u16(), 401 | 403), "{cell}"),
                     (Need::Roles(roles), Some(_), Some(role)) if !roles.contains(&role) => {
                         assert!(is(403, "forbidden"), "{cell}");
                     }
@@ -677,5 +719,6 @@ async fn every_operation_opens_to_whom_it_should_and_shows_nobody_anothers_value
             }
         }
     }
-    assert!(cells >= 55 * 13 * 2, "{cells} cells");
+    // By each session its own signing out is left out.
+    assert!(cells >= (59 * 20 - 5) * 2, "{cells} cells");
 }

@@ -9,7 +9,7 @@ use super::call::{Call, credentials};
 use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
-use super::{Desk, body, negotiation};
+use super::{Desk, body, jwk, negotiation};
 use crate::codec::cursor::{self, Kind};
 use crate::codec::key_answers;
 use crate::guard::{self, KeyMaker};
@@ -63,7 +63,7 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     Ok(response)
 }
 
-/// `{"label"?, "expires"?, "role"?, "prefixes"?}`
+/// `{"label"?, "expires"?, "role"?, "prefixes"?, "public_key"?}`
 fn wanted(json: &Json) -> Result<CreateKey, Failure> {
     let mut request = CreateKey::for_administrator("");
     let mut errors: Vec<FieldError> = match json.as_object() {
@@ -104,6 +104,15 @@ fn take(request: &mut CreateKey, name: &str, value: &Json) -> Result<(), FieldEr
         }
         "prefixes" => {
             request.prefixes = prefixes(value)?;
+        }
+        "public_key" if value.is_null() => {}
+        "public_key" => {
+            let key = jwk::public_key(value).map_err(|(step, detail)| FieldError {
+                pointer: format!("{}{step}", pointer()),
+                code: "bad_key",
+                detail,
+            });
+            request.public_key = Some(key?);
         }
         "expires" if value.is_null() => {}
         "expires" => {

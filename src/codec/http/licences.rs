@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
@@ -12,7 +10,7 @@ use super::call::Call;
 use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
-use super::{Desk, body, negotiation};
+use super::{Desk, body, jwk, negotiation};
 use crate::codec::cursor;
 use crate::codec::licence_answers;
 use crate::guard::Pass;
@@ -203,23 +201,7 @@ impl Members {
 
     /// A public key as a JWK; its id is computed. A private half is refused: it belongs to nobody here.
     fn key(&mut self, json: Json) -> Option<PublicJwk> {
-        let member = |name: &str| json.get(name).and_then(Json::as_str);
-        if json.get("d").is_some() {
-            let (zh, en) = (
-                "是私钥：只可给出公钥，此私钥应视为已泄露",
-                "a private key: send the public half only, and take this one for exposed",
-            );
-            self.wrong("/d", "bad_key", zh, en);
-            return None;
-        }
-        let is_ed25519 = member("kty") == Some("OKP") && member("crv") == Some("Ed25519");
-        let public = member("x").and_then(|x| BASE64URL.decode(x).ok()).filter(|x| is_ed25519 && x.len() == 32);
-        if public.is_none() {
-            let (zh, en) =
-                ("应为 Ed25519 公钥的 JWK（kty、crv、x）", "must be the JWK of an Ed25519 public key (kty, crv, x)");
-            self.wrong("", "bad_key", zh, en);
-        }
-        public.map(|public| PublicJwk::of(&public))
+        jwk::public_key(&json).map_err(|(step, text)| self.wrong(step, "bad_key", &text.zh, &text.en)).ok()
     }
 
     fn licensed(&mut self) -> Option<Licensed> {

@@ -20,6 +20,7 @@ use super::reply::{self, Reply};
 use super::{
     Desk, about, backup, batch, bulk, bundle, changes, docs, export, history, import_errors, import_events,
     import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve,
+    sessions,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -69,6 +70,9 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/requests/{key}" closed { GET records::request }
     "/v1/keys" closed { GET keys::list, POST keys::create }
     "/v1/keys/{id}" closed { GET keys::read, DELETE keys::revoke }
+    "/v1/sessions" closed { POST sessions::open }
+    "/v1/sessions/challenge" closed { POST sessions::challenge }
+    "/v1/sessions/current" closed { GET sessions::current, DELETE sessions::close }
     "/v1/licences" open { GET licences::list, POST licences::grant }
     "/v1/licences/{id}/end" closed { POST licences::end }
     "/v1/signing-keys/{id}/end" closed { POST licences::end_key }

@@ -50,7 +50,8 @@ impl Services {
             return Err(ServiceError::NotResponsible { identifier: prefix });
         }
         if !principal.scope.reaches(&prefix.to_ascii_lowercase()) {
-            return Err(ServiceError::OutOfReach { identifier: prefix, scope: principal.scope.to_string() });
+            let error = ServiceError::OutOfReach { identifier: prefix, scope: principal.scope.to_string() };
+            return Err(self.denied(&principal, error));
         }
         if let (Operation::Patch, Some(patch)) = (operation, &chosen.patch) {
             // What is wrong with it is wrong with every row.

@@ -69,6 +69,8 @@ enum Access {
     Unasked,
     /// A wrong one is refused; none is needed.
     Open,
+    /// One is needed, of whatever role.
+    Shown,
     /// One is needed whose role may do this.
     Keyed(Action),
 }
@@ -156,6 +158,12 @@ impl Operation {
     /// Needs a key whose role may do this.
     pub fn keyed(mut self, action: Action) -> Self {
         self.access = Access::Keyed(action);
+        self
+    }
+
+    /// Needs a key, whatever its role.
+    pub fn shown(mut self) -> Self {
+        self.access = Access::Shown;
         self
     }
 
@@ -248,6 +256,9 @@ impl Operation {
         match self.access {
             Access::Unasked => {}
             Access::Open => codes.extend([Code::BadCredentials, Code::StorageReadFailed]),
+            Access::Shown => {
+                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::StorageReadFailed]);
+            }
             Access::Keyed(_) => {
                 codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::MirrorReadOnly, Code::Forbidden]);
                 codes.push(Code::StorageReadFailed);
@@ -290,7 +301,7 @@ impl Operation {
             match self.access {
                 Access::Unasked => json!([]),
                 Access::Open => json!([{}, {"key": []}]),
-                Access::Keyed(_) => json!([{"key": []}]),
+                Access::Shown | Access::Keyed(_) => json!([{"key": []}]),
             },
         );
         if let Access::Keyed(action) = self.access {

@@ -226,3 +226,18 @@ mod tests {
         assert_eq!(sorted(formats), sorted(FORMATS.split(", ")));
     }
 }
+
+/// A public key that is sent, as codec/http/jwk reads it.
+pub fn public_key(about: &str) -> Json {
+    json!({
+        "type": "object",
+        "description": about,
+        "properties": {
+            "kty": {"const": "OKP"}, "crv": {"const": "Ed25519"},
+            "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+            "d": false,
+        },
+        "required": ["kty", "crv", "x"],
+        "additionalProperties": true,
+    })
+}

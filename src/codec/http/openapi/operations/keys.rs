@@ -9,11 +9,14 @@ use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter;
 use crate::codec::http::openapi::problems::{JSON_BODY, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
+use crate::codec::http::openapi::wanted;
 use crate::codec::key_answers::{KeyBody, KeysBody};
 use crate::codec::problem::Code;
 use crate::model::permitted::Action;
 use crate::model::principal::Role;
 
+/// RFC 8037, appendix A.2.
+const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 const ID: &str = "AAAAAAAAAAAAAAAA";
 
 pub(super) fn operations() -> Vec<Operation> {
@@ -38,6 +41,7 @@ fn create() -> Operation {
                 "maxItems": MOST_PREFIXES,
                 "description": "where reader, registrar and owner count, with what is below: needed by them, refused to the others; such as 88.118.8, served by this node · 企业角色的前缀范围（含其下级），这三种角色必填，其他角色不可填",
             },
+            "public_key": wanted::public_key("in place of a secret: its holder signs in, see POST /v1/sessions · 以公钥代替密文：持有者以签名登录，见 POST /v1/sessions"),
         },
         "additionalProperties": false,
     });
@@ -66,6 +70,14 @@ fn create() -> Operation {
         .example(
             Example::new("registrar", "企业登记员", "a key for an enterprise")
                 .json(json!({"label": "ERP", "role": "registrar", "prefixes": ["88.999.1"]}))
+                .ends(201),
+        )
+        .example(
+            Example::new("signing", "以公钥登录的密钥", "a key whose holder signs in")
+                .json(json!({
+                    "label": "MES", "role": "registrar", "prefixes": ["88.999.1"],
+                    "public_key": {"kty": "OKP", "crv": "Ed25519", "x": KEY},
+                }))
                 .ends(201),
         )
 }

@@ -9,6 +9,7 @@ use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
 use crate::codec::http::openapi::problems::{JSON_BODY, NAMES, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
+use crate::codec::http::openapi::wanted;
 use crate::codec::http::openapi::shapes::line;
 use crate::codec::licence_answers::{StatementBody, StatementsBody};
 use crate::codec::problem::Code;
@@ -57,17 +58,7 @@ fn ending() -> Json {
 }
 
 fn grant() -> Operation {
-    let key = json!({
-        "type": "object",
-        "description": "an Ed25519 public key (RFC 8037) · 公钥",
-        "properties": {
-            "kty": {"const": "OKP"}, "crv": {"const": "Ed25519"},
-            "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
-            "d": false,
-        },
-        "required": ["kty", "crv", "x"],
-        "additionalProperties": true,
-    });
+    let key = wanted::public_key("an Ed25519 public key (RFC 8037) · 公钥");
     let replace = json!({
         "anyOf": [
             {"type": "object", "properties": ending(), "required": ["reason"], "additionalProperties": false},

@@ -13,6 +13,7 @@ mod node;
 mod operating;
 mod records;
 mod resolve;
+mod sessions;
 
 use super::operation::Operation;
 use crate::config::LimitsSpec;
@@ -29,6 +30,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         imports::operations(),
         jobs::operations(),
         keys::operations(),
+        sessions::operations(),
         licences::operations(),
         operating::operations(),
         backup::operations(),
