@@ -223,7 +223,10 @@ async fn sign_in(client: &Client, key: &SigningKey, key_id: &str) -> Result<Made
             let told = error.text();
             CliError::Wrong(Text::new(
                 format!("{}\n节点没有编号为 {key_id} 的有效密钥，或其公钥不是此私钥的公钥", told.zh),
-                format!("{}\nthe node has no key {key_id} in force, or its public key is not the one of this file", told.en),
+                format!(
+                    "{}\nthe node has no key {key_id} in force, or its public key is not the one of this file",
+                    told.en
+                ),
             ))
         }
         _ => error.into(),

@@ -166,7 +166,10 @@ impl Services {
         let nonce = self.sessions.own_nonce(&claims.nonce, audience);
         let nonce = nonce.filter(|nonce| nonce.is_fresh(elapsed) && !self.sessions.spent.lock().has(nonce));
         nonce.ok_or_else(|| {
-            wrong("nonce_expired", "its nonce is over a minute old, was used, or is none of this process's: ask for another")
+            wrong(
+                "nonce_expired",
+                "its nonce is over a minute old, was used, or is none of this process's: ask for another",
+            )
         })
     }
 
@@ -389,8 +392,9 @@ mod tests {
             sessions.key_behind(id, &hash, now)
         };
         let elapsed = sessions.begun.elapsed();
-        let mine: Vec<_> =
-            (0..=SESSIONS_OF_A_KEY as u32).map(|count| begun(&sessions, "k", elapsed + Duration::from_secs(1) * count)).collect();
+        let mine: Vec<_> = (0..=SESSIONS_OF_A_KEY as u32)
+            .map(|count| begun(&sessions, "k", elapsed + Duration::from_secs(1) * count))
+            .collect();
         let others = begun(&sessions, "l", elapsed);
         assert_eq!(behind(&mine[0], at("1000")), None, "one too many");
         assert_eq!(behind(&mine[1], at("1059")).as_deref(), Some("k"));

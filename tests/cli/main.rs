@@ -1,7 +1,7 @@
 //! The command line as users and scripts meet it: exit codes, files, what is printed and what never is.
 //!
 //! The other end is a node of paper (`paper_node`), so that it can break off, be busy and lie; the real one is tested with
-//! the node.
+//! the node, and in `signing_in`.
 
 #![allow(clippy::unwrap_used, reason = "a test may end where it finds something wrong")]
 
@@ -13,6 +13,9 @@ mod licensing;
 mod local;
 mod operating;
 mod paper_node;
+#[path = "../program/mod.rs"]
+mod program;
+mod signing_in;
 mod verifying;
 
 use std::ffi::OsStr;

@@ -704,7 +704,9 @@ async fn every_operation_opens_to_whom_it_should_and_shows_nobody_anothers_value
                     (Need::Nothing, ..) | (Need::Open, None, _) => {}
                     (Need::Roles(_) | Need::Shown, None, _) => assert!(is(401, "missing_credentials"), "{cell}"),
                     (_, Some(_), None) => assert!(is(401, "bad_credentials"), "{cell}"),
-                    (Need::Open | Need::Shown, Some(_), Some(_)) => assert!(!matches!(answer.status.as_u16(), 401 | 403), "{cell}"),
+                    (Need::Open | Need::Shown, Some(_), Some(_)) => {
+                        assert!(!matches!(answer.status.as_u16(), 401 | 403), "{cell}")
+                    }
                     (Need::Roles(roles), Some(_), Some(role)) if !roles.contains(&role) => {
                         assert!(is(403, "forbidden"), "{cell}");
                     }

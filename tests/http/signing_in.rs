@@ -202,8 +202,7 @@ async fn what_is_not_signed_by_the_key_that_it_names_begins_nothing() {
     let mac_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, holder.key.verifying_key().as_bytes());
     let mac = format!("{text}.{}", BASE64URL.encode(ring::hmac::sign(&mac_key, text.as_bytes())));
     let unsigned = header("alg", json!("none"));
-    let unsigned =
-        format!("{}.{}.", BASE64URL.encode(unsigned.to_string()), BASE64URL.encode(usual.to_string()));
+    let unsigned = format!("{}.{}.", BASE64URL.encode(unsigned.to_string()), BASE64URL.encode(usual.to_string()));
     let good = mine(holder.header(), &usual);
     let told_of_itself = [
         ("no JWS", "a.b.c".to_owned()),

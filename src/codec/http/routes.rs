@@ -19,8 +19,7 @@ use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
     Desk, about, backup, batch, bulk, bundle, changes, docs, export, history, import_errors, import_events,
-    import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve,
-    sessions,
+    import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve, sessions,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;

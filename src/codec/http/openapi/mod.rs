@@ -1,7 +1,7 @@
 //! The document of the HTTP interface (OpenAPI 3.1), made by the program itself.
 //!
 //! - `operations`: every address and verb, a file a chapter. A route that is missing there fails a test.
-//! - `operation`, `parameter`, `example`, `problems`: what an operation is made of.
+//! - `operation`, `tag`, `parameter`, `example`, `problems`: what an operation is made of.
 //! - `schemas`: shapes from the types that serde writes and reads. `shapes`, `wanted`: those of the types that do it by hand.
 //!
 //! docs/openapi.json is this document with the default limits; `UPDATE_DOCS=1 cargo test --test openapi` writes it and the
@@ -14,6 +14,7 @@ mod parameter;
 mod problems;
 mod schemas;
 mod shapes;
+mod tag;
 mod wanted;
 
 use serde_json::{Map, Value as Json, json};

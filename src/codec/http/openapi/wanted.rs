@@ -193,6 +193,21 @@ fn alias() -> Json {
     )
 }
 
+/// A public key that is sent, as codec/http/jwk reads it.
+pub fn public_key(about: &str) -> Json {
+    json!({
+        "type": "object",
+        "description": about,
+        "properties": {
+            "kty": {"const": "OKP"}, "crv": {"const": "Ed25519"},
+            "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
+            "d": false,
+        },
+        "required": ["kty", "crv", "x"],
+        "additionalProperties": true,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,19 +240,4 @@ mod tests {
         let formats = formats.filter_map(|of| of["properties"]["format"]["const"].as_str());
         assert_eq!(sorted(formats), sorted(FORMATS.split(", ")));
     }
-}
-
-/// A public key that is sent, as codec/http/jwk reads it.
-pub fn public_key(about: &str) -> Json {
-    json!({
-        "type": "object",
-        "description": about,
-        "properties": {
-            "kty": {"const": "OKP"}, "crv": {"const": "Ed25519"},
-            "x": {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$"},
-            "d": false,
-        },
-        "required": ["kty", "crv", "x"],
-        "additionalProperties": true,
-    })
 }

@@ -17,16 +17,22 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 fn challenge() -> Operation {
-    Operation::post("/v1/sessions/challenge", "createChallenge", Tag::Keys, "取得登录挑战", "Ask for a challenge to sign")
-        .about(
-            &format!("nonce 只能用一次，{NONCE_SECONDS} 秒内有效，只对本进程有效。"),
-            &format!("The nonce is good once, for {NONCE_SECONDS} seconds, and at this process."),
-        )
-        .anonymous()
-        .answer(200, "挑战", "the challenge", vec![(JSON, Shape::of::<ChallengeBody<'_>>())])
-        .with_headers(&["Cache-Control", "Vary"])
-        .fails(&[Code::MirrorReadOnly, Code::NotAcceptable])
-        .example(Example::new("ask", "取得挑战", "ask for one"))
+    Operation::post(
+        "/v1/sessions/challenge",
+        "createChallenge",
+        Tag::Keys,
+        "取得登录挑战",
+        "Ask for a challenge to sign",
+    )
+    .about(
+        &format!("nonce 只能用一次，{NONCE_SECONDS} 秒内有效，只对本进程有效。"),
+        &format!("The nonce is good once, for {NONCE_SECONDS} seconds, and at this process."),
+    )
+    .anonymous()
+    .answer(200, "挑战", "the challenge", vec![(JSON, Shape::of::<ChallengeBody<'_>>())])
+    .with_headers(&["Cache-Control", "Vary"])
+    .fails(&[Code::MirrorReadOnly, Code::NotAcceptable])
+    .example(Example::new("ask", "取得挑战", "ask for one"))
 }
 
 fn open() -> Operation {
