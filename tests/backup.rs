@@ -495,6 +495,7 @@ fn going_back_to_a_moment_gives_back_no_key_that_was_revoked_since() {
         commit(&store, vec![Proposal::Statement(registry.statement(FrameKind::Audit, &statement))]);
     };
     let key = |id: &str| ApiKey {
+        public_key: None,
         id: id.to_owned(),
         hash: String::new(),
         role: "administrator".to_owned(),
