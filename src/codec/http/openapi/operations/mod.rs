@@ -13,6 +13,7 @@ mod node;
 mod operating;
 mod records;
 mod resolve;
+mod trail;
 
 use super::operation::Operation;
 use crate::config::LimitsSpec;
@@ -33,6 +34,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         operating::operations(),
         backup::operations(),
         log::operations(),
+        trail::operations(),
         node::operations(),
     ];
     let mut all: Vec<Operation> = chapters.into_iter().flatten().collect();
