@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use crate::services::history::Place;
+use crate::services::trail::{self, Order};
 
 /// The lists that have cursors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Kind {
     Keys,
     /// After a statement about a prefix: `prefix.seq`, the last dot parting them.
     Licences,
+    /// In the audit trail: `order.registry.audit`.
+    Trail,
 }
 
 impl Kind {
@@ -28,6 +31,7 @@ impl Kind {
             Self::Versions => "v2:",
             Self::Keys => "k1:",
             Self::Licences => "l1:",
+            Self::Trail => "t1:",
         }
     }
 }
@@ -78,6 +82,26 @@ pub fn licence(cursor: &str) -> Option<(String, u64)> {
     (of_licence(&place.0, place.1) == cursor).then_some(place)
 }
 
+/// The cursor of an audit trail that goes on at a place.
+#[must_use]
+pub fn of_trail(place: &trail::Place) -> String {
+    let trail::Place { order, registry, audit } = place;
+    let order = if *order == Order::Newest { 'n' } else { 'o' };
+    encode(Kind::Trail, &format!("{order}.{registry}.{audit}"))
+}
+
+/// The place in such a cursor, if it is one by its form.
+#[must_use]
+pub fn trail(cursor: &str) -> Option<trail::Place> {
+    let text = decode(Kind::Trail, cursor)?;
+    let [order, registry, audit] = text.split('.').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let order = if order == "n" { Order::Newest } else { Order::Oldest };
+    let place = trail::Place { order, registry: registry.parse().ok()?, audit: audit.parse().ok()? };
+    (of_trail(&place) == cursor).then_some(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +117,13 @@ mod tests {
         assert_eq!(version(&cursor), None);
         assert_eq!(licence(&of_licence("88.999.1", 7)), Some(("88.999.1".to_owned(), 7)));
         assert_eq!(licence(&cursor), None);
+        for order in [Order::Newest, Order::Oldest] {
+            let place = trail::Place { order, registry: u64::MAX, audit: 0 };
+            assert_eq!(trail(&of_trail(&place)), Some(place));
+        }
+        for broken in ["n.1", "x.1.2", "n.+1.2", "n.1.2.3"] {
+            assert_eq!(trail(&encode(Kind::Trail, broken)), None, "{broken}");
+        }
         for broken in ["", "*", "cjE", "AAAA"] {
             assert_eq!(decode(Kind::Records, broken), None, "{broken}");
         }

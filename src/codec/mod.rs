@@ -16,6 +16,7 @@ mod key_answers;
 pub mod licence_answers;
 mod log_answers;
 pub mod resolution;
+mod trail_answers;
 
 // What goes out when it cannot be done.
 pub mod problem;

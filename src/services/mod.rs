@@ -9,7 +9,7 @@
 //! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `sessions`: who signs in.
 //!   `denials`: what was refused to whom. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
-//! - `changes`: the log with what it hides, as it grows. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
+//! - `changes`: the log with what it hides, as it grows. `trail`: who did what, of both trees. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
 //! - `mirror`: another node's log, kept here.
 //! - `witnesses`: those who are asked to cosign the log's heads.
@@ -42,6 +42,7 @@ pub mod resolve;
 pub mod sessions;
 pub mod signing_keys;
 mod token;
+pub mod trail;
 pub mod watch;
 pub mod witnesses;
 

@@ -2,7 +2,7 @@
 //!
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
 //! - `blinding`: what stands for a name in the log. `noise`: random bytes for salts.
-//! - `disclosed`: an entry that a stranger discloses.
+//! - `disclosed`: an entry that a stranger discloses. `event`: what a leaf tells an auditor of who did what.
 //! - `statement`: every other signed statement. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
 //! - `assertion`: by which a key's holder begins a session. `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
@@ -15,6 +15,7 @@ pub mod blinding;
 pub mod bundle;
 pub mod disclosed;
 pub mod entry;
+pub mod event;
 pub mod jcs;
 pub mod jws;
 pub mod keys;

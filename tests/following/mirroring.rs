@@ -279,7 +279,9 @@ fn a_mirror_answers_as_its_origin_does_refuses_writes_and_follows_later_changes(
         assert_eq!(with(&mirror.url, &origin.key, path).status, 401, "{path}");
     }
     assert_eq!(with(&mirror.url, own.trim(), "/log/audit/checkpoint").status, 404);
-    assert_eq!(with(&mirror.url, own.trim(), "/v1/changes").json()["code"], "mirror_read_only");
+    for path in ["/v1/changes", "/v1/audit", "/v1/audit?no=1"] {
+        assert_eq!(with(&mirror.url, own.trim(), path).json()["code"], "mirror_read_only", "{path}");
+    }
     // Its log is a log to whoever audits one.
     let (code, report) = mingpai_json(copies.path(), &["audit", &mirror.url, "--vkey", &vkey]);
     assert_eq!((code, &report["clean"]), (0, &json!(true)), "{report}");

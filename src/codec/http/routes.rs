@@ -19,7 +19,7 @@ use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
     Desk, about, backup, batch, bulk, bundle, changes, docs, export, history, import_errors, import_events,
-    import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve, sessions,
+    import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve, sessions, trail,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -88,6 +88,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/log/audit/vkey" closed { GET log::audit_vkey }
     "/log/audit/tile/{*tile}" closed { GET log::audit_tile }
     "/v1/changes" closed { GET changes::read }
+    "/v1/audit" closed { GET trail::read }
     "/v1/log/consistency" open { GET log::consistency }
     "/v1/log/proof/{index}" open { GET log::proof }
     "/.well-known/jwks.json" open { GET about::jwks }

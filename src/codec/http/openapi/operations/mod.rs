@@ -14,6 +14,7 @@ mod operating;
 mod records;
 mod resolve;
 mod sessions;
+mod trail;
 
 use super::operation::Operation;
 use crate::config::LimitsSpec;
@@ -35,6 +36,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         operating::operations(),
         backup::operations(),
         log::operations(),
+        trail::operations(),
         node::operations(),
     ];
     let mut all: Vec<Operation> = chapters.into_iter().flatten().collect();
