@@ -62,6 +62,9 @@ pub struct NewToken {
     /// 登录所用密钥的编号 / The id that the key was registered under
     #[arg(long, value_name = "ID", requires = "key_file")]
     key_id: Option<String>,
+    /// 登录时要求节点以此名称（issuer）自称，以免把签名交给别的节点 / The name (issuer) that the node must go by, so that another one gets no signature
+    #[arg(long, value_name = "NAME", requires = "key_file")]
+    audience: Option<String>,
     /// 写入的文件（0600，不覆盖） / Where to; mode 0600, never over an existing file
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -133,7 +136,7 @@ impl NewToken {
                 let key = read_signing_key(key_file).map_err(|error| unreadable(&error))?;
                 let file = out.map(SecretFile::create).transpose()?;
                 let client = Client::new(self.server.clone(), None, screen)?;
-                keep(file, sign_in(&client, &key, key_id).await?)?
+                keep(file, sign_in(&client, &key, key_id, self.audience.as_deref()).await?)?
             }
             _ => self.make(out, screen).await?,
         };
@@ -211,9 +214,15 @@ struct Challenge {
 }
 
 /// A session, begun by a signature over the node's challenge.
-async fn sign_in(client: &Client, key: &SigningKey, key_id: &str) -> Result<MadeKey, CliError> {
+async fn sign_in(client: &Client, key: &SigningKey, key_id: &str, wanted: Option<&str>) -> Result<MadeKey, CliError> {
     let none = json!({});
     let Challenge { nonce, audience } = client.post_json("/v1/sessions/challenge", &none, ANSWER_LIMIT_BYTES).await?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != audience) {
+        return Err(CliError::wrong(
+            format!("节点自称 {audience:?}，而不是 {wanted:?}：没有签名"),
+            format!("the node goes by {audience:?}, and not {wanted:?}: nothing was signed"),
+        ));
+    }
     let claims = Claims { sub: key_id.to_owned(), aud: audience, nonce, exp: None, nbf: None };
     let assertion = assertion::sign(key, &claims)
         .map_err(|error| CliError::wrong(format!("无法签名：{error}"), format!("it cannot be signed: {error}")))?;

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -16,9 +17,19 @@ pub const INTERVAL: Duration = Duration::from_secs(600);
 /// In how many parts a step is waited for; refusals are written after each.
 const PARTS: u32 = 10;
 
-/// The thread; it ends when this is dropped.
+/// The thread; it has ended once this is dropped.
 pub struct Housekeeping {
-    _stop: Sender<()>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// Makes a step every `interval`.
@@ -36,8 +47,8 @@ pub fn keep_house(services: Arc<Services>, interval: Duration) -> io::Result<Hou
             }
         }
     };
-    std::thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;
-    Ok(Housekeeping { _stop: stop })
+    let thread = std::thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;
+    Ok(Housekeeping { stop: Some(stop), thread: Some(thread) })
 }
 
 /// One step of the search for old imports. What fails is told and tried again at a later step.

@@ -17,6 +17,8 @@ use crate::store::Outcome;
 
 /// Callers and kinds that are told apart between two writings.
 const MOST_COUNTED: usize = 512;
+/// The codes of refusals that are counted.
+const CODES: [&str; 3] = ["missing_credentials", "bad_credentials", "forbidden"];
 /// Who stands for all others.
 const OTHERS: &str = "others";
 
@@ -50,6 +52,18 @@ impl Denials {
         });
         since.map(|since| AuditEvent::AccessDenied { since, until: now.as_seconds().max(since), denials })
     }
+
+    /// Takes back what could not be written.
+    fn put_back(&self, event: AuditEvent) {
+        let AuditEvent::AccessDenied { since, denials, .. } = event else { return };
+        let mut counted = self.0.lock();
+        counted.since = Some(counted.since.map_or(since, |other| other.min(since)));
+        for denial in denials {
+            if let Some(code) = CODES.into_iter().find(|code| *code == denial.code) {
+                counted.add(&denial.principal, code, denial.count);
+            }
+        }
+    }
 }
 
 impl Counted {
@@ -65,8 +79,9 @@ impl Counted {
 impl Services {
     /// Notes that a credential opened nothing: under the key that it names, if there is one.
     pub fn note_bad_credential(&self, token: Option<&str>, now: Timestamp) {
-        let named = token.and_then(|token| taken_apart(KEY_MARK, token)).map(|(id, _)| id);
-        self.note_denial(&self.principal_named(named), "bad_credentials", now);
+        let named = token.and_then(|token| taken_apart(KEY_MARK, token)).map(|(id, _)| id.to_owned());
+        let named = named.or_else(|| token.and_then(|token| self.key_of_session(token)));
+        self.note_denial(&self.principal_named(named.as_deref()), "bad_credentials", now);
     }
 
     /// Notes that a role may not do what was asked, or that nobody showed any.
@@ -97,13 +112,15 @@ impl Services {
     }
 
     /// Writes what was refused since the last time, if anything was. From a thread that may block; where the journal takes
-    /// nothing these sums are lost, and told in the node's own log.
+    /// nothing, that is told in the node's own log, and the sums wait for the next time.
     pub fn write_denials(&self) {
         let Some(event) = self.denials.take(Timestamp::now()) else { return };
-        let written = self.audit_event(event, "node").map(|proposal| self.store.commit_blocking(vec![proposal], false));
+        let proposal = self.audit_event(event.clone(), "node");
+        let written = proposal.map(|proposal| self.store.commit_blocking(vec![proposal], false));
         let is_written = written.is_ok_and(|outcomes| matches!(outcomes.first(), Some(Outcome::Committed(_))));
         if !is_written {
-            tracing::warn!("the sums of refused requests could not be written to the audit log");
+            self.denials.put_back(event);
+            tracing::warn!("the sums of refused requests could not be written to the audit log; it is tried again");
         }
     }
 }
@@ -120,16 +137,24 @@ mod tests {
     fn refusals_are_summed_up_and_taken_once() {
         let denials = Denials::default();
         assert!(denials.take(at(1)).is_none());
-        for (principal, code, time) in
-            [("key:a", "forbidden", 10), ("key:b", "forbidden", 11), ("key:b", "forbidden", 12), ("key:b", "x", 13)]
-        {
+        for (principal, code, time) in [
+            ("key:a", "forbidden", 10),
+            ("key:b", "forbidden", 11),
+            ("key:b", "forbidden", 12),
+            ("key:b", "bad_credentials", 13),
+        ] {
             denials.note(principal, code, at(time));
         }
         let Some(AuditEvent::AccessDenied { since, until, denials: taken }) = denials.take(at(70)) else { panic!() };
         assert_eq!((since, until), (10, 70));
         let told: Vec<_> = taken.iter().map(|one| (one.principal.as_str(), one.code.as_str(), one.count)).collect();
-        assert_eq!(told, [("key:b", "forbidden", 2), ("key:a", "forbidden", 1), ("key:b", "x", 1)]);
+        assert_eq!(told, [("key:b", "forbidden", 2), ("key:a", "forbidden", 1), ("key:b", "bad_credentials", 1)]);
         assert!(denials.take(at(71)).is_none());
+        // What could not be written comes with the next.
+        denials.note("key:a", "forbidden", at(80));
+        denials.put_back(AuditEvent::AccessDenied { since, until, denials: taken });
+        let Some(AuditEvent::AccessDenied { since, denials: taken, .. }) = denials.take(at(90)) else { panic!() };
+        assert_eq!((since, taken.iter().map(|one| one.count).collect::<Vec<_>>()), (10, vec![2, 2, 1]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! over it (sign/assertion) is good once and for a minute. What comes of it opens what the API key opens that the assertion
 //! names, and nothing once that is revoked or over. Sessions live in memory: a restart ends them all, and their keys sign anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,8 +34,12 @@ pub const SESSION_SECONDS: u64 = 15 * 60;
 pub const SESSIONS_OF_A_KEY: usize = 16;
 /// Of all keys.
 const MOST_SESSIONS: usize = 20_000;
-/// Nonces within their minute that are spent: more sign-ins a minute are refused.
+/// Sign-ins of one key within a nonce's life, or one key could fill the journal with them.
+pub const SIGN_INS_OF_A_KEY: usize = 30;
+/// The same of all keys.
 const MOST_SPENT: usize = 20_000;
+/// Ids of keys are shorter.
+const MOST_ID_BYTES: usize = 64;
 
 /// Of a nonce: when it was made, in milliseconds of this process; its own random bytes; the proof that it was made here.
 const TIME_BYTES: usize = 8;
@@ -72,13 +76,22 @@ pub struct Sessions {
     /// Made when the first challenge is asked for.
     own: RwLock<Option<hmac::Key>>,
     spent: Mutex<Spent>,
-    open: RwLock<HashMap<String, Arc<Session>>>,
+    open: RwLock<Open>,
 }
 
-/// Nonces that were used, by their random bytes, until they are too old anyway.
+/// Nonces that were used, by their random bytes, until they are too old anyway; and how often by whom.
 #[derive(Default)]
 struct Spent {
-    made: HashMap<[u8; RANDOM_BYTES], Duration>,
+    nonces: HashMap<[u8; RANDOM_BYTES], (Duration, String)>,
+    by_key: HashMap<String, usize>,
+    swept: Duration,
+}
+
+/// Sessions by their ids, and the ids of each key's, the oldest first.
+#[derive(Default)]
+struct Open {
+    sessions: HashMap<String, Arc<Session>>,
+    by_key: HashMap<String, VecDeque<String>>,
     swept: Duration,
 }
 
@@ -114,7 +127,7 @@ impl Services {
         let (assertion, claims) = assertion::read(text).map_err(|cause| wrong("bad_assertion", cause))?;
         let nonce = self.judged(&claims, audience, elapsed, now)?;
         let principal = self.signer(&assertion, &claims.sub, now)?;
-        self.sessions.spend(nonce, elapsed)?;
+        self.sessions.spend(nonce, &claims.sub, elapsed)?;
         let id = random_text(8).map_err(internal)?;
         let token = token_text(SESSION_MARK, &id).map_err(internal)?;
         let view = SessionView { expires: ends(&principal, now), id, principal };
@@ -123,8 +136,10 @@ impl Services {
             key: claims.sub.clone(),
             expires: view.expires.as_seconds(),
         };
+        // Its place before its note: what is noted has begun.
+        let place = self.sessions.begin(&view, &token, claims.sub, elapsed)?;
         self.audit(event, &view.principal.id).await?;
-        self.sessions.begin(&view, &token, claims.sub, elapsed)?;
+        place.keep();
         Ok(NewSession { view, token })
     }
 
@@ -133,7 +148,7 @@ impl Services {
     pub fn session(&self, token: &str, now: Timestamp) -> Option<SessionView> {
         let (id, _) = taken_apart(SESSION_MARK, token)?;
         let principal = self.authenticate(token, now).ok()?;
-        let expires = self.sessions.open.read().get(id)?.expires;
+        let expires = self.sessions.open.read().sessions.get(id)?.expires;
         Some(SessionView { id: id.to_owned(), expires, principal })
     }
 
@@ -165,24 +180,23 @@ impl Services {
         }
         let nonce = self.sessions.own_nonce(&claims.nonce, audience);
         let nonce = nonce.filter(|nonce| nonce.is_fresh(elapsed) && !self.sessions.spent.lock().has(nonce));
-        nonce.ok_or_else(|| {
-            wrong(
-                "nonce_expired",
-                "its nonce is over a minute old, was used, or is none of this process's: ask for another",
-            )
-        })
+        nonce.ok_or_else(used)
     }
 
     /// Who has signed.
     fn signer(&self, assertion: &Parsed<'_>, id: &str, now: Timestamp) -> Result<Principal, ServiceError> {
-        let key = self.api_key(id)?;
+        let key = if id.len() <= MOST_ID_BYTES { self.api_key(id)? } else { None };
         let named = key.as_ref().and_then(|key| key.public_key());
-        let public = named.and_then(PublicJwk::public).unwrap_or_else(|| NOBODYS_KEY.to_vec());
-        let has_signed = assertion.is_signed_by(&public) && named.is_some_and(|key| key.kid == assertion.header.kid);
+        let public = named.and_then(PublicJwk::public);
+        // The check comes first, so that an unknown key takes as long; what it says counts for a known one alone.
+        let has_signed = assertion.is_signed_by(public.as_deref().unwrap_or(&NOBODYS_KEY))
+            && public.is_some()
+            && named.is_some_and(|key| key.kid == assertion.header.kid);
         let opened = if has_signed { self.opened_by(id, now, |_| true) } else { Err(ServiceError::BadCredential) };
         opened.inspect_err(|error| {
             if let ServiceError::BadCredential = error {
-                self.note_denial(&self.principal_named(Some(id)), error.code(), now);
+                let id = Some(id).filter(|id| id.len() <= MOST_ID_BYTES);
+                self.note_denial(&self.principal_named(id), error.code(), now);
             }
         })
     }
@@ -194,31 +208,45 @@ const NOBODYS_KEY: [u8; 32] = [
     0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
 ];
 
+impl Services {
+    /// The key whose session a token is or was, as long as that is remembered: for the audit log, where it opens nothing any more.
+    pub(super) fn key_of_session(&self, token: &str) -> Option<String> {
+        let (id, hash) = taken_apart(SESSION_MARK, token)?;
+        let session = self.sessions.open.read().sessions.get(id).map(Arc::clone)?;
+        are_same(&hash, &session.hash).then(|| session.key.clone())
+    }
+}
+
 impl Sessions {
     /// The key behind a session that lives.
     pub(super) fn key_behind(&self, id: &str, hash: &[u8; 32], now: Timestamp) -> Option<String> {
-        let session = self.open.read().get(id).map(Arc::clone)?;
+        let session = self.open.read().sessions.get(id).map(Arc::clone)?;
         let lives = self.begun.elapsed() < session.over && now < session.expires;
         (are_same(hash, &session.hash) && lives).then(|| session.key.clone())
     }
 
-    fn begin(&self, view: &SessionView, token: &str, key: String, elapsed: Duration) -> Result<(), ServiceError> {
+    /// Makes room for a session, which is over again unless its place is kept.
+    fn begin(
+        &self,
+        view: &SessionView,
+        token: &str,
+        key: String,
+        elapsed: Duration,
+    ) -> Result<Begun<'_>, ServiceError> {
         let (_, hash) = taken_apart(SESSION_MARK, token)
             .ok_or_else(|| ServiceError::Internal("a new token does not read back".to_owned()))?;
         let over = elapsed + Duration::from_secs(SESSION_SECONDS);
         let mut open = self.open.write();
-        open.retain(|_, other| other.over > elapsed);
-        let mut own: Vec<(Duration, String)> =
-            open.iter().filter(|(_, other)| other.key == key).map(|(id, other)| (other.over, id.clone())).collect();
-        own.sort();
-        for (_, id) in own.iter().take((own.len() + 1).saturating_sub(SESSIONS_OF_A_KEY)) {
-            open.remove(id);
+        open.sweep(elapsed);
+        while let Some(oldest) = open.oldest_too_many(&key) {
+            open.remove(&oldest);
         }
-        if open.len() >= MOST_SESSIONS {
+        if open.sessions.len() >= MOST_SESSIONS {
             return Err(ServiceError::Refused(Refusal::Busy));
         }
-        open.insert(view.id.clone(), Arc::new(Session { hash, key, over, expires: view.expires }));
-        Ok(())
+        open.by_key.entry(key.clone()).or_default().push_back(view.id.clone());
+        open.sessions.insert(view.id.clone(), Arc::new(Session { hash, key, over, expires: view.expires }));
+        Ok(Begun { sessions: self, id: Some(view.id.clone()) })
     }
 
     fn nonce(&self, audience: &str, elapsed: Duration) -> Result<String, KeyError> {
@@ -260,15 +288,69 @@ impl Sessions {
     }
 
     /// Uses a nonce up; of two who try at once, one does.
-    fn spend(&self, nonce: Nonce, elapsed: Duration) -> Result<(), ServiceError> {
+    fn spend(&self, nonce: Nonce, key: &str, elapsed: Duration) -> Result<(), ServiceError> {
         let mut spent = self.spent.lock();
         spent.sweep(elapsed);
-        if spent.made.len() >= MOST_SPENT {
+        if spent.has(&nonce) {
+            return Err(used());
+        }
+        let of_key = spent.by_key.get(key).copied().unwrap_or_default();
+        if spent.nonces.len() >= MOST_SPENT || of_key >= SIGN_INS_OF_A_KEY {
             return Err(ServiceError::Refused(Refusal::Busy));
         }
-        match spent.made.insert(nonce.random, nonce.made) {
-            None => Ok(()),
-            Some(_) => Err(ServiceError::BadCredential),
+        spent.by_key.insert(key.to_owned(), of_key + 1);
+        spent.nonces.insert(nonce.random, (nonce.made, key.to_owned()));
+        Ok(())
+    }
+}
+
+/// A session that ends when this goes, unless it is kept.
+struct Begun<'a> {
+    sessions: &'a Sessions,
+    id: Option<String>,
+}
+
+impl Begun<'_> {
+    fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.sessions.open.write().remove(&id);
+        }
+    }
+}
+
+impl Open {
+    fn remove(&mut self, id: &str) -> Option<Arc<Session>> {
+        let removed = self.sessions.remove(id)?;
+        if let Some(ids) = self.by_key.get_mut(&removed.key) {
+            ids.retain(|other| other != id);
+            if ids.is_empty() {
+                self.by_key.remove(&removed.key);
+            }
+        }
+        Some(removed)
+    }
+
+    /// The session that ends, where one more of the key is to begin.
+    fn oldest_too_many(&self, key: &str) -> Option<String> {
+        let ids = self.by_key.get(key).filter(|ids| ids.len() >= SESSIONS_OF_A_KEY)?;
+        ids.front().cloned()
+    }
+
+    /// Forgets, once a second at most, what is over.
+    fn sweep(&mut self, elapsed: Duration) {
+        if elapsed.saturating_sub(self.swept) < Duration::from_secs(1) {
+            return;
+        }
+        self.swept = elapsed;
+        let over = self.sessions.iter().filter(|(_, session)| session.over <= elapsed);
+        for id in over.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.remove(&id);
         }
     }
 }
@@ -287,7 +369,7 @@ impl Nonce {
 
 impl Spent {
     fn has(&self, nonce: &Nonce) -> bool {
-        self.made.contains_key(&nonce.random)
+        self.nonces.contains_key(&nonce.random)
     }
 
     /// Forgets, once a second at most, what is refused for its age.
@@ -296,7 +378,15 @@ impl Spent {
             return;
         }
         self.swept = elapsed;
-        self.made.retain(|random, made| Nonce { made: *made, random: *random }.is_fresh(elapsed));
+        let by_key = &mut self.by_key;
+        self.nonces.retain(|random, (made, key)| {
+            let is_fresh = Nonce { made: *made, random: *random }.is_fresh(elapsed);
+            if !is_fresh && let Some(count) = by_key.get_mut(key) {
+                *count -= 1;
+            }
+            is_fresh
+        });
+        by_key.retain(|_, count| *count > 0);
     }
 }
 
@@ -328,6 +418,10 @@ fn later(now: Timestamp, seconds: u64) -> Timestamp {
 
 fn internal(error: KeyError) -> ServiceError {
     ServiceError::Internal(error.to_string())
+}
+
+fn used() -> ServiceError {
+    wrong("nonce_expired", "its nonce is over a minute old, was used, or is none of this process's: ask for another")
 }
 
 fn wrong(code: &'static str, cause: &str) -> ServiceError {
@@ -367,11 +461,40 @@ mod tests {
         let sessions = Sessions::default();
         let nonce = |at| sessions.own_nonce(&sessions.nonce(AUDIENCE, seconds(at)).unwrap(), AUDIENCE).unwrap();
         let first = nonce(10);
-        assert!(sessions.spend(first, seconds(10)).is_ok());
-        assert!(matches!(sessions.spend(first, seconds(69)), Err(ServiceError::BadCredential)));
+        assert!(sessions.spend(first, "k", seconds(10)).is_ok());
+        assert!(matches!(sessions.spend(first, "k", seconds(69)), Err(ServiceError::Fields(_))));
+        assert!(matches!(sessions.spend(first, "l", seconds(69)), Err(ServiceError::Fields(_))));
         assert!(sessions.spent.lock().has(&first));
-        sessions.spend(nonce(71), seconds(71)).unwrap();
+        sessions.spend(nonce(71), "k", seconds(71)).unwrap();
         assert!(!sessions.spent.lock().has(&first) && !first.is_fresh(seconds(71)));
+    }
+
+    #[test]
+    fn of_many_who_spend_a_nonce_at_once_one_does() {
+        let sessions = Sessions::default();
+        for _ in 0..50 {
+            let nonce = sessions.own_nonce(&sessions.nonce(AUDIENCE, seconds(10)).unwrap(), AUDIENCE).unwrap();
+            let spent = std::thread::scope(|scope| {
+                let tries: Vec<_> =
+                    ["a", "b", "c", "d"].map(|key| scope.spawn(|| sessions.spend(nonce, key, seconds(10)))).into();
+                tries.into_iter().map(|one| one.join().unwrap()).filter(Result::is_ok).count()
+            });
+            assert_eq!(spent, 1);
+            sessions.spent.lock().by_key.clear();
+        }
+    }
+
+    #[test]
+    fn one_key_signs_in_so_often_a_minute_and_others_are_not_kept_from_it() {
+        let sessions = Sessions::default();
+        let nonce = |at| sessions.own_nonce(&sessions.nonce(AUDIENCE, seconds(at)).unwrap(), AUDIENCE).unwrap();
+        for _ in 0..SIGN_INS_OF_A_KEY {
+            sessions.spend(nonce(10), "k", seconds(10)).unwrap();
+        }
+        assert!(matches!(sessions.spend(nonce(10), "k", seconds(10)), Err(ServiceError::Refused(Refusal::Busy))));
+        assert!(sessions.spend(nonce(10), "l", seconds(10)).is_ok());
+        assert!(sessions.spend(nonce(70), "k", seconds(70)).is_ok());
+        assert_eq!(sessions.spent.lock().by_key.len(), 1);
     }
 
     fn begun(sessions: &Sessions, key: &str, elapsed: Duration) -> (String, String) {
@@ -379,7 +502,7 @@ mod tests {
         let token = token_text(SESSION_MARK, &id).unwrap();
         let now = Timestamp::from_seconds(1_000).unwrap();
         let view = SessionView { id: id.clone(), expires: later(now, 60), principal: Principal::administrator("a") };
-        sessions.begin(&view, &token, key.to_owned(), elapsed).unwrap();
+        sessions.begin(&view, &token, key.to_owned(), elapsed).unwrap().keep();
         (id, token)
     }
 
@@ -408,8 +531,21 @@ mod tests {
             key: "m".to_owned(),
             expires: at("2000"),
         });
-        sessions.open.write().insert(id.clone(), over);
+        sessions.open.write().sessions.insert(id.clone(), over);
         assert_eq!(behind(&(id, token), at("1000")), None, "by the clock of the process");
+    }
+
+    #[test]
+    fn a_place_that_is_not_kept_is_free_again() {
+        let sessions = Sessions::default();
+        let token = token_text(SESSION_MARK, "a").unwrap();
+        let expires = Timestamp::from_seconds(1_000).unwrap();
+        let view = SessionView { id: "a".to_owned(), expires, principal: Principal::administrator("a") };
+        drop(sessions.begin(&view, &token, "k".to_owned(), seconds(1)).unwrap());
+        assert!(sessions.open.read().sessions.is_empty() && sessions.open.read().by_key.is_empty());
+        sessions.begin(&view, &token, "k".to_owned(), seconds(1)).unwrap().keep();
+        sessions.open.write().sweep(seconds(1 + SESSION_SECONDS));
+        assert!(sessions.open.read().sessions.is_empty() && sessions.open.read().by_key.is_empty());
     }
 
     #[test]

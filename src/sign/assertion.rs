@@ -43,7 +43,7 @@ pub fn read(compact: &str) -> Result<(Parsed<'_>, Claims), &'static str> {
     if parsed.header.typ != SESSION_TYPE {
         return Err("its typ is not mingpai-session+jwt");
     }
-    let claims =
-        serde_json::from_slice(&parsed.payload).map_err(|_| "it lacks sub, aud or nonce, or one is no text")?;
+    let claims = serde_json::from_slice(&parsed.payload)
+        .map_err(|_| "it lacks sub, aud or nonce, or one of them is no text, or exp or nbf no whole number")?;
     Ok((parsed, claims))
 }

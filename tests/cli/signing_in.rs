@@ -31,6 +31,9 @@ fn a_pair_of_ones_own_signs_in_and_what_it_says_is_never_printed_unasked() {
     assert!(token.starts_with("mps_") && mode_of(&folder.path().join("session")) == 0o600);
     assert!(!ended.out.contains("mps_") && !ended.err.contains("mps_"), "{}{}", ended.out, ended.err);
     assert!(ended.err.contains("session") && ended.err.contains("registrar 88.999.1"), "{}", ended.err);
+    // Another node's name gets no signature.
+    let other = mingpai(folder.path(), base.iter().chain(&["--print", "--audience", "urn:mingpai:other"])).expect(2);
+    assert!(other.err.contains("nothing was signed"), "{}", other.err);
     let printed = mingpai(folder.path(), base.iter().chain(&["--print"])).expect(0);
     assert!(printed.out.starts_with("mps_") && printed.out.lines().count() == 1);
     // It exports what its prefix has, and no other.

@@ -163,6 +163,26 @@ async fn an_assertion_is_good_once_whoever_comes_first() {
 }
 
 #[tokio::test]
+async fn one_key_cannot_fill_the_journal_with_its_signing_in() {
+    let world = World::new().await;
+    let (eager, other) =
+        (Holder::new(&world, 31, "reader", &["88.999.1"]).await, Holder::new(&world, 32, "auditor", &[]).await);
+    let mut begun = 0;
+    for _ in 0..40 {
+        let answer = send(&world, &eager.assertion(&world).await).await;
+        match answer.status.as_u16() {
+            201 => begun += 1,
+            _ => assert_eq!(told(&answer), (503, "overloaded".to_owned())),
+        }
+    }
+    assert_eq!(begun, 30);
+    other.session(&world).await;
+    let long = format!("{{\"assertion\":\"{}\"}}", "a".repeat(10_000));
+    let refused = world.ask(Method::POST, "/v1/sessions").typed("application/json", long).send().await;
+    assert_eq!(refused.status, 422, "the test asks past accept, which bounds a body");
+}
+
+#[tokio::test]
 async fn one_session_too_many_ends_the_oldest() {
     let world = World::new().await;
     let holder = Holder::new(&world, 4, "auditor", &[]).await;
@@ -227,6 +247,11 @@ async fn what_is_not_signed_by_the_key_that_it_names_begins_nothing() {
         assert_eq!(told(&answer), (422, "fields_invalid".to_owned()), "{what}");
         assert_eq!(answer.json()["errors"][0]["pointer"], "/assertion", "{what}");
     }
+    let nobody: [u8; 32] = std::array::from_fn(|at| {
+        let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+        u8::from_str_radix(&seed[at * 2..at * 2 + 2], 16).unwrap()
+    });
+    let nobody = Holder { key: SigningKey::from_bytes(&nobody), id: holder.id.clone() };
     let mut bent = good.clone().into_bytes();
     let last = bent.len() - 10;
     bent[last] = if bent[last] == b'A' { b'B' } else { b'A' };
@@ -244,6 +269,11 @@ async fn what_is_not_signed_by_the_key_that_it_names_begins_nothing() {
         ("an unknown key", mine(holder.header(), &claims("sub", json!("aaaaaaaaaaaa")))),
         ("a key with a secret", mine(holder.header(), &claims("sub", json!(secret)))),
         ("no id", mine(holder.header(), &claims("sub", json!("")))),
+        ("an endless id", mine(holder.header(), &claims("sub", json!("a".repeat(2_000))))),
+        // The key of RFC 8032, section 7.1, test 1, whose private half everybody has, and which stands in for unknown keys.
+        ("a key of nobody", nobody.signed(&nobody.header(), &claims("sub", json!("aaaaaaaaaaaa")))),
+        ("a key of nobody for a secret's", nobody.signed(&nobody.header(), &claims("sub", json!(secret)))),
+        ("a key of nobody for another's", nobody.signed(&nobody.header(), &usual)),
     ];
     for (what, assertion) in one_answer {
         let answer = send(&world, &assertion).await;

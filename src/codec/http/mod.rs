@@ -183,7 +183,12 @@ impl Http {
         let streams = (method == Method::POST
             && (uri.path() == "/v1/imports" || (uri.path() == "/v1/resolve" && body::is_lines(headers))))
             || (method == Method::PATCH && is_part(uri.path()));
-        if streams { self.desk.limits.import_bytes } else { self.desk.limits.body_bytes }
+        match self.desk.limits.body_bytes {
+            _ if streams => self.desk.limits.import_bytes,
+            // From anybody, and never longer.
+            usual if uri.path().starts_with("/v1/sessions") => usual.min(sessions::BODY_BYTES),
+            usual => usual,
+        }
     }
 
     /// What to say when a request was turned away before it came here.

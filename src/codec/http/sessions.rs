@@ -21,6 +21,8 @@ use crate::observe::laps::Step;
 use crate::services::ServiceError;
 use crate::services::sessions::SessionView;
 
+/// The most bytes of an assertion's document.
+pub(super) const BODY_BYTES: u64 = 8 * 1024;
 const CURRENT: &str = "/v1/sessions/current";
 
 /// A nonce for whoever asks: nothing is kept of it.
