@@ -401,7 +401,7 @@ fn docs_openapi_json_is_the_document_of_this_program() {
     let first = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
     let is_same = kept == made;
     assert!(is_same, "{HOW}; the first other line is {:?}: {:?}", first, first.and_then(|at| made.lines().nth(at)));
-    assert!(made.len() < 600 << 10, "the document has grown to {} bytes", made.len());
+    assert!(made.len() < 700 << 10, "the document has grown to {} bytes", made.len());
 }
 
 #[tokio::test]

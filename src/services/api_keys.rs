@@ -46,7 +46,7 @@ impl Services {
             return is_operator.then(|| Principal::administrator("mirror")).ok_or(ServiceError::BadCredential);
         }
         if let Some((id, hash)) = taken_apart(SESSION_MARK, token) {
-            let key = self.sessions.key_behind(id, &hash, now).ok_or(ServiceError::BadCredential)?;
+            let key = self.key_behind(id, &hash, now).ok_or(ServiceError::BadCredential)?;
             return self.opened_by(&key, now, |_| true);
         }
         let (id, hash) = taken_apart(KEY_MARK, token).ok_or(ServiceError::BadCredential)?;
