@@ -37,6 +37,7 @@ use crate::services::{Duty, EncodeResolution, Parts, ServiceSettings, Services, 
 use crate::sign::StatementReader;
 use crate::sign::blinding::Blinding;
 use crate::sign::keys::{KeyError, KeyFolder, KeyUse, SECRET_FILE};
+use crate::sign::sealing::Sealing;
 use crate::store::backup::load_last;
 use crate::store::cache::AnswerCache;
 use crate::store::doctor::is_store;
@@ -196,6 +197,7 @@ impl Node {
             }
             Some(_) => {}
             None => {
+                node.services.take_up_allocations().map_err(SettleError::from)?;
                 take_up_imports(&node.services, &config.node.data)?;
                 let witnesses =
                     Witnesses::new(&config.witnesses, node.metrics.witnesses.clone()).map_err(StartError::Publisher)?;
@@ -254,7 +256,8 @@ async fn signing(store: &Store, mut keys: KeyFolder, config: &Config) -> Result<
     let key = settle_keys(store, &mut keys, issuer).await?;
     let origin = origin(store, issuer).map_err(SettleError::from)?;
     let signer = LogSigner::new(keys.take_all(KeyUse::Checkpoint), &origin)?;
-    let signing = Signing { key, issuer: issuer.clone(), blinding: Blinding::new(*keys.secret()) };
+    let sealing = Sealing::new(keys.secret()).ok_or(KeyError::NoRandomness)?;
+    let signing = Signing { key, issuer: issuer.clone(), blinding: Blinding::new(*keys.secret()), sealing };
     Ok((Duty::Signs(Box::new(signing)), signer))
 }
 
@@ -320,6 +323,7 @@ fn service_settings(config: &Config, prefixes: Arc<Prefixes>) -> ServiceSettings
         json_depth: as_usize(config.limits.json_depth),
         parallel_imports: as_usize(config.import.jobs),
         import_keep_days: config.import.keep_days,
+        filing_approvals: config.filing.approvals,
         import_error_bytes: config.import.error_bytes,
     }
 }

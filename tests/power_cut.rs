@@ -124,6 +124,7 @@ fn publish_for_ever(store: &Store) {
         };
         let shown = format!("{HEAD}{} {}", head.size, hex(&head.root));
         let statement = StatementProposal {
+            disclosures: Vec::new(),
             kind: FrameKind::CheckpointHead,
             statement: shown.clone().into_bytes(),
             time: Timestamp::now().as_seconds(),

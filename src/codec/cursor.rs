@@ -18,6 +18,8 @@ pub enum Kind {
     Versions,
     /// After an API key's id.
     Keys,
+    /// After the filing that began at a time: `seconds.id`.
+    Filings,
     /// After a statement about a prefix: `prefix.seq`, the last dot parting them.
     Licences,
     /// In the audit trail: `order.registry.audit`.
@@ -30,6 +32,7 @@ impl Kind {
             Self::Records => "r1:",
             Self::Versions => "v2:",
             Self::Keys => "k1:",
+            Self::Filings => "f1:",
             Self::Licences => "l1:",
             Self::Trail => "t1:",
         }
@@ -100,6 +103,20 @@ pub fn trail(cursor: &str) -> Option<trail::Place> {
     let order = if order == "n" { Order::Newest } else { Order::Oldest };
     let place = trail::Place { order, registry: registry.parse().ok()?, audit: audit.parse().ok()? };
     (of_trail(&place) == cursor).then_some(place)
+}
+
+/// The cursor of a list of filings that goes on after one.
+#[must_use]
+pub fn of_filing((began, id): &(i64, String)) -> String {
+    encode(Kind::Filings, &format!("{began}.{id}"))
+}
+
+/// The filing that a list goes on after.
+#[must_use]
+pub fn filing(cursor: &str) -> Option<(i64, String)> {
+    let text = decode(Kind::Filings, cursor)?;
+    let (began, id) = text.split_once('.')?;
+    Some((began.parse().ok()?, id.to_owned()))
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ const RANGES: &[(&str, u64, u64)] = &[
     ("import.jobs", 1, 64),
     // A day at least: so long a repeated upload finds its first job.
     ("import.keep_days", 1, 36_500),
+    ("filing.approvals", 1, 2),
     ("import.error_bytes", 1 << 20, 1 << 40),
     ("log.slow_microseconds", 0, 3_600_000_000),
     ("traces.sample_per_million", 0, 1_000_000),

@@ -33,6 +33,7 @@ pub struct Spec {
     pub cache: CacheSpec,
     pub store: StoreSpec,
     pub import: ImportSpec,
+    pub filing: FilingSpec,
     pub log: LogSpec,
     pub traces: TracesSpec,
     pub prefixes: Vec<PrefixPolicy>,
@@ -51,6 +52,7 @@ impl Default for Spec {
             cache: CacheSpec::default(),
             store: StoreSpec::default(),
             import: ImportSpec::default(),
+            filing: FilingSpec::default(),
             log: LogSpec::default(),
             traces: TracesSpec::default(),
             prefixes: Vec::new(),
@@ -271,6 +273,19 @@ pub struct ImportSpec {
 impl Default for ImportSpec {
     fn default() -> Self {
         Self { jobs: 2, keep_days: 30, error_bytes: 256 << 20 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FilingSpec {
+    /// How many reviewers must agree before a prefix is allocated.
+    pub approvals: u64,
+}
+
+impl Default for FilingSpec {
+    fn default() -> Self {
+        Self { approvals: 1 }
     }
 }
 

@@ -13,11 +13,26 @@ pub enum Action {
     ManageKeys,
     /// Reads who did what.
     Audit,
+    /// Applies for a prefix, and sees how that stands.
+    File,
+    /// Sees filings.
+    SeeFilings,
+    /// Judges filings.
+    Review,
     /// Looks after the node: licences, backups, settings.
     Administer,
 }
 
 impl Action {
-    pub const ALL: [Action; 6] =
-        [Action::Read, Action::List, Action::Register, Action::ManageKeys, Action::Audit, Action::Administer];
+    pub const ALL: [Action; 9] = [
+        Action::Read,
+        Action::List,
+        Action::Register,
+        Action::ManageKeys,
+        Action::Audit,
+        Action::File,
+        Action::SeeFilings,
+        Action::Review,
+        Action::Administer,
+    ];
 }

@@ -20,6 +20,11 @@ pub mod link;
 pub mod record;
 pub mod value;
 
+// Who stands behind a prefix.
+pub mod codes;
+pub mod filing;
+pub mod uscc;
+
 // What a caller may ask to be said, and who may.
 pub mod action;
 pub mod draft;

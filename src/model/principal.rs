@@ -25,6 +25,10 @@ pub enum Role {
     Registrar,
     /// 企业负责人: gives keys for its prefixes, too.
     Owner,
+    /// 申请企业: files its application for a prefix, and sees no other.
+    Applicant,
+    /// 审核员: judges filings.
+    Reviewer,
     /// 审计员: reads who did what, and changes nothing.
     Auditor,
     /// 平台管理员: everything on this node.
@@ -33,7 +37,15 @@ pub enum Role {
 
 impl Role {
     /// The roles that a key can have.
-    pub const GIVEN: [Role; 5] = [Role::Reader, Role::Registrar, Role::Owner, Role::Auditor, Role::Administrator];
+    pub const GIVEN: [Role; 7] = [
+        Role::Reader,
+        Role::Registrar,
+        Role::Owner,
+        Role::Applicant,
+        Role::Reviewer,
+        Role::Auditor,
+        Role::Administrator,
+    ];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,6 +54,8 @@ impl Role {
             Self::Reader => "reader",
             Self::Registrar => "registrar",
             Self::Owner => "owner",
+            Self::Applicant => "applicant",
+            Self::Reviewer => "reviewer",
             Self::Auditor => "auditor",
             Self::Administrator => "administrator",
         }
@@ -67,6 +81,9 @@ impl Role {
             Action::Register => matches!(self, Self::Registrar | Self::Owner | Self::Administrator),
             Action::ManageKeys => matches!(self, Self::Owner | Self::Administrator),
             Action::Audit => matches!(self, Self::Auditor | Self::Administrator),
+            Action::File => matches!(self, Self::Applicant | Self::Administrator),
+            Action::SeeFilings => matches!(self, Self::Applicant | Self::Reviewer | Self::Administrator),
+            Action::Review => matches!(self, Self::Reviewer | Self::Administrator),
             Action::Administer => self == Self::Administrator,
         }
     }
@@ -264,13 +281,15 @@ mod tests {
     #[test]
     fn each_role_may_what_the_table_says_and_nothing_else() {
         let may = |role: Role| Action::ALL.into_iter().filter(|action| role.may(*action)).collect::<Vec<_>>();
-        use Action::{Administer, Audit, List, ManageKeys, Read, Register};
+        use Action::{Administer, Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings};
         assert_eq!(may(Role::Anonymous), [Read]);
         assert_eq!(may(Role::Reader), [Read, List]);
         assert_eq!(may(Role::Registrar), [Read, List, Register]);
         assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys]);
         assert_eq!(may(Role::Auditor), [Read, Audit]);
-        assert_eq!(may(Role::Administrator), [Read, List, Register, ManageKeys, Audit, Administer]);
+        assert_eq!(may(Role::Applicant), [Read, File, SeeFilings]);
+        assert_eq!(may(Role::Reviewer), [Read, SeeFilings, Review]);
+        assert_eq!(may(Role::Administrator), Action::ALL);
     }
 
     #[test]

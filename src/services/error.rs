@@ -1,5 +1,6 @@
 //! What a service could not do, and whose fault it is. Status codes are given at the edge (codec/problem), not here.
 
+use super::file::FilingError;
 use super::licence::LicenceError;
 use crate::config::ConfigError;
 use crate::model::field::FieldError;
@@ -83,6 +84,8 @@ pub enum ServiceError {
     MirrorHoldsNoNames { origin: String },
     /// A licence, or an owner's signature.
     Licence(LicenceError),
+    /// A filing.
+    Filing(FilingError),
 
     // The node's.
     /// What the journal holds of it cannot be read; the cause goes to the log.
@@ -132,6 +135,7 @@ impl ServiceError {
             ServiceError::MirrorReadOnly { .. } => "mirror_read_only",
             ServiceError::MirrorHoldsNoNames { .. } => "mirror_holds_no_names",
             ServiceError::Licence(error) => error.code(),
+            ServiceError::Filing(error) => error.code(),
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
@@ -205,6 +209,7 @@ impl ServiceError {
 
     fn text_of_the_rest(&self) -> Text {
         match self {
+            ServiceError::Filing(error) => error.text(),
             ServiceError::Licence(error) => error.text(),
             ServiceError::Configuration(error) => {
                 let told = error.text();

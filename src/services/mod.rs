@@ -2,7 +2,7 @@
 //! five to seven calls into the stages below.
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
-//! - `list`: records in the order of their keys.
+//! - `file`: applications for a prefix, and their review. `list`: records in the order of their keys.
 //! - `register`, `precondition`, `once`: create, change, delete, mint. `reach`: what a caller may change. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
@@ -23,6 +23,7 @@ pub mod changes;
 pub mod compare;
 mod denials;
 pub mod error;
+pub mod file;
 pub mod follow;
 pub mod history;
 pub mod import;
@@ -54,11 +55,12 @@ use parking_lot::Mutex;
 
 use crate::model::draft::DraftLimits;
 use crate::model::identifier::{CanonicalKey, Identifier};
-use crate::model::prefix::{PrefixPolicy, Prefixes};
+use crate::model::prefix::{PolicyRef, Prefixes};
 use crate::model::record::Record;
 use crate::sign::blinding::Blinding;
 use crate::sign::entry::Signer;
 use crate::sign::keys::SigningKey;
+use crate::sign::sealing::Sealing;
 use crate::store::cache::AnswerCache;
 use crate::store::restored::Restored;
 use crate::store::rows::RecordRow;
@@ -76,6 +78,7 @@ pub struct Signing {
     pub key: SigningKey,
     pub issuer: String,
     pub blinding: Blinding,
+    pub sealing: Sealing,
 }
 
 impl Signing {
@@ -116,6 +119,8 @@ pub struct ServiceSettings {
     pub parallel_imports: usize,
     /// Days after its end that a job is kept.
     pub import_keep_days: u64,
+    /// How many reviewers must agree to a filing: 1 or 2.
+    pub filing_approvals: u64,
     /// The most bytes of rejected rows that one job notes.
     pub import_error_bytes: u64,
 }
@@ -239,7 +244,7 @@ impl Services {
     }
 
     /// The policy of an identifier that can be registered here.
-    pub(crate) fn policy(&self, identifier: &Identifier) -> Result<&PrefixPolicy, ServiceError> {
+    pub(crate) fn policy(&self, identifier: &Identifier) -> Result<PolicyRef, ServiceError> {
         self.prefixes
             .responsible(identifier)
             .ok_or_else(|| ServiceError::NotResponsible { identifier: identifier.spelling().to_owned() })

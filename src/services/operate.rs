@@ -101,7 +101,7 @@ impl Services {
     pub fn told(&self, name: &str) -> Option<Told> {
         let identifier = self.identifier(name).ok()?;
         let policy = self.prefixes.responsible(&identifier);
-        if policy.is_some_and(|policy| policy.log == LogMode::Open) {
+        if policy.as_ref().is_some_and(|policy| policy.log == LogMode::Open) {
             return Some(Told::Clear(identifier.spelling().to_owned()));
         }
         // A mirror cannot blind a name as its origin does.

@@ -22,7 +22,7 @@ const PRIVATE_MEMBERS: [&str; 2] = ["d", "k"];
 /// Members of every audit event that are told elsewhere, or of the issuer alone.
 const OF_EVERY_EVENT: [&str; 4] = ["iat", "iss", "principal", "event"];
 /// Members that say what an audit event is about, the surest first.
-const SUBJECTS: [&str; 5] = ["/id", "/key/id", "/identifier", "/prefix", "/kid"];
+const SUBJECTS: [&str; 7] = ["/filing", "/session", "/id", "/key/id", "/identifier", "/prefix", "/kid"];
 /// Members that are epoch seconds, and are shown as times.
 const TIMES: [&str; 3] = ["created", "expires", "issued"];
 

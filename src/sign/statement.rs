@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::filing::FilingEvent;
 use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE};
 use super::keys::{PublicJwk, SigningKey};
 use super::licence;
@@ -123,6 +124,9 @@ pub enum AuditEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         head: Option<String>,
     },
+    /// A step of a filing.
+    #[serde(untagged)]
+    Filing(FilingEvent),
 }
 
 /// How often one kind of thing was refused to one caller.
@@ -182,7 +186,8 @@ pub(super) fn propose_typed<T: Serialize>(
     principal: &str,
 ) -> Result<StatementProposal, serde_json::Error> {
     let statement = jws::sign(key, typ, &serde_json::to_vec(statement)?).into_bytes();
-    Ok(StatementProposal { kind, statement, time: now.as_seconds(), principal: principal.to_owned() })
+    let (disclosures, time) = (Vec::new(), now.as_seconds());
+    Ok(StatementProposal { kind, statement, disclosures, time, principal: principal.to_owned() })
 }
 
 /// The rows that a statement asks for.
@@ -219,6 +224,7 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                 AuditEvent::BootstrapUsed { token, key } => {
                     vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
+                AuditEvent::Filing(event) => event.rows(&audit.principal, audit.iat, index)?,
                 AuditEvent::SessionOpened { .. }
                 | AuditEvent::SessionClosed { .. }
                 | AuditEvent::AccessDenied { .. }
@@ -265,7 +271,7 @@ impl ReadLog for LogReader {
     }
 }
 
-fn put<T: Serialize>(table: Table, key: String, value: &T) -> Result<Write, String> {
+pub(super) fn put<T: Serialize>(table: Table, key: impl Into<Vec<u8>>, value: &T) -> Result<Write, String> {
     let value = serde_json::to_vec(value).map_err(|error| error.to_string())?;
-    Ok(Write { table, key: key.into_bytes(), value: Some(value) })
+    Ok(Write { table, key: key.into(), value: Some(value) })
 }

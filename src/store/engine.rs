@@ -37,8 +37,12 @@ tables! {
     Alias = b'a',
     /// The sid of an erased identifier: never given out again.
     Erased = b'e',
+    /// A filing's id and the number of a step of it -> the step.
+    Filing = b'f',
     /// A tagged key that was taken away, and may be in the snapshot below the engine: never a row of its own.
     Gone = b'g',
+    /// A prefix that a filing was allocated -> by which one, to whom.
+    Allocation = b'h',
     /// Principal and idempotency key -> what became of the request; forgotten after a day.
     Request = b'i',
     /// An API key's id -> its hash and scope.

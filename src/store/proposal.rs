@@ -46,6 +46,8 @@ pub struct EntryProposal {
 pub struct StatementProposal {
     pub kind: FrameKind,
     pub statement: Vec<u8>,
+    /// What is kept beside it and in no tree; mostly nothing.
+    pub disclosures: Vec<u8>,
     pub time: i64,
     pub principal: String,
 }
@@ -109,7 +111,9 @@ impl Proposal {
                 let key = entry.idempotency.as_ref().map_or(0, |idempotency| idempotency.key.len());
                 entry.statement.len() + entry.disclosures.len() + entry.principal.len() + key
             }
-            Proposal::Statement(proposal) => proposal.statement.len() + proposal.principal.len(),
+            Proposal::Statement(proposal) => {
+                proposal.statement.len() + proposal.disclosures.len() + proposal.principal.len()
+            }
             Proposal::Copy(copy) => {
                 let hidden = if let Copied::Entry { disclosures, .. } = &copy.copied { disclosures.len() } else { 0 };
                 copy.statement.len() + hidden

@@ -28,7 +28,7 @@ const CSV: &str = "text/csv";
 const SECRET: &str = "SECRET-VALUE-7";
 
 /// Waits until a head covers both trees as they are now.
-async fn covered(world: &World) {
+pub async fn covered(world: &World) {
     let (tail, started) = (world.node.services.store.tail(), Instant::now());
     let covers = || {
         let published = world.node.services.log.published();

@@ -1,6 +1,6 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
-//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions.
+//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `filing`: applications for a prefix.
 //! - `conformance`: every answer of all these is held against the document of the interface.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
@@ -16,6 +16,7 @@ mod cold;
 mod conformance;
 mod differing;
 mod exporting;
+mod filing;
 mod importing;
 mod licensing;
 mod listing;

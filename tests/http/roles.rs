@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use crate::conformance::{CONTRACT, operations};
+use crate::filing::form;
 use crate::signing_in::Holder;
 use crate::world::{Answer, Ask, World, part};
 
@@ -519,6 +520,15 @@ const NEEDS: &[(Need, &[&str])] = &[
             "readRequest",
         ],
     ),
+    (
+        Need::Roles(&["applicant", "administrator"]),
+        &["createFiling", "replaceFiling", "submitFiling", "withdrawFiling"],
+    ),
+    (Need::Roles(&["applicant", "reviewer", "administrator"]), &["listFilings", "readFiling"]),
+    (
+        Need::Roles(&["reviewer", "administrator"]),
+        &["claimFiling", "releaseFiling", "returnFiling", "rejectFiling", "approveFiling"],
+    ),
     (MANAGERS, &["listKeys", "createKey", "revokeKey", "readKey"]),
 ];
 
@@ -529,6 +539,8 @@ struct Place {
     /// A job and a key there.
     job: String,
     key: String,
+    /// A filing that was never sent: its applicant's alone.
+    filing: String,
     secret: &'static str,
 }
 
@@ -557,7 +569,10 @@ async fn places(world: &World) -> Vec<Place> {
         let job = job.header("location").rsplit('/').next().unwrap().to_owned();
         ended(world, &registrar, &format!("/v1/imports/{job}")).await;
         let key = made(world, &world.key, "reader", &[prefix]).await.json()["id"].as_str().unwrap().to_owned();
-        places.push(Place { prefix, identifier: format!("{prefix}/a"), job, key, secret });
+        let applicant = self::key(world, "applicant", &[]).await;
+        let draft = by(world.ask(Method::POST, "/v1/filings"), &applicant).json(&form(prefix, secret)).send().await;
+        let filing = draft.json()["id"].as_str().unwrap().to_owned();
+        places.push(Place { prefix, identifier: format!("{prefix}/a"), job, key, filing, secret });
     }
     places
 }
@@ -584,7 +599,7 @@ async fn credentials(world: &World) -> Vec<Shown> {
             shown.push(Shown { name, token: Some(token), role: Some(role), reaches: Some(prefix) });
         }
     }
-    for role in ["auditor", "administrator"] {
+    for role in ["auditor", "applicant", "reviewer", "administrator"] {
         let token = key(world, role, &[]).await;
         shown.push(Shown { name: role.to_owned(), token: Some(token), role: Some(role), reaches: None });
     }
@@ -619,7 +634,11 @@ async fn credentials(world: &World) -> Vec<Shown> {
 /// The operation, asked about what is at a place.
 fn asked<'w>(world: &'w World, verb: &str, path: &str, operation: &str, place: &Place) -> Ask<'w> {
     let mut target = path.to_owned();
-    let id = if path.starts_with("/v1/keys") { &place.key } else { &place.job };
+    let id = match path {
+        _ if path.starts_with("/v1/keys") => &place.key,
+        _ if path.starts_with("/v1/filings") => &place.filing,
+        _ => &place.job,
+    };
     for (parameter, value) in [
         ("{identifier}", place.identifier.as_str()),
         ("{id}", id),
@@ -639,12 +658,14 @@ fn asked<'w>(world: &'w World, verb: &str, path: &str, operation: &str, place: &
     let method: Method = verb.to_ascii_uppercase().parse().unwrap();
     let is_written = [Method::POST, Method::PUT, Method::PATCH].contains(&method);
     let mut ask = world.ask(method, &target);
-    if ["patchRecord", "deleteRecord"].contains(&operation) {
+    if ["patchRecord", "deleteRecord", "replaceFiling"].contains(&operation) {
         // Which it never is at: what is in reach is refused for this, and stays as it is for the next cell.
         ask = ask.header("if-match", "\"999\"");
     }
     let value = json!([{"index": 1, "type": "名称", "data": "a"}]);
     let body = match operation {
+        "createFiling" | "replaceFiling" => form(place.prefix, "件"),
+        "returnFiling" | "rejectFiling" => json!({"reasons": [{"text": "a"}]}),
         "createKey" => json!({"role": "reader", "prefixes": [place.prefix]}),
         "changeInBulk" => json!({"filter": {"prefix": place.prefix}, "operation": "retire", "dry_run": true}),
         "mintRecord" => json!({"prefix": place.prefix, "values": value}),
@@ -666,6 +687,8 @@ fn out_of_reach(operation: &str) -> Option<(u16, &'static str)> {
             Some((404, "import_unknown"))
         }
         "readKey" | "revokeKey" => Some((404, "key_unknown")),
+        "readFiling" | "replaceFiling" | "submitFiling" | "withdrawFiling" | "claimFiling" | "releaseFiling"
+        | "returnFiling" | "rejectFiling" | "approveFiling" => Some((404, "filing_unknown")),
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ use crate::guard::GuardError;
 use crate::model::field::FieldError;
 use crate::model::text::Text;
 use crate::services::ServiceError;
+use crate::services::file::FilingError;
 use crate::services::licence::LicenceError;
 use crate::store::Refusal;
 
@@ -137,6 +138,7 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::MirrorReadOnly { .. } => Code::MirrorReadOnly,
         ServiceError::MirrorHoldsNoNames { .. } => Code::MirrorHoldsNoNames,
         ServiceError::Licence(error) => of_licence(error),
+        ServiceError::Filing(error) => of_filing(error),
         ServiceError::RecordDamaged { .. } => Code::RecordDamaged,
         ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
@@ -145,6 +147,17 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::Refused(Refusal::Undecided) => Code::RestoredUndecided,
         ServiceError::Refused(Refusal::Stopping) => Code::Draining,
         ServiceError::Internal(_) => Code::Internal,
+    }
+}
+
+fn of_filing(error: &FilingError) -> Code {
+    match error {
+        FilingError::Unknown { .. } => Code::FilingUnknown,
+        FilingError::Step { .. } | FilingError::TooManySteps { .. } => Code::FilingStepRefused,
+        FilingError::NotClaimed { .. } => Code::FilingNotClaimed,
+        FilingError::SamePerson => Code::FilingSamePerson,
+        FilingError::Prefix { .. } | FilingError::OtherPrefix { .. } => Code::PrefixUnavailable,
+        FilingError::TooMany { .. } => Code::FilingTooMany,
     }
 }
 
@@ -168,8 +181,10 @@ fn of_licence(error: &LicenceError) -> Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::filing::{State, Step};
     use crate::model::identifier::{CanonicalKey, IdentifierError};
     use crate::model::record::Status;
+    use crate::services::file::PrefixFault;
 
     #[test]
     fn the_service_and_the_table_give_every_error_the_same_name() {
@@ -206,6 +221,14 @@ mod tests {
             ServiceError::BadCredential,
             ServiceError::MirrorReadOnly { origin: String::new() },
             ServiceError::MirrorHoldsNoNames { origin: String::new() },
+            FilingError::Unknown { id: String::new() }.into(),
+            FilingError::Step { state: State::Draft, step: Step::Approved }.into(),
+            FilingError::NotClaimed { reviewer: None }.into(),
+            FilingError::SamePerson.into(),
+            FilingError::OtherPrefix { endorsed: String::new() }.into(),
+            FilingError::Prefix { prefix: String::new(), cause: PrefixFault::Taken }.into(),
+            FilingError::TooMany { limit: 1 }.into(),
+            FilingError::TooManySteps { limit: 1 }.into(),
             LicenceError::Unknown { id: String::new() }.into(),
             LicenceError::InForce { prefix: String::new(), holder: String::new() }.into(),
             LicenceError::Ended { id: String::new() }.into(),

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, bundle, changes, docs, export, history, import_errors, import_events,
+    Desk, about, backup, batch, bulk, bundle, changes, docs, export, filings, history, import_errors, import_events,
     import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve, sessions, trail,
 };
 use crate::codec::problem::{Code, Problem};
@@ -72,6 +72,15 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/sessions" closed { POST sessions::open }
     "/v1/sessions/challenge" closed { POST sessions::challenge }
     "/v1/sessions/current" closed { GET sessions::current, DELETE sessions::close }
+    "/v1/filings" closed { GET filings::list, POST filings::create }
+    "/v1/filings/{id}" closed { GET filings::read, PUT filings::replace }
+    "/v1/filings/{id}/submit" closed { POST filings::submit }
+    "/v1/filings/{id}/withdraw" closed { POST filings::withdraw }
+    "/v1/filings/{id}/claim" closed { POST filings::claim }
+    "/v1/filings/{id}/release" closed { POST filings::release }
+    "/v1/filings/{id}/return" closed { POST filings::send_back }
+    "/v1/filings/{id}/reject" closed { POST filings::reject }
+    "/v1/filings/{id}/approve" closed { POST filings::approve }
     "/v1/licences" open { GET licences::list, POST licences::grant }
     "/v1/licences/{id}/end" closed { POST licences::end }
     "/v1/signing-keys/{id}/end" closed { POST licences::end_key }

@@ -1,13 +1,17 @@
 //! The prefixes that this node answers for, and the policy of each: how cases compare, how the log is kept, how suffixes are
 //! minted.
 //!
-//! Not a delegation: who was licensed a prefix is in the log (`sign::licence`); quotas come with organizations.
+//! Some are the operator's, named in the configuration; others were allocated by a filing that was approved, and come while the node
+//! runs. Not a delegation: who was licensed a prefix is in the log (`sign::licence`).
 
 mod licensed;
 mod mint;
 
 use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -99,12 +103,33 @@ pub enum PrefixError {
     MintPattern { prefix: String, error: MintPatternError },
 }
 
-/// The prefixes of this node, by canonical prefix. Immutable once built.
-#[derive(Clone, Debug, Default)]
+/// What stands behind a prefix.
+#[derive(Debug)]
+struct Served {
+    policy: PrefixPolicy,
+    pattern: MintPattern,
+}
+
+/// The prefixes of this node, by canonical prefix: those of the configuration for ever, and those that are allocated, whose
+/// policies are the usual ones.
+#[derive(Debug, Default)]
 pub struct Prefixes {
-    policies: HashMap<Box<str>, (PrefixPolicy, MintPattern)>,
-    /// Whether any policy does: where none does, a name's key needs no look at its prefix.
+    configured: HashMap<Box<str>, Arc<Served>>,
+    allocated: RwLock<HashMap<Box<str>, Arc<Served>>>,
+    /// Whether any policy of the configuration does: where none does, a name's key needs no look at its prefix.
     tells_cases_apart: bool,
+}
+
+/// A policy for as long as somebody looks at it.
+#[derive(Clone, Debug)]
+pub struct PolicyRef(Arc<Served>);
+
+impl Deref for PolicyRef {
+    type Target = PrefixPolicy;
+
+    fn deref(&self) -> &PrefixPolicy {
+        &self.0.policy
+    }
 }
 
 impl Prefixes {
@@ -124,34 +149,63 @@ impl Prefixes {
             }
             let pattern = MintPattern::parse(&policy.mint_pattern)
                 .map_err(|error| PrefixError::MintPattern { prefix: prefix.clone(), error })?;
-            if known.insert(prefix.clone().into_boxed_str(), (policy, pattern)).is_some() {
+            if known.insert(prefix.clone().into_boxed_str(), Arc::new(Served { policy, pattern })).is_some() {
                 return Err(PrefixError::NamedTwice(prefix));
             }
         }
-        let tells_cases_apart = known.values().any(|(policy, _)| policy.suffix_case == SuffixCase::Sensitive);
-        Ok(Self { policies: known, tells_cases_apart })
+        let tells_cases_apart = known.values().any(|served| served.policy.suffix_case == SuffixCase::Sensitive);
+        Ok(Self { configured: known, allocated: RwLock::default(), tells_cases_apart })
+    }
+
+    /// From now on this node answers for this canonical prefix, too. One of the configuration stays as it is there.
+    ///
+    /// # Errors
+    /// None, as long as the usual mint pattern can be minted from.
+    pub fn allocate(&self, prefix: &str, registrant: &str) -> Result<(), PrefixError> {
+        let policy = PrefixPolicy { registrant: registrant.to_owned(), ..PrefixPolicy::new(prefix) };
+        let pattern = MintPattern::parse(&policy.mint_pattern)
+            .map_err(|error| PrefixError::MintPattern { prefix: prefix.to_owned(), error })?;
+        self.allocated.write().insert(prefix.into(), Arc::new(Served { policy, pattern }));
+        Ok(())
+    }
+
+    fn served(&self, prefix: &str) -> Option<Arc<Served>> {
+        let configured = self.configured.get(prefix).map(Arc::clone);
+        configured.or_else(|| self.allocated.read().get(prefix).map(Arc::clone))
     }
 
     /// The policy of exactly this identifier's prefix. Names of schemes without prefixes are nobody's here: they are reached
     /// as aliases.
     #[must_use]
-    pub fn responsible(&self, identifier: &Identifier) -> Option<&PrefixPolicy> {
+    pub fn responsible(&self, identifier: &Identifier) -> Option<PolicyRef> {
         if identifier.scheme().is_tagged() { None } else { self.policy(identifier.prefix()) }
     }
 
     /// By canonical prefix.
     #[must_use]
-    pub fn policy(&self, prefix: &str) -> Option<&PrefixPolicy> {
-        self.policies.get(prefix).map(|(policy, _)| policy)
+    pub fn policy(&self, prefix: &str) -> Option<PolicyRef> {
+        self.served(prefix).map(PolicyRef)
+    }
+
+    /// Whether the prefix is one of the configuration.
+    #[must_use]
+    pub fn is_configured(&self, prefix: &str) -> bool {
+        self.configured.contains_key(prefix)
+    }
+
+    /// Only a policy of the configuration tells cases apart.
+    fn keeps_case(&self, prefix: &str) -> bool {
+        self.tells_cases_apart
+            && self.configured.get(prefix).is_some_and(|served| served.policy.suffix_case == SuffixCase::Sensitive)
     }
 
     /// The identifier with the key that its prefix's policy gives it.
     #[must_use]
     pub fn keyed(&self, identifier: Identifier) -> Identifier {
-        match self.responsible(&identifier) {
-            Some(policy) if policy.suffix_case == SuffixCase::Sensitive => identifier.with_case_sensitive_suffix(),
-            _ => identifier,
+        if !identifier.scheme().is_tagged() && self.keeps_case(identifier.prefix()) {
+            return identifier.with_case_sensitive_suffix();
         }
+        identifier
     }
 
     /// The key that [`Prefixes::keyed`] gives to this text, written into `room`: nothing is allocated. `None` for any but the
@@ -161,9 +215,7 @@ impl Prefixes {
         let slash = Identifier::common_slash(text)?;
         let key = room.get_mut(..text.len())?;
         key.copy_from_slice(text.as_bytes());
-        let is_sensitive = |policy: &PrefixPolicy| policy.suffix_case == SuffixCase::Sensitive;
-        let keeps_case = self.tells_cases_apart
-            && text.get(..slash).and_then(|prefix| self.policy(prefix)).is_some_and(is_sensitive);
+        let keeps_case = text.get(..slash).is_some_and(|prefix| self.keeps_case(prefix));
         if !keeps_case {
             key.make_ascii_lowercase();
         }
@@ -173,13 +225,15 @@ impl Prefixes {
     /// A new suffix by the pattern of this canonical prefix; `fill` writes fresh randomness.
     #[must_use]
     pub fn mint_suffix(&self, prefix: &str, now: Timestamp, fill: impl FnMut(&mut [u8])) -> Option<String> {
-        self.policies.get(prefix).map(|(_, pattern)| pattern.mint(now, fill))
+        self.served(prefix).map(|served| served.pattern.mint(now, fill))
     }
 
     /// In the order of the prefixes.
     #[must_use]
-    pub fn all(&self) -> Vec<&PrefixPolicy> {
-        let mut all: Vec<&PrefixPolicy> = self.policies.values().map(|(policy, _)| policy).collect();
+    pub fn all(&self) -> Vec<PolicyRef> {
+        let configured = self.configured.values().cloned();
+        let mut all: Vec<PolicyRef> =
+            configured.chain(self.allocated.read().values().cloned()).map(PolicyRef).collect();
         all.sort_by(|one, other| one.prefix.cmp(&other.prefix));
         all
     }

@@ -238,6 +238,7 @@ impl Publishing {
 
     fn make_durable(&self, published: &Published) -> Result<(), PublishError> {
         let statement = StatementProposal {
+            disclosures: Vec::new(),
             kind: FrameKind::CheckpointHead,
             statement: published.frame()?,
             time: Timestamp::now().as_seconds(),

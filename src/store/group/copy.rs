@@ -41,8 +41,13 @@ impl Group {
                 self.copied_withheld(statement, leaf, Meta { version, ..plain }, supersedes, committed)
             }
             Copied::Statement => {
-                let proposal =
-                    StatementProposal { kind: FrameKind::Statement, statement, time, principal: PRINCIPAL.to_owned() };
+                let proposal = StatementProposal {
+                    kind: FrameKind::Statement,
+                    statement,
+                    disclosures: Vec::new(),
+                    time,
+                    principal: PRINCIPAL.to_owned(),
+                };
                 Ok(match self.statement(proposal, committed) {
                     Ok(Planned::Not(Outcome::Exists)) => unfit("what it states was stated before".to_owned()),
                     Err(ApplyError::Statement { cause, .. }) => unfit(format!("it does not read: {cause}")),

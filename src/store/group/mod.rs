@@ -309,7 +309,7 @@ impl Group {
             kind: proposal.kind,
             meta: meta.encode(),
             statement: proposal.statement,
-            disclosures: Vec::new(),
+            disclosures: proposal.disclosures,
             previous_in_group: None,
         };
         self.push(Pending { content, meta, record: None, before, leaf })
@@ -452,7 +452,13 @@ mod tests {
     }
 
     fn statement() -> StatementProposal {
-        StatementProposal { kind: FrameKind::Audit, statement: Vec::new(), time: 0, principal: String::new() }
+        StatementProposal {
+            kind: FrameKind::Audit,
+            statement: Vec::new(),
+            disclosures: Vec::new(),
+            time: 0,
+            principal: String::new(),
+        }
     }
 
     /// Every statement is about a licence.

@@ -9,14 +9,15 @@ pub enum Tag {
     Records,
     Imports,
     Keys,
+    Filings,
     Licences,
     Log,
     Node,
 }
 
 impl Tag {
-    pub const ALL: [Self; 7] =
-        [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Licences, Self::Log, Self::Node];
+    pub const ALL: [Self; 8] =
+        [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Filings, Self::Licences, Self::Log, Self::Node];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -24,6 +25,7 @@ impl Tag {
             Self::Records => "records",
             Self::Imports => "imports",
             Self::Keys => "keys",
+            Self::Filings => "filings",
             Self::Licences => "licences",
             Self::Log => "log",
             Self::Node => "node",
@@ -36,6 +38,7 @@ impl Tag {
             Self::Records => Text::new("注册、修改、注销与查询", "Register, change, delete, list"),
             Self::Imports => Text::new("批量导入", "Many records at once, as a job"),
             Self::Keys => Text::new("API 密钥", "API keys"),
+            Self::Filings => Text::new("备案：申请前缀与审核", "Filings: applying for a prefix, and the review"),
             Self::Licences => Text::new("许可：前缀归谁、由哪把密钥签名", "Whose a prefix is, and by which key"),
             Self::Log => Text::new("可校验的日志", "The log that anyone can verify"),
             Self::Node => Text::new("节点自身", "The node itself"),

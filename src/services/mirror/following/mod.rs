@@ -249,6 +249,7 @@ impl Mirroring {
 
     async fn make_durable(&self, published: &Published) -> Result<(), Halt> {
         let statement = StatementProposal {
+            disclosures: Vec::new(),
             kind: FrameKind::CheckpointHead,
             statement: published.frame().map_err(|error| Halt::Own(error.to_string()))?,
             time: Timestamp::now().as_seconds(),

@@ -4,6 +4,7 @@
 
 mod backup;
 mod exports;
+mod filings;
 mod imports;
 mod jobs;
 mod keys;
@@ -32,6 +33,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         jobs::operations(),
         keys::operations(),
         sessions::operations(),
+        filings::operations(),
         licences::operations(),
         operating::operations(),
         backup::operations(),

@@ -1,0 +1,106 @@
+//! What a filing may meet.
+
+use crate::model::filing::{State, Step};
+use crate::model::text::Text;
+use crate::services::ServiceError;
+
+#[derive(Clone, Debug)]
+pub enum FilingError {
+    /// None that this caller may know of.
+    Unknown {
+        id: String,
+    },
+    /// Not from where it stands.
+    Step {
+        state: State,
+        step: Step,
+    },
+    /// Only who has it in review may say this.
+    NotClaimed {
+        reviewer: Option<String>,
+    },
+    /// Nobody reviews his own filing, or agrees twice.
+    SamePerson,
+    /// The prefix cannot be allocated.
+    Prefix {
+        prefix: String,
+        cause: PrefixFault,
+    },
+    /// The second of two must agree to what the first did.
+    OtherPrefix {
+        endorsed: String,
+    },
+    /// Open ones of one applicant.
+    TooMany {
+        limit: usize,
+    },
+    TooManySteps {
+        limit: usize,
+    },
+}
+
+/// Why a prefix cannot be allocated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixFault {
+    /// Not below a prefix of this node's configuration.
+    Elsewhere,
+    /// It, or one above or below it, is somebody's.
+    Taken,
+}
+
+impl From<FilingError> for ServiceError {
+    fn from(error: FilingError) -> ServiceError {
+        ServiceError::Filing(error)
+    }
+}
+
+impl FilingError {
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "filing_unknown",
+            Self::Step { .. } | Self::TooManySteps { .. } => "filing_step_refused",
+            Self::NotClaimed { .. } => "filing_not_claimed",
+            Self::SamePerson => "filing_same_person",
+            Self::Prefix { .. } | Self::OtherPrefix { .. } => "prefix_unavailable",
+            Self::TooMany { .. } => "filing_too_many",
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self) -> Text {
+        match self {
+            Self::Unknown { id } => Text::new(format!("没有备案 {id}"), format!("there is no filing {id}")),
+            Self::Step { state, step } => Text::new(
+                format!("备案处于 {}，不能 {}", state.as_str(), step.as_str()),
+                format!("the filing is {}, so it cannot be {}", state.as_str(), step.as_str()),
+            ),
+            Self::NotClaimed { reviewer: None } => Text::new("请先领取（claim）该备案", "claim the filing first"),
+            Self::NotClaimed { reviewer: Some(reviewer) } => {
+                Text::new(format!("该备案由 {reviewer} 审核"), format!("the filing is {reviewer}'s to review"))
+            }
+            Self::SamePerson => Text::new(
+                "不能审核自己提交的备案，也不能两次同意",
+                "nobody reviews a filing of his own, or agrees to one twice",
+            ),
+            Self::Prefix { prefix, cause: PrefixFault::Elsewhere } => {
+                Text::new(format!("{prefix} 不在本节点前缀之下"), format!("{prefix} is below no prefix of this node"))
+            }
+            Self::Prefix { prefix, cause: PrefixFault::Taken } => Text::new(
+                format!("{prefix} 或其上下级前缀已分配"),
+                format!("{prefix}, or a prefix above or below it, is allocated already"),
+            ),
+            Self::OtherPrefix { endorsed } => Text::new(
+                format!("第一位审核员同意的是 {endorsed}：同意它，或退回"),
+                format!("the first reviewer agreed to {endorsed}: agree to that, or return the filing"),
+            ),
+            Self::TooMany { limit } => Text::new(
+                format!("未办结的备案已有 {limit} 件"),
+                format!("{limit} filings have not ended yet: submit or withdraw one"),
+            ),
+            Self::TooManySteps { limit } => {
+                Text::new(format!("该备案已有 {limit} 步"), format!("the filing has {limit} steps: begin another"))
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A filing as it is shown, and all of them in the order in which they wait.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
+use super::{Details, FilingError, Reason, place, unknown};
+use crate::model::filing::form::Doubt;
+use crate::model::filing::{Course, Form, State, Step, Taken};
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::principal::{Principal, Role};
+use crate::model::time::Timestamp;
+use crate::services::log::unread;
+use crate::services::token::{are_same, sha256};
+use crate::services::{ServiceError, Services};
+use crate::sign::filing::{FilingEvent, filing_of_row};
+use crate::store::engine::Table;
+use crate::store::trees::Tree;
+
+/// Rows that are read at once.
+const STEP_ROWS: usize = 4_096;
+
+/// How does a filing stand?
+#[derive(Clone, Debug)]
+pub struct ReadFiling {
+    pub id: String,
+    /// With the numbers of persons whole, which is noted.
+    pub reveal: bool,
+}
+
+/// Which filings are there?
+#[derive(Clone, Debug)]
+pub struct ListFilings {
+    pub state: Option<State>,
+    /// Only what follows this place (a cursor).
+    pub after: Option<(i64, String)>,
+    /// At least 1.
+    pub limit: usize,
+}
+
+impl Asks for ReadFiling {
+    const ACTION: Action = Action::SeeFilings;
+}
+
+impl Asks for ListFilings {
+    const ACTION: Action = Action::SeeFilings;
+}
+
+/// One filing, as its asker may see it.
+#[derive(Clone, Debug)]
+pub struct FilingView {
+    pub id: String,
+    pub course: Course,
+    /// Masked, unless it was asked for whole by who may.
+    pub form: Form,
+    /// For a reviewer.
+    pub doubts: Option<Vec<Doubt>>,
+    /// What reviewers said, by the number of the step.
+    pub reasons: BTreeMap<u32, Vec<Reason>>,
+}
+
+/// Filings in the order in which they began.
+#[derive(Clone, Debug)]
+pub struct FilingPage {
+    pub filings: Vec<(String, Course)>,
+    pub next: Option<(i64, String)>,
+}
+
+impl Services {
+    /// One filing. Who wants the numbers whole must have it in review, or be its applicant.
+    pub async fn filing(&self, asked: Permitted<ReadFiling>) -> Result<FilingView, ServiceError> {
+        let (principal, ReadFiling { id, reveal }) = asked.into_parts();
+        let mut view = self.viewed(&id, &principal)?;
+        if reveal {
+            let is_own = view.course.applicant() == principal.id;
+            if !is_own && view.course.reviewer.as_deref() != Some(&principal.id) {
+                return Err(FilingError::NotClaimed { reviewer: view.course.reviewer }.into());
+            }
+            let seq = view.course.last().map_or(0, |last| last.seq);
+            self.commit_filing(FilingEvent::Revealed { filing: id.clone(), seq }, Vec::new(), &principal).await?;
+            view.form = self.form(&id, &view.course)?;
+        }
+        Ok(view)
+    }
+
+    /// A page of those that this caller may see.
+    pub fn filings(&self, asked: &Permitted<ListFilings>) -> Result<FilingPage, ServiceError> {
+        let ListFilings { state, after, limit } = asked.request();
+        let mut all: Vec<((i64, String), Course)> = self
+            .courses()?
+            .into_iter()
+            .filter(|(_, course)| is_seen(course, asked.principal()) && state.is_none_or(|state| course.state == state))
+            .map(|(id, course)| ((course.steps.first().map_or(0, |first| first.at), id), course))
+            .filter(|(at, _)| after.as_ref().is_none_or(|after| at > after))
+            .collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let has_more = all.len() > *limit;
+        all.truncate(*limit);
+        let next = all.last().filter(|_| has_more).map(|(at, _)| at.clone());
+        Ok(FilingPage { filings: all.into_iter().map(|((_, id), course)| (id, course)).collect(), next })
+    }
+
+    /// Every filing. There are as many as enterprises, some thousands.
+    pub(super) fn courses(&self) -> Result<Vec<(String, Course)>, ServiceError> {
+        let mut steps: BTreeMap<String, Vec<Taken>> = BTreeMap::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = self.store.scan(Table::Filing, after.as_deref(), STEP_ROWS)?;
+            for (key, row) in &rows {
+                let id = filing_of_row(key).ok_or_else(|| ServiceError::Internal("a filing's row".to_owned()))?;
+                steps.entry(id.to_owned()).or_default().push(serde_json::from_slice(row)?);
+            }
+            match rows.last() {
+                Some((key, _)) => after = Some(key.to_vec()),
+                None => break,
+            }
+        }
+        let course = |(id, steps): (String, Vec<Taken>)| match Course::of(steps) {
+            Some(course) => Ok((id, course)),
+            None => Err(ServiceError::Internal(format!("the steps of the filing {id}"))),
+        };
+        steps.into_iter().map(course).collect()
+    }
+
+    /// The filing as this caller sees it.
+    pub(super) fn viewed(&self, id: &str, principal: &Principal) -> Result<FilingView, ServiceError> {
+        let course = self.course(id)?.filter(|course| is_seen(course, principal)).ok_or_else(|| unknown(id))?;
+        let form = self.form(id, &course)?;
+        let is_reviewer = principal.role.may(Action::Review);
+        let doubts = is_reviewer.then(|| form.doubts(Timestamp::now()));
+        let mut reasons = BTreeMap::new();
+        for taken in course.steps.iter().filter(|taken| taken.step != Step::Drafted && taken.sealed.is_some()) {
+            // What reviewers tell one another is not the applicant's; why they send something back is.
+            let is_told = is_reviewer || matches!(taken.step, Step::Returned | Step::Rejected);
+            if is_told && let Details::Reasons(told) = self.unsealed(id, taken)? {
+                reasons.insert(taken.seq, told);
+            }
+        }
+        Ok(FilingView { id: id.to_owned(), form: form.masked(), course, doubts, reasons })
+    }
+
+    /// The form as it was written last.
+    pub(super) fn form(&self, id: &str, course: &Course) -> Result<Form, ServiceError> {
+        let taken = course.form().ok_or_else(|| ServiceError::Internal("a filing without a form".to_owned()))?;
+        match self.unsealed(id, taken)? {
+            Details::Form(form) => Ok(*form),
+            Details::Reasons(_) => Err(ServiceError::Internal("a filing without a form".to_owned())),
+        }
+    }
+
+    /// What is kept beside a step's statement, which has its hash.
+    fn unsealed(&self, id: &str, taken: &Taken) -> Result<Details, ServiceError> {
+        let damaged = || ServiceError::Internal(format!("what is kept of step {} of the filing {id}", taken.seq));
+        let reader = self.store.trees().reader(Tree::Audit);
+        let place = reader.places(taken.index, 1).map_err(unread)?.into_iter().next().ok_or_else(damaged)?;
+        let sealed = self.store.frame(place)?.disclosures.ok_or_else(damaged)?;
+        let hash = taken.sealed.as_deref().and_then(|hash| BASE64URL.decode(hash).ok()).ok_or_else(damaged)?;
+        if !are_same(&sha256(&sealed), &hash) {
+            return Err(damaged());
+        }
+        let content = self.signing()?.sealing.open(&place_of(id, taken), &sealed).ok_or_else(damaged)?;
+        Ok(serde_json::from_slice(&content)?)
+    }
+}
+
+fn place_of(id: &str, taken: &Taken) -> String {
+    place(id, taken.seq)
+}
+
+/// Applicants see their own; reviewers all that was ever submitted.
+fn is_seen(course: &Course, principal: &Principal) -> bool {
+    let is_reviewers = course.steps.iter().any(|taken| taken.step == Step::Submitted);
+    course.applicant() == principal.id
+        || (is_reviewers && matches!(principal.role, Role::Reviewer | Role::Administrator))
+}
