@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn each_role_may_what_the_table_says_and_nothing_else() {
         let may = |role: Role| Action::ALL.into_iter().filter(|action| role.may(*action)).collect::<Vec<_>>();
-        use Action::{Administer, Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings};
+        use Action::{Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings};
         assert_eq!(may(Role::Anonymous), [Read]);
         assert_eq!(may(Role::Reader), [Read, List]);
         assert_eq!(may(Role::Registrar), [Read, List, Register]);

@@ -107,17 +107,12 @@ fn shown(view: &FilingView, status: StatusCode, language: Language) -> Response<
     response
 }
 
-macro_rules! applicants {
-    ($($name:ident $word:literal $step:expr;)+) => {
-        $(pub(super) async fn $name(desk: Arc<Desk>, call: Call) -> Reply {
-            advance(desk, call, $word, $step).await
-        })+
-    };
+pub(super) async fn submit(desk: Arc<Desk>, call: Call) -> Reply {
+    advance(desk, call, "/submit", Step::Submitted).await
 }
 
-applicants! {
-    submit "/submit" Step::Submitted;
-    withdraw "/withdraw" Step::Withdrawn;
+pub(super) async fn withdraw(desk: Arc<Desk>, call: Call) -> Reply {
+    advance(desk, call, "/withdraw", Step::Withdrawn).await
 }
 
 async fn advance(desk: Arc<Desk>, call: Call, word: &str, step: Step) -> Reply {
@@ -131,20 +126,24 @@ async fn advance(desk: Arc<Desk>, call: Call, word: &str, step: Step) -> Reply {
     Ok(shown(&advanced?, StatusCode::OK, call.language))
 }
 
-macro_rules! reviewers {
-    ($($name:ident $word:literal $read:expr;)+) => {
-        $(pub(super) async fn $name(desk: Arc<Desk>, call: Call) -> Reply {
-            review(desk, call, $word, $read).await
-        })+
-    };
+pub(super) async fn claim(desk: Arc<Desk>, call: Call) -> Reply {
+    review(desk, call, "/claim", |json| none(json).map(|()| Review::Claim)).await
 }
 
-reviewers! {
-    claim "/claim" |json| none(json).map(|()| Review::Claim);
-    release "/release" |json| none(json).map(|()| Review::Release);
-    send_back "/return" |json| reasons(json).map(Review::Return);
-    reject "/reject" |json| reasons(json).map(Review::Reject);
-    approve "/approve" approval;
+pub(super) async fn release(desk: Arc<Desk>, call: Call) -> Reply {
+    review(desk, call, "/release", |json| none(json).map(|()| Review::Release)).await
+}
+
+pub(super) async fn send_back(desk: Arc<Desk>, call: Call) -> Reply {
+    review(desk, call, "/return", |json| reasons(json).map(Review::Return)).await
+}
+
+pub(super) async fn reject(desk: Arc<Desk>, call: Call) -> Reply {
+    review(desk, call, "/reject", |json| reasons(json).map(Review::Reject)).await
+}
+
+pub(super) async fn approve(desk: Arc<Desk>, call: Call) -> Reply {
+    review(desk, call, "/approve", approval).await
 }
 
 async fn review(

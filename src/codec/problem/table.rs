@@ -141,8 +141,7 @@ problems! {
         "请有权者操作, 或向管理员申请", "Ask someone who may, or the administrator for the right"
     }
     FilingSamePerson "filing_same_person" 403 {
-        "须由另一位审核员处理", "Another reviewer must do this";
-        "请另一位审核员领取", "Ask another reviewer to claim it"
+        "须由另一位审核员处理", "Another reviewer must do this"; "请另一位审核员领取", "Ask another reviewer to claim it"
     }
     OwnerNotLicensed "owner_not_licensed" 403 {
         "签名密钥没有该前缀的有效许可", "The signing key has no licence in force for the prefix";
@@ -173,20 +172,16 @@ problems! {
         "核对任务编号", "Compare the number of the import"
     }
     KeyUnknown "key_unknown" 404 {
-        "没有这个密钥", "No such key";
-        "密钥编号见 GET /v1/keys", "The ids are listed at GET /v1/keys"
+        "没有这个密钥", "No such key"; "密钥编号见 GET /v1/keys", "The ids are listed at GET /v1/keys"
     }
     LicenceUnknown "licence_unknown" 404 {
-        "没有这个许可", "No such licence";
-        "许可见 GET /v1/licences", "The licences are listed at GET /v1/licences"
+        "没有这个许可", "No such licence"; "许可见 GET /v1/licences", "The licences are listed at GET /v1/licences"
     }
     FilingUnknown "filing_unknown" 404 {
-        "没有这份备案", "No such filing";
-        "备案见 GET /v1/filings", "The filings are listed at GET /v1/filings"
+        "没有这份备案", "No such filing"; "备案见 GET /v1/filings", "The filings are listed at GET /v1/filings"
     }
     SigningKeyUnknown "signing_key_unknown" 404 {
-        "没有这把签名密钥", "No such signing key";
-        "签名密钥见 /.well-known/jwks.json", "The signing keys are listed at /.well-known/jwks.json"
+        "没有这把签名密钥", "No such signing key"; "签名密钥见 /.well-known/jwks.json", "The signing keys are listed at /.well-known/jwks.json"
     }
     RequestUnknown "request_unknown" 404 {
         "没有用过这个幂等键", "No request with that Idempotency-Key";
@@ -225,20 +220,16 @@ problems! {
         "核对别名, 或先从原标识上移除", "Compare the alias, or remove it from the other identifier first"
     }
     FilingStepRefused "filing_step_refused" 409 {
-        "备案所处状态不允许这一步", "The filing does not stand where it could take this step";
-        "重新读取备案, 状态见 state", "Read the filing again; state says where it stands"
+        "备案所处状态不允许这一步", "The filing does not stand where it could take this step"; "重新读取备案, 状态见 state", "Read the filing again; state says where it stands"
     }
     FilingNotClaimed "filing_not_claimed" 409 {
-        "该备案不在您名下审核", "The filing is not yours to review";
-        "先领取, 或等其审核员放回", "Claim it first, or wait until its reviewer has put it back"
+        "该备案不在您名下审核", "The filing is not yours to review"; "先领取, 或等其审核员放回", "Claim it first, or wait until its reviewer has put it back"
     }
     FilingTooMany "filing_too_many" 409 {
-        "未办结的备案过多", "Too many filings have not ended";
-        "先提交或撤回已有的备案", "Submit or withdraw one of those that there are"
+        "未办结的备案过多", "Too many filings have not ended"; "先提交或撤回已有的备案", "Submit or withdraw one of those that there are"
     }
     PrefixUnavailable "prefix_unavailable" 409 {
-        "前缀不能分配", "The prefix cannot be allocated";
-        "换一个前缀, 或退回备案", "Choose another prefix, or return the filing"
+        "前缀不能分配", "The prefix cannot be allocated"; "换一个前缀, 或退回备案", "Choose another prefix, or return the filing"
     }
     LicenceInForce "licence_in_force" 409 {
         "前缀已有有效许可", "A licence of the prefix is in force";

@@ -252,12 +252,28 @@ mod tests {
         let known =
             prefixes(vec![PrefixPolicy::new("88.999"), PrefixPolicy::new("88.999.1"), PrefixPolicy::new("TEST")]);
         let responsible =
-            |text: &str| known.responsible(&Identifier::parse(text).unwrap()).map(|policy| policy.prefix.as_str());
-        assert_eq!(responsible("88.999.1/A"), Some("88.999.1"));
-        assert_eq!(responsible("88.999/A"), Some("88.999"));
-        assert_eq!(responsible("test/A"), Some("test"));
-        assert_eq!(responsible("88.999.01/A"), None);
-        assert_eq!(responsible("4006381333931"), None, "a GTIN is an alias, not a prefix");
+            |text: &str| known.responsible(&Identifier::parse(text).unwrap()).map(|policy| policy.prefix.clone());
+        assert_eq!(responsible("88.999.1/A").as_deref(), Some("88.999.1"));
+        assert_eq!(responsible("88.999/A").as_deref(), Some("88.999"));
+        assert_eq!(responsible("test/A").as_deref(), Some("test"));
+        assert_eq!(responsible("88.999.01/A").as_deref(), None);
+        assert_eq!(responsible("4006381333931").as_deref(), None, "a GTIN is an alias, not a prefix");
+    }
+
+    #[test]
+    fn what_is_allocated_is_answered_for_and_changes_nothing_of_the_configuration() {
+        let known =
+            prefixes(vec![PrefixPolicy { suffix_case: SuffixCase::Sensitive, ..PrefixPolicy::new("88.999.1") }]);
+        let name = |text: &str| Identifier::parse(text).unwrap();
+        assert!(known.responsible(&name("88.999.7/A")).is_none());
+        known.allocate("88.999.7", "示范").unwrap();
+        known.allocate("88.999.1", "夺").unwrap();
+        assert_eq!(known.responsible(&name("88.999.7/A")).unwrap().registrant, "示范");
+        assert_eq!(known.policy("88.999.1").unwrap().registrant, "");
+        assert!(known.is_configured("88.999.1") && !known.is_configured("88.999.7"));
+        assert_ne!(known.keyed(name("88.999.1/Ab")).key(), known.keyed(name("88.999.1/aB")).key());
+        assert_eq!(known.keyed(name("88.999.7/Ab")).key(), known.keyed(name("88.999.7/aB")).key());
+        assert!(known.mint_suffix("88.999.7", Timestamp::EPOCH, |bytes| bytes.fill(7)).is_some());
     }
 
     #[test]
