@@ -208,7 +208,12 @@ impl Example<'_> {
 }
 
 /// What is another each time: its kind stands for it.
-const CHANGING: [&str; 36] = [
+const CHANGING: [&str; 41] = [
+    "applicant",
+    "began",
+    "submitted",
+    "by",
+    "at",
     "nonce",
     "audience",
     "expires",
@@ -252,7 +257,8 @@ const PROGRESS: [&str; 8] = ["state", "rows", "bytes_done", "ended", "columns", 
 fn settled(body: &Json, status: u16) -> Json {
     match body {
         Json::Object(members) => {
-            let is_logged = members.contains_key("leaf") || members.contains_key("statement");
+            let is_logged =
+                members.contains_key("step") || members.contains_key("leaf") || members.contains_key("statement");
             // The demonstration is registered by several at once, and its keys are new each time.
             let is_event = members.contains_key("tree");
             let kept = members.iter().filter(|(name, _)| status != 202 || !PROGRESS.contains(&name.as_str()));
@@ -401,7 +407,7 @@ fn docs_openapi_json_is_the_document_of_this_program() {
     let first = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
     let is_same = kept == made;
     assert!(is_same, "{HOW}; the first other line is {:?}: {:?}", first, first.and_then(|at| made.lines().nth(at)));
-    assert!(made.len() < 700 << 10, "the document has grown to {} bytes", made.len());
+    assert!(made.len() < 800 << 10, "the document has grown to {} bytes", made.len());
 }
 
 #[tokio::test]

@@ -143,6 +143,8 @@ pub struct Services {
     pub(crate) key_uses: key_uses::KeyUses,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) denials: denials::Denials,
+    /// Held while a prefix is allocated.
+    pub(crate) allocating: tokio::sync::Mutex<()>,
     pub imports: import::Jobs,
     pub bootstrap: administer::Bootstrap,
     pub(crate) operator: Arc<dyn operate::Operate>,
@@ -180,6 +182,7 @@ impl Services {
             key_uses: key_uses::KeyUses::load(&parts.settings.data_folder),
             sessions: sessions::Sessions::default(),
             denials: denials::Denials::default(),
+            allocating: tokio::sync::Mutex::default(),
             settings: parts.settings,
             duty: parts.duty,
             encoder: parts.encoder,

@@ -231,6 +231,61 @@ async fn of_two_who_take_the_same_step_one_is_told_of_the_other() {
     );
 }
 
+/// Handle prefixes may lie below one another; what overlaps is never allocated twice, at once or one after the other.
+#[tokio::test]
+async fn prefixes_that_overlap_are_not_both_allocated() {
+    let file = "[[prefixes]]\nprefix = \"10.1000\"\n[[prefixes]]\nprefix = \"10.1000.9\"\n";
+    let world = World::configured(file).await;
+    let (applicant, reviewer) = (Person::new(&world, "applicant").await, Person::new(&world, "reviewer").await);
+    let claimed = async |prefix: &str| {
+        let id = applicant.submitted(&form(prefix, "示范")).await;
+        reviewer.does(&id, "claim", "under_review").await;
+        id
+    };
+    let (above, below) = (claimed("10.1000.6").await, claimed("10.1000.6.1").await);
+    let (one, other) = tokio::join!(reviewer.step(&above, "approve"), reviewer.step(&below, "approve"));
+    let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+    for taken in ["10.1000.6.1.1", "10.1000.9.1", "10.1000.9"] {
+        let id = claimed(taken).await;
+        assert_eq!(told(&reviewer.step(&id, "approve").await), refused(409, "prefix_unavailable"), "{taken}");
+    }
+    // What was the configuration's once, and has names, is nobody's to be given.
+    world.register("10.1000.9/a", &part("一")).await;
+    let reviewer_key = reviewer.key.clone();
+    let id = claimed("10.1000.9").await;
+    let world = world.restarted("[[prefixes]]\nprefix = \"10.1000\"\n").await;
+    let ask = by(world.ask(Method::POST, &format!("/v1/filings/{id}/approve")), &reviewer_key);
+    assert_eq!(told(&ask.send().await), refused(409, "prefix_unavailable"));
+}
+
+/// Whoever edits without end cannot make a filing that nobody can end.
+#[tokio::test]
+async fn a_filing_with_very_many_steps_can_still_be_ended() {
+    let world = World::configured(ONE).await;
+    let (applicant, reviewer) = (Person::new(&world, "applicant").await, Person::new(&world, "reviewer").await);
+    let id = applicant.draft(&form("88.999.7", "示范")).await;
+    for version in 1..50 {
+        assert_eq!(applicant.edit(&id, version, &form("88.999.7", "示范")).await.status, 200, "{version}");
+    }
+    let more = applicant.edit(&id, 50, &form("88.999.7", "示范")).await;
+    assert_eq!(told(&more), refused(409, "filing_step_refused"));
+    applicant.does(&id, "submit", "submitted").await;
+    for _ in 0..74 {
+        reviewer.does(&id, "claim", "under_review").await;
+        reviewer.does(&id, "release", "submitted").await;
+    }
+    reviewer.does(&id, "claim", "under_review").await;
+    assert_eq!(told(&reviewer.step(&id, "release").await), refused(409, "filing_step_refused"));
+    let rejected = reviewer.say(&id, "reject", &json!({"reasons": [{"text": "反复"}]})).await;
+    assert_eq!(rejected.json()["state"], "rejected", "{}", rejected.text());
+    // What was withdrawn before it was ever sent stays its applicant's.
+    let unsent = applicant.draft(&form("88.999.8", "示范")).await;
+    applicant.does(&unsent, "withdraw", "withdrawn").await;
+    assert_eq!(told(&reviewer.step(&unsent, "claim").await), refused(404, "filing_unknown"));
+}
+
 #[tokio::test]
 async fn a_filing_is_its_applicants_and_once_it_is_sent_its_reviewers() {
     let world = World::configured(ONE).await;
@@ -274,11 +329,7 @@ async fn a_filing_is_its_applicants_and_once_it_is_sent_its_reviewers() {
     let trail = auditor.get("/v1/audit?event=filing.*&order=oldest").await.json();
     let events: Vec<&str> =
         trail["events"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap()).collect();
-    assert_eq!(
-        events,
-        ["filing.drafted", "filing.submitted", "filing.claimed", "filing.revealed", "filing.revealed"],
-        "{trail}"
-    );
+    assert_eq!(events, ["filing.drafted", "filing.submitted", "filing.claimed", "filing.revealed"], "{trail}");
     assert!(trail["events"].as_array().unwrap().iter().all(|one| one["subject"] == id), "{trail}");
     let list = reviewer.get("/v1/filings?state=under_review").await.json();
     assert_eq!(

@@ -39,6 +39,8 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let (_, json) = body::document(call.body, &headers, &[JSON], &desk.limits).await?;
     let form = Form::from_json(&json).map_err(ServiceError::Fields)?;
     laps.end(Lap::Decode);
+    let principal = pass.principal().clone();
+    desk.aside(move |services| services.may_file_more(&principal)).await?;
     let created = desk.services.create_filing(pass.permit(CreateFiling { form })?).await;
     laps.end(Lap::Service);
     let view = created?;
@@ -95,6 +97,10 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     negotiation::best(&call.headers, &[JSON])?;
     let query = Query::of(&call.uri, &["reveal"])?;
     let reveal = query.flag("reveal")?;
+    if reveal {
+        // Which is noted.
+        desk.services.may_sign()?;
+    }
     let asked = call.permit(&pass, ReadFiling { id, reveal })?;
     let view = desk.services.filing(asked).await;
     call.laps.end(Lap::Service);

@@ -116,6 +116,12 @@ impl State {
         }
     }
 
+    /// Whether nothing follows.
+    #[must_use]
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Rejected | Self::Approved | Self::Withdrawn)
+    }
+
     #[must_use]
     pub fn of_word(word: &str) -> Option<State> {
         State::ALL.into_iter().find(|state| state.as_str() == word)
@@ -285,8 +291,9 @@ mod tests {
 
     #[test]
     fn nothing_follows_an_end() {
-        for end in [State::Rejected, State::Approved, State::Withdrawn] {
-            assert!(Step::ALL.into_iter().all(|step| end.after(step).is_none()), "{end:?}");
+        for state in State::ALL {
+            let is_last = Step::ALL.into_iter().all(|step| state.after(step).is_none());
+            assert_eq!(is_last, state.is_end(), "{state:?}");
         }
     }
 

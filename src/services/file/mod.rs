@@ -28,11 +28,15 @@ use crate::sign::filing::{Allocation, FilingEvent, FilingNote, row_key};
 use crate::sign::statement::{AuditEvent, AuditStatement, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
-use crate::store::{Outcome, Proposal};
+use crate::store::{Outcome, Proposal, Refusal};
 
 /// Of one applicant that have not ended.
 pub const OPEN_FILINGS: usize = 20;
-/// Of one filing.
+/// Of one applicant, ended ones too.
+pub const MOST_FILINGS: usize = 200;
+/// How often the form of one filing is written.
+pub const MOST_DRAFTS: usize = 50;
+/// Of one filing; a step that ends it may always be taken.
 pub const MOST_STEPS: usize = 200;
 
 /// A filing is to be begun, as a draft.
@@ -111,16 +115,28 @@ impl Services {
     /// Begins a filing.
     pub async fn create_filing(&self, asked: Permitted<CreateFiling>) -> Result<FilingView, ServiceError> {
         let (principal, CreateFiling { form }) = asked.into_parts();
-        let open = self
-            .courses()?
-            .into_iter()
-            .filter(|(_, course)| course.applicant() == principal.id && course.state.after(Step::Withdrawn).is_some());
-        if principal.role != Role::Administrator && open.count() >= OPEN_FILINGS {
-            return Err(FilingError::TooMany { limit: OPEN_FILINGS }.into());
-        }
         let id = random_text(20).map_err(|error| ServiceError::Internal(error.to_string()))?;
         let intent = Intent::with(Step::Drafted, Details::Form(Box::new(form)));
         self.take_step(&id, None, intent, &principal).await
+    }
+
+    /// Whether this caller has room for another filing. Reads the disk, and is asked before a filing is begun: a few more than
+    /// the bound may come of requests that are made at once.
+    pub fn may_file_more(&self, principal: &Principal) -> Result<(), ServiceError> {
+        if principal.role == Role::Administrator {
+            return Ok(());
+        }
+        let own: Vec<Course> = self
+            .courses()?
+            .into_iter()
+            .map(|(_, course)| course)
+            .filter(|one| one.applicant() == principal.id)
+            .collect();
+        let open = own.iter().filter(|course| !course.state.is_end()).count();
+        if open >= OPEN_FILINGS {
+            return Err(FilingError::TooMany { limit: OPEN_FILINGS }.into());
+        }
+        if own.len() >= MOST_FILINGS { Err(FilingError::TooMany { limit: MOST_FILINGS }.into()) } else { Ok(()) }
     }
 
     /// Writes the form anew.
@@ -152,7 +168,7 @@ impl Services {
         if !is_id(id) {
             return Ok(None);
         }
-        let rows = self.store.scan(Table::Filing, Some(&row_key(id, 0)), MOST_STEPS + 1)?;
+        let rows = self.store.scan(Table::Filing, Some(&row_key(id, 0)), MOST_STEPS + 2)?;
         let own = rows.iter().take_while(|(key, _)| crate::sign::filing::filing_of_row(key) == Some(id));
         let steps: Vec<Taken> = own.map(|(_, row)| serde_json::from_slice(row)).collect::<Result<_, _>>()?;
         if steps.is_empty() {
@@ -161,7 +177,7 @@ impl Services {
         Course::of(steps).map(Some).ok_or_else(|| ServiceError::Internal(format!("the steps of the filing {id}")))
     }
 
-    /// Takes the next step, unless somebody else was first.
+    /// Takes the next step, unless somebody else was first, and shows the filing.
     async fn take_step(
         &self,
         id: &str,
@@ -169,14 +185,28 @@ impl Services {
         intent: Intent,
         principal: &Principal,
     ) -> Result<FilingView, ServiceError> {
+        self.commit_step(id, course, intent, principal).await?;
+        self.viewed(id, principal)
+    }
+
+    async fn commit_step(
+        &self,
+        id: &str,
+        course: Option<Course>,
+        intent: Intent,
+        principal: &Principal,
+    ) -> Result<(), ServiceError> {
+        // What is kept of a filing is found by its place in the tree: better said before than after.
+        self.trees_in_step()?;
         let before = course.as_ref().map_or(0, |course| course.steps.len());
-        if let Some(course) = &course
-            && course.state.after(intent.step).is_none()
-        {
-            return Err(FilingError::Step { state: course.state, step: intent.step }.into());
-        }
-        if before >= MOST_STEPS {
-            return Err(FilingError::TooManySteps { limit: MOST_STEPS }.into());
+        if let Some(course) = &course {
+            let Some(state) = course.state.after(intent.step) else {
+                return Err(FilingError::Step { state: course.state, step: intent.step }.into());
+            };
+            let drafts = course.steps.iter().filter(|taken| taken.step == Step::Drafted).count();
+            if (before >= MOST_STEPS && !state.is_end()) || (intent.step == Step::Drafted && drafts >= MOST_DRAFTS) {
+                return Err(FilingError::TooManySteps { limit: before }.into());
+            }
         }
         let seq = u32::try_from(before + 1).unwrap_or(u32::MAX);
         let sealed = intent.details.map(|details| self.sealed(id, seq, &details)).transpose()?;
@@ -189,13 +219,16 @@ impl Services {
             applicant: intent.applicant,
         };
         let event = FilingEvent::of(intent.step, note);
-        match self.commit_filing(event, sealed.unwrap_or_default(), principal).await? {
-            true => self.viewed(id, principal),
-            // Somebody else took the step with this number, or has the prefix.
-            false => {
-                Err(ServiceError::VersionMismatch { current: self.course(id)?.map(|course| course.steps.len() as u64) })
-            }
+        if self.commit_filing(event, sealed.unwrap_or_default(), principal).await? {
+            return Ok(());
         }
+        // Somebody else took the step with this number.
+        Err(ServiceError::VersionMismatch { current: self.course(id)?.map(|course| course.steps.len() as u64) })
+    }
+
+    /// A tree that is being made anew does not know the places of its leaves yet.
+    fn trees_in_step(&self) -> Result<(), ServiceError> {
+        if self.store.trees().is_in_step() { Ok(()) } else { Err(ServiceError::Refused(Refusal::Busy)) }
     }
 
     /// Whether it was committed: not where another statement asked for the same row before.
@@ -232,9 +265,15 @@ impl Services {
         let (mut after, mut count) = (None, 0);
         loop {
             let rows = self.store.scan(Table::Allocation, after.as_deref(), 1_000)?;
-            for (_, row) in &rows {
-                let allocation: Allocation = serde_json::from_slice(row)?;
-                self.serve_allocation(&allocation.prefix, &allocation.registrant)?;
+            for (key, row) in &rows {
+                match serde_json::from_slice::<Allocation>(row) {
+                    Ok(allocation) => self.serve_allocation(&allocation.prefix, &allocation.registrant)?,
+                    // It stays taken: nobody else is given it.
+                    Err(_) => {
+                        let prefix = String::from_utf8_lossy(key);
+                        tracing::error!(%prefix, "the row of an allocated prefix does not read: it is not served");
+                    }
+                }
                 count += 1;
             }
             after = rows.last().map(|(key, _)| key.to_vec());

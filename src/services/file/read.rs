@@ -78,7 +78,11 @@ impl Services {
                 return Err(FilingError::NotClaimed { reviewer: view.course.reviewer }.into());
             }
             let seq = view.course.last().map_or(0, |last| last.seq);
-            self.commit_filing(FilingEvent::Revealed { filing: id.clone(), seq }, Vec::new(), &principal).await?;
+            let noted = FilingEvent::Revealed { filing: id.clone(), seq };
+            // His own numbers an applicant knows.
+            if !is_own && !self.commit_filing(noted, Vec::new(), &principal).await? {
+                return Err(ServiceError::Internal("a look at a filing was not noted".to_owned()));
+            }
             view.form = self.form(&id, &view.course)?;
         }
         Ok(view)
@@ -117,10 +121,14 @@ impl Services {
             }
         }
         let course = |(id, steps): (String, Vec<Taken>)| match Course::of(steps) {
-            Some(course) => Ok((id, course)),
-            None => Err(ServiceError::Internal(format!("the steps of the filing {id}"))),
+            Some(course) => Some((id, course)),
+            // Whoever asks for it alone is told; it must not hide the others.
+            None => {
+                tracing::error!(filing = id, "the steps of a filing are not those of one: lists leave it out");
+                None
+            }
         };
-        steps.into_iter().map(course).collect()
+        Ok(steps.into_iter().filter_map(course).collect())
     }
 
     /// The filing as this caller sees it.
@@ -153,14 +161,18 @@ impl Services {
     fn unsealed(&self, id: &str, taken: &Taken) -> Result<Details, ServiceError> {
         let damaged = || ServiceError::Internal(format!("what is kept of step {} of the filing {id}", taken.seq));
         let reader = self.store.trees().reader(Tree::Audit);
-        let place = reader.places(taken.index, 1).map_err(unread)?.into_iter().next().ok_or_else(damaged)?;
+        let Some(place) = reader.places(taken.index, 1).map_err(unread)?.into_iter().next() else {
+            self.trees_in_step()?;
+            return Err(damaged());
+        };
         let sealed = self.store.frame(place)?.disclosures.ok_or_else(damaged)?;
         let hash = taken.sealed.as_deref().and_then(|hash| BASE64URL.decode(hash).ok()).ok_or_else(damaged)?;
         if !are_same(&sha256(&sealed), &hash) {
             return Err(damaged());
         }
         let content = self.signing()?.sealing.open(&place_of(id, taken), &sealed).ok_or_else(damaged)?;
-        Ok(serde_json::from_slice(&content)?)
+        // What serde says may quote the content.
+        serde_json::from_slice(&content).map_err(|_| damaged())
     }
 }
 
@@ -169,8 +181,11 @@ fn place_of(id: &str, taken: &Taken) -> String {
 }
 
 /// Applicants see their own; reviewers all that was ever submitted.
-fn is_seen(course: &Course, principal: &Principal) -> bool {
-    let is_reviewers = course.steps.iter().any(|taken| taken.step == Step::Submitted);
+pub(super) fn is_seen(course: &Course, principal: &Principal) -> bool {
     course.applicant() == principal.id
-        || (is_reviewers && matches!(principal.role, Role::Reviewer | Role::Administrator))
+        || (was_submitted(course) && matches!(principal.role, Role::Reviewer | Role::Administrator))
+}
+
+pub(super) fn was_submitted(course: &Course) -> bool {
+    course.steps.iter().any(|taken| taken.step == Step::Submitted)
 }

@@ -1,7 +1,10 @@
 //! What reviewers do: take a filing on, send it back, say no, or yes. A yes allocates the prefix, the second one where two must
 //! agree.
 
+use std::sync::Arc;
+
 use super::error::{FilingError, PrefixFault};
+use super::read::{is_seen, was_submitted};
 use super::{Details, Intent, Reason, at_step, unknown};
 use crate::model::filing::{Course, State, Step};
 use crate::model::permitted::{Action, Asks, Permitted};
@@ -10,6 +13,7 @@ use crate::model::principal::{Principal, Role};
 use crate::services::file::FilingView;
 use crate::services::precondition::Precondition;
 use crate::services::{ServiceError, Services};
+use crate::store::engine::Table;
 
 /// A reviewer's word on a filing.
 #[derive(Clone, Debug)]
@@ -39,20 +43,28 @@ impl Asks for ReviewFiling {
 
 impl Services {
     /// Takes a reviewer's step.
-    pub async fn review_filing(&self, asked: Permitted<ReviewFiling>) -> Result<FilingView, ServiceError> {
+    pub async fn review_filing(self: &Arc<Self>, asked: Permitted<ReviewFiling>) -> Result<FilingView, ServiceError> {
         let (principal, ReviewFiling { id, precondition, review }) = asked.into_parts();
-        let course = self.course(&id)?.filter(|course| course.state != State::Draft).ok_or_else(|| unknown(&id))?;
+        if let Review::Approve { prefix, note } = review {
+            // What is allocated is served, whether its reviewer waits for the answer or has gone.
+            let services = Arc::clone(self);
+            let approving =
+                tokio::spawn(
+                    async move { services.approve_filing(&id, &precondition, prefix, note, &principal).await },
+                );
+            return approving.await.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())));
+        }
+        let course = self.judged_course(&id, &principal)?;
         at_step(&course, &precondition, false)?;
         let intent = match review {
             Review::Claim => {
                 is_another(&course, &principal)?;
                 Intent::plain(Step::Claimed)
             }
+            // Who went away must not keep a filing for ever.
+            Review::Release if principal.role == Role::Administrator => Intent::plain(Step::Released),
             Review::Release => {
-                // Who went away must not keep a filing for ever.
-                if principal.role != Role::Administrator {
-                    is_claimed(&course, &principal, Step::Released)?;
-                }
+                is_claimed(&course, &principal, Step::Released)?;
                 Intent::plain(Step::Released)
             }
             Review::Return(reasons) => {
@@ -63,14 +75,36 @@ impl Services {
                 is_claimed(&course, &principal, Step::Rejected)?;
                 Intent::with(Step::Rejected, Details::Reasons(reasons))
             }
-            Review::Approve { prefix, note } => self.approval(&id, &course, prefix, note, &principal)?,
+            Review::Approve { .. } => return Err(ServiceError::Internal("an approval on its way".to_owned())),
         };
-        let (step, prefix, registrant) = (intent.step, intent.prefix.clone(), intent.registrant.clone());
-        let view = self.take_step(&id, Some(course), intent, &principal).await?;
-        if let (Step::Approved, Some(prefix), Some(registrant)) = (step, prefix, registrant) {
+        self.take_step(&id, Some(course), intent, &principal).await
+    }
+
+    /// Agrees, and serves what was allocated. One at a time, so that two that overlap are not both allocated.
+    async fn approve_filing(
+        &self,
+        id: &str,
+        precondition: &Precondition,
+        prefix: Option<String>,
+        note: Option<String>,
+        principal: &Principal,
+    ) -> Result<FilingView, ServiceError> {
+        let _alone = self.allocating.lock().await;
+        let course = self.judged_course(id, principal)?;
+        at_step(&course, precondition, false)?;
+        let intent = self.approval(id, &course, prefix, note, principal)?;
+        let (prefix, registrant) = (intent.prefix.clone(), intent.registrant.clone());
+        self.commit_step(id, Some(course), intent, principal).await?;
+        if let (Some(prefix), Some(registrant)) = (prefix, registrant) {
             self.serve_allocation(&prefix, &registrant)?;
         }
-        Ok(view)
+        self.viewed(id, principal)
+    }
+
+    /// The course of a filing that was submitted once: no other is a reviewer's to know of.
+    fn judged_course(&self, id: &str, principal: &Principal) -> Result<Course, ServiceError> {
+        let course = self.course(id)?.filter(|course| was_submitted(course) && is_seen(course, principal));
+        course.ok_or_else(|| unknown(id))
     }
 
     fn approval(
@@ -102,20 +136,27 @@ impl Services {
         Ok(Intent { step, details, prefix: Some(prefix), registrant, applicant })
     }
 
-    /// Whether a prefix lies below one of this node's own, and is nobody's.
-    pub(super) fn may_be_allocated(&self, prefix: &str) -> Result<(), ServiceError> {
+    /// Whether a prefix lies below one of the configuration and no other, and nothing is there yet.
+    fn may_be_allocated(&self, prefix: &str) -> Result<(), ServiceError> {
         let fault = |cause| Err(FilingError::Prefix { prefix: prefix.to_owned(), cause }.into());
         let served = self.prefixes.all();
-        let is_below = |own: &str| own != prefix && covers(own, prefix);
-        if !is_canonical(prefix)
-            || !served.iter().any(|one| self.prefixes.is_configured(&one.prefix) && is_below(&one.prefix))
-        {
+        let above: Vec<&str> =
+            served.iter().map(|one| one.prefix.as_str()).filter(|own| *own != prefix && covers(own, prefix)).collect();
+        if !is_canonical(prefix) || above.is_empty() {
             return fault(PrefixFault::Elsewhere);
         }
-        let is_taken = served.iter().any(|one| {
-            covers(prefix, &one.prefix) || (is_below(&one.prefix) && !self.prefixes.is_configured(&one.prefix))
-        });
-        if is_taken { fault(PrefixFault::Taken) } else { Ok(()) }
+        let is_alone = matches!(above.as_slice(), [root] if self.prefixes.is_configured(root));
+        if !is_alone || served.iter().any(|one| covers(prefix, &one.prefix)) || self.has_names(prefix)? {
+            return fault(PrefixFault::Taken);
+        }
+        Ok(())
+    }
+
+    /// Whether anything was ever registered under a prefix: one that was the configuration's once is somebody's.
+    fn has_names(&self, prefix: &str) -> Result<bool, ServiceError> {
+        let start = format!("{prefix}/");
+        let rows = self.store.scan(Table::Record, Some(start.as_bytes()), 1)?;
+        Ok(rows.first().is_some_and(|(key, _)| key.starts_with(start.as_bytes())))
     }
 }
 

@@ -222,6 +222,10 @@ impl Form {
     #[must_use]
     pub fn masked(&self) -> Form {
         let mut shown = self.clone();
+        // It may be a person's: an individual business has his.
+        if shown.unit.certificate.kind == CertificateKind::Other {
+            shown.unit.certificate.number = mask(&shown.unit.certificate.number, 2, 2);
+        }
         let person = &mut shown.legal_person;
         person.document.number = mask(&person.document.number, 2, 2);
         person.phone = person.phone.as_deref().map(|phone| mask(phone, 0, 4));
