@@ -31,7 +31,7 @@ const DAY_SECONDS: i64 = 24 * 3600;
   mingpai token --token-file admin-key --label nightly-import --expires 90d --out import-key
   mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --out erp-key
   mingpai keygen --use session --keys my-keys
-  mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --public-key my-keys/session-….jwk
+  mingpai token --token-file admin-key --role registrar --prefix 88.999.1 --public-key '{\"kty\":\"OKP\",…}'
   MINGPAI_TOKEN=$(mingpai token --key-file my-keys/session-….jwk --key-id ID --print)")]
 pub struct NewToken {
     #[command(flatten)]
@@ -47,13 +47,13 @@ pub struct NewToken {
     /// 有效期，例如 90d、12h 或 RFC 3339 时刻；缺省不过期 / How long it opens anything: 90d, 12h or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<Timestamp>,
-    /// 角色：reader、registrar、owner（须给出 --prefix）、auditor、administrator / What it opens
+    /// 角色：reader、registrar、owner（须给出 --prefix）、applicant、reviewer、auditor、administrator / What it opens
     #[arg(long, default_value = "administrator", value_parser = clap::builder::PossibleValuesParser::new(Role::GIVEN.map(Role::as_str)))]
     role: String,
     /// 企业角色的前缀范围，含其下级；可多次给出 / Where reader, registrar and owner count, with what is below; may be given again
     #[arg(long = "prefix", value_name = "PREFIX")]
     prefixes: Vec<String>,
-    /// 登记一把公钥（JWK 或其文件）而不发放密文：其持有者以签名登录 / Registers a public key in place of a secret: its holder signs in
+    /// 登记一把公钥（JWK 或其文件）而不发放密钥文本：其持有者以签名登录 / Registers a public key in place of a secret: its holder signs in
     #[arg(long, value_name = "JWK|FILE", conflicts_with_all = ["out", "print", "bootstrap_file"])]
     public_key: Option<String>,
     /// 以此私钥登录，取得至多 15 分钟的会话令牌 / Signs in by this private key: a session's token, good for 15 minutes at most
@@ -173,7 +173,13 @@ impl NewToken {
         let what = std::iter::once(&made.role).chain(&made.prefixes).map(String::as_str).collect::<Vec<_>>().join(" ");
         let (zh, en) = if self.key_file.is_some() { ("会话", "session") } else { ("密钥", "key") };
         screen.note(
-            format!("{zh} {}（{what}），有效至 {}", made.id, made.expires.as_deref().unwrap_or("撤销为止")),
+            format!(
+                "{zh} {}（{what}），{}",
+                made.id,
+                made.expires
+                    .as_ref()
+                    .map_or("长期有效，直至撤销".to_owned(), |until| format!("有效至 {until}"))
+            ),
             format!("{en} {} ({what}), expires {}", made.id, made.expires.as_deref().unwrap_or("never")),
         );
         if let Some(path) = out {

@@ -183,8 +183,10 @@ impl Services {
         let served = self.prefixes.all();
         let is_unserved = |prefix: &String| !served.iter().any(|policy| covers(prefix, &policy.prefix));
         let Some(at) = prefixes.iter().position(is_unserved) else { return Ok(()) };
-        let detail =
-            Text::new("本节点不负责该前缀，也不负责其下级", "this node serves neither this prefix nor one below it");
+        let detail = Text::new(
+            "本节点不负责该前缀，也不负责其下级：先写入配置（[[prefixes]]）或通过备案分配",
+            "this node serves neither this prefix nor one below it: name it in the configuration ([[prefixes]]), or have it allocated by a filing",
+        );
         Err(ServiceError::Fields(vec![FieldError { pointer: format!("/prefixes/{at}"), code: "wrong_value", detail }]))
     }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::file::FilingError;
 use super::token::{KEY_MARK, taken_apart};
 use super::{ServiceError, Services};
 use crate::model::principal::{Principal, Role};
@@ -18,7 +19,8 @@ use crate::store::Outcome;
 /// Callers and kinds that are told apart between two writings.
 const MOST_COUNTED: usize = 512;
 /// The codes of refusals that are counted.
-const CODES: [&str; 3] = ["missing_credentials", "bad_credentials", "forbidden"];
+const CODES: [&str; 5] =
+    ["missing_credentials", "bad_credentials", "forbidden", "filing_same_person", "filing_not_claimed"];
 /// Who stands for all others.
 const OTHERS: &str = "others";
 
@@ -92,7 +94,10 @@ impl Services {
 
     /// The error, noted where it is a refusal of what is out of the caller's reach.
     pub(super) fn denied(&self, principal: &Principal, error: ServiceError) -> ServiceError {
-        if let ServiceError::OutOfReach { .. } | ServiceError::MoreThanHeld(_) = error {
+        if let ServiceError::OutOfReach { .. }
+        | ServiceError::MoreThanHeld(_)
+        | ServiceError::Filing(FilingError::SamePerson | FilingError::NotClaimed { .. }) = error
+        {
             self.note_denial(&principal.id, error.code(), Timestamp::now());
         }
         error

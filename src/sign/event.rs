@@ -24,7 +24,7 @@ const OF_EVERY_EVENT: [&str; 4] = ["iat", "iss", "principal", "event"];
 /// Members that say what an audit event is about, the surest first.
 const SUBJECTS: [&str; 7] = ["/filing", "/session", "/id", "/key/id", "/identifier", "/prefix", "/kid"];
 /// Members that are epoch seconds, and are shown as times.
-const TIMES: [&str; 3] = ["created", "expires", "issued"];
+const TIMES: [&str; 5] = ["created", "expires", "issued", "since", "until"];
 
 /// What happened, as an auditor is told.
 #[derive(Clone, Debug, PartialEq)]

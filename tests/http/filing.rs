@@ -209,7 +209,7 @@ async fn of_two_who_take_the_same_step_one_is_told_of_the_other() {
         let claimed: Vec<usize> = (0..6).filter(|at| answers[*at].status == 200).collect();
         assert_eq!(claimed.len(), 1);
         for answer in answers.iter().filter(|answer| answer.status != 200) {
-            assert!(["filing_step_refused", "version_mismatch"].contains(&answer.code().as_str()), "{}", answer.text());
+            assert!(["filing_step_refused", "filing_not_claimed", "version_mismatch"].contains(&answer.code().as_str()), "{}", answer.text());
         }
         let seen = applicant.get(&format!("/v1/filings/{id}")).await.json();
         assert_eq!(seen["reviewer"], reviewers[claimed[0]].principal());
@@ -218,6 +218,19 @@ async fn of_two_who_take_the_same_step_one_is_told_of_the_other() {
         assert_eq!(released.json()["state"], "submitted");
         applicant.does(&id, "withdraw", "withdrawn").await;
     }
+    // Who judges his own is told no, and that is noted; so is who is shown a prefix that cannot be had.
+    let own = world.ask(Method::POST, "/v1/filings").signed().json(&form("88.999.1", "自")).send().await.json();
+    let own = format!("/v1/filings/{}", own["id"].as_str().unwrap());
+    for step in ["submit", "claim"] {
+        let answer = world.ask(Method::POST, &format!("{own}/{step}")).signed().send().await;
+        assert_eq!(answer.status, if step == "submit" { 200 } else { 403 }, "{}", answer.text());
+    }
+    let doubts = reviewers[0].get(&own).await.json()["doubts"].clone();
+    assert_eq!((&doubts[0]["pointer"], &doubts[0]["code"]), (&json!("/prefix"), &json!("prefix_unavailable")));
+    std::thread::scope(|scope| scope.spawn(|| world.node.services.write_denials()).join()).unwrap();
+    covered(&world).await;
+    let denied = world.get("/v1/audit?event=access.denied").signed().send().await.text();
+    assert!(denied.contains("filing_same_person") && denied.contains("filing_not_claimed"), "{denied}");
     // Two filings for one prefix: who approves second is told that it is taken, or that somebody was first.
     let (one, other) =
         (applicant.submitted(&form("88.999.6", "甲")).await, applicant.submitted(&form("88.999.6", "乙")).await);

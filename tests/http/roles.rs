@@ -745,5 +745,5 @@ async fn every_operation_opens_to_whom_it_should_and_shows_nobody_anothers_value
         }
     }
     // By each session its own signing out is left out.
-    assert!(cells >= (60 * 20 - 5) * 2, "{cells} cells");
+    assert!(cells >= (71 * 22 - 5) * 2, "{cells} cells");
 }

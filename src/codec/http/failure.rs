@@ -226,7 +226,7 @@ mod tests {
             FilingError::NotClaimed { reviewer: None }.into(),
             FilingError::SamePerson.into(),
             FilingError::OtherPrefix { endorsed: String::new() }.into(),
-            FilingError::Prefix { prefix: String::new(), cause: PrefixFault::Taken }.into(),
+            FilingError::Prefix { prefix: String::new(), own: String::new(), cause: PrefixFault::Taken }.into(),
             FilingError::TooMany { limit: 1 }.into(),
             FilingError::TooManySteps { limit: 1 }.into(),
             LicenceError::Unknown { id: String::new() }.into(),

@@ -225,6 +225,13 @@ fn reasons(json: Option<&Json>) -> Result<Vec<Reason>, FieldError> {
 }
 
 fn reason(at: usize, item: &Json) -> Result<Reason, FieldError> {
+    if !item.is_object() {
+        let (zh, en) = (
+            "应为对象：{\"pointer\": \"/unit/name\", \"text\": \"…\"}",
+            "must be an object: {\"pointer\": \"/unit/name\", \"text\": \"…\"}",
+        );
+        return Err(wrong(format!("/reasons/{at}"), "wrong_type", zh, en));
+    }
     let text = item.get("text").and_then(Json::as_str).and_then(told).ok_or_else(|| {
         let (zh, en) = (
             format!("应为不超过 {MAX_REASON_BYTES} 字节的文本"),

@@ -130,7 +130,7 @@ problems! {
     }
     BadCredentials "bad_credentials" 401 {
         "凭据无效", "The credentials are not valid";
-        "核对密钥是否完整, 是否过期或已撤销", "See whether the key is complete, expired or revoked"
+        "核对密钥是否完整, 是否过期或已撤销; 会话结束后须重新登录", "See whether the key is complete, expired or revoked; sign in again where a session has ended"
     }
     MirrorReadOnly "mirror_read_only" 403 {
         "本节点是只读镜像", "This node is a mirror and only reads";
@@ -284,7 +284,7 @@ problems! {
         "注销的标识不再发放, 请用新的标识", "A deleted identifier is never given out again: use another"
     }
     VersionMismatch "version_mismatch" 412 {
-        "记录已不是所给的版本", "The record is no longer at that version";
+        "已不是所给的版本", "It is no longer at that version";
         "重新读取, 用新的 ETag 作 If-Match", "Read it again and send the new ETag in If-Match"
     }
     AlreadyExists "already_exists" 412 {

@@ -24,6 +24,8 @@ pub enum FilingError {
     /// The prefix cannot be allocated.
     Prefix {
         prefix: String,
+        /// The prefixes of the configuration.
+        own: String,
         cause: PrefixFault,
     },
     /// The second of two must agree to what the first did.
@@ -83,10 +85,13 @@ impl FilingError {
                 "不能审核自己提交的备案，也不能两次同意",
                 "nobody reviews a filing of his own, or agrees to one twice",
             ),
-            Self::Prefix { prefix, cause: PrefixFault::Elsewhere } => {
-                Text::new(format!("{prefix} 不在本节点前缀之下"), format!("{prefix} is below no prefix of this node"))
-            }
-            Self::Prefix { prefix, cause: PrefixFault::Taken } => Text::new(
+            Self::Prefix { prefix, own, cause: PrefixFault::Elsewhere } => Text::new(
+                format!("{prefix} 不能分配：应为本节点前缀（{own}）之下的前缀，VAA 前缀为三段，例如 88.999.7"),
+                format!(
+                    "{prefix} cannot be allocated: it must be a prefix below one of this node ({own}); a VAA prefix has three parts, such as 88.999.7"
+                ),
+            ),
+            Self::Prefix { prefix, cause: PrefixFault::Taken, .. } => Text::new(
                 format!("{prefix} 或其上下级前缀已分配"),
                 format!("{prefix}, or a prefix above or below it, is allocated already"),
             ),

@@ -75,7 +75,8 @@ impl Services {
         if reveal {
             let is_own = view.course.applicant() == principal.id;
             if !is_own && view.course.reviewer.as_deref() != Some(&principal.id) {
-                return Err(FilingError::NotClaimed { reviewer: view.course.reviewer }.into());
+                let error = FilingError::NotClaimed { reviewer: view.course.reviewer }.into();
+                return Err(self.denied(&principal, error));
             }
             let seq = view.course.last().map_or(0, |last| last.seq);
             let noted = FilingEvent::Revealed { filing: id.clone(), seq };
@@ -136,7 +137,7 @@ impl Services {
         let course = self.course(id)?.filter(|course| is_seen(course, principal)).ok_or_else(|| unknown(id))?;
         let form = self.form(id, &course)?;
         let is_reviewer = principal.role.may(Action::Review);
-        let doubts = is_reviewer.then(|| form.doubts(Timestamp::now()));
+        let doubts = is_reviewer.then(|| self.doubts(&form, &course)).transpose()?;
         let mut reasons = BTreeMap::new();
         for taken in course.steps.iter().filter(|taken| taken.step != Step::Drafted && taken.sealed.is_some()) {
             // What reviewers tell one another is not the applicant's; why they send something back is.
@@ -146,6 +147,20 @@ impl Services {
             }
         }
         Ok(FilingView { id: id.to_owned(), form: form.masked(), course, doubts, reasons })
+    }
+
+    /// What a reviewer must look at: in the form, and whether the prefix can be had.
+    fn doubts(&self, form: &Form, course: &Course) -> Result<Vec<Doubt>, ServiceError> {
+        let mut doubts = form.doubts(Timestamp::now());
+        if !course.state.is_end() {
+            match self.may_be_allocated(&form.prefix) {
+                Err(ServiceError::Filing(error)) => {
+                    doubts.push(Doubt { pointer: "/prefix", code: error.code(), text: error.text() });
+                }
+                other => other?,
+            }
+        }
+        Ok(doubts)
     }
 
     /// The form as it was written last.

@@ -44,7 +44,17 @@ impl Asks for ReviewFiling {
 impl Services {
     /// Takes a reviewer's step.
     pub async fn review_filing(self: &Arc<Self>, asked: Permitted<ReviewFiling>) -> Result<FilingView, ServiceError> {
-        let (principal, ReviewFiling { id, precondition, review }) = asked.into_parts();
+        let (principal, request) = asked.into_parts();
+        let reviewed = self.reviewed(principal.clone(), request).await;
+        reviewed.map_err(|error| self.denied(&principal, error))
+    }
+
+    async fn reviewed(
+        self: &Arc<Self>,
+        principal: Principal,
+        request: ReviewFiling,
+    ) -> Result<FilingView, ServiceError> {
+        let ReviewFiling { id, precondition, review } = request;
         if let Review::Approve { prefix, note } = review {
             // What is allocated is served, whether its reviewer waits for the answer or has gone.
             let services = Arc::clone(self);
@@ -58,6 +68,9 @@ impl Services {
         at_step(&course, &precondition, false)?;
         let intent = match review {
             Review::Claim => {
+                if let Some(reviewer) = &course.reviewer {
+                    return Err(FilingError::NotClaimed { reviewer: Some(reviewer.clone()) }.into());
+                }
                 is_another(&course, &principal)?;
                 Intent::plain(Step::Claimed)
             }
@@ -137,9 +150,13 @@ impl Services {
     }
 
     /// Whether a prefix lies below one of the configuration and no other, and nothing is there yet.
-    fn may_be_allocated(&self, prefix: &str) -> Result<(), ServiceError> {
-        let fault = |cause| Err(FilingError::Prefix { prefix: prefix.to_owned(), cause }.into());
+    pub(super) fn may_be_allocated(&self, prefix: &str) -> Result<(), ServiceError> {
         let served = self.prefixes.all();
+        let fault = |cause| {
+            let own: Vec<&str> = served.iter().map(|one| one.prefix.as_str()).collect();
+            let own = own.into_iter().filter(|own| self.prefixes.is_configured(own)).collect::<Vec<_>>().join(", ");
+            Err(FilingError::Prefix { prefix: prefix.to_owned(), own, cause }.into())
+        };
         let above: Vec<&str> =
             served.iter().map(|one| one.prefix.as_str()).filter(|own| *own != prefix && covers(own, prefix)).collect();
         if !is_canonical(prefix) || above.is_empty() {

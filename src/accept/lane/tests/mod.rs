@@ -130,14 +130,17 @@ fn fate(course: &Course, fast_lane: bool) -> Fate {
             pulse.pass(Verdict::Close);
             std::future::pending::<()>().await;
         };
+        // A task of its own, as in a worker: in one with the connection each turn would poll what begins the next, for ever.
+        let turns = Arc::clone(&shared.turns);
+        let turning = tokio::spawn(async move { turns.run().await });
         tokio::select! {
             // What happens at one moment happens in this order.
             biased;
             () = work => {}
             () = drain => {}
             () = shared.watch.run(&shared.limits) => {}
-            () = shared.turns.run() => {}
         }
+        turning.abort();
         let lasted = started.elapsed();
         Fate { said: said.lock().clone().without_dates(), lasted, counted: counted(&metrics) }
     })

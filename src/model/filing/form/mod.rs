@@ -341,6 +341,14 @@ mod tests {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert_eq!(found.len(), 12, "{found:?}");
+        // What is shown does not come back as what is filed.
+        let shown = serde_json::to_value(Form::from_json(&good()).unwrap().masked()).unwrap();
+        let refused: Vec<String> =
+            Form::from_json(&shown).unwrap_err().into_iter().map(|error| error.pointer).collect();
+        assert_eq!(
+            refused,
+            ["/legal_person/document/number", "/legal_person/phone", "/contact/phone", "/contact/email"]
+        );
         let missing = Form::from_json(&json!({})).unwrap_err();
         assert_eq!(missing.len(), 4);
         assert!(Form::from_json(&json!([])).is_err());

@@ -146,7 +146,7 @@ fn region(complaints: &mut Complaints, object: &Map<String, Json>, place: &Place
 fn read_certificate(complaints: &mut Complaints, object: &Map<String, Json>, place: &Place<'_>) -> Option<Certificate> {
     complaints.refuse_others(object, &["type", "number", "valid_until"], place);
     let kind = word(complaints, object, "type", place, CertificateKind::WORDS, CertificateKind::of_word);
-    let number = complaints.required_line(object, "number", place, MAX_NUMBER_BYTES);
+    let number = unmasked(complaints, object, "number", place);
     let number = match (kind, number) {
         (Some(CertificateKind::Uscc), Some(text)) => match Uscc::parse(&text) {
             Ok(code) => Some(code.as_str().to_owned()),
@@ -167,7 +167,7 @@ fn read_person(complaints: &mut Complaints, object: &Map<String, Json>, place: &
     let document = part_at(complaints, object, "document", place, |complaints, object, place| {
         complaints.refuse_others(object, &["type", "number"], place);
         let kind = word(complaints, object, "type", place, DocumentKind::WORDS, DocumentKind::of_word);
-        let number = complaints.required_line(object, "number", place, MAX_NUMBER_BYTES);
+        let number = unmasked(complaints, object, "number", place);
         Some(Document { kind: kind?, number: number? })
     });
     let phone = optional(complaints, object, "phone", place, phone);
@@ -184,6 +184,20 @@ fn read_contact(complaints: &mut Complaints, object: &Map<String, Json>, place: 
     let address = complaints.required_line(object, "email", place, MAX_EMAIL_BYTES);
     let address = address.filter(|text| email(complaints, text, &Place::Member(place, "email")));
     Some(Contact { name: name?, phone: number?, email: address? })
+}
+
+/// A number as it is, and not as it is shown: what was masked and comes back would stand in its place.
+fn unmasked(complaints: &mut Complaints, object: &Map<String, Json>, name: &str, place: &Place<'_>) -> Option<String> {
+    let text = complaints.required_line(object, name, place, MAX_NUMBER_BYTES)?;
+    if text.contains('*') {
+        let detail = Text::new(
+            "这是遮盖后的值：请填写完整号码（修改前以 ?reveal=1 读取）",
+            "this is masked: write the whole number (read the form with ?reveal=1 before you change it)",
+        );
+        complaints.add(&Place::Member(place, name), "masked", detail);
+        return None;
+    }
+    Some(text)
 }
 
 /// A member that may be missing, and is judged where it is there.
@@ -241,7 +255,7 @@ fn phone(complaints: &mut Complaints, text: &str, place: &Place<'_>) -> bool {
 
 fn email(complaints: &mut Complaints, text: &str, place: &Place<'_>) -> bool {
     let is_one = text.len() <= MAX_EMAIL_BYTES
-        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '*')
         && text.split_once('@').is_some_and(|(name, domain)| {
             !name.is_empty()
                 && domain.contains('.')
