@@ -227,6 +227,7 @@ async fn of_two_who_take_the_same_step_one_is_told_of_the_other() {
     }
     let doubts = reviewers[0].get(&own).await.json()["doubts"].clone();
     assert_eq!((&doubts[0]["pointer"], &doubts[0]["code"]), (&json!("/prefix"), &json!("prefix_unavailable")));
+    assert_eq!(told(&reviewers[0].get(&format!("{own}?reveal=1")).await), refused(409, "filing_not_claimed"));
     std::thread::scope(|scope| scope.spawn(|| world.node.services.write_denials()).join()).unwrap();
     covered(&world).await;
     let denied = world.get("/v1/audit?event=access.denied").signed().send().await.text();
