@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::answers::json;
 use super::cursor;
 use crate::model::codes::{Industry, Region};
-use crate::model::filing::{Course, Form, State, Step};
+use crate::model::filing::attachment::MediaType;
+use crate::model::filing::{Attachment, AttachmentKind, Course, Form, State, Step};
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::file::{FilingPage, FilingView, Reason};
@@ -74,8 +75,22 @@ struct StepBody<'a> {
     index: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     prefix: Option<&'a str>,
+    /// The file that was added: GET /v1/filings/{id}/attachments/{seq} · 附件
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<AttachmentBody>,
     #[serde(skip_serializing_if = "<[ReasonBody<'_>]>::is_empty")]
     reasons: Vec<ReasonBody<'a>>,
+}
+
+/// A file that was attached · 附件
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FilingAttachment")]
+struct AttachmentBody {
+    /// The number of its step · 步骤号
+    seq: u32,
+    kind: AttachmentKind,
+    media_type: MediaType,
+    bytes: u64,
 }
 
 /// Why, and about which place of the form · 理由
@@ -141,6 +156,12 @@ pub(super) fn filing(view: &FilingView, language: Language) -> Vec<u8> {
         at: time(taken.at),
         index: taken.index,
         prefix: taken.prefix.as_deref(),
+        attachment: taken.attachment.map(|Attachment { kind, media_type, bytes }| AttachmentBody {
+            seq: taken.seq,
+            kind,
+            media_type,
+            bytes,
+        }),
         reasons: reasons(view.reasons.get(&taken.seq)),
     });
     json(&FilingBody {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::statement::put;
-use crate::model::filing::{Step, Taken};
+use crate::model::filing::{Attachment, Step, Taken};
 use crate::store::engine::{Table, Write};
 
 /// What happened to a filing.
@@ -13,6 +13,8 @@ use crate::store::engine::{Table, Write};
 pub enum FilingEvent {
     #[serde(rename = "filing.drafted")]
     Drafted(FilingNote),
+    #[serde(rename = "filing.attached")]
+    Attached(FilingNote),
     #[serde(rename = "filing.submitted")]
     Submitted(FilingNote),
     #[serde(rename = "filing.claimed")]
@@ -29,7 +31,7 @@ pub enum FilingEvent {
     Approved(FilingNote),
     #[serde(rename = "filing.withdrawn")]
     Withdrawn(FilingNote),
-    /// Somebody saw the numbers of persons whole.
+    /// Somebody saw the numbers of persons whole, or a file.
     #[serde(rename = "filing.revealed")]
     Revealed { filing: String, seq: u32 },
 }
@@ -46,6 +48,9 @@ pub struct FilingNote {
     /// Of an endorsement and an approval: the prefix that is allocated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// Of a file that was added: what it is for, what it is, how long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Attachment>,
     /// Of an approval: to whom, and who applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registrant: Option<String>,
@@ -70,6 +75,7 @@ impl FilingEvent {
     pub fn of(step: Step, note: FilingNote) -> FilingEvent {
         match step {
             Step::Drafted => Self::Drafted(note),
+            Step::Attached => Self::Attached(note),
             Step::Submitted => Self::Submitted(note),
             Step::Claimed => Self::Claimed(note),
             Step::Released => Self::Released(note),
@@ -84,6 +90,7 @@ impl FilingEvent {
     fn step(&self) -> Option<(Step, &FilingNote)> {
         Some(match self {
             Self::Drafted(note) => (Step::Drafted, note),
+            Self::Attached(note) => (Step::Attached, note),
             Self::Submitted(note) => (Step::Submitted, note),
             Self::Claimed(note) => (Step::Claimed, note),
             Self::Released(note) => (Step::Released, note),
@@ -106,6 +113,7 @@ impl FilingEvent {
             at,
             index,
             prefix: note.prefix.clone(),
+            attachment: note.attachment,
             sealed: note.sealed.clone(),
         };
         let mut rows = vec![put(Table::Filing, row_key(&note.filing, note.seq), &taken)?];

@@ -10,7 +10,16 @@ const TWO: &str = "[[prefixes]]\nprefix = \"88.999\"\n[filing]\napprovals = 2\n"
 const ONE: &str = "[[prefixes]]\nprefix = \"88.999\"\n[[prefixes]]\nprefix = \"88.999.1\"\n";
 
 /// Numbers of persons, which must be nowhere in clear.
-const PERSONAL: [&str; 5] = ["350203199001011234", "13900001234", "li.contact@example.cn", "+86 592 7654321", "王法人"];
+const PERSONAL: [&str; 6] = [
+    "350203199001011234",
+    "13900001234",
+    "li.contact@example.cn",
+    "+86 592 7654321",
+    "王法人",
+    "IMAGE-OF-A-CERTIFICATE",
+];
+
+pub const PDF: &str = "%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n% IMAGE-OF-A-CERTIFICATE\nstartxref\n9\n%%EOF\n";
 
 pub fn form(prefix: &str, name: &str) -> Json {
     json!({
@@ -89,8 +98,21 @@ impl<'w> Person<'w> {
         assert_eq!(answer.json()["state"], state, "{step}");
     }
 
-    async fn submitted(&self, form: &Json) -> String {
+    async fn attach(&self, id: &str, kind: &str, media_type: &str, file: &[u8]) -> Answer {
+        let ask = self.world.ask(Method::POST, &format!("/v1/filings/{id}/attachments?kind={kind}"));
+        by(ask, &self.key).typed(media_type, file.to_vec()).send().await
+    }
+
+    /// A draft with the image of its certificate.
+    async fn whole(&self, form: &Json) -> String {
         let id = self.draft(form).await;
+        let attached = self.attach(&id, "certificate", "application/pdf", PDF.as_bytes()).await;
+        assert_eq!(attached.status, 201, "{}", attached.text());
+        id
+    }
+
+    async fn submitted(&self, form: &Json) -> String {
+        let id = self.whole(form).await;
         self.does(&id, "submit", "submitted").await;
         id
     }
@@ -118,7 +140,7 @@ async fn two_reviewers_agree_and_the_enterprise_registers_under_its_prefix() {
     let returned = first.say(&id, "return", &reasons).await;
     assert_eq!((returned.status.as_u16(), &returned.json()["state"]), (200, &json!("returned")), "{}", returned.text());
     let seen = one.get(&format!("/v1/filings/{id}")).await;
-    assert_eq!(seen.json()["steps"][3]["reasons"], reasons["reasons"]);
+    assert_eq!(seen.json()["steps"][4]["reasons"], reasons["reasons"]);
     let version = seen.json()["version"].as_u64().unwrap();
     assert_eq!(seen.header("etag"), format!("\"{version}\""));
     let mut mended = form("88.999.7", "厦门示范轴承有限公司");
@@ -209,7 +231,11 @@ async fn of_two_who_take_the_same_step_one_is_told_of_the_other() {
         let claimed: Vec<usize> = (0..6).filter(|at| answers[*at].status == 200).collect();
         assert_eq!(claimed.len(), 1);
         for answer in answers.iter().filter(|answer| answer.status != 200) {
-            assert!(["filing_step_refused", "filing_not_claimed", "version_mismatch"].contains(&answer.code().as_str()), "{}", answer.text());
+            assert!(
+                ["filing_step_refused", "filing_not_claimed", "version_mismatch"].contains(&answer.code().as_str()),
+                "{}",
+                answer.text()
+            );
         }
         let seen = applicant.get(&format!("/v1/filings/{id}")).await.json();
         assert_eq!(seen["reviewer"], reviewers[claimed[0]].principal());
@@ -221,6 +247,8 @@ async fn of_two_who_take_the_same_step_one_is_told_of_the_other() {
     // Who judges his own is told no, and that is noted; so is who is shown a prefix that cannot be had.
     let own = world.ask(Method::POST, "/v1/filings").signed().json(&form("88.999.1", "自")).send().await.json();
     let own = format!("/v1/filings/{}", own["id"].as_str().unwrap());
+    let attached = world.ask(Method::POST, &format!("{own}/attachments?kind=certificate")).signed();
+    assert_eq!(attached.typed("application/pdf", PDF).send().await.status, 201);
     for step in ["submit", "claim"] {
         let answer = world.ask(Method::POST, &format!("{own}/{step}")).signed().send().await;
         assert_eq!(answer.status, if step == "submit" { 200 } else { 403 }, "{}", answer.text());
@@ -285,8 +313,11 @@ async fn a_filing_with_very_many_steps_can_still_be_ended() {
     }
     let more = applicant.edit(&id, 50, &form("88.999.7", "示范")).await;
     assert_eq!(told(&more), refused(409, "filing_step_refused"));
+    for _ in 0..2 {
+        assert_eq!(applicant.attach(&id, "certificate", "application/pdf", PDF.as_bytes()).await.status, 201);
+    }
     applicant.does(&id, "submit", "submitted").await;
-    for _ in 0..74 {
+    for _ in 0..73 {
         reviewer.does(&id, "claim", "under_review").await;
         reviewer.does(&id, "release", "submitted").await;
     }
@@ -306,7 +337,7 @@ async fn a_filing_is_its_applicants_and_once_it_is_sent_its_reviewers() {
     let (mine, other) = (Person::new(&world, "applicant").await, Person::new(&world, "applicant").await);
     let (reviewer, second) = (Person::new(&world, "reviewer").await, Person::new(&world, "reviewer").await);
     let auditor = Person::new(&world, "auditor").await;
-    let id = mine.draft(&form("88.999.7", "示范")).await;
+    let id = mine.whole(&form("88.999.7", "示范")).await;
     let target = format!("/v1/filings/{id}");
     let whole = format!("{target}?reveal=1");
     for stranger in [&other, &reviewer] {
@@ -343,7 +374,11 @@ async fn a_filing_is_its_applicants_and_once_it_is_sent_its_reviewers() {
     let trail = auditor.get("/v1/audit?event=filing.*&order=oldest").await.json();
     let events: Vec<&str> =
         trail["events"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["filing.drafted", "filing.submitted", "filing.claimed", "filing.revealed"], "{trail}");
+    assert_eq!(
+        events,
+        ["filing.drafted", "filing.attached", "filing.submitted", "filing.claimed", "filing.revealed"],
+        "{trail}"
+    );
     assert!(trail["events"].as_array().unwrap().iter().all(|one| one["subject"] == id), "{trail}");
     let list = reviewer.get("/v1/filings?state=under_review").await.json();
     assert_eq!(
@@ -431,7 +466,7 @@ async fn what_is_wrong_with_a_filing_or_a_word_on_it_is_told() {
     {
         assert_eq!(told(&person.step(&id, step).await), refused(409, "filing_step_refused"), "{step}");
     }
-    assert_eq!(told(&applicant.edit(&id, 4, &pilot).await), refused(409, "filing_step_refused"));
+    assert_eq!(told(&applicant.edit(&id, 5, &pilot).await), refused(409, "filing_step_refused"));
     for id in ["none", "..", "%2e", &"a".repeat(65)] {
         assert_eq!(told(&applicant.get(&format!("/v1/filings/{id}")).await).0, 404, "{id}");
     }
@@ -473,4 +508,94 @@ async fn an_applicant_has_so_many_open_filings_and_pages_hold_each_once() {
             assert_eq!(seen.len(), count, "{limit}");
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_submitted_without_the_certificate_and_a_file_is_what_it_says() {
+    let world = World::configured(ONE).await;
+    let (applicant, other) = (Person::new(&world, "applicant").await, Person::new(&world, "applicant").await);
+    let (reviewer, second) = (Person::new(&world, "reviewer").await, Person::new(&world, "reviewer").await);
+    let id = applicant.draft(&form("88.999.7", "示范")).await;
+    assert_eq!(told(&applicant.step(&id, "submit").await), refused(409, "filing_incomplete"));
+    assert_eq!(applicant.attach(&id, "other", "application/pdf", PDF.as_bytes()).await.status, 201);
+    assert_eq!(told(&applicant.step(&id, "submit").await), refused(409, "filing_incomplete"));
+    let trailing = [PDF.as_bytes(), b"PK\x05\x06<script>"].concat();
+    let large = [PDF.as_bytes(), &vec![b' '; 4 << 20]].concat();
+    for (kind, media_type, file, status, code) in [
+        ("certificate", "image/png", PDF.as_bytes(), 415, "unsupported_media_type"),
+        ("certificate", "text/html", b"<html>", 415, "unsupported_media_type"),
+        ("certificate", "image/svg+xml", b"<svg/>", 415, "unsupported_media_type"),
+        ("certificate", "image/png", b"<html><script>", 422, "fields_invalid"),
+        ("certificate", "application/pdf", &trailing, 422, "fields_invalid"),
+        ("certificate", "application/pdf", b"", 422, "fields_invalid"),
+        ("certificate", "application/pdf", b"%PDF-1.4 /JavaScript startxref %%EOF", 422, "fields_invalid"),
+        ("certificate", "application/pdf", &large, 413, "body_too_large"),
+        ("picture", "application/pdf", PDF.as_bytes(), 400, "query_invalid"),
+    ] {
+        let answer = applicant.attach(&id, kind, media_type, file).await;
+        assert_eq!(told(&answer), refused(status, code), "{kind} {media_type}: {}", answer.text());
+    }
+    assert_eq!(
+        told(&other.attach(&id, "other", "application/pdf", PDF.as_bytes()).await),
+        refused(404, "filing_unknown")
+    );
+    assert_eq!(
+        told(&reviewer.attach(&id, "other", "application/pdf", PDF.as_bytes()).await),
+        refused(403, "forbidden")
+    );
+    let attached = applicant.attach(&id, "certificate", "application/pdf", PDF.as_bytes()).await.json();
+    let attachment = attached["steps"][2]["attachment"].clone();
+    assert_eq!(
+        attachment,
+        json!({"seq": 3, "kind": "certificate", "media_type": "application/pdf", "bytes": PDF.len()})
+    );
+    let file = format!("/v1/filings/{id}/attachments/3");
+    assert_eq!(told(&reviewer.get(&file).await), refused(404, "filing_unknown"), "not while it is a draft");
+    applicant.does(&id, "submit", "submitted").await;
+    assert_eq!(
+        told(&applicant.attach(&id, "other", "application/pdf", PDF.as_bytes()).await),
+        refused(409, "filing_step_refused")
+    );
+    // Seen by its applicant and by who has the filing in review, as a download and nothing else.
+    assert_eq!(told(&reviewer.get(&file).await), refused(409, "filing_not_claimed"));
+    assert_eq!(told(&other.get(&file).await), refused(404, "filing_unknown"));
+    reviewer.does(&id, "claim", "under_review").await;
+    assert_eq!(told(&second.get(&file).await), refused(409, "filing_not_claimed"));
+    for person in [&reviewer, &applicant] {
+        let read = person.get(&file).await;
+        assert_eq!((read.status.as_u16(), read.text().as_str()), (200, PDF));
+        assert_eq!(
+            (read.header("content-type"), read.header("x-content-type-options")),
+            ("application/pdf", "nosniff")
+        );
+        assert!(
+            read.header("content-disposition").starts_with("attachment; ")
+                && read.header("content-security-policy").contains("sandbox")
+        );
+        assert_eq!(read.header("cache-control"), "no-store");
+    }
+    for none in ["1", "0", "99", "x", "99999999999"] {
+        let answer = reviewer.get(&format!("/v1/filings/{id}/attachments/{none}")).await;
+        assert_eq!(told(&answer), refused(404, "filing_unknown"), "{none}");
+    }
+    covered(&world).await;
+    let looks = world.get("/v1/audit?event=filing.revealed").signed().send().await.json();
+    assert_eq!(looks["events"].as_array().unwrap().len(), 1, "{looks}");
+    assert_eq!(
+        (&looks["events"][0]["principal"], &looks["events"][0]["detail"]["seq"]),
+        (&json!(reviewer.principal()), &json!(3))
+    );
+    // So many files, and no more.
+    let many = applicant.draft(&form("88.999.8", "示范")).await;
+    for _ in 0..10 {
+        assert_eq!(applicant.attach(&many, "other", "application/pdf", PDF.as_bytes()).await.status, 201);
+    }
+    assert_eq!(
+        told(&applicant.attach(&many, "other", "application/pdf", PDF.as_bytes()).await),
+        refused(409, "filing_too_many")
+    );
+    // They are there after a restart.
+    let key = applicant.key.clone();
+    let world = world.restarted(ONE).await;
+    assert_eq!(by(world.get(&file), &key).send().await.text(), PDF);
 }

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value as Json, json};
 
 use crate::conformance::{CONTRACT, operations};
-use crate::filing::form;
+use crate::filing::{PDF, form};
 use crate::signing_in::Holder;
 use crate::world::{Answer, Ask, World, part};
 
@@ -522,9 +522,9 @@ const NEEDS: &[(Need, &[&str])] = &[
     ),
     (
         Need::Roles(&["applicant", "administrator"]),
-        &["createFiling", "replaceFiling", "submitFiling", "withdrawFiling"],
+        &["createFiling", "replaceFiling", "attachFile", "submitFiling", "withdrawFiling"],
     ),
-    (Need::Roles(&["applicant", "reviewer", "administrator"]), &["listFilings", "readFiling"]),
+    (Need::Roles(&["applicant", "reviewer", "administrator"]), &["listFilings", "readFiling", "readFile"]),
     (
         Need::Roles(&["reviewer", "administrator"]),
         &["claimFiling", "releaseFiling", "returnFiling", "rejectFiling", "approveFiling"],
@@ -644,6 +644,7 @@ fn asked<'w>(world: &'w World, verb: &str, path: &str, operation: &str, place: &
         ("{id}", id),
         ("{key}", "no-request"),
         ("{tile}", "0/000.p/1"),
+        ("{seq}", "1"),
         ("{index}", "0"),
         ("{number}", "1"),
         ("{file}", "swagger-ui.css"),
@@ -653,6 +654,7 @@ fn asked<'w>(world: &'w World, verb: &str, path: &str, operation: &str, place: &
     match operation {
         "listRecords" | "exportRecords" => target.push_str(&format!("?prefix={}", place.prefix)),
         "compareVersions" => target.push_str("?from=1"),
+        "attachFile" => target.push_str("?kind=other"),
         _ => {}
     }
     let method: Method = verb.to_ascii_uppercase().parse().unwrap();
@@ -675,7 +677,11 @@ fn asked<'w>(world: &'w World, verb: &str, path: &str, operation: &str, place: &
         "changeLogSettings" | "grantLicence" | "noteBackup" | "endLicence" | "endSigningKey" => json!({"none": 1}),
         _ => json!({}),
     };
-    if is_written { ask.json(&body) } else { ask }
+    match operation {
+        "attachFile" => ask.typed("application/pdf", PDF),
+        _ if is_written => ask.json(&body),
+        _ => ask,
+    }
 }
 
 /// What is refused to who does not reach the place, and how.
@@ -687,8 +693,10 @@ fn out_of_reach(operation: &str) -> Option<(u16, &'static str)> {
             Some((404, "import_unknown"))
         }
         "readKey" | "revokeKey" => Some((404, "key_unknown")),
-        "readFiling" | "replaceFiling" | "submitFiling" | "withdrawFiling" | "claimFiling" | "releaseFiling"
-        | "returnFiling" | "rejectFiling" | "approveFiling" => Some((404, "filing_unknown")),
+        "readFiling" | "replaceFiling" | "attachFile" | "readFile" | "submitFiling" | "withdrawFiling"
+        | "claimFiling" | "releaseFiling" | "returnFiling" | "rejectFiling" | "approveFiling" => {
+            Some((404, "filing_unknown"))
+        }
         _ => None,
     }
 }
@@ -745,5 +753,5 @@ async fn every_operation_opens_to_whom_it_should_and_shows_nobody_anothers_value
         }
     }
     // By each session its own signing out is left out.
-    assert!(cells >= (71 * 22 - 5) * 2, "{cells} cells");
+    assert!(cells >= (73 * 22 - 5) * 2, "{cells} cells");
 }

@@ -157,7 +157,9 @@ fn of_filing(error: &FilingError) -> Code {
         FilingError::NotClaimed { .. } => Code::FilingNotClaimed,
         FilingError::SamePerson => Code::FilingSamePerson,
         FilingError::Prefix { .. } | FilingError::OtherPrefix { .. } => Code::PrefixUnavailable,
-        FilingError::TooMany { .. } => Code::FilingTooMany,
+        FilingError::TooMany { .. } | FilingError::TooManyFiles { .. } => Code::FilingTooMany,
+        FilingError::NoCertificate => Code::FilingIncomplete,
+        FilingError::NoFile { .. } => Code::FilingUnknown,
     }
 }
 
@@ -228,6 +230,9 @@ mod tests {
             FilingError::OtherPrefix { endorsed: String::new() }.into(),
             FilingError::Prefix { prefix: String::new(), own: String::new(), cause: PrefixFault::Taken }.into(),
             FilingError::TooMany { limit: 1 }.into(),
+            FilingError::TooManyFiles { limit: 1 }.into(),
+            FilingError::NoCertificate.into(),
+            FilingError::NoFile { seq: 1 }.into(),
             FilingError::TooManySteps { limit: 1 }.into(),
             LicenceError::Unknown { id: String::new() }.into(),
             LicenceError::InForce { prefix: String::new(), holder: String::new() }.into(),

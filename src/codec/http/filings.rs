@@ -22,7 +22,7 @@ use crate::services::file::{
     AdvanceFiling, ChangeFiling, CreateFiling, FilingView, ListFilings, ReadFiling, Reason, Review, ReviewFiling,
 };
 
-const ROUTE: &str = "/v1/filings/";
+pub(super) const ROUTE: &str = "/v1/filings/";
 /// Of a page.
 pub(super) const MOST_FILINGS: usize = 500;
 pub(super) const USUAL_FILINGS: usize = 100;
@@ -107,7 +107,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     Ok(shown(&view?, StatusCode::OK, call.language))
 }
 
-fn shown(view: &FilingView, status: StatusCode, language: Language) -> Response<axum::body::Body> {
+pub(super) fn shown(view: &FilingView, status: StatusCode, language: Language) -> Response<axum::body::Body> {
     let mut response = reply::json(status, Keep::Never, filing_answers::filing(view, language));
     reply::add_etag(&mut response, reply::etag(view.course.steps.len() as u64));
     response

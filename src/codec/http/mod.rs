@@ -8,7 +8,7 @@
 //! call         one request on its way: who asks, what for, how long each stage took
 //! openapi      the document of all this; docs serves it, with a page to read it
 //! query, preconditions, negotiation, body, jwk, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, sessions, filings, licences, backup, bundle, log, changes, trail, operating, about      the handlers
+//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, sessions, filings, filed_files, licences, backup, bundle, log, changes, trail, operating, about      the handlers
 //! listening    what answers that go on while somebody listens have in common
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
@@ -29,6 +29,7 @@ mod docs;
 pub(in crate::codec) mod expansion;
 mod export;
 pub(in crate::codec) mod failure;
+mod filed_files;
 mod filings;
 pub(in crate::codec) mod history;
 mod hot;
@@ -73,6 +74,7 @@ use super::language;
 use super::problem::{Code, Problem};
 use crate::config::LimitsSpec;
 use crate::metrics::Metrics;
+use crate::model::filing::attachment::MAX_ATTACHMENT_BYTES;
 use crate::observe::laps::carried;
 use crate::observe::traces::Traces;
 use crate::services::{ServiceError, Services};
@@ -186,6 +188,9 @@ impl Http {
             || (method == Method::PATCH && is_part(uri.path()));
         match self.desk.limits.body_bytes {
             _ if streams => self.desk.limits.import_bytes,
+            _ if uri.path().starts_with(filings::ROUTE) && uri.path().ends_with(filed_files::WORD) => {
+                MAX_ATTACHMENT_BYTES as u64
+            }
             // From anybody, and never longer.
             usual if uri.path().starts_with("/v1/sessions") => usual.min(sessions::BODY_BYTES),
             usual => usual,

@@ -18,8 +18,9 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, bundle, changes, docs, export, filings, history, import_errors, import_events,
-    import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve, sessions, trail,
+    Desk, about, backup, batch, bulk, bundle, changes, docs, export, filed_files, filings, history, import_errors,
+    import_events, import_mapping, import_parts, imports, keys, licences, listing, log, operating, records, resolve,
+    sessions, trail,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -74,6 +75,8 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/sessions/current" closed { GET sessions::current, DELETE sessions::close }
     "/v1/filings" closed { GET filings::list, POST filings::create }
     "/v1/filings/{id}" closed { GET filings::read, PUT filings::replace }
+    "/v1/filings/{id}/attachments" closed { POST filed_files::attach }
+    "/v1/filings/{id}/attachments/{seq}" closed { GET filed_files::read }
     "/v1/filings/{id}/submit" closed { POST filings::submit }
     "/v1/filings/{id}/withdraw" closed { POST filings::withdraw }
     "/v1/filings/{id}/claim" closed { POST filings::claim }

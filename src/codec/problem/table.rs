@@ -225,6 +225,9 @@ problems! {
     FilingNotClaimed "filing_not_claimed" 409 {
         "该备案不在您名下审核", "The filing is not yours to review"; "先领取, 或等其审核员放回", "Claim it first, or wait until its reviewer has put it back"
     }
+    FilingIncomplete "filing_incomplete" 409 {
+        "备案缺少必需的附件", "The filing lacks a file that it needs"; "先上传附件, 再提交", "Attach it, then submit"
+    }
     FilingTooMany "filing_too_many" 409 {
         "未办结的备案过多", "Too many filings have not ended"; "先提交或撤回已有的备案", "Submit or withdraw one of those that there are"
     }

@@ -6,13 +6,15 @@
 //!   |         |   +- release + |  +-> rejected
 //!   +- edits  +--- returned <--+        (withdrawn: by its applicant, before any end)
 //! ```
-//! What happened is a row of steps; where a filing stands follows from them ([`Course`]). What the form holds is `form`.
+//! What happened is a row of steps; where a filing stands follows from them ([`Course`]). What the form holds is `form`, what is attached `attachment`.
 
+pub mod attachment;
 pub mod form;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use attachment::{Attachment, AttachmentKind};
 pub use form::Form;
 
 /// What happens to a filing.
@@ -22,6 +24,8 @@ pub use form::Form;
 pub enum Step {
     /// The form was written, or written anew.
     Drafted,
+    /// A file was added.
+    Attached,
     Submitted,
     /// A reviewer takes it on.
     Claimed,
@@ -37,8 +41,9 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Step; 9] = [
+    pub const ALL: [Step; 10] = [
         Step::Drafted,
+        Step::Attached,
         Step::Submitted,
         Step::Claimed,
         Step::Released,
@@ -53,6 +58,7 @@ impl Step {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Drafted => "drafted",
+            Self::Attached => "attached",
             Self::Submitted => "submitted",
             Self::Claimed => "claimed",
             Self::Released => "released",
@@ -67,7 +73,7 @@ impl Step {
     /// Whether the applicant takes it; a reviewer takes the others.
     #[must_use]
     pub fn is_applicants(self) -> bool {
-        matches!(self, Self::Drafted | Self::Submitted | Self::Withdrawn)
+        matches!(self, Self::Drafted | Self::Attached | Self::Submitted | Self::Withdrawn)
     }
 }
 
@@ -131,7 +137,7 @@ impl State {
     #[must_use]
     pub fn after(self, step: Step) -> Option<State> {
         match (self, step) {
-            (Self::Draft | Self::Returned, Step::Drafted) => Some(self),
+            (Self::Draft | Self::Returned, Step::Drafted | Step::Attached) => Some(self),
             (Self::Draft | Self::Returned, Step::Submitted) => Some(Self::Submitted),
             (Self::Submitted, Step::Claimed) => Some(Self::UnderReview),
             (Self::UnderReview, Step::Released | Step::Endorsed) => Some(Self::Submitted),
@@ -161,6 +167,8 @@ pub struct Taken {
     /// Of an endorsement or an approval: the prefix that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachment: Option<Attachment>,
     /// The hash of what is kept beside the statement, where there is something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<String>,
@@ -224,6 +232,18 @@ impl Course {
         self.steps.iter().rev().find(|taken| taken.step == Step::Drafted)
     }
 
+    /// The steps that brought files: of each kind the newest is what counts, the others are history.
+    #[must_use]
+    pub fn attached(&self) -> Vec<(&Taken, Attachment)> {
+        self.steps.iter().filter_map(|taken| Some((taken, taken.attachment?))).collect()
+    }
+
+    /// Whether the certificate's image is there, without which nothing is submitted.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.attached().iter().any(|(_, attachment)| attachment.kind == AttachmentKind::Certificate)
+    }
+
     /// The step whose number the next one follows.
     #[must_use]
     pub fn last(&self) -> Option<&Taken> {
@@ -249,6 +269,7 @@ mod tests {
             at: 0,
             index: 0,
             prefix: matches!(step, Step::Endorsed | Step::Approved).then(|| "88.999.7".to_owned()),
+            attachment: None,
             sealed: None,
         };
         Course::of(steps.iter().enumerate().map(taken).collect())

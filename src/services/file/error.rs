@@ -39,6 +39,15 @@ pub enum FilingError {
     TooManySteps {
         limit: usize,
     },
+    TooManyFiles {
+        limit: usize,
+    },
+    /// Nothing is submitted without the certificate's image.
+    NoCertificate,
+    /// No such file.
+    NoFile {
+        seq: u32,
+    },
 }
 
 /// Why a prefix cannot be allocated.
@@ -65,7 +74,9 @@ impl FilingError {
             Self::NotClaimed { .. } => "filing_not_claimed",
             Self::SamePerson => "filing_same_person",
             Self::Prefix { .. } | Self::OtherPrefix { .. } => "prefix_unavailable",
-            Self::TooMany { .. } => "filing_too_many",
+            Self::TooMany { .. } | Self::TooManyFiles { .. } => "filing_too_many",
+            Self::NoCertificate => "filing_incomplete",
+            Self::NoFile { .. } => "filing_unknown",
         }
     }
 
@@ -103,6 +114,16 @@ impl FilingError {
                 format!("未办结的备案已有 {limit} 件"),
                 format!("{limit} filings have not ended yet: submit or withdraw one"),
             ),
+            Self::TooManyFiles { limit } => {
+                Text::new(format!("该备案已有 {limit} 个附件"), format!("the filing has {limit} files: begin another"))
+            }
+            Self::NoCertificate => Text::new(
+                "缺少证件图像：先上传 kind=certificate 的附件",
+                "the certificate's image is missing: attach it first, with kind=certificate",
+            ),
+            Self::NoFile { seq } => {
+                Text::new(format!("第 {seq} 步没有附件"), format!("there is no file of step {seq}"))
+            }
             Self::TooManySteps { limit } => {
                 Text::new(format!("该备案已有 {limit} 步"), format!("the filing has {limit} steps: begin another"))
             }

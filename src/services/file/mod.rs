@@ -10,17 +10,19 @@ mod read;
 mod review;
 
 pub use error::{FilingError, PrefixFault};
-pub use read::{FilingPage, FilingView, ListFilings, ReadFiling};
+pub use read::{FiledFile, FilingPage, FilingView, ListFilings, ReadFile, ReadFiling};
 pub use review::{Review, ReviewFiling};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::precondition::Precondition;
 use super::token::{random_text, sha256};
 use super::{ServiceError, Services};
-use crate::model::filing::{Course, Form, Step, Taken};
+use crate::model::filing::attachment::MediaType;
+use crate::model::filing::{Attachment, AttachmentKind, Course, Form, Step, Taken};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
@@ -36,6 +38,8 @@ pub const OPEN_FILINGS: usize = 20;
 pub const MOST_FILINGS: usize = 200;
 /// How often the form of one filing is written.
 pub const MOST_DRAFTS: usize = 50;
+/// Files of one filing, those that others took the place of too.
+pub const MOST_ATTACHMENTS: usize = 10;
 /// Of one filing; a step that ends it may always be taken.
 pub const MOST_STEPS: usize = 200;
 
@@ -74,7 +78,21 @@ impl Asks for AdvanceFiling {
     const ACTION: Action = Action::File;
 }
 
-/// What is kept beside a step's statement, encrypted.
+/// A file is added to a draft, or to a filing that was returned.
+#[derive(Clone, Debug)]
+pub struct AttachFile {
+    pub id: String,
+    pub precondition: Precondition,
+    pub kind: AttachmentKind,
+    pub media_type: MediaType,
+    pub file: Bytes,
+}
+
+impl Asks for AttachFile {
+    const ACTION: Action = Action::File;
+}
+
+/// What is kept beside a step's statement, encrypted; of a file its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Details {
@@ -96,6 +114,7 @@ pub struct Reason {
 struct Intent {
     step: Step,
     details: Option<Details>,
+    file: Option<(Attachment, Bytes)>,
     prefix: Option<String>,
     registrant: Option<String>,
     applicant: Option<String>,
@@ -103,7 +122,7 @@ struct Intent {
 
 impl Intent {
     fn plain(step: Step) -> Intent {
-        Intent { step, details: None, prefix: None, registrant: None, applicant: None }
+        Intent { step, details: None, file: None, prefix: None, registrant: None, applicant: None }
     }
 
     fn with(step: Step, details: Details) -> Intent {
@@ -148,11 +167,27 @@ impl Services {
         self.take_step(&id, Some(course), intent, &principal).await
     }
 
+    /// Adds a file to a filing.
+    pub async fn attach_file(&self, asked: Permitted<AttachFile>) -> Result<FilingView, ServiceError> {
+        let (principal, AttachFile { id, precondition, kind, media_type, file }) = asked.into_parts();
+        let course = self.own_course(&id, &principal)?;
+        at_step(&course, &precondition, false)?;
+        if course.attached().len() >= MOST_ATTACHMENTS {
+            return Err(FilingError::TooManyFiles { limit: MOST_ATTACHMENTS }.into());
+        }
+        let attachment = Attachment { kind, media_type, bytes: file.len() as u64 };
+        let intent = Intent { file: Some((attachment, file)), ..Intent::plain(Step::Attached) };
+        self.take_step(&id, Some(course), intent, &principal).await
+    }
+
     /// Sends a filing to the reviewers, or takes it back.
     pub async fn advance_filing(&self, asked: Permitted<AdvanceFiling>) -> Result<FilingView, ServiceError> {
         let (principal, AdvanceFiling { id, precondition, step }) = asked.into_parts();
         let course = self.own_course(&id, &principal)?;
         at_step(&course, &precondition, false)?;
+        if step == Step::Submitted && !course.has_certificate() && course.state.after(step).is_some() {
+            return Err(FilingError::NoCertificate.into());
+        }
         self.take_step(&id, Some(course), Intent::plain(step), &principal).await
     }
 
@@ -209,12 +244,18 @@ impl Services {
             }
         }
         let seq = u32::try_from(before + 1).unwrap_or(u32::MAX);
-        let sealed = intent.details.map(|details| self.sealed(id, seq, &details)).transpose()?;
+        let (attachment, file) = intent.file.unzip();
+        let content = match (intent.details, file) {
+            (Some(details), _) => Some(serde_json::to_vec(&details)?),
+            (None, file) => file.map(|file| file.to_vec()),
+        };
+        let sealed = content.map(|content| self.sealed(id, seq, &content)).transpose()?;
         let note = FilingNote {
             filing: id.to_owned(),
             seq,
             sealed: sealed.as_deref().map(|sealed| BASE64URL.encode(sha256(sealed))),
             prefix: intent.prefix,
+            attachment,
             registrant: intent.registrant,
             applicant: intent.applicant,
         };
@@ -254,9 +295,8 @@ impl Services {
         }
     }
 
-    fn sealed(&self, id: &str, seq: u32, details: &Details) -> Result<Vec<u8>, ServiceError> {
-        let content = serde_json::to_vec(details)?;
-        let sealed = self.signing()?.sealing.seal(&place(id, seq), &content);
+    fn sealed(&self, id: &str, seq: u32, content: &[u8]) -> Result<Vec<u8>, ServiceError> {
+        let sealed = self.signing()?.sealing.seal(&place(id, seq), content);
         sealed.ok_or_else(|| ServiceError::Internal("a filing cannot be sealed".to_owned()))
     }
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::{Details, FilingError, Reason, place, unknown};
 use crate::model::filing::form::Doubt;
-use crate::model::filing::{Course, Form, State, Step, Taken};
+use crate::model::filing::{Attachment, Course, Form, State, Step, Taken};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
@@ -27,6 +27,24 @@ pub struct ReadFiling {
     pub id: String,
     /// With the numbers of persons whole, which is noted.
     pub reveal: bool,
+}
+
+/// What was attached by a step?
+#[derive(Clone, Debug)]
+pub struct ReadFile {
+    pub id: String,
+    pub seq: u32,
+}
+
+/// A file that was attached.
+#[derive(Clone, Debug)]
+pub struct FiledFile {
+    pub attachment: Attachment,
+    pub file: Vec<u8>,
+}
+
+impl Asks for ReadFile {
+    const ACTION: Action = Action::SeeFilings;
 }
 
 /// Which filings are there?
@@ -73,20 +91,46 @@ impl Services {
         let (principal, ReadFiling { id, reveal }) = asked.into_parts();
         let mut view = self.viewed(&id, &principal)?;
         if reveal {
-            let is_own = view.course.applicant() == principal.id;
-            if !is_own && view.course.reviewer.as_deref() != Some(&principal.id) {
-                let error = FilingError::NotClaimed { reviewer: view.course.reviewer }.into();
-                return Err(self.denied(&principal, error));
-            }
             let seq = view.course.last().map_or(0, |last| last.seq);
-            let noted = FilingEvent::Revealed { filing: id.clone(), seq };
-            // His own numbers an applicant knows.
-            if !is_own && !self.commit_filing(noted, Vec::new(), &principal).await? {
-                return Err(ServiceError::Internal("a look at a filing was not noted".to_owned()));
-            }
+            self.may_see_whole(&id, &view.course, seq, &principal).await?;
             view.form = self.form(&id, &view.course)?;
         }
         Ok(view)
+    }
+
+    /// A file of a filing, for its applicant and who has it in review.
+    pub async fn filed_file(&self, asked: Permitted<ReadFile>) -> Result<FiledFile, ServiceError> {
+        let (principal, ReadFile { id, seq }) = asked.into_parts();
+        let course = self.course(&id)?.filter(|course| is_seen(course, &principal)).ok_or_else(|| unknown(&id))?;
+        let found = course.attached().into_iter().find(|(taken, _)| taken.seq == seq);
+        let Some((taken, attachment)) = found.map(|(taken, attachment)| (taken.clone(), attachment)) else {
+            return Err(FilingError::NoFile { seq }.into());
+        };
+        self.may_see_whole(&id, &course, seq, &principal).await?;
+        Ok(FiledFile { attachment, file: self.content(&id, &taken)? })
+    }
+
+    /// Whether the caller may see what is masked to others, which is noted before he does.
+    async fn may_see_whole(
+        &self,
+        id: &str,
+        course: &Course,
+        seq: u32,
+        principal: &Principal,
+    ) -> Result<(), ServiceError> {
+        // His own an applicant knows.
+        if course.applicant() == principal.id {
+            return Ok(());
+        }
+        if course.reviewer.as_deref() != Some(&principal.id) {
+            let error = FilingError::NotClaimed { reviewer: course.reviewer.clone() }.into();
+            return Err(self.denied(principal, error));
+        }
+        let noted = FilingEvent::Revealed { filing: id.to_owned(), seq };
+        if self.commit_filing(noted, Vec::new(), principal).await? {
+            return Ok(());
+        }
+        Err(ServiceError::Internal("a look at a filing was not noted".to_owned()))
     }
 
     /// A page of those that this caller may see.
@@ -139,7 +183,8 @@ impl Services {
         let is_reviewer = principal.role.may(Action::Review);
         let doubts = is_reviewer.then(|| self.doubts(&form, &course)).transpose()?;
         let mut reasons = BTreeMap::new();
-        for taken in course.steps.iter().filter(|taken| taken.step != Step::Drafted && taken.sealed.is_some()) {
+        let has_words = |taken: &&Taken| !taken.step.is_applicants() && taken.sealed.is_some();
+        for taken in course.steps.iter().filter(has_words) {
             // What reviewers tell one another is not the applicant's; why they send something back is.
             let is_told = is_reviewer || matches!(taken.step, Step::Returned | Step::Rejected);
             if is_told && let Details::Reasons(told) = self.unsealed(id, taken)? {
@@ -172,9 +217,15 @@ impl Services {
         }
     }
 
-    /// What is kept beside a step's statement, which has its hash.
     fn unsealed(&self, id: &str, taken: &Taken) -> Result<Details, ServiceError> {
-        let damaged = || ServiceError::Internal(format!("what is kept of step {} of the filing {id}", taken.seq));
+        let content = self.content(id, taken)?;
+        // What serde says may quote the content.
+        serde_json::from_slice(&content).map_err(|_| damaged(id, taken))
+    }
+
+    /// What is kept beside a step's statement, which has its hash.
+    fn content(&self, id: &str, taken: &Taken) -> Result<Vec<u8>, ServiceError> {
+        let damaged = || damaged(id, taken);
         let reader = self.store.trees().reader(Tree::Audit);
         let Some(place) = reader.places(taken.index, 1).map_err(unread)?.into_iter().next() else {
             self.trees_in_step()?;
@@ -185,10 +236,12 @@ impl Services {
         if !are_same(&sha256(&sealed), &hash) {
             return Err(damaged());
         }
-        let content = self.signing()?.sealing.open(&place_of(id, taken), &sealed).ok_or_else(damaged)?;
-        // What serde says may quote the content.
-        serde_json::from_slice(&content).map_err(|_| damaged())
+        self.signing()?.sealing.open(&place_of(id, taken), &sealed).ok_or_else(damaged)
     }
+}
+
+fn damaged(id: &str, taken: &Taken) -> ServiceError {
+    ServiceError::Internal(format!("what is kept of step {} of the filing {id}", taken.seq))
 }
 
 fn place_of(id: &str, taken: &Taken) -> String {

@@ -146,7 +146,7 @@ impl Services {
         let details = note.map(|text| Details::Reasons(vec![Reason { pointer: String::new(), text }]));
         let (registrant, applicant) =
             if is_last { (Some(form.unit.name), Some(course.applicant().to_owned())) } else { (None, None) };
-        Ok(Intent { step, details, prefix: Some(prefix), registrant, applicant })
+        Ok(Intent { step, details, file: None, prefix: Some(prefix), registrant, applicant })
     }
 
     /// Whether a prefix lies below one of the configuration and no other, and nothing is there yet.

@@ -11,7 +11,8 @@ use crate::codec::http::openapi::parameter::{self, Parameter};
 use crate::codec::http::openapi::problems::{JSON_BODY, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
-use crate::model::filing::{Form, State};
+use crate::model::filing::attachment::{MAX_ATTACHMENT_BYTES, MediaType};
+use crate::model::filing::{AttachmentKind, Form, State};
 use crate::model::permitted::Action;
 
 const ID: &str = "AAAAAAAAAAAAAAAA";
@@ -22,6 +23,8 @@ pub(super) fn operations() -> Vec<Operation> {
         list(),
         read(),
         replace(),
+        attach(),
+        file(),
         submit(),
         claim(),
         release(),
@@ -80,6 +83,8 @@ fn create() -> Operation {
         .fails(&[Code::FilingTooMany, Code::VersionMismatch])
         .leads_to(201, "readFiling", "id", "$response.body#/id")
         .leads_to(201, "replaceFiling", "id", "$response.body#/id")
+        .leads_to(201, "attachFile", "id", "$response.body#/id")
+        .leads_to(201, "readFile", "id", "$response.body#/id")
         .leads_to(201, "submitFiling", "id", "$response.body#/id")
         .leads_to(201, "claimFiling", "id", "$response.body#/id")
         .leads_to(201, "releaseFiling", "id", "$response.body#/id")
@@ -151,6 +156,74 @@ fn replace() -> Operation {
         }))
 }
 
+fn files() -> Vec<(&'static str, Shape)> {
+    let file = || Shape::Json(json!({"type": "string", "format": "binary", "maxLength": MAX_ATTACHMENT_BYTES}));
+    MediaType::ALL.into_iter().map(|media_type| (media_type.as_str(), file())).collect()
+}
+
+fn attach() -> Operation {
+    let kinds = json!({"enum": AttachmentKind::ALL.map(AttachmentKind::as_str)});
+    Operation::post("/v1/filings/{id}/attachments", "attachFile", Tag::Filings, "上传附件", "Attach a file")
+        .about(
+            "PNG、JPEG 或 PDF，至多 4 MiB，按内容识别：类型不符、不完整、末尾另有内容、含脚本的均拒绝。同类附件以最后一个为准，每份备案至多 10 个。加密保存。",
+            "PNG, JPEG or PDF of 4 MiB at most, known by its bytes: another type than said, one that is not whole, has something behind its \
+             end, or a PDF that acts, is refused. The last of a kind counts; 10 a filing. Kept encrypted.",
+        )
+        .keyed(Action::File)
+        .parameter(id())
+        .parameter(Parameter::query("kind", "certificate 为单位证件图像，提交前必需", "certificate: the image of the unit's certificate, without which nothing is submitted", kinds).required())
+        .parameter(parameter::if_match())
+        .body(files())
+        .answer(201, "备案", "the filing", filing())
+        .with_headers(&["ETag", "Cache-Control", "Vary"])
+        .fails(WRITES)
+        .fails(&[
+            Code::FieldsInvalid,
+            Code::FilingUnknown,
+            Code::FilingStepRefused,
+            Code::FilingTooMany,
+            Code::VersionMismatch,
+            Code::EntryTooLarge,
+        ])
+        .example(
+            Example::new("certificate", "证件", "the certificate")
+                .path("id", ID)
+                .query("kind", "certificate")
+                .body("application/pdf", "%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\nstartxref\n9\n%%EOF\n")
+                .ends(201),
+        )
+}
+
+fn file() -> Operation {
+    let seq = Parameter::path(
+        "seq",
+        "附件所在的步骤号",
+        "the number of the step that brought it",
+        json!({"type": "integer", "minimum": 1}),
+    );
+    Operation::get("/v1/filings/{id}/attachments/{seq}", "readFile", Tag::Filings, "读取附件", "Read an attached file")
+        .about(
+            "供申请人与领取该备案的审核员；后者的每次读取都先记入审计（filing.revealed）。只作下载，不作网页显示。",
+            "For its applicant and for who has the filing in review, whose every look is noted first (filing.revealed). To be downloaded, never shown as a page.",
+        )
+        .keyed(Action::SeeFilings)
+        .parameter(id())
+        .parameter(seq)
+        .answer(200, "附件", "the file", files())
+        .with_headers(&["Content-Disposition", "X-Content-Type-Options", "Content-Security-Policy", "Cache-Control", "Vary"])
+        .fails(READS)
+        .fails(WRITES)
+        .fails(&[Code::FilingUnknown, Code::FilingNotClaimed])
+        .example(
+            Example::new("none", "没有附件的步骤", "a step without a file")
+                .header("Accept-Language", "en")
+                .header("X-Request-Id", "example-16")
+                .path("id", ID)
+                .path("seq", "1")
+                .ends(404),
+        )
+}
+
 /// A step without anything to say.
 fn plain(path: &'static str, name: &'static str, zh: &str, en: &str, action: Action) -> Operation {
     Operation::post(path, name, Tag::Filings, zh, en)
@@ -195,6 +268,8 @@ fn reasons() -> Json {
 
 fn submit() -> Operation {
     plain("/v1/filings/{id}/submit", "submitFiling", "提交备案", "Submit a filing", Action::File)
+        .about("须已上传证件图像。", "Once the certificate's image is attached.")
+        .fails(&[Code::FilingIncomplete])
         .example(Example::new("submit", "提交", "submit it").path("id", ID))
 }
 
