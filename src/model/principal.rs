@@ -25,7 +25,7 @@ pub enum Role {
     Registrar,
     /// 企业负责人: gives keys for its prefixes, too.
     Owner,
-    /// 申请企业: files its application for a prefix, and sees no other.
+    /// 申请企业: files its application for a prefix, sees no other, and gives keys for what it was allocated.
     Applicant,
     /// 审核员: judges filings.
     Reviewer,
@@ -79,7 +79,7 @@ impl Role {
             Action::Read => true,
             Action::List => matches!(self, Self::Reader | Self::Registrar | Self::Owner | Self::Administrator),
             Action::Register => matches!(self, Self::Registrar | Self::Owner | Self::Administrator),
-            Action::ManageKeys => matches!(self, Self::Owner | Self::Administrator),
+            Action::ManageKeys => matches!(self, Self::Owner | Self::Applicant | Self::Administrator),
             Action::Audit => matches!(self, Self::Auditor | Self::Administrator),
             Action::File => matches!(self, Self::Applicant | Self::Administrator),
             Action::SeeFilings => matches!(self, Self::Applicant | Self::Reviewer | Self::Administrator),
@@ -93,7 +93,7 @@ impl Role {
     pub fn may_give(self, other: Role) -> bool {
         match self {
             Self::Administrator => true,
-            Self::Owner => other.is_bound(),
+            Self::Owner | Self::Applicant => other.is_bound(),
             _ => false,
         }
     }
@@ -201,8 +201,19 @@ impl Principal {
     #[must_use]
     pub fn of_key(id: &str, role: &str, prefixes: &[String], until: Option<i64>) -> Option<Self> {
         let role = Role::given(role)?;
-        let scope = if role.is_bound() { Scope::of(prefixes.to_vec()) } else { Scope::Node };
+        let scope = match role {
+            _ if role.is_bound() => Scope::of(prefixes.to_vec()),
+            // Nothing, until it is allocated something ([`Principal::allocated`]).
+            Role::Applicant => Scope::of(Vec::new()),
+            _ => Scope::Node,
+        };
         (role.is_bound() != prefixes.is_empty()).then(|| Self { id: format!("key:{id}"), role, scope, until })
+    }
+
+    /// The same with the prefixes that its filings were allocated, for an applicant's key.
+    #[must_use]
+    pub fn allocated(self, prefixes: Vec<String>) -> Self {
+        if self.role == Role::Applicant { Self { scope: Scope::of(prefixes), ..self } } else { self }
     }
 
     /// What another's key would have beyond the own one; `None` where this caller may give it.
@@ -287,7 +298,7 @@ mod tests {
         assert_eq!(may(Role::Registrar), [Read, List, Register]);
         assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys]);
         assert_eq!(may(Role::Auditor), [Read, Audit]);
-        assert_eq!(may(Role::Applicant), [Read, File, SeeFilings]);
+        assert_eq!(may(Role::Applicant), [Read, ManageKeys, File, SeeFilings]);
         assert_eq!(may(Role::Reviewer), [Read, SeeFilings, Review]);
         assert_eq!(may(Role::Administrator), Action::ALL);
     }
@@ -296,7 +307,9 @@ mod tests {
     fn nobody_gives_more_than_he_has() {
         for giver in Role::GIVEN {
             for given in Role::GIVEN {
-                let is_more = Action::ALL.into_iter().any(|action| given.may(action) && !giver.may(action));
+                // An applicant's gives what its prefixes are for, and does not do it itself.
+                let has = |action: Action| giver.may(action) || (giver == Role::Applicant && Role::Owner.may(action));
+                let is_more = Action::ALL.into_iter().any(|action| given.may(action) && !has(action));
                 assert!(!(giver.may_give(given) && is_more), "{giver:?} gives {given:?}");
             }
         }
@@ -332,6 +345,21 @@ mod tests {
         }
         assert_eq!(Principal::of_key("a", "anonymous", &[], None), None);
         assert_eq!(Principal::of_key("a", "king", &mine, None), None);
+    }
+
+    #[test]
+    fn an_applicant_gives_keys_for_what_it_was_allocated_and_for_nothing_else() {
+        let applicant = Principal::of_key("a", "applicant", &[], None).unwrap();
+        let owner = |prefix: &str| Principal::of_key("b", "owner", &[prefix.to_owned()], None).unwrap();
+        assert!(matches!(applicant.excess(&owner("88.999.7")), Some(Excess::Reach { .. })));
+        assert!(!applicant.governs(&owner("88.999.7")));
+        let allocated = applicant.allocated(vec!["88.999.7".to_owned()]);
+        assert_eq!(allocated.excess(&owner("88.999.7")), None);
+        assert!(matches!(allocated.excess(&owner("88.999.70")), Some(Excess::Reach { .. })));
+        assert_eq!(allocated.excess(&Principal::of_key("c", "applicant", &[], None).unwrap()), Some(Excess::Role));
+        assert_eq!(allocated.excess(&Principal::administrator("d")), Some(Excess::Role));
+        let reviewer = Principal::of_key("e", "reviewer", &[], None).unwrap();
+        assert_eq!(reviewer.clone().allocated(vec!["88.999.7".to_owned()]), reviewer, "others are what they are");
     }
 
     #[test]

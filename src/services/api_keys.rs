@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use super::key_uses::KeyUses;
 use super::token::{KEY_MARK, SESSION_MARK, are_same, taken_apart};
 use super::{ServiceError, Services};
-use crate::model::principal::Principal;
+use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
 use crate::sign::keys::PublicJwk;
 use crate::sign::statement::ApiKey;
@@ -73,6 +73,18 @@ impl Services {
         Ok(principal)
     }
 
+    /// What a key opens; `None` where this program does not know its role, or not with such prefixes.
+    fn principal_of(&self, key: &ApiKey) -> Result<Option<Principal>, ServiceError> {
+        let Some(principal) = Principal::of_key(&key.id, &key.role, &key.prefixes, key.expires) else {
+            return Ok(None);
+        };
+        if principal.role != Role::Applicant {
+            return Ok(Some(principal));
+        }
+        let prefixes = self.allocated_to(&principal.id)?;
+        Ok(Some(principal.allocated(prefixes)))
+    }
+
     pub(super) fn api_key(&self, id: &str) -> Result<Option<Arc<Known>>, ServiceError> {
         // Before the rows: a key that is revoked meanwhile is kept under a number that is past.
         let seen = self.store.keys_seen();
@@ -94,7 +106,7 @@ impl Services {
             is_revoked: self.store.any_row(Table::Revoked, id.as_bytes())?.is_some(),
             public_key: key.public_key.clone(),
             used: AtomicI64::new(i64::MIN),
-            principal: Principal::of_key(id, &key.role, &key.prefixes, key.expires),
+            principal: self.principal_of(&key)?,
         });
         let mut kept = self.api_keys.0.write();
         if kept.0 < seen || kept.1.len() >= AT_HAND {

@@ -8,7 +8,7 @@ use super::engine::{Table, Write};
 #[derive(Debug, Default)]
 pub struct Revisions {
     pub licences: AtomicU64,
-    /// Of the API.
+    /// Of the API: keys, and the prefixes that applicants were allocated, which theirs reach.
     pub keys: AtomicU64,
 }
 
@@ -16,9 +16,10 @@ impl Revisions {
     /// Once the rows are readable: who read a number before it changed may have read the rows before, who reads it after
     /// cannot.
     pub fn count(&self, writes: &[Write]) {
-        for (counter, tables) in
-            [(&self.licences, &[Table::Licence] as &[Table]), (&self.keys, &[Table::Key, Table::Revoked])]
-        {
+        for (counter, tables) in [
+            (&self.licences, &[Table::Licence] as &[Table]),
+            (&self.keys, &[Table::Key, Table::Revoked, Table::Allocation]),
+        ] {
             if writes.iter().any(|row| tables.contains(&row.table)) {
                 counter.fetch_add(1, Ordering::Release);
             }

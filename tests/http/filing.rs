@@ -599,3 +599,54 @@ async fn nothing_is_submitted_without_the_certificate_and_a_file_is_what_it_says
     let world = world.restarted(ONE).await;
     assert_eq!(by(world.get(&file), &key).send().await.text(), PDF);
 }
+
+#[tokio::test]
+async fn an_applicant_makes_the_keys_of_what_it_was_allocated_and_of_nothing_else() {
+    let world = World::configured(ONE).await;
+    let (mine, other) = (Person::new(&world, "applicant").await, Person::new(&world, "applicant").await);
+    let reviewer = Person::new(&world, "reviewer").await;
+    let make = async |person: &Person<'_>, role: &str, prefix: Option<&str>| {
+        let mut body = json!({"role": role});
+        if let Some(prefix) = prefix {
+            body["prefixes"] = json!([prefix]);
+        }
+        by(world.ask(Method::POST, "/v1/keys"), &person.key).json(&body).send().await
+    };
+    // Known, and asked with, before anything is allocated.
+    assert_eq!(told(&make(&mine, "owner", Some("88.999.1")).await), refused(403, "forbidden"));
+    assert_eq!(mine.get("/v1/keys").await.json()["keys"], json!([]));
+    let id = mine.submitted(&form("88.999.7", "示范")).await;
+    assert_eq!(told(&make(&mine, "owner", Some("88.999.7")).await), refused(403, "forbidden"));
+    reviewer.does(&id, "claim", "under_review").await;
+    reviewer.does(&id, "approve", "approved").await;
+    let made = make(&mine, "owner", Some("88.999.7")).await;
+    assert_eq!((made.status.as_u16(), &made.json()["maker"]), (201, &json!(mine.principal())), "{}", made.text());
+    let owner = made.json()["key"].as_str().unwrap().to_owned();
+    let put = world.ask(Method::PUT, "/v1/records/88.999.7/a").header("authorization", &format!("Bearer {owner}"));
+    assert_eq!(put.json(&part("一")).send().await.status, 201);
+    // The applicant's own key registers nothing, and sees no record whole.
+    let put = by(world.ask(Method::PUT, "/v1/records/88.999.7/b"), &mine.key).json(&part("一"));
+    assert_eq!(told(&put.send().await), refused(403, "forbidden"));
+    for (role, prefix) in [
+        ("owner", Some("88.999.1")),
+        ("owner", Some("88.999")),
+        ("reader", Some("88.999.70")),
+        ("applicant", None),
+        ("reviewer", None),
+        ("auditor", None),
+        ("administrator", None),
+    ] {
+        assert_eq!(told(&make(&mine, role, prefix).await), refused(403, "forbidden"), "{role} {prefix:?}");
+    }
+    assert_eq!(told(&make(&other, "owner", Some("88.999.7")).await), refused(403, "forbidden"));
+    // It sees and revokes the keys of its prefix, and no others.
+    let keys = mine.get("/v1/keys").await.json()["keys"].as_array().unwrap().clone();
+    assert_eq!(keys.iter().map(|key| key["prefixes"].clone()).collect::<Vec<_>>(), [json!(["88.999.7"])]);
+    let target = format!("/v1/keys/{}", keys[0]["id"].as_str().unwrap());
+    assert_eq!(told(&by(world.ask(Method::DELETE, &target), &other.key).send().await), refused(404, "key_unknown"));
+    assert_eq!(by(world.ask(Method::DELETE, &target), &mine.key).send().await.status, 204);
+    let key = mine.key.clone();
+    let world = world.restarted(ONE).await;
+    let again = by(world.ask(Method::POST, "/v1/keys"), &key).json(&json!({"role": "owner", "prefixes": ["88.999.7"]}));
+    assert_eq!(again.send().await.status, 201, "after a restart");
+}

@@ -441,7 +441,7 @@ enum Need {
     Roles(&'static [&'static str]),
 }
 
-const MANAGERS: Need = Need::Roles(&["owner", "administrator"]);
+const MANAGERS: Need = Need::Roles(&["owner", "applicant", "administrator"]);
 const LISTERS: Need = Need::Roles(&["reader", "registrar", "owner", "administrator"]);
 const REGISTRARS: Need = Need::Roles(&["registrar", "owner", "administrator"]);
 const AUDITORS: Need = Need::Roles(&["auditor", "administrator"]);
