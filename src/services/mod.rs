@@ -143,6 +143,8 @@ pub struct Services {
     pub(crate) key_uses: key_uses::KeyUses,
     pub(crate) sessions: sessions::Sessions,
     pub(crate) denials: denials::Denials,
+    /// Whose files are on their way.
+    pub(crate) filing_busy: Mutex<HashSet<String>>,
     /// Held while a prefix is allocated.
     pub(crate) allocating: tokio::sync::Mutex<()>,
     pub imports: import::Jobs,
@@ -182,6 +184,7 @@ impl Services {
             key_uses: key_uses::KeyUses::load(&parts.settings.data_folder),
             sessions: sessions::Sessions::default(),
             denials: denials::Denials::default(),
+            filing_busy: Mutex::default(),
             allocating: tokio::sync::Mutex::default(),
             settings: parts.settings,
             duty: parts.duty,

@@ -574,7 +574,7 @@ async fn nothing_is_submitted_without_the_certificate_and_a_file_is_what_it_says
         );
         assert_eq!(read.header("cache-control"), "no-store");
     }
-    for none in ["1", "0", "99", "x", "99999999999"] {
+    for none in ["1", "0", "99", "x", "99999999999", "+3", "03"] {
         let answer = reviewer.get(&format!("/v1/filings/{id}/attachments/{none}")).await;
         assert_eq!(told(&answer), refused(404, "filing_unknown"), "{none}");
     }
@@ -584,6 +584,25 @@ async fn nothing_is_submitted_without_the_certificate_and_a_file_is_what_it_says
     assert_eq!(
         (&looks["events"][0]["principal"], &looks["events"][0]["detail"]["seq"]),
         (&json!(reviewer.principal()), &json!(3))
+    );
+    // When it is not in review any more its file is not a reviewer's.
+    reviewer.does(&id, "release", "submitted").await;
+    assert_eq!(told(&reviewer.get(&file).await), refused(409, "filing_not_claimed"));
+    // Of one applicant one file is on its way at a time.
+    let place = world.node.services.file_place(&mingpai::model::principal::Principal {
+        id: applicant.principal(),
+        ..mingpai::model::principal::Principal::anonymous()
+    });
+    assert_eq!(
+        told(&applicant.attach(&id, "other", "application/pdf", PDF.as_bytes()).await),
+        refused(503, "overloaded")
+    );
+    assert_eq!(other.draft(&form("88.999.8", "示范")).await.len(), 32, "others are not kept from it");
+    drop(place);
+    // What does not exist is said before its bytes are read.
+    assert_eq!(
+        told(&applicant.attach("nosuch", "other", "application/pdf", b"no pdf").await),
+        refused(404, "filing_unknown")
     );
     // So many files, and no more.
     let many = applicant.draft(&form("88.999.8", "示范")).await;

@@ -157,7 +157,9 @@ fn of_filing(error: &FilingError) -> Code {
         FilingError::NotClaimed { .. } => Code::FilingNotClaimed,
         FilingError::SamePerson => Code::FilingSamePerson,
         FilingError::Prefix { .. } | FilingError::OtherPrefix { .. } => Code::PrefixUnavailable,
-        FilingError::TooMany { .. } | FilingError::TooManyFiles { .. } => Code::FilingTooMany,
+        FilingError::TooMany { .. } | FilingError::TooManyFiles { .. } | FilingError::TooManyBytes { .. } => {
+            Code::FilingTooMany
+        }
         FilingError::NoCertificate => Code::FilingIncomplete,
         FilingError::NoFile { .. } => Code::FilingUnknown,
     }
@@ -231,6 +233,7 @@ mod tests {
             FilingError::Prefix { prefix: String::new(), own: String::new(), cause: PrefixFault::Taken }.into(),
             FilingError::TooMany { limit: 1 }.into(),
             FilingError::TooManyFiles { limit: 1 }.into(),
+            FilingError::TooManyBytes { limit: 1 }.into(),
             FilingError::NoCertificate.into(),
             FilingError::NoFile { seq: 1 }.into(),
             FilingError::TooManySteps { limit: 1 }.into(),

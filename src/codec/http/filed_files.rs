@@ -38,6 +38,10 @@ pub(super) async fn attach(desk: Arc<Desk>, call: Call) -> Reply {
     body::expect_type(&call.headers, &MediaType::ALL.map(MediaType::as_str))?;
     body::refuse_encoding(&call.headers)?;
     let said = body::media_type(&call.headers).unwrap_or_default().to_ascii_lowercase();
+    // Asked before the bytes are read: many, or nobody's, would fill the memory.
+    let _place = desk.services.file_place(pass.principal())?;
+    let (principal, asked, known) = (pass.principal().clone(), id.clone(), precondition.clone());
+    desk.aside(move |services| services.may_attach(&asked, &known, &principal)).await?;
     let (language, laps) = (call.language, Arc::clone(&call.laps));
     let headers = call.headers;
     let file = body::whole(call.body, &headers, MAX_ATTACHMENT_BYTES as u64).await;
@@ -75,13 +79,16 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     // A look is noted.
     desk.services.may_sign()?;
     let (id, seq) = path.split_once(&format!("{WORD}/")).unwrap_or((&path, ""));
-    let seq = seq.parse().unwrap_or_default();
+    // Written in one way only.
+    let seq = seq.parse().ok().filter(|number: &u32| number.to_string() == seq).unwrap_or_default();
     let asked = call.permit(&pass, ReadFile { id: id.to_owned(), seq })?;
-    let found = desk.services.filed_file(asked).await;
-    call.laps.end(Lap::Service);
-    let found = found?;
+    let _place = desk.services.file_place(pass.principal())?;
+    let found = desk.services.filed_file(asked).await?;
     let media_type = found.attachment.media_type;
-    let mut response = reply::of_type(media_type.as_str(), StatusCode::OK, Keep::Never, Body::from(found.file));
+    let file = desk.aside(move |services| services.file_content(&found)).await;
+    call.laps.end(Lap::Service);
+    let file = file?;
+    let mut response = reply::of_type(media_type.as_str(), StatusCode::OK, Keep::Never, Body::from(file));
     let headers = response.headers_mut();
     let name = format!("attachment; filename=\"filing-{id}-{seq}.{}\"", media_type.extension());
     if let Ok(name) = HeaderValue::try_from(name) {

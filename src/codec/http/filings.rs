@@ -40,6 +40,8 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     let form = Form::from_json(&json).map_err(ServiceError::Fields)?;
     laps.end(Lap::Decode);
     let principal = pass.principal().clone();
+    // One at a time, so that a bound is one.
+    let _place = desk.services.file_place(&principal)?;
     desk.aside(move |services| services.may_file_more(&principal)).await?;
     let created = desk.services.create_filing(pass.permit(CreateFiling { form })?).await;
     laps.end(Lap::Service);

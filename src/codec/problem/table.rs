@@ -148,8 +148,7 @@ problems! {
         "用获许可的密钥签名; 许可见 GET /v1/licences?identifier=", "Sign with a licensed key; GET /v1/licences?identifier= lists the licences"
     }
     RouteUnknown "route_unknown" 404 {
-        "没有这个地址", "No such address";
-        "地址列表见 /", "The addresses are listed at /"
+        "没有这个地址", "No such address"; "地址列表见 /", "The addresses are listed at /"
     }
     IdentifierUnknown "identifier_unknown" 404 {
         "标识未注册", "The identifier is not registered";
@@ -168,8 +167,7 @@ problems! {
         "请到负责该前缀的节点查询", "Ask the node that answers for the prefix"
     }
     ImportUnknown "import_unknown" 404 {
-        "没有这个导入任务", "No such import";
-        "核对任务编号", "Compare the number of the import"
+        "没有这个导入任务", "No such import"; "核对任务编号", "Compare the number of the import"
     }
     KeyUnknown "key_unknown" 404 {
         "没有这个密钥", "No such key"; "密钥编号见 GET /v1/keys", "The ids are listed at GET /v1/keys"
@@ -192,8 +190,7 @@ problems! {
         "以 /log/checkpoint 中的大小为准; 尚无检查点时稍后再试", "Go by the size in /log/checkpoint; while there is no checkpoint, try again shortly"
     }
     SegmentUnknown "segment_unknown" 404 {
-        "没有这个日志段", "No such segment of the journal";
-        "日志的终点见 GET /v1/backup", "GET /v1/backup says where the journal ends"
+        "没有这个日志段", "No such segment of the journal"; "日志的终点见 GET /v1/backup", "GET /v1/backup says where the journal ends"
     }
     MethodNotAllowed "method_not_allowed" 405 {
         "该地址不支持此方法", "The method is not allowed here";
@@ -235,12 +232,10 @@ problems! {
         "前缀不能分配", "The prefix cannot be allocated"; "换一个前缀, 或退回备案", "Choose another prefix, or return the filing"
     }
     LicenceInForce "licence_in_force" 409 {
-        "前缀已有有效许可", "A licence of the prefix is in force";
-        "以 replace 在同一步中结束它, 或先单独结束", "End it in the same step with replace, or by itself first"
+        "前缀已有有效许可", "A licence of the prefix is in force"; "以 replace 在同一步中结束它, 或先单独结束", "End it in the same step with replace, or by itself first"
     }
     LicenceEnded "licence_ended" 409 {
-        "许可已经结束", "The licence has ended";
-        "许可的状态见 GET /v1/licences", "GET /v1/licences shows how each licence stands"
+        "许可已经结束", "The licence has ended"; "许可的状态见 GET /v1/licences", "GET /v1/licences shows how each licence stands"
     }
     LicenceChainFull "licence_chain_full" 409 {
         "该前缀的许可声明已满", "There are too many statements about the prefix";

@@ -1,8 +1,9 @@
 //! What is attached to a filing: an image or a PDF, known by its bytes and not by what somebody calls it.
 //!
-//! A file that is two things at once (a polyglot) is how a harmless image becomes a script or an archive elsewhere. So the whole
-//! file is walked: nothing stands before its signature, nothing after its end, and its parts have the lengths that they say.
-//! What the picture shows is a reviewer's to see. Sources: PNG (W3C, third edition, section 5), JPEG (ITU-T T.81, annex B), PDF
+//! A file that is two things at once (a polyglot) is how a harmless image becomes an archive or a document elsewhere. So the whole
+//! file is walked: nothing stands before its signature, nothing after its end, its parts have the lengths that they say and are
+//! parts of an image, and nothing within is where an archive ends or a PDF begins. What the picture shows is a reviewer's to
+//! see; what its texts say is not looked at. Sources: PNG (W3C, third edition, section 5), JPEG (ITU-T T.81, annex B), PDF
 //! (ISO 32000-1, section 7.5).
 
 use schemars::JsonSchema;
@@ -93,8 +94,10 @@ pub enum AttachmentFault {
     Unknown,
     /// It begins as one, and is not one to its end.
     Broken(MediaType),
-    /// Something follows its end.
+    /// Something follows its end, or an archive ends within.
     Trailing(MediaType),
+    /// Another document begins within, or parts that no image needs.
+    Foreign(MediaType),
     /// A PDF that does something by itself, or has files within.
     Active,
 }
@@ -114,8 +117,15 @@ impl AttachmentFault {
                 format!("begins as {} and is not whole: export it anew", media_type.as_str()),
             ),
             Self::Trailing(media_type) => Text::new(
-                format!("{} 结束之后还有其他内容：请重新导出后上传", media_type.as_str()),
-                format!("has something after the end of {}: export it anew", media_type.as_str()),
+                format!("{} 结束之后还有其他内容：请另存或截图后上传", media_type.as_str()),
+                format!("has something after the end of {}: save it anew, or take a screenshot", media_type.as_str()),
+            ),
+            Self::Foreign(media_type) => Text::new(
+                format!("{} 中夹有其他文件或图像不需要的部分：请另存或截图后上传", media_type.as_str()),
+                format!(
+                    "has another file in its {}, or parts that no image needs: save it anew, or take a screenshot",
+                    media_type.as_str()
+                ),
             ),
             Self::Active => Text::new(
                 "PDF 含脚本、启动动作或内嵌文件：请打印为普通 PDF 后上传",
@@ -141,71 +151,118 @@ pub fn sniff(file: &[u8]) -> Result<MediaType, AttachmentFault> {
 }
 
 /// `end`: where the file is over, if it is whole.
-fn whole(media_type: MediaType, end: Option<usize>, file: &[u8]) -> Result<MediaType, AttachmentFault> {
+fn whole(media_type: MediaType, end: Result<usize, Flaw>, file: &[u8]) -> Result<MediaType, AttachmentFault> {
+    /// How far from its beginning a PDF may begin (ISO 32000-1, annex H, implementation note 13).
+    const PDF_WITHIN: usize = 1_024;
     match end {
-        None => Err(AttachmentFault::Broken(media_type)),
-        Some(end) if end < file.len() => Err(AttachmentFault::Trailing(media_type)),
-        Some(_) => Ok(media_type),
+        Err(Flaw::Broken) => Err(AttachmentFault::Broken(media_type)),
+        Err(Flaw::Foreign) => Err(AttachmentFault::Foreign(media_type)),
+        Ok(end) if end < file.len() || ends_an_archive(file) => Err(AttachmentFault::Trailing(media_type)),
+        Ok(_) if has(file.get(..PDF_WITHIN).unwrap_or(file), b"%PDF-") => Err(AttachmentFault::Foreign(media_type)),
+        Ok(_) => Ok(media_type),
     }
+}
+
+/// An archive is found from its end, where its comment may swallow all that follows (ZIP, section 4.3.16).
+fn ends_an_archive(file: &[u8]) -> bool {
+    const ARCHIVE_BYTES: usize = 66_000;
+    has(file.get(file.len().saturating_sub(ARCHIVE_BYTES)..).unwrap_or_default(), b"PK\x05\x06")
+}
+
+/// What is wrong with an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    Broken,
+    Foreign,
 }
 
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
+/// The chunks of a still image.
+const PNG_CHUNKS: [&[u8; 4]; 17] = [
+    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"pHYs", b"sBIT", b"bKGD",
+    b"tIME", b"eXIf", b"tEXt", b"zTXt", b"iTXt",
+];
+
 /// Chunks: length, type, content, checksum; the first is IHDR, the last IEND.
-fn png(file: &[u8]) -> Option<usize> {
+fn png(file: &[u8]) -> Result<usize, Flaw> {
     let mut at = PNG_SIGNATURE.len();
     let mut is_first = true;
     let mut has_image = false;
     loop {
-        let head = file.get(at..at + 8)?;
-        let (length, name) = head.split_at(4);
-        let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
-        let end = at.checked_add(8)?.checked_add(length)?.checked_add(4)?;
-        let content = file.get(at + 8..end - 4)?;
-        let sum = u32::from_be_bytes(file.get(end - 4..end)?.try_into().ok()?);
-        if crc32fast::hash(file.get(at + 4..end - 4)?) != sum || (name == b"IHDR") != is_first {
-            return None;
+        let chunk = PngChunk::at(file, at).ok_or(Flaw::Broken)?;
+        if (chunk.name == b"IHDR") != is_first || (is_first && !is_png_header(chunk.content)) {
+            return Err(Flaw::Broken);
         }
-        if is_first && (length != 13 || content.get(..8).is_none_or(|size| size == [0; 8])) {
-            return None;
+        if !PNG_CHUNKS.iter().any(|known| known.as_slice() == chunk.name) {
+            return Err(Flaw::Foreign);
         }
-        has_image |= name == b"IDAT";
-        (is_first, at) = (false, end);
-        if name == b"IEND" {
-            return (length == 0 && has_image).then_some(end);
+        has_image |= chunk.name == b"IDAT";
+        (is_first, at) = (false, chunk.end);
+        if chunk.name == b"IEND" {
+            return if chunk.content.is_empty() && has_image { Ok(at) } else { Err(Flaw::Broken) };
         }
     }
 }
 
+struct PngChunk<'f> {
+    name: &'f [u8],
+    content: &'f [u8],
+    end: usize,
+}
+
+impl<'f> PngChunk<'f> {
+    /// `None` where there is no whole one.
+    fn at(file: &'f [u8], at: usize) -> Option<PngChunk<'f>> {
+        let (length, name) = file.get(at..at.checked_add(8)?)?.split_at(4);
+        let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;
+        let end = at.checked_add(12)?.checked_add(length)?;
+        let sum = u32::from_be_bytes(file.get(end - 4..end)?.try_into().ok()?);
+        let content = file.get(at + 8..end - 4)?;
+        (crc32fast::hash(file.get(at + 4..end - 4)?) == sum).then_some(PngChunk { name, content, end })
+    }
+}
+
+/// Thirteen bytes, of which the first are a width and a height.
+fn is_png_header(content: &[u8]) -> bool {
+    content.len() == 13 && content.chunks_exact(4).take(2).all(|size| size != [0; 4])
+}
+
 /// Segments up to a scan, then its coded data up to the next marker; the last is EOI.
-fn jpeg(file: &[u8]) -> Option<usize> {
+fn jpeg(file: &[u8]) -> Result<usize, Flaw> {
     const EOI: u8 = 0xd9;
     const SOS: u8 = 0xda;
-    let mut at = 2;
-    let mut has_scan = false;
+    let byte = |at: usize| file.get(at).copied().ok_or(Flaw::Broken);
+    let (mut at, mut has_frame, mut has_scan) = (2, false, false);
     loop {
-        if *file.get(at)? != 0xff {
-            return None;
+        if byte(at)? != 0xff {
+            return Err(Flaw::Broken);
         }
         // Markers may be preceded by fill bytes.
-        while *file.get(at + 1)? == 0xff {
+        while byte(at + 1)? == 0xff {
             at += 1;
         }
-        let marker = *file.get(at + 1)?;
+        let marker = byte(at + 1)?;
         at += 2;
         match marker {
-            EOI => return has_scan.then_some(at),
+            EOI => return if has_scan { Ok(at) } else { Err(Flaw::Broken) },
             // A second image within, or what stands in coded data only.
-            0xd8 | 0x00 => return None,
-            0x01 | 0xd0..=0xd7 => {}
-            _ => {
-                let length = u16::from_be_bytes(file.get(at..at + 2)?.try_into().ok()?);
-                at = at.checked_add(usize::from(length).max(2))?;
-                if marker == SOS {
-                    has_scan = true;
-                    at = coded_end(file, at)?;
-                }
-            }
+            0xd8 | 0x00 => return Err(Flaw::Broken),
+            0x01 | 0xd0..=0xd7 => continue,
+            // Words of applications and comments belong before the picture.
+            0xe0..=0xef | 0xfe if has_scan => return Err(Flaw::Foreign),
+            // Frames; what lies between them are tables.
+            0xc0..=0xcf if ![0xc4, 0xc8, 0xcc].contains(&marker) => has_frame = true,
+            _ => {}
+        }
+        let length = u16::from_be_bytes([byte(at)?, byte(at + 1)?]);
+        if length < 2 || (marker == SOS && !has_frame) {
+            return Err(Flaw::Broken);
+        }
+        at += usize::from(length);
+        if marker == SOS {
+            has_scan = true;
+            at = coded_end(file, at).ok_or(Flaw::Broken)?;
         }
     }
 }
@@ -217,34 +274,69 @@ fn coded_end(file: &[u8], from: usize) -> Option<usize> {
     coded.windows(2).position(is_end).map(|at| from + at)
 }
 
+/// Names in a PDF by which it does something by itself, or has files within.
+const ACTS: [&[u8]; 9] = [
+    b"JavaScript",
+    b"Launch",
+    b"EmbeddedFile",
+    b"EmbeddedFiles",
+    b"RichMedia",
+    b"SubmitForm",
+    b"ImportData",
+    b"GoToE",
+    b"XFA",
+];
+
 /// From its header to its last `%%EOF`, with nothing that acts, and no archive behind it.
 fn pdf(file: &[u8]) -> Result<MediaType, AttachmentFault> {
     const EOF: &[u8] = b"%%EOF";
-    /// An archive's directory stands this far from the end at most (ZIP, section 4.3.16).
-    const ARCHIVE_BYTES: usize = 66_000;
     let version = file.get(5..8).is_some_and(|version| matches!(version, [b'1' | b'2', b'.', b'0'..=b'9']));
     let end = file.windows(EOF.len()).rposition(|window| window == EOF).map(|at| at + EOF.len());
     let Some(end) = end.filter(|_| version && has(file, b"startxref")) else {
         return Err(AttachmentFault::Broken(MediaType::Pdf));
     };
-    let is_over = file.get(end..).unwrap_or_default().iter().all(u8::is_ascii_whitespace);
-    let tail = file.get(file.len().saturating_sub(ARCHIVE_BYTES)..).unwrap_or_default();
-    if !is_over || has(tail, b"PK\x05\x06") {
+    if !file.get(end..).unwrap_or_default().iter().all(u8::is_ascii_whitespace) || ends_an_archive(file) {
         return Err(AttachmentFault::Trailing(MediaType::Pdf));
     }
-    let acts: [&[u8]; 5] = [b"/JavaScript", b"/JS", b"/Launch", b"/EmbeddedFile", b"/RichMedia"];
-    if acts.into_iter().any(|act| has_name(file, act)) { Err(AttachmentFault::Active) } else { Ok(MediaType::Pdf) }
+    let mut names = file.split(|byte| *byte == b'/').skip(1);
+    if names.any(|after| ACTS.contains(&pdf_name(after).as_slice())) {
+        return Err(AttachmentFault::Active);
+    }
+    Ok(MediaType::Pdf)
+}
+
+/// The name that begins here, its escapes (`#4A`) read; no more of it than matters.
+fn pdf_name(after: &[u8]) -> Vec<u8> {
+    const LONGEST: usize = 16;
+    let mut name = Vec::with_capacity(LONGEST);
+    let mut rest = after;
+    while let [first, more @ ..] = rest
+        && name.len() < LONGEST
+        && first.is_ascii_graphic()
+        && !b"()<>[]{}%".contains(first)
+    {
+        rest = more;
+        let escaped = match more {
+            [high, low, ..] if *first == b'#' => hex(*high).zip(hex(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                name.push(high << 4 | low);
+                rest = more.get(2..).unwrap_or_default();
+            }
+            None => name.push(*first),
+        }
+    }
+    name
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 fn has(file: &[u8], wanted: &[u8]) -> bool {
     file.windows(wanted.len()).any(|window| window == wanted)
-}
-
-/// A name of PDF, which a letter or digit would make another one; plural forms count, too.
-fn has_name(file: &[u8], name: &[u8]) -> bool {
-    file.windows(name.len() + 1).any(|window| {
-        window.starts_with(name) && window.last().is_some_and(|next| *next == b's' || !next.is_ascii_alphanumeric())
-    })
 }
 
 #[cfg(test)]
@@ -265,7 +357,7 @@ pub mod tests {
     }
 
     fn jpeg_file() -> Vec<u8> {
-        let head: &[u8] = &[0xff, 0xd8, 0xff, 0xe0, 0, 4, b'J', b'F', 0xff, 0xdb, 0, 3, 1];
+        let head: &[u8] = &[0xff, 0xd8, 0xff, 0xe0, 0, 4, b'J', b'F', 0xff, 0xdb, 0, 3, 1, 0xff, 0xc0, 0, 3, 8];
         let scan: &[u8] = &[0xff, 0xda, 0, 3, 0, 1, 2, 0xff, 0x00, 3, 0xff, 0xd0, 4, 0xff, 0xd9];
         [head, scan].concat()
     }
@@ -299,6 +391,28 @@ pub mod tests {
         // An archive whose comment ends as a PDF does.
         let archive = [b"%PDF-1.7\nstartxref\nPK\x05\x06".as_slice(), &[0; 18], b"%%EOF"].concat();
         assert_eq!(sniff(&archive), Err(AttachmentFault::Trailing(MediaType::Pdf)));
+        // An archive that ends in a chunk or a comment of an image, which it takes for its own comment.
+        let end = png_file().len() - 12;
+        let archive = [b"PK\x05\x06".as_slice(), &[0; 18]].concat();
+        let within =
+            |name: &[u8; 4], content: &[u8]| [&png_file()[..end], &chunk(name, content), &png_file()[end..]].concat();
+        assert_eq!(sniff(&within(b"tEXt", b"Title\0A part")), Ok(MediaType::Png));
+        assert_eq!(sniff(&within(b"tEXt", &archive)), Err(AttachmentFault::Trailing(MediaType::Png)));
+        assert_eq!(sniff(&within(b"zzZz", b"a")), Err(AttachmentFault::Foreign(MediaType::Png)));
+        assert_eq!(
+            sniff(&within(b"tEXt", b"%PDF-1.4 /JavaScript %%EOF")),
+            Err(AttachmentFault::Foreign(MediaType::Png))
+        );
+        let comment = |text: &[u8]| [&[0xff, 0xfe, 0, u8::try_from(text.len() + 2).unwrap()], text].concat();
+        let jpeg = jpeg_file();
+        let (head, tail) = jpeg.split_at(2);
+        let early = |text: &[u8]| [head, &comment(text), tail].concat();
+        assert_eq!(sniff(&early(b"a scanner")), Ok(MediaType::Jpeg));
+        assert_eq!(sniff(&early(b"%PDF-1.4 %%EOF")), Err(AttachmentFault::Foreign(MediaType::Jpeg)));
+        assert_eq!(sniff(&early(&archive)), Err(AttachmentFault::Trailing(MediaType::Jpeg)));
+        let eoi = jpeg_file().len() - 2;
+        let late = [&jpeg_file()[..eoi], &comment(b"a"), &jpeg_file()[eoi..]].concat();
+        assert_eq!(sniff(&late), Err(AttachmentFault::Foreign(MediaType::Jpeg)));
         // An image within the header of another.
         let nested = [&[0xff, 0xd8][..], &jpeg_file()].concat();
         assert_eq!(sniff(&nested), Err(AttachmentFault::Broken(MediaType::Jpeg)));
@@ -326,12 +440,21 @@ pub mod tests {
 
     #[test]
     fn a_pdf_that_acts_is_refused() {
-        for act in ["/JavaScript (x)", "/JS(x)", "/S /Launch", "/EmbeddedFiles 3 0 R", "/EmbeddedFile ", "/RichMedia "]
-        {
+        for act in [
+            "/JavaScript (x)",
+            "/J#61vaScript",
+            "/#4aavaScript(",
+            "/S /Launch",
+            "/S/Launch",
+            "/EmbeddedFiles 3 0 R",
+            "/EmbeddedFile>>",
+            "/RichMedia ",
+            "/XFA[",
+        ] {
             let file = format!("%PDF-1.4\n1 0 obj << {act} >>\nstartxref\n%%EOF");
             assert_eq!(sniff(file.as_bytes()), Err(AttachmentFault::Active), "{act}");
         }
-        let harmless = b"%PDF-1.4\n/JSize 1 /Launching 2\nstartxref\n%%EOF";
+        let harmless = b"%PDF-1.4\n/JS 1 /Launching 2 /Launch#67 (JavaScript) /\nstartxref\n%%EOF";
         assert_eq!(sniff(harmless), Ok(MediaType::Pdf));
     }
 
@@ -341,11 +464,16 @@ pub mod tests {
             beginning in prop::sample::select(vec![png_file(), jpeg_file(), pdf_file(), b"%PDF-".to_vec(), vec![0xff, 0xd8, 0xff]]),
             keep in 0_usize..80,
             rest in prop::collection::vec(any::<u8>(), 0..200),
+            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..5),
         ) {
             let mut file = beginning;
             file.truncate(keep);
-            file.extend(rest);
+            file.extend(&rest);
             let _ = sniff(&file);
+            // Chunks that are right, and then what is not.
+            let chunks = contents.iter().flat_map(|content| chunk(b"tEXt", content));
+            let image: Vec<u8> = png_file()[..33].iter().copied().chain(chunks).chain(rest).collect();
+            let _ = sniff(&image);
         }
     }
 }

@@ -42,6 +42,9 @@ pub enum FilingError {
     TooManyFiles {
         limit: usize,
     },
+    TooManyBytes {
+        limit: u64,
+    },
     /// Nothing is submitted without the certificate's image.
     NoCertificate,
     /// No such file.
@@ -74,7 +77,7 @@ impl FilingError {
             Self::NotClaimed { .. } => "filing_not_claimed",
             Self::SamePerson => "filing_same_person",
             Self::Prefix { .. } | Self::OtherPrefix { .. } => "prefix_unavailable",
-            Self::TooMany { .. } | Self::TooManyFiles { .. } => "filing_too_many",
+            Self::TooMany { .. } | Self::TooManyFiles { .. } | Self::TooManyBytes { .. } => "filing_too_many",
             Self::NoCertificate => "filing_incomplete",
             Self::NoFile { .. } => "filing_unknown",
         }
@@ -116,6 +119,13 @@ impl FilingError {
             ),
             Self::TooManyFiles { limit } => {
                 Text::new(format!("该备案已有 {limit} 个附件"), format!("the filing has {limit} files: begin another"))
+            }
+            Self::TooManyBytes { limit } => {
+                let limit = limit >> 20;
+                Text::new(
+                    format!("所有备案的附件合计已超过 {limit} MiB"),
+                    format!("the files of all filings are over {limit} MiB together"),
+                )
             }
             Self::NoCertificate => Text::new(
                 "缺少证件图像：先上传 kind=certificate 的附件",

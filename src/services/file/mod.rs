@@ -3,30 +3,31 @@
 //! A filing is a row of steps in the audit tree; each is decided by the course as it stands and committed under the next number,
 //! and who comes second with a number is refused. What the form says of persons is sealed, and kept beside the statement.
 //!
-//! - `read`: a filing as it is shown, and the queue. `review`: what reviewers do.
+//! - `attach`: files of a filing. `allocate`: what was allocated. `read`: a filing as it is shown, and the queue. `review`: what reviewers do.
 
+mod allocate;
+mod attach;
 mod error;
 mod read;
 mod review;
 
+pub use attach::{AttachFile, FilePlace, MOST_ATTACHMENTS, MOST_FILE_BYTES};
 pub use error::{FilingError, PrefixFault};
 pub use read::{FiledFile, FilingPage, FilingView, ListFilings, ReadFile, ReadFiling};
 pub use review::{Review, ReviewFiling};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::precondition::Precondition;
 use super::token::{random_text, sha256};
 use super::{ServiceError, Services};
-use crate::model::filing::attachment::MediaType;
-use crate::model::filing::{Attachment, AttachmentKind, Course, Form, Step, Taken};
+use crate::model::filing::{Attachment, Course, Form, Step, Taken};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
-use crate::sign::filing::{Allocation, FilingEvent, FilingNote, row_key};
+use crate::sign::filing::{FilingEvent, FilingNote, row_key};
 use crate::sign::statement::{AuditEvent, AuditStatement, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
@@ -38,8 +39,6 @@ pub const OPEN_FILINGS: usize = 20;
 pub const MOST_FILINGS: usize = 200;
 /// How often the form of one filing is written.
 pub const MOST_DRAFTS: usize = 50;
-/// Files of one filing, those that others took the place of too.
-pub const MOST_ATTACHMENTS: usize = 10;
 /// Of one filing; a step that ends it may always be taken.
 pub const MOST_STEPS: usize = 200;
 
@@ -78,20 +77,6 @@ impl Asks for AdvanceFiling {
     const ACTION: Action = Action::File;
 }
 
-/// A file is added to a draft, or to a filing that was returned.
-#[derive(Clone, Debug)]
-pub struct AttachFile {
-    pub id: String,
-    pub precondition: Precondition,
-    pub kind: AttachmentKind,
-    pub media_type: MediaType,
-    pub file: Bytes,
-}
-
-impl Asks for AttachFile {
-    const ACTION: Action = Action::File;
-}
-
 /// What is kept beside a step's statement, encrypted; of a file its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,7 +99,8 @@ pub struct Reason {
 struct Intent {
     step: Step,
     details: Option<Details>,
-    file: Option<(Attachment, Bytes)>,
+    /// A file, sealed for the next step.
+    file: Option<(Attachment, Vec<u8>)>,
     prefix: Option<String>,
     registrant: Option<String>,
     applicant: Option<String>,
@@ -139,8 +125,8 @@ impl Services {
         self.take_step(&id, None, intent, &principal).await
     }
 
-    /// Whether this caller has room for another filing. Reads the disk, and is asked before a filing is begun: a few more than
-    /// the bound may come of requests that are made at once.
+    /// Whether this caller has room for another filing. Reads the disk, and is asked before a filing is begun, by who has a
+    /// [`FilePlace`].
     pub fn may_file_more(&self, principal: &Principal) -> Result<(), ServiceError> {
         if principal.role == Role::Administrator {
             return Ok(());
@@ -164,19 +150,6 @@ impl Services {
         let course = self.own_course(&id, &principal)?;
         at_step(&course, &precondition, true)?;
         let intent = Intent::with(Step::Drafted, Details::Form(Box::new(form)));
-        self.take_step(&id, Some(course), intent, &principal).await
-    }
-
-    /// Adds a file to a filing.
-    pub async fn attach_file(&self, asked: Permitted<AttachFile>) -> Result<FilingView, ServiceError> {
-        let (principal, AttachFile { id, precondition, kind, media_type, file }) = asked.into_parts();
-        let course = self.own_course(&id, &principal)?;
-        at_step(&course, &precondition, false)?;
-        if course.attached().len() >= MOST_ATTACHMENTS {
-            return Err(FilingError::TooManyFiles { limit: MOST_ATTACHMENTS }.into());
-        }
-        let attachment = Attachment { kind, media_type, bytes: file.len() as u64 };
-        let intent = Intent { file: Some((attachment, file)), ..Intent::plain(Step::Attached) };
         self.take_step(&id, Some(course), intent, &principal).await
     }
 
@@ -243,13 +216,12 @@ impl Services {
                 return Err(FilingError::TooManySteps { limit: before }.into());
             }
         }
-        let seq = u32::try_from(before + 1).unwrap_or(u32::MAX);
+        let seq = course.as_ref().map_or(1, next);
         let (attachment, file) = intent.file.unzip();
-        let content = match (intent.details, file) {
-            (Some(details), _) => Some(serde_json::to_vec(&details)?),
-            (None, file) => file.map(|file| file.to_vec()),
+        let sealed = match intent.details {
+            Some(details) => Some(self.sealed(id, seq, &serde_json::to_vec(&details)?)?),
+            None => file,
         };
-        let sealed = content.map(|content| self.sealed(id, seq, &content)).transpose()?;
         let note = FilingNote {
             filing: id.to_owned(),
             seq,
@@ -291,7 +263,8 @@ impl Services {
         match self.store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
             Some(Outcome::Committed(_)) => Ok(true),
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
-            _ => Ok(false),
+            Some(Outcome::Exists) => Ok(false),
+            _ => Err(ServiceError::Internal("a step of a filing".to_owned())),
         }
     }
 
@@ -299,56 +272,11 @@ impl Services {
         let sealed = self.signing()?.sealing.seal(&place(id, seq), content);
         sealed.ok_or_else(|| ServiceError::Internal("a filing cannot be sealed".to_owned()))
     }
+}
 
-    /// Takes up the prefixes that filings were allocated: at a start, before anything is asked.
-    pub fn take_up_allocations(&self) -> Result<usize, ServiceError> {
-        let mut count = 0;
-        self.each_allocation(|allocation| {
-            count += 1;
-            self.serve_allocation(&allocation.prefix, &allocation.registrant)
-        })?;
-        Ok(count)
-    }
-
-    /// The prefixes that an applicant's filings were allocated.
-    pub(super) fn allocated_to(&self, applicant: &str) -> Result<Vec<String>, ServiceError> {
-        let mut prefixes = Vec::new();
-        self.each_allocation(|allocation| {
-            if allocation.applicant == applicant {
-                prefixes.push(allocation.prefix);
-            }
-            Ok(())
-        })?;
-        Ok(prefixes)
-    }
-
-    fn each_allocation(
-        &self,
-        mut take: impl FnMut(Allocation) -> Result<(), ServiceError>,
-    ) -> Result<(), ServiceError> {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self.store.scan(Table::Allocation, after.as_deref(), 1_000)?;
-            for (key, row) in &rows {
-                match serde_json::from_slice::<Allocation>(row) {
-                    Ok(allocation) => take(allocation)?,
-                    // It stays taken: nobody else is given it.
-                    Err(_) => {
-                        let prefix = String::from_utf8_lossy(key);
-                        tracing::error!(%prefix, "the row of an allocated prefix does not read: it is not served");
-                    }
-                }
-            }
-            match rows.last() {
-                Some((key, _)) => after = Some(key.to_vec()),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn serve_allocation(&self, prefix: &str, registrant: &str) -> Result<(), ServiceError> {
-        self.prefixes.allocate(prefix, registrant).map_err(|error| ServiceError::Internal(error.to_string()))
-    }
+/// The number of the step that comes next.
+fn next(course: &Course) -> u32 {
+    u32::try_from(course.steps.len() + 1).unwrap_or(u32::MAX)
 }
 
 /// Whether the caller knows the filing as it stands. A change of the form must say which one it changes.

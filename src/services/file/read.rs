@@ -36,11 +36,12 @@ pub struct ReadFile {
     pub seq: u32,
 }
 
-/// A file that was attached.
+/// A file that was attached, and may be seen.
 #[derive(Clone, Debug)]
 pub struct FiledFile {
     pub attachment: Attachment,
-    pub file: Vec<u8>,
+    id: String,
+    taken: Taken,
 }
 
 impl Asks for ReadFile {
@@ -98,6 +99,11 @@ impl Services {
         Ok(view)
     }
 
+    /// The bytes of a file. Reads the disk.
+    pub fn file_content(&self, file: &FiledFile) -> Result<Vec<u8>, ServiceError> {
+        self.content(&file.id, &file.taken)
+    }
+
     /// A file of a filing, for its applicant and who has it in review.
     pub async fn filed_file(&self, asked: Permitted<ReadFile>) -> Result<FiledFile, ServiceError> {
         let (principal, ReadFile { id, seq }) = asked.into_parts();
@@ -107,7 +113,7 @@ impl Services {
             return Err(FilingError::NoFile { seq }.into());
         };
         self.may_see_whole(&id, &course, seq, &principal).await?;
-        Ok(FiledFile { attachment, file: self.content(&id, &taken)? })
+        Ok(FiledFile { attachment, id, taken })
     }
 
     /// Whether the caller may see what is masked to others, which is noted before he does.
