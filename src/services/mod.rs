@@ -2,7 +2,7 @@
 //! five to seven calls into the stages below.
 //!
 //! - `resolve`: from a name to a record, through the cache. `history`: its versions. `compare`: what changed between two.
-//! - `file`: applications for a prefix, and their review. `list`: records in the order of their keys.
+//! - `file`: applications for a prefix, and their review. `identity`: who stands behind one. `list`: records in the order of their keys.
 //! - `register`, `precondition`, `once`: create, change, delete, mint. `reach`: what a caller may change. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
@@ -26,6 +26,7 @@ pub mod error;
 pub mod file;
 pub mod follow;
 pub mod history;
+pub mod identity;
 pub mod import;
 mod key_uses;
 pub mod licence;

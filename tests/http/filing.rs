@@ -161,6 +161,27 @@ async fn two_reviewers_agree_and_the_enterprise_registers_under_its_prefix() {
     assert_eq!(told(&other), refused(409, "prefix_unavailable"));
     let approved = second.step(&id, "approve").await.json();
     assert_eq!((&approved["state"], &approved["prefix"]), (&json!("approved"), &json!("88.999.7")));
+    // Who stands behind it is everybody's to know, and nothing of a person is.
+    for name in ["88.999.7", "88.999.7/whatever"] {
+        let answer = world.get(&format!("/v1/identity/{name}")).header("accept", "application/rdap+json").send().await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/rdap+json"));
+        let known = answer.json();
+        assert_eq!((&known["handle"], &known["mingpai_origin"]), (&json!("88.999.7"), &json!("filing")));
+        assert_eq!(known["entities"][0]["vcardArray"][1][1], json!(["fn", {}, "text", "厦门示范轴承有限公司"]));
+        assert_eq!(known["events"][0]["eventAction"], "registration");
+        assert!(PERSONAL.iter().all(|personal| !answer.text().contains(personal)), "{}", answer.text());
+    }
+    let own = world.get("/v1/identity/88.999").send().await.json();
+    assert_eq!((&own["mingpai_origin"], &own["events"]), (&json!("configuration"), &json!([])));
+    for (name, status, code) in [
+        ("88.999.8", 404, "not_responsible"),
+        ("88.998.1/A", 404, "not_responsible"),
+        ("gs1:01/09506000134352", 404, "identifier_unknown"),
+        ("no name", 400, "identifier_invalid"),
+    ] {
+        let answer = world.get(&format!("/v1/identity/{}", name.replace(' ', "%20"))).send().await;
+        assert_eq!(told(&answer), refused(status, code), "{name}");
+    }
     // What reviewers note for one another is not the applicant's.
     assert!(!one.get(&format!("/v1/filings/{id}")).await.text().contains("证照已核"));
     assert!(second.get(&format!("/v1/filings/{id}")).await.text().contains("证照已核"));

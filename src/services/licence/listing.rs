@@ -8,7 +8,7 @@ use crate::model::prefix::and_above;
 use crate::services::{ServiceError, Services};
 use crate::sign::jws;
 use crate::sign::licence::chain::{Chain, Licence};
-use crate::sign::licence::{KeyEnd, LicenceEndStatement, Listed, prefix_of_row};
+use crate::sign::licence::{KeyEnd, LicenceEndStatement, LicenceRole, Listed, prefix_of_row};
 use crate::sign::statement::Authority;
 use crate::store::Refusal;
 use crate::store::engine::Table;
@@ -74,6 +74,15 @@ pub struct StatementPage {
 }
 
 impl Services {
+    /// Who holds licences of a prefix that are in force, each once.
+    pub(in crate::services) fn licensed_holders(&self, prefix: &str) -> Result<Vec<String>, ServiceError> {
+        let chain = self.chain(prefix)?;
+        let mut holders: Vec<String> =
+            chain.standing(LicenceRole::Enterprise).map(|licence| licence.statement.holder.clone()).collect();
+        holders.dedup();
+        Ok(holders)
+    }
+
     /// Statements about prefixes and keys.
     pub fn licences(&self, asked: &Permitted<ListLicences>) -> Result<StatementPage, ServiceError> {
         match &asked.request().wanted {

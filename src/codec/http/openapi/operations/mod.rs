@@ -5,6 +5,7 @@
 mod backup;
 mod exports;
 mod filings;
+mod identity;
 mod imports;
 mod jobs;
 mod keys;
@@ -34,6 +35,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         keys::operations(),
         sessions::operations(),
         filings::operations(),
+        identity::operations(),
         licences::operations(),
         operating::operations(),
         backup::operations(),
