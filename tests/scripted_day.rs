@@ -1,0 +1,252 @@
+//! A day of a node, over its sockets: two enterprises apply, one is returned and mends, two reviewers agree, a prefix and its keys
+//! follow, a machine signs in and registers ten thousand records; and an auditor reads the whole story afterwards.
+//!
+//! Not in it, for it is not built: the upper node, sharing with a partner, suspension.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use program::Node;
+use serde_json::{Value as Json, json};
+
+const RECORDS: usize = 10_000;
+const PDF: &str = "%PDF-1.4\n1 0 obj << /Type /Catalog >> endobj\n% THE-PICTURE\nstartxref\n9\n%%EOF\n";
+/// What is nobody's to read on the disk, in the log or in a backup.
+const PERSONAL: [&str; 5] = ["350203199001011234", "13900001234", "li.contact@example.cn", "王法人", "THE-PICTURE"];
+
+struct Day {
+    node: Node,
+    folder: tempfile::TempDir,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Day {
+    fn start() -> Day {
+        let folder = tempfile::tempdir().unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_mingpai"));
+        program.env("MINGPAI_FILING_APPROVALS", "2");
+        let node = Node::start_by(program, &folder.path().join("data"));
+        Day { node, folder, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// A command of the program with a key's file; what it printed.
+    fn run(&self, token: &str, arguments: &[&str]) -> String {
+        let mut command = self.node.command(arguments);
+        if !token.is_empty() {
+            command.args(["--token-file", &self.path(token)]);
+        }
+        let output = command.current_dir(self.folder.path()).output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {out}{err}");
+        out.into_owned()
+    }
+
+    /// A key in a file of this name, made by the key in another.
+    fn key(&self, maker: &str, name: &str, more: &[&str]) {
+        let out = self.path(name);
+        self.run(maker, &[&["token", "--label", name, "--out", &out], more].concat());
+    }
+
+    async fn ask(&self, who: &str, verb: &str, target: &str, body: impl Into<Sent>) -> (u16, Json) {
+        let token = fs::read_to_string(self.path(who)).unwrap();
+        let Sent { media_type, bytes } = body.into();
+        let request = Request::builder()
+            .method(verb)
+            .uri(format!("{}{target}", self.node.url))
+            .header("authorization", format!("Bearer {}", token.trim()))
+            .header("content-type", media_type)
+            .body(Full::new(bytes))
+            .unwrap();
+        let (parts, body) = self.client.request(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        (parts.status.as_u16(), serde_json::from_slice(&body).unwrap_or(Json::Null))
+    }
+
+    /// The same, which must succeed.
+    async fn does(&self, who: &str, verb: &str, target: &str, body: impl Into<Sent>) -> Json {
+        let (status, answer) = self.ask(who, verb, target, body).await;
+        assert!((200..300).contains(&status), "{who} {verb} {target}: {status} {answer}");
+        answer
+    }
+
+    /// A filing with its certificate's image, submitted.
+    async fn filed(&self, who: &str, prefix: &str, name: &str) -> String {
+        let draft = self.does(who, "POST", "/v1/filings", form(prefix, name)).await;
+        let filing = format!("/v1/filings/{}", draft["id"].as_str().unwrap());
+        self.does(who, "POST", &format!("{filing}/attachments?kind=certificate"), Sent::pdf()).await;
+        self.does(who, "POST", &format!("{filing}/submit"), ()).await;
+        filing
+    }
+}
+
+/// A body and its type.
+struct Sent {
+    media_type: &'static str,
+    bytes: Bytes,
+}
+
+impl Sent {
+    fn pdf() -> Sent {
+        Sent { media_type: "application/pdf", bytes: PDF.into() }
+    }
+}
+
+impl From<Json> for Sent {
+    fn from(json: Json) -> Sent {
+        Sent { media_type: "application/json", bytes: json.to_string().into() }
+    }
+}
+
+impl From<()> for Sent {
+    fn from((): ()) -> Sent {
+        Sent { media_type: "application/json", bytes: Bytes::new() }
+    }
+}
+
+fn form(prefix: &str, name: &str) -> Json {
+    json!({
+        "prefix": prefix,
+        "unit": {
+            "name": name, "kind": "enterprise", "industry": "C3451", "region": "350203", "address": "厦门市思明区示范路 1 号",
+            "certificate": {"type": "uscc", "number": "91350200MA2YJ1XR9G"},
+        },
+        "legal_person": {"name": PERSONAL[3], "document": {"type": "resident_identity_card", "number": PERSONAL[0]}},
+        "contact": {"name": "李四", "phone": PERSONAL[1], "email": PERSONAL[2]},
+    })
+}
+
+/// Every file below a folder, with its content.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_day_from_the_application_to_the_audit() {
+    let day = Day::start();
+    let admin = "data/dev-token";
+    for (name, role) in [
+        ("one", "applicant"),
+        ("two", "applicant"),
+        ("first", "reviewer"),
+        ("second", "reviewer"),
+        ("auditor", "auditor"),
+    ] {
+        day.key(admin, name, &["--role", role]);
+    }
+    // Two enterprises apply; one is returned, mends its address and is approved by two; the other is rejected.
+    let (mine, theirs) = (day.filed("one", "88.999.7", "甲公司").await, day.filed("two", "88.999.7", "乙公司").await);
+    day.does("first", "POST", &format!("{mine}/claim"), ()).await;
+    let reasons = json!({"reasons": [{"pointer": "/unit/address", "text": "与证照不符"}]});
+    day.does("first", "POST", &format!("{mine}/return"), reasons.clone()).await;
+    let version = day.does("one", "GET", &mine, ()).await["version"].clone();
+    let (status, _) = day.ask("one", "PUT", &mine, form("88.999.7", "甲公司")).await;
+    assert_eq!(status, 428, "a change says which version it changes, such as {version}");
+    day.does("one", "POST", &format!("{mine}/submit"), ()).await;
+    for (reviewer, state) in [("first", "submitted"), ("second", "approved")] {
+        day.does(reviewer, "POST", &format!("{mine}/claim"), ()).await;
+        day.does(reviewer, "GET", &format!("{mine}?reveal=1"), ()).await;
+        assert_eq!(day.does(reviewer, "POST", &format!("{mine}/approve"), ()).await["state"], state);
+    }
+    day.does("first", "POST", &format!("{theirs}/claim"), ()).await;
+    assert_eq!(day.ask("first", "POST", &format!("{theirs}/approve"), ()).await.0, 409, "the prefix is given away");
+    day.does("first", "POST", &format!("{theirs}/reject"), reasons).await;
+    // Its keys: an owner's by the applicant, a machine's by the owner, which has no secret and signs in.
+    day.key("one", "owner", &["--role", "owner", "--prefix", "88.999.7"]);
+    let mut keygen = Command::new(env!("CARGO_BIN_EXE_mingpai"));
+    let pair = keygen.args(["keygen", "--use", "session", "--keys", &day.path("machine"), "--json"]).output().unwrap();
+    let pair: Json = serde_json::from_slice(&pair.stdout).unwrap();
+    let public = pair["public"].to_string();
+    let machine =
+        day.run("owner", &["token", "--role", "registrar", "--prefix", "88.999.7", "--public-key", &public, "--json"]);
+    let machine: Json = serde_json::from_str(&machine).unwrap();
+    let (file, id, out) = (pair["path"].as_str().unwrap(), machine["id"].as_str().unwrap(), day.path("session"));
+    day.run("", &["token", "--key-file", file, "--key-id", id, "--out", &out]);
+    // Ten thousand records.
+    let row = |number| json!({"identifier": format!("88.999.7/P{number}"), "values": [{"index": 2000, "type": "名称", "data": "轴承"}]});
+    let rows: String = (0..RECORDS).map(|number| format!("{}\n", row(number))).collect();
+    fs::write(day.path("records.ndjson"), rows).unwrap();
+    let told = day.run("session", &["import", &day.path("records.ndjson"), "--json"]);
+    assert!(told.contains("\"registered\":10000") || told.contains("\"registered\": 10000"), "{told}");
+    assert_eq!(day.node.resolve("88.999.7/P9999")["registrant"], "甲公司");
+    // What others may not is refused, and noted.
+    let draft = json!({"values": []});
+    assert_eq!(day.ask("two", "PUT", "/v1/records/88.999.7/P1", draft.clone()).await.0, 403);
+    assert_eq!(day.ask("session", "PUT", "/v1/records/88.999.1/P1", draft).await.0, 403);
+    day.does("session", "DELETE", "/v1/sessions/current", ()).await;
+    the_auditor_reads_it_all(&day, id).await;
+}
+
+/// The story in its order, in one list; the log is whole; nothing of a person is in clear on the disk or in a backup.
+async fn the_auditor_reads_it_all(day: &Day, machine: &str) {
+    // Heads that cover what was written come within a second.
+    let mut story: Vec<String> = Vec::new();
+    while story.last().is_none_or(|last| last != "session.closed") {
+        story.clear();
+        for family in ["filing.*", "key.*", "session.*"] {
+            let page =
+                day.does("auditor", "GET", &format!("/v1/audit?event={family}&order=oldest&limit=1000"), ()).await;
+            story
+                .extend(page["events"].as_array().unwrap().iter().map(|one| one["event"].as_str().unwrap().to_owned()));
+        }
+    }
+    let filing: Vec<&str> = story.iter().filter_map(|event| event.strip_prefix("filing.")).collect();
+    let mine = ["drafted", "attached", "submitted"];
+    let told = [
+        &mine[..],
+        &mine,
+        &["claimed", "returned", "submitted", "claimed", "revealed", "endorsed", "claimed", "revealed", "approved"],
+        &["claimed", "rejected"],
+    ];
+    assert_eq!(filing, told.concat());
+    assert_eq!(story.iter().filter(|event| *event == "key.created").count(), 8, "{story:?}");
+    let registered = format!("/v1/audit?event=record.created&principal=key:{machine}&limit=1000");
+    let (mut count, mut cursor) = (0, String::new());
+    loop {
+        let page = day.does("auditor", "GET", &format!("{registered}{cursor}"), ()).await;
+        count += page["events"].as_array().unwrap().len();
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(count, RECORDS);
+    assert_eq!(day.ask("auditor", "GET", "/v1/filings", ()).await.0, 403, "who audits does not read what was filed");
+    let vkey = day.client.get(format!("{}/log/vkey", day.node.url).parse().unwrap()).await.unwrap();
+    let vkey = vkey.into_body().collect().await.unwrap().to_bytes();
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_mingpai"));
+    audit.args(["audit", &day.node.url, "--vkey", std::str::from_utf8(&vkey).unwrap()]);
+    let audited = audit.output().unwrap();
+    assert!(audited.status.success(), "{}", String::from_utf8_lossy(&audited.stdout));
+    let backup = day.path("backup");
+    day.run("data/dev-token", &["backup", &backup]);
+    let (mut seen, folders) = (0, [day.path("data"), backup]);
+    for (name, content) in folders.iter().flat_map(|folder| files(Path::new(folder))) {
+        seen += content.len();
+        for personal in PERSONAL {
+            let found = content.windows(personal.len()).any(|window| window == personal.as_bytes());
+            assert!(!found, "{personal} in {name}");
+        }
+    }
+    assert!(seen > 10 << 20, "{seen} bytes looked through");
+}
