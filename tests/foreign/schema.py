@@ -21,7 +21,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES_OF_A_SHORT_RUN = "30"
 # An open upload is told by its Location alone, which leads few requests to it; tests/http/parts.rs has more of them.
 # The demonstration has one entry key, and the key in force cannot be ended.
-SELDOM_TAKEN = {"DELETE /v1/imports/{id}/upload", "PATCH /v1/imports/{id}/upload", "POST /v1/signing-keys/{id}/end"}
+# Who asks here has filed what he would have to judge, and signs nobody's challenge; tests/http/{filing,signing_in}.rs do.
+SELDOM_TAKEN = {
+    "DELETE /v1/imports/{id}/upload",
+    "PATCH /v1/imports/{id}/upload",
+    "POST /v1/signing-keys/{id}/end",
+    "POST /v1/sessions",
+    "DELETE /v1/sessions/current",
+    "GET /v1/filings/{id}/attachments/{seq}",
+    *(f"POST /v1/filings/{{id}}/{step}" for step in ("claim", "release", "return", "reject", "approve")),
+}
 
 
 class Node:

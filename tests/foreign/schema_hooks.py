@@ -62,7 +62,7 @@ def before_call(ctx, case, kwargs):
             case.query[name] = value[:MOST_REPEATED]
 
 
-@schemathesis.serializer(*LINES, "text/csv", XLSX, "application/partial-upload")
+@schemathesis.serializer(*LINES, "text/csv", XLSX, "application/partial-upload", "image/png", "image/jpeg", "application/pdf")
 def as_it_is(ctx, value):
     """The bytes of a strategy, the text of an example; what else is generated in their place goes out as JSON."""
     if isinstance(value, bytes):

@@ -341,6 +341,11 @@ mod tests {
             assert!(found.contains(&expected), "{expected:?} in {found:?}");
         }
         assert_eq!(found.len(), 12, "{found:?}");
+        let mut nulls = good();
+        nulls["unit"]["website"] = json!(null);
+        nulls["legal_person"]["fax"] = json!(null);
+        nulls["unit"]["certificate"]["valid_until"] = json!(null);
+        assert_eq!(Form::from_json(&nulls).unwrap_err().len(), 3, "what is not said is left out");
         // What is shown does not come back as what is filed.
         let shown = serde_json::to_value(Form::from_json(&good()).unwrap().masked()).unwrap();
         let refused: Vec<String> =

@@ -79,6 +79,8 @@ fn read_unit(complaints: &mut Complaints, object: &Map<String, Json>, place: &Pl
         ],
         place,
     );
+    let optional = ["registration_authority", "founded", "capital", "website", "introduction"];
+    refuse_nulls(complaints, object, place, &optional);
     let name = complaints.required_line(object, "name", place, MAX_LINE_BYTES);
     let kind = word(complaints, object, "kind", place, UnitKind::WORDS, UnitKind::of_word);
     let certificate = part_at(complaints, object, "certificate", place, read_certificate);
@@ -145,6 +147,7 @@ fn region(complaints: &mut Complaints, object: &Map<String, Json>, place: &Place
 
 fn read_certificate(complaints: &mut Complaints, object: &Map<String, Json>, place: &Place<'_>) -> Option<Certificate> {
     complaints.refuse_others(object, &["type", "number", "valid_until"], place);
+    refuse_nulls(complaints, object, place, &["valid_until"]);
     let kind = word(complaints, object, "type", place, CertificateKind::WORDS, CertificateKind::of_word);
     let number = unmasked(complaints, object, "number", place);
     let number = match (kind, number) {
@@ -163,6 +166,7 @@ fn read_certificate(complaints: &mut Complaints, object: &Map<String, Json>, pla
 
 fn read_person(complaints: &mut Complaints, object: &Map<String, Json>, place: &Place<'_>) -> Option<LegalPerson> {
     complaints.refuse_others(object, &["name", "document", "phone", "fax", "email"], place);
+    refuse_nulls(complaints, object, place, &["phone", "fax", "email"]);
     let name = complaints.required_line(object, "name", place, MAX_LINE_BYTES);
     let document = part_at(complaints, object, "document", place, |complaints, object, place| {
         complaints.refuse_others(object, &["type", "number"], place);
@@ -184,6 +188,17 @@ fn read_contact(complaints: &mut Complaints, object: &Map<String, Json>, place: 
     let address = complaints.required_line(object, "email", place, MAX_EMAIL_BYTES);
     let address = address.filter(|text| email(complaints, text, &Place::Member(place, "email")));
     Some(Contact { name: name?, phone: number?, email: address? })
+}
+
+/// What is not said is left out.
+fn refuse_nulls(complaints: &mut Complaints, object: &Map<String, Json>, place: &Place<'_>, optional: &[&str]) {
+    for name in optional.iter().filter(|name| object.get(**name).is_some_and(Json::is_null)) {
+        complaints.wrong_type(
+            &Place::Member(place, name),
+            "文本（没有则省略此项）",
+            "text (or nothing: leave the member out)",
+        );
+    }
 }
 
 /// A number as it is, and not as it is shown: what was masked and comes back would stand in its place.
