@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 EXAMPLES_OF_A_SHORT_RUN = "30"
 # An open upload is told by its Location alone, which leads few requests to it; tests/http/parts.rs has more of them.
 # The demonstration has one entry key, and the key in force cannot be ended.
-# Who asks here has filed what he would have to judge, and signs nobody's challenge; tests/http/{filing,signing_in}.rs do.
+# Who asks here has filed what he would have to judge, makes files that are none, and signs no challenge: tests/http/{filing,signing_in}.rs do.
 SELDOM_TAKEN = {
     "DELETE /v1/imports/{id}/upload",
     "PATCH /v1/imports/{id}/upload",
@@ -29,7 +29,7 @@ SELDOM_TAKEN = {
     "POST /v1/sessions",
     "DELETE /v1/sessions/current",
     "GET /v1/filings/{id}/attachments/{seq}",
-    *(f"POST /v1/filings/{{id}}/{step}" for step in ("claim", "release", "return", "reject", "approve")),
+    *(f"POST /v1/filings/{{id}}/{step}" for step in ("attachments", "submit", "claim", "release", "return", "reject", "approve")),
 }
 
 
