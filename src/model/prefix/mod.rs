@@ -228,12 +228,12 @@ impl Prefixes {
         self.served(prefix).map(|served| served.pattern.mint(now, fill))
     }
 
-    /// In the order of the prefixes.
+    /// Each once, in the order of the prefixes.
     #[must_use]
     pub fn all(&self) -> Vec<PolicyRef> {
-        let configured = self.configured.values().cloned();
-        let mut all: Vec<PolicyRef> =
-            configured.chain(self.allocated.read().values().cloned()).map(PolicyRef).collect();
+        let allocated = self.allocated.read();
+        let others = allocated.iter().filter(|(prefix, _)| !self.is_configured(prefix)).map(|(_, served)| served);
+        let mut all: Vec<PolicyRef> = self.configured.values().chain(others).cloned().map(PolicyRef).collect();
         all.sort_by(|one, other| one.prefix.cmp(&other.prefix));
         all
     }
@@ -271,6 +271,9 @@ mod tests {
         assert_eq!(known.responsible(&name("88.999.7/A")).unwrap().registrant, "示范");
         assert_eq!(known.policy("88.999.1").unwrap().registrant, "");
         assert!(known.is_configured("88.999.1") && !known.is_configured("88.999.7"));
+        let all = known.all();
+        let all: Vec<(&str, &str)> = all.iter().map(|one| (one.prefix.as_str(), one.registrant.as_str())).collect();
+        assert_eq!(all, [("88.999.1", ""), ("88.999.7", "示范")], "each once, as it is answered for");
         assert_ne!(known.keyed(name("88.999.1/Ab")).key(), known.keyed(name("88.999.1/aB")).key());
         assert_eq!(known.keyed(name("88.999.7/Ab")).key(), known.keyed(name("88.999.7/aB")).key());
         assert!(known.mint_suffix("88.999.7", Timestamp::EPOCH, |bytes| bytes.fill(7)).is_some());
