@@ -1,4 +1,5 @@
-//! API keys as requests show them, themselves or by a session. A key is read from the store once; again only when one was made or revoked.
+//! API keys as requests show them, themselves or by a session. A key is read from the store once; again only when one
+//! was made or revoked, or a prefix was allocated.
 
 use std::collections::HashMap;
 use std::sync::Arc;

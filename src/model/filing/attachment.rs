@@ -2,7 +2,8 @@
 //!
 //! A file that is two things at once (a polyglot) is how a harmless image becomes an archive or a document elsewhere. So the whole
 //! file is walked: nothing stands before its signature, nothing after its end, its parts have the lengths that they say and are
-//! parts of an image, and nothing within is where an archive ends or a PDF begins. What the picture shows is a reviewer's to
+//! parts of an image, and nothing within is where an archive ends or a PDF begins. A decoder does not do this: it stops at an
+//! image's end and takes what follows. What the picture shows is a reviewer's to
 //! see; what its texts say is not looked at. Sources: PNG (W3C, third edition, section 5), JPEG (ITU-T T.81, annex B), PDF
 //! (ISO 32000-1, section 7.5).
 
@@ -340,7 +341,7 @@ fn has(file: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;

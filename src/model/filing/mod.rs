@@ -189,8 +189,9 @@ impl Course {
     /// From its steps in their order; `None` where they are not those of a filing.
     #[must_use]
     pub fn of(steps: Vec<Taken>) -> Option<Course> {
-        let first = steps.first().filter(|first| first.step == Step::Drafted)?;
-        let _ = first;
+        if steps.first()?.step != Step::Drafted {
+            return None;
+        }
         let mut course = Course { steps: Vec::new(), state: State::Draft, reviewer: None, endorsed: None };
         for (at, taken) in steps.into_iter().enumerate() {
             if usize::try_from(taken.seq).ok()? != at + 1 {

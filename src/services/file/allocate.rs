@@ -6,13 +6,8 @@ use crate::store::engine::Table;
 
 impl Services {
     /// Takes up the prefixes that filings were allocated: at a start, before anything is asked.
-    pub fn take_up_allocations(&self) -> Result<usize, ServiceError> {
-        let mut count = 0;
-        self.each_allocation(|allocation| {
-            count += 1;
-            self.serve_allocation(&allocation.prefix, &allocation.registrant)
-        })?;
-        Ok(count)
+    pub fn take_up_allocations(&self) -> Result<(), ServiceError> {
+        self.each_allocation(|allocation| self.serve_allocation(&allocation.prefix, &allocation.registrant))
     }
 
     /// The prefixes that an applicant's filings were allocated.

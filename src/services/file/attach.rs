@@ -21,6 +21,7 @@ pub const MOST_FILE_BYTES: u64 = 200 << 20;
 const FILES_AT_ONCE: usize = 8;
 /// Files of one filing, those that others took the place of too.
 pub const MOST_ATTACHMENTS: usize = 10;
+
 /// A file is added to a draft, or to a filing that was returned.
 #[derive(Clone, Debug)]
 pub struct AttachFile {
@@ -72,7 +73,7 @@ impl Services {
         }
         let attachment = Attachment { kind, media_type, bytes: file.len() as u64 };
         let (services, place, seq) = (Arc::clone(self), id.clone(), next(&course));
-        // Some milliseconds for the largest: not on a thread that answers others.
+        // Megabytes are not encrypted on a thread that answers others.
         let sealing = tokio::task::spawn_blocking(move || services.sealed(&place, seq, &file)).await;
         let sealed = sealing.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))?;
         let intent = Intent { file: Some((attachment, sealed)), ..Intent::plain(Step::Attached) };

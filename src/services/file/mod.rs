@@ -27,7 +27,7 @@ use crate::model::filing::{Attachment, Course, Form, Step, Taken};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
-use crate::sign::filing::{FilingEvent, FilingNote, row_key};
+use crate::sign::filing::{FilingEvent, FilingNote, filing_of_row, row_key};
 use crate::sign::statement::{AuditEvent, AuditStatement, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
@@ -177,7 +177,7 @@ impl Services {
             return Ok(None);
         }
         let rows = self.store.scan(Table::Filing, Some(&row_key(id, 0)), MOST_STEPS + 2)?;
-        let own = rows.iter().take_while(|(key, _)| crate::sign::filing::filing_of_row(key) == Some(id));
+        let own = rows.iter().take_while(|(key, _)| filing_of_row(key) == Some(id));
         let steps: Vec<Taken> = own.map(|(_, row)| serde_json::from_slice(row)).collect::<Result<_, _>>()?;
         if steps.is_empty() {
             return Ok(None);

@@ -233,25 +233,21 @@ impl Services {
     fn content(&self, id: &str, taken: &Taken) -> Result<Vec<u8>, ServiceError> {
         let damaged = || damaged(id, taken);
         let reader = self.store.trees().reader(Tree::Audit);
-        let Some(place) = reader.places(taken.index, 1).map_err(unread)?.into_iter().next() else {
+        let Some(location) = reader.places(taken.index, 1).map_err(unread)?.into_iter().next() else {
             self.trees_in_step()?;
             return Err(damaged());
         };
-        let sealed = self.store.frame(place)?.disclosures.ok_or_else(damaged)?;
+        let sealed = self.store.frame(location)?.disclosures.ok_or_else(damaged)?;
         let hash = taken.sealed.as_deref().and_then(|hash| BASE64URL.decode(hash).ok()).ok_or_else(damaged)?;
         if !are_same(&sha256(&sealed), &hash) {
             return Err(damaged());
         }
-        self.signing()?.sealing.open(&place_of(id, taken), &sealed).ok_or_else(damaged)
+        self.signing()?.sealing.open(&place(id, taken.seq), &sealed).ok_or_else(damaged)
     }
 }
 
 fn damaged(id: &str, taken: &Taken) -> ServiceError {
     ServiceError::Internal(format!("what is kept of step {} of the filing {id}", taken.seq))
-}
-
-fn place_of(id: &str, taken: &Taken) -> String {
-    place(id, taken.seq)
 }
 
 /// Applicants see their own; reviewers all that was ever submitted.
