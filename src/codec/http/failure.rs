@@ -157,9 +157,10 @@ fn of_filing(error: &FilingError) -> Code {
         FilingError::NotClaimed { .. } => Code::FilingNotClaimed,
         FilingError::SamePerson => Code::FilingSamePerson,
         FilingError::Prefix { .. } | FilingError::OtherPrefix { .. } => Code::PrefixUnavailable,
-        FilingError::TooMany { .. } | FilingError::TooManyFiles { .. } | FilingError::TooManyBytes { .. } => {
-            Code::FilingTooMany
-        }
+        FilingError::TooManyOpen { .. }
+        | FilingError::TooMany { .. }
+        | FilingError::TooManyFiles { .. }
+        | FilingError::TooManyBytes { .. } => Code::FilingTooMany,
         FilingError::NoCertificate => Code::FilingIncomplete,
         FilingError::NoFile { .. } => Code::FilingUnknown,
     }
@@ -231,12 +232,13 @@ mod tests {
             FilingError::SamePerson.into(),
             FilingError::OtherPrefix { endorsed: String::new() }.into(),
             FilingError::Prefix { prefix: String::new(), own: String::new(), cause: PrefixFault::Taken }.into(),
+            FilingError::TooManyOpen { limit: 1 }.into(),
             FilingError::TooMany { limit: 1 }.into(),
             FilingError::TooManyFiles { limit: 1 }.into(),
             FilingError::TooManyBytes { limit: 1 }.into(),
             FilingError::NoCertificate.into(),
             FilingError::NoFile { seq: 1 }.into(),
-            FilingError::TooManySteps { limit: 1 }.into(),
+            FilingError::TooManySteps { steps: 1 }.into(),
             LicenceError::Unknown { id: String::new() }.into(),
             LicenceError::InForce { prefix: String::new(), holder: String::new() }.into(),
             LicenceError::Ended { id: String::new() }.into(),

@@ -226,7 +226,7 @@ problems! {
         "备案缺少必需的附件", "The filing lacks a file that it needs"; "先上传附件, 再提交", "Attach it, then submit"
     }
     FilingTooMany "filing_too_many" 409 {
-        "未办结的备案过多", "Too many filings have not ended"; "先提交或撤回已有的备案", "Submit or withdraw one of those that there are"
+        "备案或附件数量已达上限", "There are as many filings or files as there may be"; "按 detail 处理: 撤回一件, 待其办结, 或另行申请", "As its detail says: withdraw one, wait until one was decided, or begin another"
     }
     PrefixUnavailable "prefix_unavailable" 409 {
         "前缀不能分配", "The prefix cannot be allocated"; "换一个前缀, 或退回备案", "Choose another prefix, or return the filing"

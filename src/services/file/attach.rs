@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{FilingError, FilingView, Intent, at_step, next};
 use crate::model::filing::attachment::MediaType;
-use crate::model::filing::{Attachment, AttachmentKind, Step};
+use crate::model::filing::{Attachment, AttachmentKind, Course, Step};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::Principal;
 use crate::services::precondition::Precondition;
@@ -53,13 +53,9 @@ impl Services {
         if course.state.after(Step::Attached).is_none() {
             return Err(FilingError::Step { state: course.state, step: Step::Attached }.into());
         }
-        if course.attached().len() >= MOST_ATTACHMENTS {
-            return Err(FilingError::TooManyFiles { limit: MOST_ATTACHMENTS }.into());
-        }
-        let own = self.courses()?.into_iter().filter(|(_, course)| course.applicant() == principal.id);
-        let bytes: u64 = own
-            .flat_map(|(_, course)| course.attached().into_iter().map(|(_, one)| one.bytes).collect::<Vec<_>>())
-            .sum();
+        has_room(&course)?;
+        let own = self.courses_of(principal)?;
+        let bytes: u64 = own.iter().flat_map(Course::attached).map(|(_, one)| one.bytes).sum();
         if bytes > MOST_FILE_BYTES { Err(FilingError::TooManyBytes { limit: MOST_FILE_BYTES }.into()) } else { Ok(()) }
     }
 
@@ -68,9 +64,7 @@ impl Services {
         let (principal, AttachFile { id, precondition, kind, media_type, file }) = asked.into_parts();
         let course = self.own_course(&id, &principal)?;
         at_step(&course, &precondition, false)?;
-        if course.attached().len() >= MOST_ATTACHMENTS {
-            return Err(FilingError::TooManyFiles { limit: MOST_ATTACHMENTS }.into());
-        }
+        has_room(&course)?;
         let attachment = Attachment { kind, media_type, bytes: file.len() as u64 };
         let (services, place, seq) = (Arc::clone(self), id.clone(), next(&course));
         // Megabytes are not encrypted on a thread that answers others.
@@ -79,6 +73,13 @@ impl Services {
         let intent = Intent { file: Some((attachment, sealed)), ..Intent::plain(Step::Attached) };
         self.take_step(&id, Some(course), intent, &principal).await
     }
+}
+
+fn has_room(course: &Course) -> Result<(), FilingError> {
+    if course.attached().len() < MOST_ATTACHMENTS {
+        return Ok(());
+    }
+    Err(FilingError::TooManyFiles { limit: MOST_ATTACHMENTS })
 }
 
 /// A file on its way; another has its place when this goes.

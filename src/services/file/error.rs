@@ -32,12 +32,16 @@ pub enum FilingError {
     OtherPrefix {
         endorsed: String,
     },
-    /// Open ones of one applicant.
+    /// Of one applicant that have not ended.
+    TooManyOpen {
+        limit: usize,
+    },
+    /// Of one applicant, ended ones too.
     TooMany {
         limit: usize,
     },
     TooManySteps {
-        limit: usize,
+        steps: usize,
     },
     TooManyFiles {
         limit: usize,
@@ -77,7 +81,9 @@ impl FilingError {
             Self::NotClaimed { .. } => "filing_not_claimed",
             Self::SamePerson => "filing_same_person",
             Self::Prefix { .. } | Self::OtherPrefix { .. } => "prefix_unavailable",
-            Self::TooMany { .. } | Self::TooManyFiles { .. } | Self::TooManyBytes { .. } => "filing_too_many",
+            Self::TooManyOpen { .. } | Self::TooMany { .. } | Self::TooManyFiles { .. } | Self::TooManyBytes { .. } => {
+                "filing_too_many"
+            }
             Self::NoCertificate => "filing_incomplete",
             Self::NoFile { .. } => "filing_unknown",
         }
@@ -113,9 +119,13 @@ impl FilingError {
                 format!("第一位审核员同意的是 {endorsed}：同意它，或退回"),
                 format!("the first reviewer agreed to {endorsed}: agree to that, or return the filing"),
             ),
+            Self::TooManyOpen { limit } => Text::new(
+                format!("未办结的备案已有 {limit} 件：撤回一件，或待其办结"),
+                format!("{limit} filings have not ended yet: withdraw one, or wait until one has been decided"),
+            ),
             Self::TooMany { limit } => Text::new(
-                format!("未办结的备案已有 {limit} 件"),
-                format!("{limit} filings have not ended yet: submit or withdraw one"),
+                format!("该密钥已办理备案 {limit} 件（含已办结）：请用另一密钥申请"),
+                format!("{limit} filings were begun with this key, ended ones too: apply with another key"),
             ),
             Self::TooManyFiles { limit } => {
                 Text::new(format!("该备案已有 {limit} 个附件"), format!("the filing has {limit} files: begin another"))
@@ -134,9 +144,10 @@ impl FilingError {
             Self::NoFile { seq } => {
                 Text::new(format!("第 {seq} 步没有附件"), format!("there is no file of step {seq}"))
             }
-            Self::TooManySteps { limit } => {
-                Text::new(format!("该备案已有 {limit} 步"), format!("the filing has {limit} steps: begin another"))
-            }
+            Self::TooManySteps { steps } => Text::new(
+                format!("该备案已有 {steps} 步：请另行申请"),
+                format!("the filing has {steps} steps: begin another"),
+            ),
         }
     }
 }

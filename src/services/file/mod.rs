@@ -131,15 +131,10 @@ impl Services {
         if principal.role == Role::Administrator {
             return Ok(());
         }
-        let own: Vec<Course> = self
-            .courses()?
-            .into_iter()
-            .map(|(_, course)| course)
-            .filter(|one| one.applicant() == principal.id)
-            .collect();
+        let own = self.courses_of(principal)?;
         let open = own.iter().filter(|course| !course.state.is_end()).count();
         if open >= OPEN_FILINGS {
-            return Err(FilingError::TooMany { limit: OPEN_FILINGS }.into());
+            return Err(FilingError::TooManyOpen { limit: OPEN_FILINGS }.into());
         }
         if own.len() >= MOST_FILINGS { Err(FilingError::TooMany { limit: MOST_FILINGS }.into()) } else { Ok(()) }
     }
@@ -213,7 +208,7 @@ impl Services {
             };
             let drafts = course.steps.iter().filter(|taken| taken.step == Step::Drafted).count();
             if (before >= MOST_STEPS && !state.is_end()) || (intent.step == Step::Drafted && drafts >= MOST_DRAFTS) {
-                return Err(FilingError::TooManySteps { limit: before }.into());
+                return Err(FilingError::TooManySteps { steps: before }.into());
             }
         }
         let seq = course.as_ref().map_or(1, next);

@@ -156,6 +156,12 @@ impl Services {
         Ok(FilingPage { filings: all.into_iter().map(|((_, id), course)| (id, course)).collect(), next })
     }
 
+    /// Every filing of one applicant.
+    pub(super) fn courses_of(&self, applicant: &Principal) -> Result<Vec<Course>, ServiceError> {
+        let courses = self.courses()?.into_iter().map(|(_, course)| course);
+        Ok(courses.filter(|course| course.applicant() == applicant.id).collect())
+    }
+
     /// Every filing. There are as many as enterprises, some thousands.
     pub(super) fn courses(&self) -> Result<Vec<(String, Course)>, ServiceError> {
         let mut steps: BTreeMap<String, Vec<Taken>> = BTreeMap::new();
