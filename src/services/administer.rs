@@ -21,7 +21,7 @@ use crate::sign::keys::{KeyError, PublicJwk, read_secret_file, write_secret_file
 use crate::sign::statement::{ApiKey, AuditEvent, AuditStatement, Authority, propose};
 use crate::store::engine::Table;
 use crate::store::journal::FrameKind;
-use crate::store::{Outcome, Proposal};
+use crate::store::{Outcome, Proposal, StatementProposal};
 
 /// How long a bootstrap token opens anything (conventions: 24 h).
 pub const BOOTSTRAP_SECONDS: i64 = 24 * 3600;
@@ -259,7 +259,7 @@ impl Services {
 
     pub(super) async fn audit(&self, event: AuditEvent, principal: &str) -> Result<(), ServiceError> {
         let proposal = self.audit_event(event, principal)?;
-        match self.store.commit(vec![proposal], false).await.pop() {
+        match self.store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
             Some(Outcome::Committed(_)) => Ok(()),
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
             _ => Err(ServiceError::IdempotencyRunning),
@@ -267,7 +267,7 @@ impl Services {
     }
 
     /// An event, signed for the audit tree.
-    pub(super) fn audit_event(&self, event: AuditEvent, principal: &str) -> Result<Proposal, ServiceError> {
+    pub(super) fn audit_event(&self, event: AuditEvent, principal: &str) -> Result<StatementProposal, ServiceError> {
         let (now, signing) = (Timestamp::now(), self.signing()?);
         let statement = AuditStatement {
             iat: now.as_seconds(),
@@ -275,7 +275,7 @@ impl Services {
             principal: principal.to_owned(),
             event,
         };
-        Ok(Proposal::Statement(propose(&signing.key, FrameKind::Audit, &statement, now, principal)?))
+        Ok(propose(&signing.key, FrameKind::Audit, &statement, now, principal)?)
     }
 }
 

@@ -14,7 +14,7 @@ use super::{ServiceError, Services};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
 use crate::sign::statement::{AuditEvent, Denial};
-use crate::store::Outcome;
+use crate::store::{Outcome, Proposal};
 
 /// Callers and kinds that are told apart between two writings.
 const MOST_COUNTED: usize = 512;
@@ -121,7 +121,7 @@ impl Services {
     pub fn write_denials(&self) {
         let Some(event) = self.denials.take(Timestamp::now()) else { return };
         let proposal = self.audit_event(event.clone(), "node");
-        let written = proposal.map(|proposal| self.store.commit_blocking(vec![proposal], false));
+        let written = proposal.map(|proposal| self.store.commit_blocking(vec![Proposal::Statement(proposal)], false));
         let is_written = written.is_ok_and(|outcomes| matches!(outcomes.first(), Some(Outcome::Committed(_))));
         if !is_written {
             self.denials.put_back(event);

@@ -26,11 +26,9 @@ use super::{ServiceError, Services};
 use crate::model::filing::{Attachment, Course, Form, Step, Taken};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
-use crate::model::time::Timestamp;
 use crate::sign::filing::{FilingEvent, FilingNote, filing_of_row, row_key};
-use crate::sign::statement::{AuditEvent, AuditStatement, propose};
+use crate::sign::statement::AuditEvent;
 use crate::store::engine::Table;
-use crate::store::journal::FrameKind;
 use crate::store::{Outcome, Proposal, Refusal};
 
 /// Of one applicant that have not ended.
@@ -246,14 +244,7 @@ impl Services {
         sealed: Vec<u8>,
         principal: &Principal,
     ) -> Result<bool, ServiceError> {
-        let (now, signing) = (Timestamp::now(), self.signing()?);
-        let statement = AuditStatement {
-            iat: now.as_seconds(),
-            iss: signing.issuer.clone(),
-            principal: principal.id.clone(),
-            event: AuditEvent::Filing(event),
-        };
-        let mut proposal = propose(&signing.key, FrameKind::Audit, &statement, now, &principal.id)?;
+        let mut proposal = self.audit_event(AuditEvent::Filing(event), &principal.id)?;
         proposal.disclosures = sealed;
         match self.store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
             Some(Outcome::Committed(_)) => Ok(true),
