@@ -12,6 +12,8 @@ use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 
 const VERSION: u8 = 1;
+/// Version and nonce.
+const HEAD: usize = 1 + NONCE_LEN;
 
 /// What seals. Not `Debug`, so that no log can hold it.
 pub struct Sealing {
@@ -33,10 +35,14 @@ impl Sealing {
     pub fn seal(&self, place: &str, content: &[u8]) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
-        let mut body = content.to_vec();
-        let aad = Aad::from(place.as_bytes());
-        self.key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut body).ok()?;
-        Some([&[VERSION], nonce.as_slice(), &body].concat())
+        let mut sealed = Vec::with_capacity(HEAD + content.len() + AES_256_GCM.tag_len());
+        sealed.push(VERSION);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(content);
+        let (aad, nonce) = (Aad::from(place.as_bytes()), Nonce::assume_unique_for_key(nonce));
+        let tag = self.key.seal_in_place_separate_tag(nonce, aad, sealed.get_mut(HEAD..)?).ok()?;
+        sealed.extend_from_slice(tag.as_ref());
+        Some(sealed)
     }
 
     /// `None` where it was not sealed here for this place.

@@ -67,7 +67,7 @@ impl Services {
         has_room(&course)?;
         let attachment = Attachment { kind, media_type, bytes: file.len() as u64 };
         let (services, place, seq) = (Arc::clone(self), id.clone(), next(&course));
-        // Megabytes are not encrypted on a thread that answers others.
+        // Megabytes are not encrypted and hashed on a thread that answers others.
         let sealing = tokio::task::spawn_blocking(move || services.sealed(&place, seq, &file)).await;
         let sealed = sealing.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))?;
         let intent = Intent { file: Some((attachment, sealed)), ..Intent::plain(Step::Attached) };

@@ -93,12 +93,18 @@ pub struct Reason {
     pub text: String,
 }
 
+/// What is kept beside a step's statement, which has its hash.
+struct Sealed {
+    bytes: Vec<u8>,
+    hash: [u8; 32],
+}
+
 /// A step that is about to be taken.
 struct Intent {
     step: Step,
     details: Option<Details>,
     /// A file, sealed for the next step.
-    file: Option<(Attachment, Vec<u8>)>,
+    file: Option<(Attachment, Sealed)>,
     prefix: Option<String>,
     registrant: Option<String>,
     applicant: Option<String>,
@@ -218,14 +224,14 @@ impl Services {
         let note = FilingNote {
             filing: id.to_owned(),
             seq,
-            sealed: sealed.as_deref().map(|sealed| BASE64URL.encode(sha256(sealed))),
+            sealed: sealed.as_ref().map(|sealed| BASE64URL.encode(sealed.hash)),
             prefix: intent.prefix,
             attachment,
             registrant: intent.registrant,
             applicant: intent.applicant,
         };
         let event = FilingEvent::of(intent.step, note);
-        if self.commit_filing(event, sealed.unwrap_or_default(), principal).await? {
+        if self.commit_filing(event, sealed.map(|sealed| sealed.bytes).unwrap_or_default(), principal).await? {
             return Ok(());
         }
         // Somebody else took the step with this number.
@@ -254,9 +260,10 @@ impl Services {
         }
     }
 
-    fn sealed(&self, id: &str, seq: u32, content: &[u8]) -> Result<Vec<u8>, ServiceError> {
-        let sealed = self.signing()?.sealing.seal(&place(id, seq), content);
-        sealed.ok_or_else(|| ServiceError::Internal("a filing cannot be sealed".to_owned()))
+    fn sealed(&self, id: &str, seq: u32, content: &[u8]) -> Result<Sealed, ServiceError> {
+        let bytes = self.signing()?.sealing.seal(&place(id, seq), content);
+        let bytes = bytes.ok_or_else(|| ServiceError::Internal("a filing cannot be sealed".to_owned()))?;
+        Ok(Sealed { hash: sha256(&bytes), bytes })
     }
 }
 
