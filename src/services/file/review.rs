@@ -54,64 +54,62 @@ impl Services {
         principal: Principal,
         request: ReviewFiling,
     ) -> Result<FilingView, ServiceError> {
+        // What is allocated is served, whether its reviewer waits for the answer or has gone.
+        let services = Arc::clone(self);
+        let reviewing = tokio::spawn(async move { services.take_review(&principal, request).await });
+        reviewing.await.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))
+    }
+
+    async fn take_review(&self, principal: &Principal, request: ReviewFiling) -> Result<FilingView, ServiceError> {
         let ReviewFiling { id, precondition, review } = request;
-        if let Review::Approve { prefix, note } = review {
-            // What is allocated is served, whether its reviewer waits for the answer or has gone.
-            let services = Arc::clone(self);
-            let approving =
-                tokio::spawn(
-                    async move { services.approve_filing(&id, &precondition, prefix, note, &principal).await },
-                );
-            return approving.await.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())));
-        }
-        let course = self.judged_course(&id, &principal)?;
+        // One at a time, so that two that overlap are not both allocated.
+        let _alone = match review {
+            Review::Approve { .. } => Some(self.allocating.lock().await),
+            _ => None,
+        };
+        let course = self.judged_course(&id, principal)?;
         at_step(&course, &precondition, false)?;
-        let intent = match review {
+        let intent = self.verdict(&id, &course, review, principal)?;
+        let allocated = intent.prefix.clone().zip(intent.registrant.clone());
+        self.commit_step(&id, Some(course), intent, principal).await?;
+        if let Some((prefix, registrant)) = allocated {
+            self.serve_allocation(&prefix, &registrant)?;
+        }
+        self.viewed(&id, principal)
+    }
+
+    /// The step that a reviewer's word makes, where the word is this reviewer's.
+    fn verdict(
+        &self,
+        id: &str,
+        course: &Course,
+        review: Review,
+        principal: &Principal,
+    ) -> Result<Intent, ServiceError> {
+        match review {
             Review::Claim => {
                 if let Some(reviewer) = &course.reviewer {
                     return Err(FilingError::NotClaimed { reviewer: Some(reviewer.clone()) }.into());
                 }
-                is_another(&course, &principal)?;
-                Intent::plain(Step::Claimed)
+                is_another(course, principal)?;
+                Ok(Intent::plain(Step::Claimed))
             }
             // Who went away must not keep a filing for ever.
-            Review::Release if principal.role == Role::Administrator => Intent::plain(Step::Released),
+            Review::Release if principal.role == Role::Administrator => Ok(Intent::plain(Step::Released)),
             Review::Release => {
-                is_claimed(&course, &principal, Step::Released)?;
-                Intent::plain(Step::Released)
+                is_claimed(course, principal, Step::Released)?;
+                Ok(Intent::plain(Step::Released))
             }
             Review::Return(reasons) => {
-                is_claimed(&course, &principal, Step::Returned)?;
-                Intent::with(Step::Returned, Details::Reasons(reasons))
+                is_claimed(course, principal, Step::Returned)?;
+                Ok(Intent::with(Step::Returned, Details::Reasons(reasons)))
             }
             Review::Reject(reasons) => {
-                is_claimed(&course, &principal, Step::Rejected)?;
-                Intent::with(Step::Rejected, Details::Reasons(reasons))
+                is_claimed(course, principal, Step::Rejected)?;
+                Ok(Intent::with(Step::Rejected, Details::Reasons(reasons)))
             }
-            Review::Approve { .. } => return Err(ServiceError::Internal("an approval on its way".to_owned())),
-        };
-        self.take_step(&id, Some(course), intent, &principal).await
-    }
-
-    /// Agrees, and serves what was allocated. One at a time, so that two that overlap are not both allocated.
-    async fn approve_filing(
-        &self,
-        id: &str,
-        precondition: &Precondition,
-        prefix: Option<String>,
-        note: Option<String>,
-        principal: &Principal,
-    ) -> Result<FilingView, ServiceError> {
-        let _alone = self.allocating.lock().await;
-        let course = self.judged_course(id, principal)?;
-        at_step(&course, precondition, false)?;
-        let intent = self.approval(id, &course, prefix, note, principal)?;
-        let (prefix, registrant) = (intent.prefix.clone(), intent.registrant.clone());
-        self.commit_step(id, Some(course), intent, principal).await?;
-        if let (Some(prefix), Some(registrant)) = (prefix, registrant) {
-            self.serve_allocation(&prefix, &registrant)?;
+            Review::Approve { prefix, note } => self.approval(id, course, prefix, note, principal),
         }
-        self.viewed(id, principal)
     }
 
     /// The course of a filing that was submitted once: no other is a reviewer's to know of.
