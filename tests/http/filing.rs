@@ -610,7 +610,7 @@ async fn nothing_is_submitted_without_the_certificate_and_a_file_is_what_it_says
     reviewer.does(&id, "release", "submitted").await;
     assert_eq!(told(&reviewer.get(&file).await), refused(409, "filing_not_claimed"));
     // Of one applicant one file is on its way at a time.
-    let place = world.node.services.file_place(&mingpai::model::principal::Principal {
+    let place = world.node.services.filing_place(&mingpai::model::principal::Principal {
         id: applicant.principal(),
         ..mingpai::model::principal::Principal::anonymous()
     });

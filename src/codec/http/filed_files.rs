@@ -39,7 +39,7 @@ pub(super) async fn attach(desk: Arc<Desk>, call: Call) -> Reply {
     body::refuse_encoding(&call.headers)?;
     let said = body::media_type(&call.headers).unwrap_or_default().to_ascii_lowercase();
     // Asked before the bytes are read: many, or nobody's, would fill the memory.
-    let _place = desk.services.file_place(pass.principal())?;
+    let _place = desk.services.filing_place(pass.principal())?;
     let (principal, asked, known) = (pass.principal().clone(), id.clone(), precondition.clone());
     desk.aside(move |services| services.may_attach(&asked, &known, &principal)).await?;
     let (language, laps) = (call.language, Arc::clone(&call.laps));
@@ -82,7 +82,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     // Written in one way only.
     let seq = seq.parse().ok().filter(|number: &u32| number.to_string() == seq).unwrap_or_default();
     let asked = call.permit(&pass, ReadFile { id: id.to_owned(), seq })?;
-    let _place = desk.services.file_place(pass.principal())?;
+    let _place = desk.services.filing_place(pass.principal())?;
     let found = desk.services.filed_file(asked).await?;
     let media_type = found.attachment.media_type;
     let file = desk.aside(move |services| services.file_content(&found)).await;

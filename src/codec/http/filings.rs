@@ -41,7 +41,7 @@ pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
     laps.end(Lap::Decode);
     let principal = pass.principal().clone();
     // One at a time, so that a bound is one.
-    let _place = desk.services.file_place(&principal)?;
+    let _place = desk.services.filing_place(&principal)?;
     desk.aside(move |services| services.may_file_more(&principal)).await?;
     let created = desk.services.create_filing(pass.permit(CreateFiling { form })?).await;
     laps.end(Lap::Service);

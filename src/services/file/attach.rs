@@ -37,13 +37,13 @@ impl Asks for AttachFile {
 }
 
 impl Services {
-    /// A place for one file on its way, and for one of a caller's: to be had before its bytes are read.
-    pub fn file_place(&self, principal: &Principal) -> Result<FilePlace<'_>, ServiceError> {
+    /// A place for one file or new filing on its way, and for one of a caller's: to be had before its bytes are read.
+    pub fn filing_place(&self, principal: &Principal) -> Result<FilingPlace<'_>, ServiceError> {
         let mut busy = self.filing_busy.lock();
         if busy.len() >= FILES_AT_ONCE || !busy.insert(principal.id.clone()) {
             return Err(ServiceError::Refused(Refusal::Busy));
         }
-        Ok(FilePlace { busy: &self.filing_busy, principal: principal.id.clone() })
+        Ok(FilingPlace { busy: &self.filing_busy, principal: principal.id.clone() })
     }
 
     /// Whether this caller may add a file now. Reads the disk.
@@ -82,14 +82,14 @@ fn has_room(course: &Course) -> Result<(), FilingError> {
     Err(FilingError::TooManyFiles { limit: MOST_ATTACHMENTS })
 }
 
-/// A file on its way; another has its place when this goes.
+/// A file or a new filing on its way; another has its place when this goes.
 #[must_use]
-pub struct FilePlace<'a> {
+pub struct FilingPlace<'a> {
     busy: &'a Mutex<HashSet<String>>,
     principal: String,
 }
 
-impl Drop for FilePlace<'_> {
+impl Drop for FilingPlace<'_> {
     fn drop(&mut self) {
         self.busy.lock().remove(&self.principal);
     }

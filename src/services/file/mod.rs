@@ -11,7 +11,7 @@ mod error;
 mod read;
 mod review;
 
-pub use attach::{AttachFile, FilePlace, MOST_ATTACHMENTS, MOST_FILE_BYTES};
+pub use attach::{AttachFile, FilingPlace, MOST_ATTACHMENTS, MOST_FILE_BYTES};
 pub use error::{FilingError, PrefixFault};
 pub use read::{FiledFile, FilingPage, FilingView, ListFilings, ReadFile, ReadFiling};
 pub use review::{Review, ReviewFiling};
@@ -130,7 +130,7 @@ impl Services {
     }
 
     /// Whether this caller has room for another filing. Reads the disk, and is asked before a filing is begun, by who has a
-    /// [`FilePlace`].
+    /// [`FilingPlace`].
     pub fn may_file_more(&self, principal: &Principal) -> Result<(), ServiceError> {
         if principal.role == Role::Administrator {
             return Ok(());
