@@ -488,9 +488,11 @@ async fn what_is_wrong_with_a_filing_or_a_word_on_it_is_told() {
         assert_eq!(told(&person.step(&id, step).await), refused(409, "filing_step_refused"), "{step}");
     }
     assert_eq!(told(&applicant.edit(&id, 5, &pilot).await), refused(409, "filing_step_refused"));
-    for id in ["none", "..", "%2e", &"a".repeat(65)] {
-        assert_eq!(told(&applicant.get(&format!("/v1/filings/{id}")).await).0, 404, "{id}");
+    for id in ["none", "NONE", "a.1", "%2e", "a%00", "%E9%93%AD", &"a".repeat(65)] {
+        let asked = applicant.get(&format!("/v1/filings/{id}")).await;
+        assert_eq!(told(&asked), refused(404, "filing_unknown"), "{id}");
     }
+    assert_eq!(told(&applicant.get("/v1/filings/..").await).0, 404);
     for query in ["state=king", "limit=0", "limit=501", "cursor=x"] {
         assert_eq!(
             told(&applicant.get(&format!("/v1/filings?{query}")).await),

@@ -218,7 +218,7 @@ async fn what_accept_turns_away_gets_a_problem_too() {
 }
 
 #[tokio::test]
-async fn only_streams_may_be_longer_than_documents() {
+async fn only_streams_and_files_may_be_longer_than_documents() {
     let world = World::new().await;
     let limit = |method: Method, target: &str, media_type: &'static str| {
         let mut headers = HeaderMap::new();
@@ -230,6 +230,9 @@ async fn only_streams_may_be_longer_than_documents() {
     assert_eq!(limit(Method::POST, "/v1/resolve", "application/json"), document);
     assert!(limit(Method::POST, "/v1/resolve", "application/x-ndjson") > document);
     assert!(limit(Method::POST, "/v1/imports?atomic=1", "application/x-ndjson") > document);
+    assert_eq!(limit(Method::POST, "/v1/filings/a/attachments", "image/png"), 4 << 20, "files of filings");
+    assert_eq!(limit(Method::POST, "/v1/filings", "application/json"), document);
+    assert_eq!(limit(Method::POST, "/v1/sessions", "application/json"), 8 << 10, "anybody may ask for one");
 }
 
 #[tokio::test]
