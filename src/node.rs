@@ -352,6 +352,11 @@ impl Observer for NodeObserver {
         self.cache.changed(name);
     }
 
+    fn standings_changed(&self) {
+        // Aliases of any scheme may answer for a prefix's records.
+        self.cache.purge_all();
+    }
+
     fn committed(&self, commit: &Commit, tail: Tail) {
         let journal = &self.metrics.journal;
         journal.sequence.set(tail.sequence);

@@ -20,6 +20,8 @@ pub enum Kind {
     Keys,
     /// After the filing that began at a time: `seconds.id`.
     Filings,
+    /// After a prefix.
+    Prefixes,
     /// After a statement about a prefix: `prefix.seq`, the last dot parting them.
     Licences,
     /// In the audit trail: `order.registry.audit`.
@@ -33,6 +35,7 @@ impl Kind {
             Self::Versions => "v2:",
             Self::Keys => "k1:",
             Self::Filings => "f1:",
+            Self::Prefixes => "p1:",
             Self::Licences => "l1:",
             Self::Trail => "t1:",
         }

@@ -96,7 +96,7 @@ struct AttachmentBody {
 /// Why, and about which place of the form · 理由
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "FilingReason")]
-struct ReasonBody<'a> {
+pub(super) struct ReasonBody<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pointer: &'a str,
     text: &'a str,
@@ -133,7 +133,7 @@ fn head<'a>(id: &'a str, course: &'a Course) -> HeadBody<'a> {
     }
 }
 
-fn reasons(told: Option<&Vec<Reason>>) -> Vec<ReasonBody<'_>> {
+pub(super) fn reasons(told: Option<&Vec<Reason>>) -> Vec<ReasonBody<'_>> {
     told.into_iter().flatten().map(|reason| ReasonBody { pointer: &reason.pointer, text: &reason.text }).collect()
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::answers::json as written;
+use crate::model::prefix::PrefixStatus;
 use crate::model::time::Timestamp;
 use crate::services::identity::{Identity, PrefixOrigin};
 
@@ -22,7 +23,9 @@ pub(super) struct IdentityBody<'a> {
     class: &'static str,
     /// The prefix · 前缀
     handle: &'a str,
-    status: [&'static str; 1],
+    /// RFC 9083, section 10.2.2, and RFC 8056: `active`; `server update prohibited` where nothing is registered under it;
+    /// `server hold` where nothing is answered either; `inactive` once it is revoked · 状态
+    status: Vec<&'static str>,
     /// Registrants and holders of licences; of persons nothing is said · 登记者与许可持有者
     entities: Vec<EntityBody>,
     events: Vec<EventBody>,
@@ -30,6 +33,9 @@ pub(super) struct IdentityBody<'a> {
     /// `configuration` or `filing`: how the prefix came to be served here · 由配置还是备案分配
     #[serde(rename = "mingpai_origin")]
     origin: &'static str,
+    /// Where it stands, be it for a prefix above it · 前缀的状态
+    #[serde(rename = "mingpai_status")]
+    standing: PrefixStatus,
 }
 
 /// One who stands behind it · 主体
@@ -83,10 +89,32 @@ pub(super) fn identity(identity: &Identity) -> Vec<u8> {
         conformance: ["rdap_level_0"],
         class: "mingpai_prefix",
         handle: &identity.prefix,
-        status: ["active"],
+        status: status(identity),
         entities: registrant.into_iter().chain(licensed).collect(),
-        events: since.map(|date| EventBody { action: "registration", date }).into_iter().collect(),
+        events: events(identity, since),
         links: [LinkBody { rel: "self", href: format!("/v1/identity/{}", identity.prefix), media_type: RDAP }],
         origin,
+        standing: identity.closed.as_ref().map_or(PrefixStatus::Active, |closed| closed.status),
     })
+}
+
+fn status(identity: &Identity) -> Vec<&'static str> {
+    match &identity.closed {
+        None => vec!["active"],
+        Some(closed) if closed.status == PrefixStatus::Revoked => vec!["inactive"],
+        Some(closed) if closed.is_answered => vec!["server update prohibited"],
+        Some(_) => vec!["server hold", "server update prohibited"],
+    }
+}
+
+/// The words are those of RFC 9083, section 10.2.3.
+fn events(identity: &Identity, since: Option<Timestamp>) -> Vec<EventBody> {
+    let until = identity.standing.until.map(|until| Timestamp::from_seconds(until).unwrap_or(Timestamp::EPOCH));
+    let closed = identity.closed.as_ref().and_then(|closed| match closed.status {
+        PrefixStatus::Suspended => Some(("locked", closed.since)),
+        PrefixStatus::Revoked => Some(("deletion", closed.since)),
+        PrefixStatus::Expired | PrefixStatus::Active => None,
+    });
+    let all = [since.map(|date| ("registration", date)), closed, until.map(|date| ("expiration", date))];
+    all.into_iter().flatten().map(|(action, date)| EventBody { action, date }).collect()
 }

@@ -17,6 +17,7 @@ mod identity_answers;
 mod key_answers;
 pub mod licence_answers;
 mod log_answers;
+mod prefix_answers;
 pub mod resolution;
 mod trail_answers;
 

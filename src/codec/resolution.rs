@@ -34,6 +34,13 @@ pub fn encode(resolution: &Resolution) -> Vec<u8> {
     if serde_json::to_writer(&mut out, record).is_err() {
         return Vec::new();
     }
+    if let Some(closed) = &resolution.suspended
+        && out.pop() == Some(b'}')
+    {
+        // A time needs no escaping.
+        let suspended = format!(",\"prefix\":{{\"status\":\"suspended\",\"since\":\"{}\"}}}}", closed.since);
+        out.extend_from_slice(suspended.as_bytes());
+    }
     if let Some(entry) = &resolution.entry
         && out.pop() == Some(b'}')
     {
@@ -67,7 +74,8 @@ mod tests {
         });
         let draft = Draft::from_json(&draft, now).unwrap();
         let identifier = Identifier::parse("88.118.8/JXDY2106023").unwrap();
-        let mut resolution = Resolution { record: Record::first(identifier, draft, now), entry: None, index: 7 };
+        let mut resolution =
+            Resolution { record: Record::first(identifier, draft, now), entry: None, index: 7, suspended: None };
         let expected = r#"{"identifier":"88.118.8/JXDY2106023","version":1,"status":"active","template":"auto/part@1","values":[{"index":2000,"type":"名称","data":{"format":"string","value":"螺栓"},"ttl":86400,"timestamp":"2026-11-23T15:24:37Z"}],"links":[{"rel":"manual","href":"https://example.com/"}],"aliases":[{"scheme":"gs1","identifier":"01/09506000134352"}],"registrant":"示范企业","registered":"2026-11-23T15:24:37Z","updated":"2026-11-23T15:24:37Z"}"#;
         assert_eq!(String::from_utf8(encode(&resolution)).unwrap(), expected);
         resolution.entry = Some("eyJ.eyJ.sig~WyJ~".to_owned());

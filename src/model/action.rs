@@ -17,14 +17,16 @@ pub enum Action {
     File,
     /// Sees filings.
     SeeFilings,
-    /// Judges filings.
+    /// Sees how prefixes stand, and why.
+    SeePrefixes,
+    /// Judges filings, and decides about prefixes.
     Review,
     /// Looks after the node: licences, backups, settings.
     Administer,
 }
 
 impl Action {
-    pub const ALL: [Action; 9] = [
+    pub const ALL: [Action; 10] = [
         Action::Read,
         Action::List,
         Action::Register,
@@ -32,6 +34,7 @@ impl Action {
         Action::Audit,
         Action::File,
         Action::SeeFilings,
+        Action::SeePrefixes,
         Action::Review,
         Action::Administer,
     ];

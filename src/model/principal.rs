@@ -83,6 +83,7 @@ impl Role {
             Action::Audit => matches!(self, Self::Auditor | Self::Administrator),
             Action::File => matches!(self, Self::Applicant | Self::Administrator),
             Action::SeeFilings => matches!(self, Self::Applicant | Self::Reviewer | Self::Administrator),
+            Action::SeePrefixes => self != Self::Anonymous,
             Action::Review => matches!(self, Self::Reviewer | Self::Administrator),
             Action::Administer => self == Self::Administrator,
         }
@@ -292,14 +293,14 @@ mod tests {
     #[test]
     fn each_role_may_what_the_table_says_and_nothing_else() {
         let may = |role: Role| Action::ALL.into_iter().filter(|action| role.may(*action)).collect::<Vec<_>>();
-        use Action::{Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings};
+        use Action::{Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings, SeePrefixes};
         assert_eq!(may(Role::Anonymous), [Read]);
-        assert_eq!(may(Role::Reader), [Read, List]);
-        assert_eq!(may(Role::Registrar), [Read, List, Register]);
-        assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys]);
-        assert_eq!(may(Role::Auditor), [Read, Audit]);
-        assert_eq!(may(Role::Applicant), [Read, ManageKeys, File, SeeFilings]);
-        assert_eq!(may(Role::Reviewer), [Read, SeeFilings, Review]);
+        assert_eq!(may(Role::Reader), [Read, List, SeePrefixes]);
+        assert_eq!(may(Role::Registrar), [Read, List, Register, SeePrefixes]);
+        assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys, SeePrefixes]);
+        assert_eq!(may(Role::Auditor), [Read, Audit, SeePrefixes]);
+        assert_eq!(may(Role::Applicant), [Read, ManageKeys, File, SeeFilings, SeePrefixes]);
+        assert_eq!(may(Role::Reviewer), [Read, SeeFilings, SeePrefixes, Review]);
         assert_eq!(may(Role::Administrator), Action::ALL);
     }
 

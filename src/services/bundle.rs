@@ -60,6 +60,7 @@ impl Services {
         let identifier = self.identifier(&asked.request().identifier)?;
         self.policy(&identifier)?;
         if let Some(standing) = self.named(identifier.key())? {
+            self.may_answer_under(standing.record.identifier.prefix())?;
             if !covers(under, &standing) {
                 return Ok(Moment::NotCovered(standing.row.index));
             }
@@ -84,6 +85,7 @@ impl Services {
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: text.clone() });
         }
+        self.may_answer_under(standing.record.identifier.prefix())?;
         if !covers(under, &standing) {
             return Ok(Moment::NotCovered(standing.row.index));
         }

@@ -49,6 +49,7 @@ impl Services {
         let unknown = || self.unknown(&question.identifier);
         let version = |at: Option<At>| -> Result<Record, ServiceError> {
             let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
+            self.may_be_told(asked.principal(), &standing.record)?;
             if let Some(at) = at {
                 let walk = Resolve {
                     identifier: question.identifier.clone(),

@@ -1,6 +1,6 @@
 //! What a service could not do, and whose fault it is. Status codes are given at the edge (codec/problem), not here.
 
-use super::file::FilingError;
+use super::file::{FilingError, PrefixClosed};
 use super::licence::LicenceError;
 use crate::config::ConfigError;
 use crate::model::field::FieldError;
@@ -86,6 +86,8 @@ pub enum ServiceError {
     Licence(LicenceError),
     /// A filing.
     Filing(FilingError),
+    /// The prefix is suspended, revoked or run out.
+    PrefixClosed(PrefixClosed),
 
     // The node's.
     /// What the journal holds of it cannot be read; the cause goes to the log.
@@ -136,6 +138,7 @@ impl ServiceError {
             ServiceError::MirrorHoldsNoNames { .. } => "mirror_holds_no_names",
             ServiceError::Licence(error) => error.code(),
             ServiceError::Filing(error) => error.code(),
+            ServiceError::PrefixClosed(closed) => closed.code(),
             ServiceError::RecordDamaged { .. } => "record_damaged",
             ServiceError::Refused(Refusal::Busy) => "overloaded",
             ServiceError::Refused(Refusal::Full { .. }) => "storage_full",
@@ -210,6 +213,7 @@ impl ServiceError {
     fn text_of_the_rest(&self) -> Text {
         match self {
             ServiceError::Filing(error) => error.text(),
+            ServiceError::PrefixClosed(closed) => closed.text(),
             ServiceError::Licence(error) => error.text(),
             ServiceError::Configuration(error) => {
                 let told = error.text();

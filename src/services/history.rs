@@ -77,6 +77,7 @@ impl Services {
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || self.unknown(&question.identifier);
         let standing = self.named(identifier.key())?.ok_or_else(unknown)?;
+        self.may_be_told(asked.principal(), &standing.record)?;
         let spelling = standing.record.identifier.spelling();
         let unread = |error| ServiceError::of_reading(spelling, error);
         let mut next = match &question.after {

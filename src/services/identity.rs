@@ -1,13 +1,12 @@
 //! Identity: who stands behind a prefix of this node, and since when. What anybody may ask of a registry (the query of
 //! registration data), and nothing that a filing says of persons.
 
+use super::file::PrefixClosed;
 use super::{ServiceError, Services};
 use crate::model::identifier::Identifier;
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::prefix::is_canonical;
+use crate::model::prefix::{Standing, is_canonical};
 use crate::model::time::Timestamp;
-use crate::sign::filing::Allocation;
-use crate::store::engine::Table;
 
 /// Who stands behind a name?
 #[derive(Clone, Debug)]
@@ -30,6 +29,10 @@ pub struct Identity {
     pub origin: PrefixOrigin,
     /// By whose keys its entries may be signed: holders of licences in force, each once.
     pub licensed: Vec<String>,
+    /// Where it stands by itself.
+    pub standing: Standing,
+    /// What closes it, be it decided about a prefix above it.
+    pub closed: Option<PrefixClosed>,
 }
 
 /// How the prefix came to be served here.
@@ -54,7 +57,9 @@ impl Services {
         let registrant = Some(policy.registrant.clone()).filter(|name| !name.is_empty());
         let origin =
             if self.prefixes.is_configured(&prefix) { PrefixOrigin::Configured } else { self.allocation(&prefix)? };
-        Ok(Identity { registrant, origin, licensed: self.licensed_holders(&prefix)?, prefix })
+        let licensed = self.licensed_holders(&prefix)?;
+        let (standing, closed) = (self.standing_of(&prefix)?, self.closing(&prefix)?);
+        Ok(Identity { registrant, origin, licensed, standing, closed, prefix })
     }
 
     /// The prefix of an identifier, or of what bears it as an alias.
@@ -69,9 +74,8 @@ impl Services {
     }
 
     fn allocation(&self, prefix: &str) -> Result<PrefixOrigin, ServiceError> {
-        let row = self.store.any_row(Table::Allocation, prefix.as_bytes())?;
-        let row = row.ok_or_else(|| ServiceError::NotResponsible { identifier: prefix.to_owned() })?;
-        let allocation: Allocation = serde_json::from_slice(&row)?;
+        let allocation = self.allocation_of(prefix)?;
+        let allocation = allocation.ok_or_else(|| ServiceError::NotResponsible { identifier: prefix.to_owned() })?;
         Ok(PrefixOrigin::Allocated { since: Timestamp::from_seconds(allocation.since).unwrap_or(Timestamp::EPOCH) })
     }
 }

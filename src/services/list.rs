@@ -132,7 +132,10 @@ impl Services {
         match self.named(identifier.key())? {
             None => Err(self.unknown(text)),
             Some(standing) if standing.record.is_tombstone() => Err(ServiceError::Gone { identifier: text.clone() }),
-            Some(standing) => Ok(seen_by(asked.principal(), standing.record)),
+            Some(standing) => {
+                self.may_be_told(asked.principal(), &standing.record)?;
+                Ok(seen_by(asked.principal(), standing.record))
+            }
         }
     }
 }

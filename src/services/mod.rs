@@ -146,6 +146,7 @@ pub struct Services {
     pub(crate) denials: denials::Denials,
     /// Whose files are on their way.
     pub(crate) filing_busy: Mutex<HashSet<String>>,
+    pub(crate) standings: file::Standings,
     /// Held while a prefix is allocated.
     pub(crate) allocating: tokio::sync::Mutex<()>,
     pub imports: import::Jobs,
@@ -186,6 +187,7 @@ impl Services {
             sessions: sessions::Sessions::default(),
             denials: denials::Denials::default(),
             filing_busy: Mutex::default(),
+            standings: file::Standings::default(),
             allocating: tokio::sync::Mutex::default(),
             settings: parts.settings,
             duty: parts.duty,

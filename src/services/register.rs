@@ -82,7 +82,7 @@ pub(super) struct Decided {
     pub effect: Effect,
     /// The owner's own signature over the record, checked.
     owner_jws: Option<String>,
-    /// By which licences it was decided.
+    /// By which licences and standings of prefixes it was decided.
     licences: u64,
 }
 
@@ -187,6 +187,7 @@ impl Services {
             return self.first(identifier.clone(), draft, author);
         };
         let licences = self.store.licences_seen();
+        self.may_register_under(identifier.prefix())?;
         // A clock that was set back must not order versions backwards.
         let now = Timestamp::now().max(standing.record.updated);
         let mut draft = match change {
@@ -224,6 +225,7 @@ impl Services {
         author: Author<'_>,
     ) -> Result<Decided, ServiceError> {
         let licences = self.store.licences_seen();
+        self.may_register_under(identifier.prefix())?;
         let owner_jws = draft.owner_jws.take();
         let mut record = Record::first(identifier, draft, Timestamp::now());
         names_within(author.scope, &record, None)?;

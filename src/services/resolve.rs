@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::file::PrefixClosed;
 use super::history::{Place, before};
 use super::{ServiceError, Services, Standing};
 use crate::model::filter::is_of_type;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::principal::Principal;
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 use crate::model::value::Visibility;
@@ -59,6 +61,20 @@ pub struct Resolution {
     pub entry: Option<String>,
     /// The statement's index in the registry tree.
     pub index: u64,
+    /// Where its prefix is suspended, and is answered for all the same.
+    pub suspended: Option<PrefixClosed>,
+}
+
+impl Resolution {
+    /// Names what is told: an ETag's text, quotes included.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        let version = self.record.version;
+        match &self.suspended {
+            None => format!("\"{version}\""),
+            Some(closed) => format!("\"{version}-suspended-{}\"", closed.since.as_seconds()),
+        }
+    }
 }
 
 impl Services {
@@ -106,10 +122,10 @@ impl Services {
             None => self.negative(404, now),
             Some(standing) if standing.record.is_tombstone() => self.negative(410, now),
             Some(standing) => {
-                let resolution = self.visible(standing, None);
+                let resolution = self.visible(standing, None)?;
                 Answer {
                     status: 200,
-                    etag: Bytes::from(format!("\"{}\"", resolution.record.version)),
+                    etag: Bytes::from(resolution.etag()),
                     body: Bytes::from(timed(Step::Form, || self.encoder.encode(&resolution))),
                     cache_control: self.max_age(),
                     until: 0,
@@ -136,8 +152,9 @@ impl Services {
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: question.identifier.clone() });
         }
+        self.may_answer_under(standing.record.identifier.prefix())?;
         let entry = if question.entry { Some(timed(Step::Store, || self.presented(&standing))?) } else { None };
-        let mut resolution = self.visible(standing, entry);
+        let mut resolution = self.visible(standing, entry)?;
         keep(&mut resolution.record, &question.types, &question.indexes);
         Ok(resolution)
     }
@@ -193,10 +210,19 @@ impl Services {
         self.store.frame(location).map_err(|error| unread(error.into()))
     }
 
-    fn visible(&self, standing: Standing, entry: Option<String>) -> Resolution {
+    fn visible(&self, standing: Standing, entry: Option<String>) -> Result<Resolution, ServiceError> {
         let mut record = standing.record;
+        let suspended = self.may_answer_under(record.identifier.prefix())?;
         record.values.retain(|value| public(value.visibility));
-        Resolution { record, entry, index: standing.row.index }
+        Ok(Resolution { record, entry, index: standing.row.index, suspended })
+    }
+
+    /// Whether what stands under a closed prefix is told to this caller: who has it in reach sees to it meanwhile.
+    pub(super) fn may_be_told(&self, principal: &Principal, record: &Record) -> Result<(), ServiceError> {
+        if principal.sees_all_of(record) {
+            return Ok(());
+        }
+        self.may_answer_under(record.identifier.prefix()).map(|_| ())
     }
 
     fn negative(&self, status: u16, now: Timestamp) -> Answer {

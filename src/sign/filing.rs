@@ -56,6 +56,9 @@ pub struct FilingNote {
     pub registrant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applicant: Option<String>,
+    /// Of an approval: from when on the prefix is good no more, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
 }
 
 /// A prefix that a filing was allocated, as its row has it.
@@ -68,6 +71,9 @@ pub struct Allocation {
     /// Who applied.
     pub applicant: String,
     pub since: i64,
+    /// Epoch seconds from which on it is good no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
 }
 
 impl FilingEvent {
@@ -124,6 +130,7 @@ impl FilingEvent {
                 registrant: note.registrant.clone().unwrap_or_default(),
                 applicant: note.applicant.clone().unwrap_or_default(),
                 since: at,
+                until: note.until,
             };
             rows.push(put(Table::Allocation, prefix.as_bytes(), &allocation)?);
         }

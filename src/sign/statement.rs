@@ -10,6 +10,7 @@ use super::filing::FilingEvent;
 use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE};
 use super::keys::{PublicJwk, SigningKey};
 use super::licence;
+use super::standing::PrefixEvent;
 use crate::model::time::Timestamp;
 use crate::store::StatementProposal;
 use crate::store::backup::{Naming, ReadLog};
@@ -127,6 +128,9 @@ pub enum AuditEvent {
     /// A step of a filing.
     #[serde(untagged)]
     Filing(FilingEvent),
+    /// A step about a prefix.
+    #[serde(untagged)]
+    Prefix(PrefixEvent),
 }
 
 /// How often one kind of thing was refused to one caller.
@@ -225,6 +229,7 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                     vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
                 AuditEvent::Filing(event) => event.rows(&audit.principal, audit.iat, index)?,
+                AuditEvent::Prefix(event) => event.rows(&audit.principal, audit.iat, index)?,
                 AuditEvent::SessionOpened { .. }
                 | AuditEvent::SessionClosed { .. }
                 | AuditEvent::AccessDenied { .. }

@@ -12,6 +12,10 @@ use super::rows::{INLINE_BYTES, LeafHash, RecordRow, RequestRow, leaf_hash, row_
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
 
+/// Rows of these decide who may register something, and whether anybody may: what was decided before they changed is decided
+/// anew.
+pub(super) const DECIDING: [Table; 3] = [Table::Licence, Table::Standing, Table::Allocation];
+
 /// What the store asks of the stage above it: to read what that stage has written.
 pub trait ReadStatement: Send + Sync + 'static {
     /// The record that an entry's disclosures state.

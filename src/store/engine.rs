@@ -57,6 +57,8 @@ tables! {
     Origin = b'o',
     /// Canonical key -> the record's head, with its values when they are small.
     Record = b'r',
+    /// A prefix and the number of a step about it -> the step.
+    Standing = b's',
     /// A signing key's id -> its public half and the registry index from which it may sign.
     Authority = b'u',
     /// An API key's id, once revoked.

@@ -62,6 +62,8 @@ pub use self::sequencer::GroupLimits;
 pub trait Observer: Send + Sync + 'static {
     /// This name answers something else from now on. Called before anybody is told that the change is done.
     fn changed(&self, name: &str);
+    /// Where a prefix stands has changed, and so may what any name answers. Called before anybody is told.
+    fn standings_changed(&self) {}
     /// A group is durable and visible.
     fn committed(&self, commit: &Commit, tail: Tail);
 }

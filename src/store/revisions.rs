@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::apply;
 use super::engine::{Table, Write};
 
 /// How often the rows of small tables have changed since the store was opened, for whoever keeps what follows from them.
 #[derive(Debug, Default)]
 pub struct Revisions {
+    /// Of all that decides whether and by whom something is registered: licences, and where prefixes stand.
     pub licences: AtomicU64,
     /// Of the API: keys, and the prefixes that applicants were allocated, which theirs reach.
     pub keys: AtomicU64,
@@ -17,7 +19,7 @@ impl Revisions {
     /// cannot.
     pub fn count(&self, writes: &[Write]) {
         for (counter, tables) in [
-            (&self.licences, &[Table::Licence] as &[Table]),
+            (&self.licences, &apply::DECIDING as &[Table]),
             (&self.keys, &[Table::Key, Table::Revoked, Table::Allocation]),
         ] {
             if writes.iter().any(|row| tables.contains(&row.table)) {

@@ -280,6 +280,9 @@ impl Sequencer {
         for name in writes.iter().filter_map(apply::changed_name).chain(kept) {
             self.observer.changed(name);
         }
+        if writes.iter().any(|row| row.table == Table::Standing) {
+            self.observer.standings_changed();
+        }
         Ok(erased)
     }
 

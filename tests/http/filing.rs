@@ -52,21 +52,21 @@ fn by<'w>(ask: Ask<'w>, key: &str) -> Ask<'w> {
 }
 
 /// A key, and the world that it asks.
-struct Person<'w> {
-    world: &'w World,
-    key: String,
+pub struct Person<'w> {
+    pub world: &'w World,
+    pub key: String,
 }
 
 impl<'w> Person<'w> {
-    async fn new(world: &'w World, role: &str) -> Person<'w> {
+    pub async fn new(world: &'w World, role: &str) -> Person<'w> {
         Person { world, key: key(world, role).await }
     }
 
-    fn principal(&self) -> String {
+    pub fn principal(&self) -> String {
         format!("key:{}", self.key.split('_').nth(1).unwrap())
     }
 
-    async fn get(&self, target: &str) -> Answer {
+    pub async fn get(&self, target: &str) -> Answer {
         by(self.world.get(target), &self.key).send().await
     }
 
@@ -83,16 +83,16 @@ impl<'w> Person<'w> {
         by(ask, &self.key).json(form).send().await
     }
 
-    async fn step(&self, id: &str, step: &str) -> Answer {
+    pub async fn step(&self, id: &str, step: &str) -> Answer {
         by(self.world.ask(Method::POST, &format!("/v1/filings/{id}/{step}")), &self.key).send().await
     }
 
-    async fn say(&self, id: &str, step: &str, body: &Json) -> Answer {
+    pub async fn say(&self, id: &str, step: &str, body: &Json) -> Answer {
         by(self.world.ask(Method::POST, &format!("/v1/filings/{id}/{step}")), &self.key).json(body).send().await
     }
 
     /// A step that must succeed; where the filing stands then.
-    async fn does(&self, id: &str, step: &str, state: &str) {
+    pub async fn does(&self, id: &str, step: &str, state: &str) {
         let answer = self.step(id, step).await;
         assert_eq!(answer.status, 200, "{step}: {}", answer.text());
         assert_eq!(answer.json()["state"], state, "{step}");
@@ -111,7 +111,7 @@ impl<'w> Person<'w> {
         id
     }
 
-    async fn submitted(&self, form: &Json) -> String {
+    pub async fn submitted(&self, form: &Json) -> String {
         let id = self.whole(form).await;
         self.does(&id, "submit", "submitted").await;
         id

@@ -1,6 +1,6 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
-//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `filing`: applications for a prefix.
+//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `filing`: applications for a prefix. `prefixes`: what becomes of it.
 //! - `conformance`: every answer of all these is held against the document of the interface.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
@@ -24,6 +24,7 @@ mod log;
 mod manners;
 mod operating;
 mod parts;
+mod prefixes;
 mod registering;
 mod resolving;
 mod roles;

@@ -483,7 +483,7 @@ const NEEDS: &[(Need, &[&str])] = &[
             "resolve",
         ],
     ),
-    (Need::Shown, &["readCurrentSession", "closeSession"]),
+    (Need::Shown, &["readCurrentSession", "closeSession", "listPrefixes", "readPrefix"]),
     (AUDITORS, &["readAuditCheckpoint", "readAuditTile", "readAuditLogKey", "searchAudit"]),
     (
         ADMINISTRATORS,
@@ -528,7 +528,17 @@ const NEEDS: &[(Need, &[&str])] = &[
     (Need::Roles(&["applicant", "reviewer", "administrator"]), &["listFilings", "readFiling", "readFile"]),
     (
         Need::Roles(&["reviewer", "administrator"]),
-        &["claimFiling", "releaseFiling", "returnFiling", "rejectFiling", "approveFiling"],
+        &[
+            "claimFiling",
+            "releaseFiling",
+            "returnFiling",
+            "rejectFiling",
+            "approveFiling",
+            "suspendPrefix",
+            "restorePrefix",
+            "renewPrefix",
+            "revokePrefix",
+        ],
     ),
     (MANAGERS, &["listKeys", "createKey", "revokeKey", "readKey"]),
 ];
@@ -647,6 +657,7 @@ fn asked<'w>(world: &'w World, verb: &str, path: &str, operation: &str, place: &
         ("{tile}", "0/000.p/1"),
         ("{seq}", "1"),
         ("{name}", place.prefix),
+        ("{prefix}", place.prefix),
         ("{index}", "0"),
         ("{number}", "1"),
         ("{file}", "swagger-ui.css"),

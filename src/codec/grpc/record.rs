@@ -21,7 +21,11 @@ pub(super) fn time(time: Timestamp) -> prost_types::Timestamp {
 }
 
 pub(super) fn resolution(resolution: &Resolution) -> wire::Resolution {
-    wire::Resolution { record: Some(record(&resolution.record)), entry: resolution.entry.clone() }
+    wire::Resolution {
+        record: Some(record(&resolution.record)),
+        entry: resolution.entry.clone(),
+        prefix_suspended: resolution.suspended.as_ref().map(|closed| time(closed.since)),
+    }
 }
 
 /// Whatever values the record still has: who may see what was decided by the service.

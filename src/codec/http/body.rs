@@ -98,6 +98,21 @@ pub(super) async fn document(
     Ok((bytes, json))
 }
 
+/// The same of a body that may be left out.
+pub(super) async fn optional_document(
+    body: Body,
+    headers: &HeaderMap,
+    limits: &crate::config::LimitsSpec,
+) -> Result<Option<Json>, Failure> {
+    let bytes = whole(body, headers, limits.body_bytes).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    expect_type(headers, &["application/json"])?;
+    refuse_encoding(headers)?;
+    parse(&bytes, limits.json_depth).map(Some)
+}
+
 pub(super) fn parse(bytes: &[u8], depth: u64) -> Result<Json, Failure> {
     let depth = usize::try_from(depth).unwrap_or(usize::MAX);
     json::parse(bytes, depth).map_err(|error| Problem::from(error).into())

@@ -4,6 +4,7 @@ use crate::codec::problem::{Code, Problem};
 use crate::config::ConfigError;
 use crate::guard::GuardError;
 use crate::model::field::FieldError;
+use crate::model::prefix::PrefixStatus;
 use crate::model::text::Text;
 use crate::services::ServiceError;
 use crate::services::file::FilingError;
@@ -139,6 +140,11 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::MirrorHoldsNoNames { .. } => Code::MirrorHoldsNoNames,
         ServiceError::Licence(error) => of_licence(error),
         ServiceError::Filing(error) => of_filing(error),
+        ServiceError::PrefixClosed(closed) => match closed.status {
+            PrefixStatus::Revoked => Code::PrefixRevoked,
+            PrefixStatus::Expired => Code::PrefixExpired,
+            PrefixStatus::Suspended | PrefixStatus::Active => Code::PrefixSuspended,
+        },
         ServiceError::RecordDamaged { .. } => Code::RecordDamaged,
         ServiceError::Refused(Refusal::Busy) => Code::Overloaded,
         ServiceError::Refused(Refusal::Full { .. }) => Code::StorageFull,
@@ -163,6 +169,7 @@ fn of_filing(error: &FilingError) -> Code {
         | FilingError::TooManyBytes { .. } => Code::FilingTooMany,
         FilingError::NoCertificate => Code::FilingIncomplete,
         FilingError::NoFile { .. } => Code::FilingUnknown,
+        FilingError::PrefixStep { .. } => Code::PrefixStepRefused,
     }
 }
 
@@ -188,13 +195,19 @@ mod tests {
     use super::*;
     use crate::model::filing::{State, Step};
     use crate::model::identifier::{CanonicalKey, IdentifierError};
+    use crate::model::prefix::PrefixStep;
     use crate::model::record::Status;
-    use crate::services::file::PrefixFault;
+    use crate::model::time::Timestamp;
+    use crate::services::file::{PrefixClosed, PrefixFault};
 
     #[test]
     fn the_service_and_the_table_give_every_error_the_same_name() {
         let identifier = || "88.999.1/a".to_owned();
         let refused = ServiceError::Refused;
+        let closed = |status| {
+            let (prefix, since) = (String::new(), Timestamp::EPOCH);
+            ServiceError::PrefixClosed(PrefixClosed { prefix, status, since, is_answered: false })
+        };
         for error in [
             ServiceError::Identifier(IdentifierError::Empty),
             ServiceError::Fields(Vec::new()),
@@ -239,6 +252,11 @@ mod tests {
             FilingError::NoCertificate.into(),
             FilingError::NoFile { seq: 1 }.into(),
             FilingError::TooManySteps { steps: 1 }.into(),
+            FilingError::PrefixStep { prefix: String::new(), status: PrefixStatus::Active, step: PrefixStep::Restored }
+                .into(),
+            closed(PrefixStatus::Suspended),
+            closed(PrefixStatus::Expired),
+            closed(PrefixStatus::Revoked),
             LicenceError::Unknown { id: String::new() }.into(),
             LicenceError::InForce { prefix: String::new(), holder: String::new() }.into(),
             LicenceError::Ended { id: String::new() }.into(),

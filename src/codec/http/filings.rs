@@ -16,6 +16,7 @@ use crate::model::field::{FieldError, pointer_step};
 use crate::model::filing::{Form, State, Step};
 use crate::model::permitted::Action;
 use crate::model::text::{Language, Text};
+use crate::model::time::Timestamp;
 use crate::observe::laps::Step as Lap;
 use crate::services::ServiceError;
 use crate::services::file::{
@@ -166,14 +167,7 @@ async fn review(
     let precondition = of_change(&call.headers)?;
     let (language, laps) = (call.language, Arc::clone(&call.laps));
     let headers = call.headers;
-    let bytes = body::whole(call.body, &headers, desk.limits.body_bytes).await?;
-    let json = if bytes.is_empty() {
-        None
-    } else {
-        body::expect_type(&headers, &[JSON])?;
-        body::refuse_encoding(&headers)?;
-        Some(body::parse(&bytes, desk.limits.json_depth)?)
-    };
+    let json = body::optional_document(call.body, &headers, &desk.limits).await?;
     let review = read(json.as_ref()).map_err(|error| ServiceError::Fields(vec![error]))?;
     laps.end(Lap::Decode);
     let reviewed = desk.services.review_filing(pass.permit(ReviewFiling { id, precondition, review })?).await;
@@ -186,7 +180,7 @@ fn id_before(call: &Call, word: &str) -> Result<String, Failure> {
     Ok(text.strip_suffix(word).unwrap_or(&text).to_owned())
 }
 
-fn wrong(pointer: impl Into<String>, code: &'static str, zh: &str, en: &str) -> FieldError {
+pub(super) fn wrong(pointer: impl Into<String>, code: &'static str, zh: &str, en: &str) -> FieldError {
     FieldError { pointer: pointer.into(), code, detail: Text::new(zh, en) }
 }
 
@@ -196,7 +190,7 @@ fn none(json: Option<&Json>) -> Result<(), FieldError> {
 }
 
 /// Whether a document is an object of such members.
-fn members(json: Option<&Json>, known: &[&str]) -> Result<(), FieldError> {
+pub(super) fn members(json: Option<&Json>, known: &[&str]) -> Result<(), FieldError> {
     let Some(json) = json else { return Ok(()) };
     let object = json.as_object().ok_or_else(|| wrong("", "wrong_type", "应为对象", "must be an object"))?;
     match object.keys().find(|name| !known.contains(&name.as_str())) {
@@ -211,8 +205,13 @@ fn members(json: Option<&Json>, known: &[&str]) -> Result<(), FieldError> {
 }
 
 /// `{"reasons": [{"pointer"?, "text"}]}`, one at least.
-fn reasons(json: Option<&Json>) -> Result<Vec<Reason>, FieldError> {
+pub(super) fn reasons(json: Option<&Json>) -> Result<Vec<Reason>, FieldError> {
     members(json, &["reasons"])?;
+    listed_reasons(json)
+}
+
+/// The `reasons` of a document that may have more.
+pub(super) fn listed_reasons(json: Option<&Json>) -> Result<Vec<Reason>, FieldError> {
     let items = json.and_then(|json| json.get("reasons")).and_then(Json::as_array);
     let items = items.filter(|items| (1..=MOST_REASONS).contains(&items.len())).ok_or_else(|| {
         let (zh, en) = (
@@ -264,9 +263,9 @@ fn told(text: &str) -> Option<String> {
     is_good.then(|| text.to_owned())
 }
 
-/// `{"prefix"?, "note"?}`
+/// `{"prefix"?, "valid_until"?, "note"?}`
 fn approval(json: Option<&Json>) -> Result<Review, FieldError> {
-    members(json, &["prefix", "note"])?;
+    members(json, &["prefix", "valid_until", "note"])?;
     let member = |name: &str| json.and_then(|json| json.get(name)).filter(|json| !json.is_null());
     let prefix = match member("prefix") {
         None => None,
@@ -275,15 +274,25 @@ fn approval(json: Option<&Json>) -> Result<Review, FieldError> {
             return Err(wrong("/prefix", "bad_prefix", "不是前缀；应为例如 88.118.8", "is no prefix; write 88.118.8"));
         }
     };
-    let note = match member("note") {
-        None => None,
-        Some(note) => Some(note.as_str().and_then(told).ok_or_else(|| {
-            let (zh, en) = (
-                format!("应为不超过 {MAX_REASON_BYTES} 字节的文本"),
-                format!("must be text of at most {MAX_REASON_BYTES} bytes"),
-            );
-            wrong("/note", "bad_text", &zh, &en)
-        })?),
-    };
-    Ok(Review::Approve { prefix, note })
+    let until = member("valid_until").map(|time| to_come("/valid_until", time)).transpose()?;
+    Ok(Review::Approve { prefix, until, note: note(json)? })
+}
+
+/// The `note` of a document, which may lack it.
+pub(super) fn note(json: Option<&Json>) -> Result<Option<String>, FieldError> {
+    let Some(note) = json.and_then(|json| json.get("note")).filter(|json| !json.is_null()) else { return Ok(None) };
+    note.as_str().and_then(told).map(Some).ok_or_else(|| {
+        let (zh, en) = (
+            format!("应为不超过 {MAX_REASON_BYTES} 字节的文本"),
+            format!("must be text of at most {MAX_REASON_BYTES} bytes"),
+        );
+        wrong("/note", "bad_text", &zh, &en)
+    })
+}
+
+/// A time that is not over yet.
+pub(super) fn to_come(pointer: &str, json: &Json) -> Result<Timestamp, FieldError> {
+    let time = json.as_str().and_then(|text| Timestamp::parse(text).ok());
+    time.filter(|time| *time > Timestamp::now())
+        .ok_or_else(|| wrong(pointer, "bad_time", "应为将来的 RFC 3339 时间", "must be an RFC 3339 time to come"))
 }

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::call::{Call, credentials};
 use super::failure::Failure;
+use super::filings::to_come;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
 use super::{Desk, body, jwk, negotiation};
@@ -116,11 +117,7 @@ fn take(request: &mut CreateKey, name: &str, value: &Json) -> Result<(), FieldEr
         }
         "expires" if value.is_null() => {}
         "expires" => {
-            let time = value.as_str().and_then(|text| Timestamp::parse(text).ok());
-            let to_come = time.filter(|time| *time > Timestamp::now()).ok_or_else(|| {
-                wrong(pointer(), "bad_time", "应为将来的 RFC 3339 时间", "must be an RFC 3339 time to come")
-            })?;
-            request.expires = Some(to_come);
+            request.expires = Some(to_come(&pointer(), value)?);
         }
         _ => return Err(wrong(pointer(), "unknown_field", "没有这个成员", "no such member")),
     }

@@ -48,7 +48,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     let record = record?;
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let etag = reply::etag(record.version);
-    let body = encode(&Resolution { record, entry: None, index: 0 });
+    let body = encode(&Resolution { record, entry: None, index: 0, suspended: None });
     let response = resolve::of_record(etag, keep, body);
     call.laps.end(Step::Encode);
     Ok(response)

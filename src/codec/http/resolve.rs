@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{IF_NONE_MATCH, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
@@ -53,7 +54,7 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     if query.flag("proof")? {
         return proven(&desk, &call.laps, &resolution).await;
     }
-    let etag = reply::etag(resolution.record.version);
+    let etag = Bytes::from(resolution.etag());
     let keep = keep(&desk, &pass);
     let known = call.headers.get(IF_NONE_MATCH).is_some_and(|header| is_known(header, &etag));
     let mut response = if known {

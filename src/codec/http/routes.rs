@@ -20,7 +20,7 @@ use super::reply::{self, Reply};
 use super::{
     Desk, about, backup, batch, bulk, bundle, changes, docs, export, filed_files, filings, history, identity,
     import_errors, import_events, import_mapping, import_parts, imports, keys, licences, listing, log, operating,
-    records, resolve, sessions, trail,
+    prefixes, records, resolve, sessions, trail,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -84,6 +84,12 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/filings/{id}/return" closed { POST filings::send_back }
     "/v1/filings/{id}/reject" closed { POST filings::reject }
     "/v1/filings/{id}/approve" closed { POST filings::approve }
+    "/v1/prefixes" closed { GET prefixes::list }
+    "/v1/prefixes/{prefix}" closed { GET prefixes::read }
+    "/v1/prefixes/{prefix}/suspend" closed { POST prefixes::suspend }
+    "/v1/prefixes/{prefix}/restore" closed { POST prefixes::restore }
+    "/v1/prefixes/{prefix}/renew" closed { POST prefixes::renew }
+    "/v1/prefixes/{prefix}/revoke" closed { POST prefixes::revoke }
     "/v1/identity/{*name}" open { GET identity::read }
     "/v1/licences" open { GET licences::list, POST licences::grant }
     "/v1/licences/{id}/end" closed { POST licences::end }

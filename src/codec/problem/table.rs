@@ -143,6 +143,12 @@ problems! {
     FilingSamePerson "filing_same_person" 403 {
         "须由另一位审核员处理", "Another reviewer must do this"; "请另一位审核员领取", "Ask another reviewer to claim it"
     }
+    PrefixSuspended "prefix_suspended" 403 {
+        "前缀已暂停", "The prefix is suspended"; "前缀的状态见 GET /v1/identity/; 由其持有者向本节点运营者询问", "GET /v1/identity/ says how the prefix stands; its holder asks the operator of this node"
+    }
+    PrefixExpired "prefix_expired" 403 {
+        "前缀已到期", "The prefix has run out"; "请审核员续期: POST /v1/prefixes/{prefix}/renew", "Have a reviewer renew it: POST /v1/prefixes/{prefix}/renew"
+    }
     OwnerNotLicensed "owner_not_licensed" 403 {
         "签名密钥没有该前缀的有效许可", "The signing key has no licence in force for the prefix";
         "用获许可的密钥签名; 许可见 GET /v1/licences?identifier=", "Sign with a licensed key; GET /v1/licences?identifier= lists the licences"
@@ -228,6 +234,9 @@ problems! {
     FilingTooMany "filing_too_many" 409 {
         "备案或附件数量已达上限", "There are as many filings or files as there may be"; "按 detail 处理: 撤回一件, 待其办结, 或另行申请", "As its detail says: withdraw one, wait until one was decided, or begin another"
     }
+    PrefixStepRefused "prefix_step_refused" 409 {
+        "前缀所处状态不允许这一步", "The prefix does not stand where this step could be taken"; "重新读取前缀, 状态见 status", "Read the prefix again; status says where it stands"
+    }
     PrefixUnavailable "prefix_unavailable" 409 {
         "前缀不能分配", "The prefix cannot be allocated"; "换一个前缀, 或退回备案", "Choose another prefix, or return the filing"
     }
@@ -280,6 +289,10 @@ problems! {
     IdentifierDeleted "identifier_deleted" 410 {
         "标识已注销", "The identifier was deleted";
         "注销的标识不再发放, 请用新的标识", "A deleted identifier is never given out again: use another"
+    }
+    PrefixRevoked "prefix_revoked" 410 {
+        "前缀已撤销", "The prefix was revoked";
+        "撤销的前缀不再解析, 也不再分配; 状态见 GET /v1/identity/", "A revoked prefix resolves no more and is given to nobody again; GET /v1/identity/ says how it stands"
     }
     VersionMismatch "version_mismatch" 412 {
         "已不是所给的版本", "It is no longer at that version";

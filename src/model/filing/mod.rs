@@ -221,6 +221,12 @@ impl Course {
         }
     }
 
+    /// How many steps were taken: what an ETag says.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.steps.len() as u64
+    }
+
     /// Who applied.
     #[must_use]
     pub fn applicant(&self) -> &str {

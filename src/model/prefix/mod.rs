@@ -2,10 +2,12 @@
 //! minted.
 //!
 //! Some are the operator's, named in the configuration; others were allocated by a filing that was approved, and come while the node
-//! runs. Not a delegation: who was licensed a prefix is in the log (`sign::licence`).
+//! runs. What is decided about a prefix afterwards is `standing`'s. Not a delegation: who was licensed a prefix is in the log
+//! (`sign::licence`).
 
 mod licensed;
 mod mint;
+mod standing;
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -21,6 +23,7 @@ use super::time::Timestamp;
 
 pub use licensed::{and_above, covers, is_canonical};
 pub use mint::{MintPattern, MintPatternError};
+pub use standing::{PrefixStatus, PrefixStep, PrefixTaken, Standing, Suspension};
 
 /// What the public log shows of a prefix's records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

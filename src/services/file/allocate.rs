@@ -22,7 +22,7 @@ impl Services {
         Ok(prefixes)
     }
 
-    fn each_allocation(
+    pub(super) fn each_allocation(
         &self,
         mut take: impl FnMut(Allocation) -> Result<(), ServiceError>,
     ) -> Result<(), ServiceError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{FilingError, FilingView, Intent, at_step, next};
+use super::{FilingError, FilingView, Intent, at_step, next, place};
 use crate::model::filing::attachment::MediaType;
 use crate::model::filing::{Attachment, AttachmentKind, Course, Step};
 use crate::model::permitted::{Action, Asks, Permitted};
@@ -49,7 +49,7 @@ impl Services {
     /// Whether this caller may add a file now. Reads the disk.
     pub fn may_attach(&self, id: &str, precondition: &Precondition, principal: &Principal) -> Result<(), ServiceError> {
         let course = self.own_course(id, principal)?;
-        at_step(&course, precondition, false)?;
+        at_step(course.version(), precondition, false)?;
         if course.state.after(Step::Attached).is_none() {
             return Err(FilingError::Step { state: course.state, step: Step::Attached }.into());
         }
@@ -63,12 +63,12 @@ impl Services {
     pub async fn attach_file(self: &Arc<Self>, asked: Permitted<AttachFile>) -> Result<FilingView, ServiceError> {
         let (principal, AttachFile { id, precondition, kind, media_type, file }) = asked.into_parts();
         let course = self.own_course(&id, &principal)?;
-        at_step(&course, &precondition, false)?;
+        at_step(course.version(), &precondition, false)?;
         has_room(&course)?;
         let attachment = Attachment { kind, media_type, bytes: file.len() as u64 };
-        let (services, place, seq) = (Arc::clone(self), id.clone(), next(&course));
+        let (services, place) = (Arc::clone(self), place(&id, next(&course)));
         // Megabytes are not encrypted and hashed on a thread that answers others.
-        let sealing = tokio::task::spawn_blocking(move || services.sealed(&place, seq, &file)).await;
+        let sealing = tokio::task::spawn_blocking(move || services.sealed(&place, &file)).await;
         let sealed = sealing.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))?;
         let intent = Intent { file: Some((attachment, sealed)), ..Intent::plain(Step::Attached) };
         self.take_step(&id, Some(course), intent, &principal).await

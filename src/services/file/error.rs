@@ -1,7 +1,9 @@
 //! What a filing may meet.
 
 use crate::model::filing::{State, Step};
+use crate::model::prefix::{PrefixStatus, PrefixStep};
 use crate::model::text::Text;
+use crate::model::time::Timestamp;
 use crate::services::ServiceError;
 
 #[derive(Clone, Debug)]
@@ -43,6 +45,12 @@ pub enum FilingError {
     TooManySteps {
         steps: usize,
     },
+    /// Not from where the prefix stands, or not for such a one.
+    PrefixStep {
+        prefix: String,
+        status: PrefixStatus,
+        step: PrefixStep,
+    },
     TooManyFiles {
         limit: usize,
     },
@@ -55,6 +63,50 @@ pub enum FilingError {
     NoFile {
         seq: u32,
     },
+}
+
+/// A prefix that is not plainly in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixClosed {
+    /// The one that was decided about: the name's own, or one above it.
+    pub prefix: String,
+    /// Never [`PrefixStatus::Active`].
+    pub status: PrefixStatus,
+    pub since: Timestamp,
+    /// Whether what stands under it is told.
+    pub is_answered: bool,
+}
+
+impl PrefixClosed {
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.status {
+            PrefixStatus::Revoked => "prefix_revoked",
+            PrefixStatus::Expired => "prefix_expired",
+            PrefixStatus::Suspended | PrefixStatus::Active => "prefix_suspended",
+        }
+    }
+
+    #[must_use]
+    pub fn text(&self) -> Text {
+        let Self { prefix, since, .. } = self;
+        match self.status {
+            PrefixStatus::Revoked => Text::new(
+                format!("前缀 {prefix} 已于 {since} 撤销"),
+                format!("the prefix {prefix} was revoked at {since}"),
+            ),
+            PrefixStatus::Expired => Text::new(
+                format!("前缀 {prefix} 已于 {since} 到期：可解析，续期前不能登记"),
+                format!(
+                    "the prefix {prefix} ran out at {since}: it resolves, and nothing is registered until it is renewed"
+                ),
+            ),
+            PrefixStatus::Suspended | PrefixStatus::Active => Text::new(
+                format!("前缀 {prefix} 自 {since} 起暂停"),
+                format!("the prefix {prefix} is suspended since {since}"),
+            ),
+        }
+    }
 }
 
 /// Why a prefix cannot be allocated.
@@ -86,6 +138,7 @@ impl FilingError {
             }
             Self::NoCertificate => "filing_incomplete",
             Self::NoFile { .. } => "filing_unknown",
+            Self::PrefixStep { .. } => "prefix_step_refused",
         }
     }
 
@@ -96,6 +149,16 @@ impl FilingError {
             Self::Step { state, step } => Text::new(
                 format!("备案处于 {}，不能 {}", state.as_str(), step.as_str()),
                 format!("the filing is {}, so it cannot be {}", state.as_str(), step.as_str()),
+            ),
+            Self::PrefixStep { prefix, step: PrefixStep::Renewed, status } if *status != PrefixStatus::Revoked => {
+                Text::new(
+                    format!("{prefix} 由配置给出，没有有效期"),
+                    format!("{prefix} is named in the configuration and has no end"),
+                )
+            }
+            Self::PrefixStep { prefix, status, step } => Text::new(
+                format!("前缀 {prefix} 处于 {}，不能 {}", status.as_str(), step.as_str()),
+                format!("the prefix {prefix} is {}, so it cannot be {}", status.as_str(), step.as_str()),
             ),
             Self::NotClaimed { reviewer: None } => Text::new("请先领取（claim）该备案", "claim the filing first"),
             Self::NotClaimed { reviewer: Some(reviewer) } => {

@@ -3,18 +3,23 @@
 //! A filing is a row of steps in the audit tree; each is decided by the course as it stands and committed under the next number,
 //! and who comes second with a number is refused. What the form says of persons is sealed, and kept beside the statement.
 //!
-//! - `attach`: files of a filing. `allocate`: what was allocated. `read`: a filing as it is shown, and the queue. `review`: what reviewers do.
+//! - `attach`: files of a filing. `read`: a filing as it is shown, and the queue. `review`: what reviewers do.
+//! - `allocate`: prefixes that were allocated. `standing`: what is decided about a prefix afterwards.
 
 mod allocate;
 mod attach;
 mod error;
 mod read;
 mod review;
+mod standing;
 
 pub use attach::{AttachFile, FilingPlace, MOST_ATTACHMENTS, MOST_FILE_BYTES};
-pub use error::{FilingError, PrefixFault};
+pub use error::{FilingError, PrefixClosed, PrefixFault};
 pub use read::{FiledFile, FilingPage, FilingView, ListFilings, ReadFile, ReadFiling};
 pub use review::{Review, ReviewFiling};
+pub use standing::{
+    DecidePrefix, ListPrefixes, PrefixDecision, PrefixHead, PrefixPage, PrefixView, ReadPrefix, Standings,
+};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -26,6 +31,7 @@ use super::{ServiceError, Services};
 use crate::model::filing::{Attachment, Course, Form, Step, Taken};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
+use crate::model::time::Timestamp;
 use crate::sign::filing::{FilingEvent, FilingNote, filing_of_row, row_key};
 use crate::sign::statement::AuditEvent;
 use crate::store::engine::Table;
@@ -99,6 +105,13 @@ struct Sealed {
     hash: [u8; 32],
 }
 
+impl Sealed {
+    /// As a statement has it.
+    fn named(&self) -> String {
+        BASE64URL.encode(self.hash)
+    }
+}
+
 /// A step that is about to be taken.
 struct Intent {
     step: Step,
@@ -108,11 +121,12 @@ struct Intent {
     prefix: Option<String>,
     registrant: Option<String>,
     applicant: Option<String>,
+    until: Option<Timestamp>,
 }
 
 impl Intent {
     fn plain(step: Step) -> Intent {
-        Intent { step, details: None, file: None, prefix: None, registrant: None, applicant: None }
+        Intent { step, details: None, file: None, prefix: None, registrant: None, applicant: None, until: None }
     }
 
     fn with(step: Step, details: Details) -> Intent {
@@ -147,7 +161,7 @@ impl Services {
     pub async fn change_filing(&self, asked: Permitted<ChangeFiling>) -> Result<FilingView, ServiceError> {
         let (principal, ChangeFiling { id, form, precondition }) = asked.into_parts();
         let course = self.own_course(&id, &principal)?;
-        at_step(&course, &precondition, true)?;
+        at_step(course.version(), &precondition, true)?;
         let intent = Intent::with(Step::Drafted, Details::Form(Box::new(form)));
         self.take_step(&id, Some(course), intent, &principal).await
     }
@@ -156,7 +170,7 @@ impl Services {
     pub async fn advance_filing(&self, asked: Permitted<AdvanceFiling>) -> Result<FilingView, ServiceError> {
         let (principal, AdvanceFiling { id, precondition, step }) = asked.into_parts();
         let course = self.own_course(&id, &principal)?;
-        at_step(&course, &precondition, false)?;
+        at_step(course.version(), &precondition, false)?;
         if step == Step::Submitted && !course.has_certificate() && course.state.after(step).is_some() {
             return Err(FilingError::NoCertificate.into());
         }
@@ -218,24 +232,25 @@ impl Services {
         let seq = course.as_ref().map_or(1, next);
         let (attachment, file) = intent.file.unzip();
         let sealed = match intent.details {
-            Some(details) => Some(self.sealed(id, seq, &serde_json::to_vec(&details)?)?),
+            Some(details) => Some(self.sealed(&place(id, seq), &serde_json::to_vec(&details)?)?),
             None => file,
         };
         let note = FilingNote {
             filing: id.to_owned(),
             seq,
-            sealed: sealed.as_ref().map(|sealed| BASE64URL.encode(sealed.hash)),
+            sealed: sealed.as_ref().map(Sealed::named),
             prefix: intent.prefix,
             attachment,
             registrant: intent.registrant,
             applicant: intent.applicant,
+            until: intent.until.map(Timestamp::as_seconds),
         };
-        let event = FilingEvent::of(intent.step, note);
-        if self.commit_filing(event, sealed.map(|sealed| sealed.bytes).unwrap_or_default(), principal).await? {
+        let event = AuditEvent::Filing(FilingEvent::of(intent.step, note));
+        if self.commit_sealed(event, sealed.map(|sealed| sealed.bytes).unwrap_or_default(), principal).await? {
             return Ok(());
         }
         // Somebody else took the step with this number.
-        Err(ServiceError::VersionMismatch { current: self.course(id)?.map(|course| course.steps.len() as u64) })
+        Err(ServiceError::VersionMismatch { current: self.course(id)?.map(|course| course.version()) })
     }
 
     /// A tree that is being made anew does not know the places of its leaves yet.
@@ -243,25 +258,25 @@ impl Services {
         if self.store.trees().is_in_step() { Ok(()) } else { Err(ServiceError::Refused(Refusal::Busy)) }
     }
 
-    /// Whether it was committed: not where another statement asked for the same row before.
-    async fn commit_filing(
+    /// Whether it was committed, with what is kept beside it: not where another statement asked for the same row before.
+    async fn commit_sealed(
         &self,
-        event: FilingEvent,
+        event: AuditEvent,
         sealed: Vec<u8>,
         principal: &Principal,
     ) -> Result<bool, ServiceError> {
-        let mut proposal = self.audit_event(AuditEvent::Filing(event), &principal.id)?;
+        let mut proposal = self.audit_event(event, &principal.id)?;
         proposal.disclosures = sealed;
         match self.store.commit(vec![Proposal::Statement(proposal)], false).await.pop() {
             Some(Outcome::Committed(_)) => Ok(true),
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
             Some(Outcome::Exists) => Ok(false),
-            _ => Err(ServiceError::Internal("a step of a filing".to_owned())),
+            _ => Err(ServiceError::Internal("a step of a filing or about a prefix".to_owned())),
         }
     }
 
-    fn sealed(&self, id: &str, seq: u32, content: &[u8]) -> Result<Sealed, ServiceError> {
-        let bytes = self.signing()?.sealing.seal(&place(id, seq), content);
+    fn sealed(&self, place: &str, content: &[u8]) -> Result<Sealed, ServiceError> {
+        let bytes = self.signing()?.sealing.seal(place, content);
         let bytes = bytes.ok_or_else(|| ServiceError::Internal("a filing cannot be sealed".to_owned()))?;
         Ok(Sealed { hash: sha256(&bytes), bytes })
     }
@@ -269,12 +284,15 @@ impl Services {
 
 /// The number of the step that comes next.
 fn next(course: &Course) -> u32 {
-    u32::try_from(course.steps.len() + 1).unwrap_or(u32::MAX)
+    number_after(course.steps.len())
 }
 
-/// Whether the caller knows the filing as it stands. A change of the form must say which one it changes.
-fn at_step(course: &Course, precondition: &Precondition, is_change: bool) -> Result<(), ServiceError> {
-    let version = course.steps.len() as u64;
+fn number_after(steps: usize) -> u32 {
+    u32::try_from(steps + 1).unwrap_or(u32::MAX)
+}
+
+/// Whether the caller knows what stands at this version as it is. A change of a form must say which one it changes.
+fn at_step(version: u64, precondition: &Precondition, is_change: bool) -> Result<(), ServiceError> {
     match precondition {
         Precondition::None if is_change => Err(ServiceError::PreconditionRequired { version }),
         Precondition::None | Precondition::Any => Ok(()),

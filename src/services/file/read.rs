@@ -15,6 +15,7 @@ use crate::services::log::unread;
 use crate::services::token::{are_same, sha256};
 use crate::services::{ServiceError, Services};
 use crate::sign::filing::{FilingEvent, filing_of_row};
+use crate::sign::statement::AuditEvent;
 use crate::store::engine::Table;
 use crate::store::trees::Tree;
 
@@ -101,7 +102,8 @@ impl Services {
 
     /// The bytes of a file. Reads the disk.
     pub fn file_content(&self, file: &FiledFile) -> Result<Vec<u8>, ServiceError> {
-        self.content(&file.id, &file.taken)
+        let FiledFile { id, taken, .. } = file;
+        self.content(&place(id, taken.seq), taken.index, hash_of(id, taken)?)
     }
 
     /// A file of a filing, for its applicant and who has it in review.
@@ -132,8 +134,8 @@ impl Services {
             let error = FilingError::NotClaimed { reviewer: course.reviewer.clone() }.into();
             return Err(self.denied(principal, error));
         }
-        let noted = FilingEvent::Revealed { filing: id.to_owned(), seq };
-        if self.commit_filing(noted, Vec::new(), principal).await? {
+        let noted = AuditEvent::Filing(FilingEvent::Revealed { filing: id.to_owned(), seq });
+        if self.commit_sealed(noted, Vec::new(), principal).await? {
             return Ok(());
         }
         Err(ServiceError::Internal("a look at a filing was not noted".to_owned()))
@@ -199,7 +201,8 @@ impl Services {
         for taken in course.steps.iter().filter(has_words) {
             // What reviewers tell one another is not the applicant's; why they send something back is.
             let is_told = is_reviewer || matches!(taken.step, Step::Returned | Step::Rejected);
-            if is_told && let Details::Reasons(told) = self.unsealed(id, taken)? {
+            let hash = hash_of(id, taken)?;
+            if is_told && let Details::Reasons(told) = self.unsealed(&place(id, taken.seq), taken.index, hash)? {
                 reasons.insert(taken.seq, told);
             }
         }
@@ -223,37 +226,41 @@ impl Services {
     /// The form as it was written last.
     pub(super) fn form(&self, id: &str, course: &Course) -> Result<Form, ServiceError> {
         let taken = course.form().ok_or_else(|| ServiceError::Internal("a filing without a form".to_owned()))?;
-        match self.unsealed(id, taken)? {
+        match self.unsealed(&place(id, taken.seq), taken.index, hash_of(id, taken)?)? {
             Details::Form(form) => Ok(*form),
             Details::Reasons(_) => Err(ServiceError::Internal("a filing without a form".to_owned())),
         }
     }
 
-    fn unsealed(&self, id: &str, taken: &Taken) -> Result<Details, ServiceError> {
-        let content = self.content(id, taken)?;
+    pub(super) fn unsealed(&self, place: &str, index: u64, hash: &str) -> Result<Details, ServiceError> {
+        let content = self.content(place, index, hash)?;
         // What serde says may quote the content.
-        serde_json::from_slice(&content).map_err(|_| damaged(id, taken))
+        serde_json::from_slice(&content).map_err(|_| damaged(place))
     }
 
-    /// What is kept beside a step's statement, which has its hash.
-    fn content(&self, id: &str, taken: &Taken) -> Result<Vec<u8>, ServiceError> {
-        let damaged = || damaged(id, taken);
+    /// What is kept beside the statement at this index of the audit tree, which has its hash.
+    fn content(&self, place: &str, index: u64, hash: &str) -> Result<Vec<u8>, ServiceError> {
+        let damaged = || damaged(place);
         let reader = self.store.trees().reader(Tree::Audit);
-        let Some(location) = reader.places(taken.index, 1).map_err(unread)?.into_iter().next() else {
+        let Some(location) = reader.places(index, 1).map_err(unread)?.into_iter().next() else {
             self.trees_in_step()?;
             return Err(damaged());
         };
         let sealed = self.store.frame(location)?.disclosures.ok_or_else(damaged)?;
-        let hash = taken.sealed.as_deref().and_then(|hash| BASE64URL.decode(hash).ok()).ok_or_else(damaged)?;
+        let hash = BASE64URL.decode(hash).map_err(|_| damaged())?;
         if !are_same(&sha256(&sealed), &hash) {
             return Err(damaged());
         }
-        self.signing()?.sealing.open(&place(id, taken.seq), &sealed).ok_or_else(damaged)
+        self.signing()?.sealing.open(place, &sealed).ok_or_else(damaged)
     }
 }
 
-fn damaged(id: &str, taken: &Taken) -> ServiceError {
-    ServiceError::Internal(format!("what is kept of step {} of the filing {id}", taken.seq))
+fn hash_of<'a>(id: &str, taken: &'a Taken) -> Result<&'a str, ServiceError> {
+    taken.sealed.as_deref().ok_or_else(|| damaged(&place(id, taken.seq)))
+}
+
+fn damaged(place: &str) -> ServiceError {
+    ServiceError::Internal(format!("what is kept of the step {place}"))
 }
 
 /// Applicants see their own; reviewers all that was ever submitted.

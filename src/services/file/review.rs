@@ -10,6 +10,7 @@ use crate::model::filing::{Course, State, Step};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::prefix::{covers, is_canonical};
 use crate::model::principal::{Principal, Role};
+use crate::model::time::Timestamp;
 use crate::services::file::FilingView;
 use crate::services::precondition::Precondition;
 use crate::services::{ServiceError, Services};
@@ -33,6 +34,8 @@ pub enum Review {
     /// To this prefix; none: the one that was asked for, or that the first of two agreed to.
     Approve {
         prefix: Option<String>,
+        /// From when on the prefix is good no more; the last of two says it.
+        until: Option<Timestamp>,
         note: Option<String>,
     },
 }
@@ -68,7 +71,7 @@ impl Services {
             _ => None,
         };
         let course = self.judged_course(&id, principal)?;
-        at_step(&course, &precondition, false)?;
+        at_step(course.version(), &precondition, false)?;
         let intent = self.verdict(&id, &course, review, principal)?;
         let allocated = intent.prefix.clone().zip(intent.registrant.clone());
         self.commit_step(&id, Some(course), intent, principal).await?;
@@ -108,7 +111,10 @@ impl Services {
                 is_claimed(course, principal, Step::Rejected)?;
                 Ok(Intent::with(Step::Rejected, Details::Reasons(reasons)))
             }
-            Review::Approve { prefix, note } => self.approval(id, course, prefix, note, principal),
+            Review::Approve { prefix, until, note } => {
+                let intent = self.approval(id, course, prefix, note, principal)?;
+                Ok(Intent { until: until.filter(|_| intent.step == Step::Approved), ..intent })
+            }
         }
     }
 
@@ -144,7 +150,7 @@ impl Services {
         let details = note.map(|text| Details::Reasons(vec![Reason { pointer: String::new(), text }]));
         let (registrant, applicant) =
             if is_last { (Some(form.unit.name), Some(course.applicant().to_owned())) } else { (None, None) };
-        Ok(Intent { step, details, file: None, prefix: Some(prefix), registrant, applicant })
+        Ok(Intent { step, details, file: None, prefix: Some(prefix), registrant, applicant, until: None })
     }
 
     /// Whether a prefix lies below one of the configuration and no other, and nothing is there yet.

@@ -264,7 +264,7 @@ impl Group {
                 return Ok(Planned::Not(Outcome::Exists));
             }
         }
-        self.changes_licences |= rows.iter().any(|row| row.table == Table::Licence);
+        self.changes_licences |= rows.iter().any(|row| apply::DECIDING.contains(&row.table));
         self.rows.extend(rows.into_iter().map(|row| (row.table, row.key)));
         let meta = Meta::plain(proposal.time, &proposal.principal);
         Ok(Planned::Frame(self.push_statement(proposal, meta, None)))

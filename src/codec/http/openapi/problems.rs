@@ -23,6 +23,9 @@ pub const READS: &[Code] = &[Code::RecordDamaged, Code::StorageReadFailed];
 /// Where an identifier is read.
 pub const NAMES: &[Code] = &[Code::IdentifierInvalid, Code::NotResponsible];
 
+/// Where what stands under a prefix is told to anybody.
+pub const CLOSED: &[Code] = &[Code::PrefixSuspended, Code::PrefixRevoked];
+
 /// Where something is appended to the journal.
 pub const WRITES: &[Code] = &[
     Code::RecordDamaged,
@@ -38,7 +41,14 @@ pub const JSON_BODY: &[Code] =
     &[Code::JsonSyntax, Code::JsonTooDeep, Code::JsonDuplicateKey, Code::JsonNumberInexact, Code::FieldsInvalid];
 
 /// What a change of one record may meet.
-pub const CHANGES: &[Code] = &[Code::AliasTaken, Code::Conflict, Code::EntryTooLarge];
+pub const CHANGES: &[Code] = &[
+    Code::AliasTaken,
+    Code::Conflict,
+    Code::EntryTooLarge,
+    Code::PrefixSuspended,
+    Code::PrefixExpired,
+    Code::PrefixRevoked,
+];
 
 /// What an owner's signature on a record may meet.
 pub const OWNERS: &[Code] = &[

@@ -73,6 +73,17 @@ fn proof() -> Json {
     })
 }
 
+/// What an answer says where the record's prefix is suspended.
+fn suspended() -> Json {
+    json!({
+        "description": "where the prefix is suspended, and is answered for all the same · 前缀已暂停而仍予解析",
+        "type": "object",
+        "properties": {"status": {"const": "suspended"}, "since": time()},
+        "required": ["status", "since"],
+        "additionalProperties": false,
+    })
+}
+
 fn record(title: &str, entry: Option<Json>, limits: &DraftLimits) -> Json {
     let mut properties = json!({
         "identifier": identifier(),
@@ -88,6 +99,7 @@ fn record(title: &str, entry: Option<Json>, limits: &DraftLimits) -> Json {
     });
     if let (Some(entry), Some(members)) = (entry, properties.as_object_mut()) {
         members.insert("entry".to_owned(), entry);
+        members.insert("prefix".to_owned(), suspended());
         members.insert("proof".to_owned(), proof());
     }
     json!({

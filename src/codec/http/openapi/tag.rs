@@ -10,14 +10,24 @@ pub enum Tag {
     Imports,
     Keys,
     Filings,
+    Prefixes,
     Licences,
     Log,
     Node,
 }
 
 impl Tag {
-    pub const ALL: [Self; 8] =
-        [Self::Resolve, Self::Records, Self::Imports, Self::Keys, Self::Filings, Self::Licences, Self::Log, Self::Node];
+    pub const ALL: [Self; 9] = [
+        Self::Resolve,
+        Self::Records,
+        Self::Imports,
+        Self::Keys,
+        Self::Filings,
+        Self::Prefixes,
+        Self::Licences,
+        Self::Log,
+        Self::Node,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -26,6 +36,7 @@ impl Tag {
             Self::Imports => "imports",
             Self::Keys => "keys",
             Self::Filings => "filings",
+            Self::Prefixes => "prefixes",
             Self::Licences => "licences",
             Self::Log => "log",
             Self::Node => "node",
@@ -39,6 +50,10 @@ impl Tag {
             Self::Imports => Text::new("批量导入", "Many records at once, as a job"),
             Self::Keys => Text::new("API 密钥", "API keys"),
             Self::Filings => Text::new("备案：申请前缀与审核", "Filings: applying for a prefix, and the review"),
+            Self::Prefixes => Text::new(
+                "前缀的状态：暂停、恢复、续期、撤销",
+                "How prefixes stand: suspended, restored, renewed, revoked",
+            ),
             Self::Licences => Text::new("许可：前缀归谁、由哪把密钥签名", "Whose a prefix is, and by which key"),
             Self::Log => Text::new("可校验的日志", "The log that anyone can verify"),
             Self::Node => Text::new("节点自身", "The node itself"),

@@ -247,7 +247,7 @@ fn nothing() -> Json {
     json!({"type": "object", "additionalProperties": false})
 }
 
-fn reasons() -> Json {
+pub(super) fn reasons() -> Json {
     json!({
         "type": "object",
         "properties": {"reasons": {
@@ -332,6 +332,7 @@ fn approve() -> Operation {
         "type": "object",
         "properties": {
             "prefix": {"type": ["string", "null"], "description": "the prefix that is allocated, if not the one that was asked for · 分配的前缀"},
+            "valid_until": {"type": ["string", "null"], "format": "date-time", "description": "from when on the prefix is good no more; the last of two says it · 有效期至"},
             "note": {"type": ["string", "null"], "maxLength": MAX_REASON_BYTES, "description": "for other reviewers · 审核意见"},
         },
         "additionalProperties": false,

@@ -19,7 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
 fn read() -> Operation {
     let name = json!({"type": "string", "maxLength": MAX_IDENTIFIER_BYTES});
     let body = || Shape::of::<IdentityBody<'_>>();
-    Operation::get("/v1/identity/{name}", "readIdentity", Tag::Filings, "前缀的登记信息", "Who stands behind a prefix")
+    Operation::get("/v1/identity/{name}", "readIdentity", Tag::Prefixes, "前缀的登记信息", "Who stands behind a prefix")
         .about(
             "公开，形如 RDAP（RFC 9083）。给出前缀，或一个标识（含别名），答其前缀的登记者、分配时间与许可持有者；不含任何个人信息。",
             "Public, shaped as RDAP is (RFC 9083). Of a prefix, or of the prefix of an identifier or alias: the registrant, since when, and who holds \

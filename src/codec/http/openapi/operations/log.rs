@@ -7,7 +7,7 @@ use crate::codec::http::bundle::PACKED;
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
-use crate::codec::http::openapi::problems::{NAMES, READS};
+use crate::codec::http::openapi::problems::{CLOSED, NAMES, READS};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::log_answers::{ChangeBody, ConsistencyBody, InclusionBody, WordBody};
 use crate::codec::problem::Code;
@@ -139,6 +139,7 @@ fn bundle() -> Operation {
             vec![(JSON, Shape::Json(bundle)), (PACKED, Shape::text(PACKED))],
         )
         .with_headers(&["Cache-Control", "Vary"])
+        .fails(CLOSED)
         .fails(&[Code::IdentifierUnknown, Code::IdentifierDeleted, Code::CheckpointPending])
         .fails(NAMES)
         .fails(READS)
@@ -158,6 +159,7 @@ fn latest() -> Operation {
         .parameter(parameter::identifier())
         .answer(200, "声明", "the word", vec![(JSON, Shape::of::<WordBody<'_>>())])
         .with_headers(&["Cache-Control", "Vary"])
+        .fails(CLOSED)
         .fails(&[Code::CheckpointPending, Code::IdentifierDeleted, Code::MirrorReadOnly])
         .fails(NAMES)
         .fails(READS)

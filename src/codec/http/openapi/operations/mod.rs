@@ -13,6 +13,7 @@ mod licences;
 mod log;
 mod node;
 mod operating;
+mod prefixes;
 mod records;
 mod resolve;
 mod sessions;
@@ -35,6 +36,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         keys::operations(),
         sessions::operations(),
         filings::operations(),
+        prefixes::operations(),
         identity::operations(),
         licences::operations(),
         operating::operations(),

@@ -8,7 +8,7 @@ use crate::codec::http::listing::{MOST_RECORDS, USUAL_RECORDS};
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
-use crate::codec::http::openapi::problems::{CHANGES, JSON_BODY, NAMES, OWNERS, READS, REPEATS, WRITES};
+use crate::codec::http::openapi::problems::{CHANGES, CLOSED, JSON_BODY, NAMES, OWNERS, READS, REPEATS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::problem::Code;
 use crate::model::permitted::Action;
@@ -107,6 +107,7 @@ fn read() -> Operation {
         .answer(200, "记录", "the record", vec![(JSON, Shape::named("Record"))])
         .with_headers(&["ETag", "Cache-Control", "Vary"])
         .fails(&[Code::IdentifierInvalid, Code::IdentifierUnknown, Code::IdentifierDeleted])
+        .fails(CLOSED)
         .fails(READS)
         .example(Example::new("own", "自己的记录", "one's own record").path("identifier", NAME))
 }

@@ -8,7 +8,7 @@ use crate::codec::http::history::{MOST_VERSIONS, USUAL_VERSIONS};
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
-use crate::codec::http::openapi::problems::{JSON_BODY, READS};
+use crate::codec::http::openapi::problems::{CLOSED, JSON_BODY, READS};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::http::resolve::MAX_FILTERS;
 use crate::codec::problem::Code;
@@ -33,6 +33,7 @@ fn one() -> Operation {
         .answer(304, "没有变化", "nothing new", vec![])
         .with_headers(&["ETag", "Cache-Control", "Vary"])
         .fails(&[Code::IdentifierInvalid])
+        .fails(CLOSED)
         .fails(READS)
         .fails(&[
             Code::IdentifierUnknown,
@@ -185,6 +186,7 @@ fn versions() -> Operation {
         .answer(200, "一页版本", "a page of versions", vec![(JSON, Shape::of::<HistoryBody<'_>>())])
         .with_headers(&["Cache-Control", "Vary"])
         .fails(&[Code::IdentifierInvalid])
+        .fails(CLOSED)
         .fails(READS)
         .fails(&[Code::IdentifierUnknown])
         .example(
@@ -221,6 +223,7 @@ fn difference() -> Operation {
     .with_headers(&["Cache-Control", "Vary"])
     .fails(&[Code::IdentifierInvalid, Code::IdentifierUnknown, Code::IdentifierDeleted])
     .fails(&[Code::VersionUnknown, Code::VersionFarBack])
+    .fails(CLOSED)
     .fails(READS)
     .example(
         Example::new("recall", "召回改动了什么", "what the recall changed")

@@ -1,0 +1,371 @@
+//! What is decided about a prefix after it was given: suspended, restored, renewed, revoked.
+//!
+//! Each is a step in the audit tree, committed under the next number of the prefix. Whoever registers looks at where the prefix
+//! stands, and what moved meanwhile is decided anew at the commit; whoever resolves does so after a look at the rows, and the cache
+//! forgets all answers before the step is acknowledged. So nothing is registered or answered otherwise once the reviewer was told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::error::PrefixClosed;
+use super::{Details, FilingError, Reason, at_step, number_after};
+use crate::model::permitted::{Action, Asks, Permitted};
+use crate::model::prefix::{PrefixStatus, PrefixStep, PrefixTaken, Standing, and_above, is_canonical};
+use crate::model::principal::{Principal, Role};
+use crate::model::time::Timestamp;
+use crate::services::identity::PrefixOrigin;
+use crate::services::precondition::Precondition;
+use crate::services::{ServiceError, Services};
+use crate::sign::filing::Allocation;
+use crate::sign::standing::{PrefixEvent, PrefixNote, prefix_of_step, step_key};
+use crate::sign::statement::AuditEvent;
+use crate::store::engine::Table;
+
+/// Of one prefix; its revocation may always follow.
+pub const MOST_PREFIX_STEPS: usize = 500;
+/// Rows that are read at once.
+const ROWS: usize = 1_000;
+
+/// Something is decided about a prefix.
+#[derive(Clone, Debug)]
+pub struct DecidePrefix {
+    pub prefix: String,
+    pub precondition: Precondition,
+    pub decision: PrefixDecision,
+}
+
+#[derive(Clone, Debug)]
+pub enum PrefixDecision {
+    /// With reasons, at least one; names are answered meanwhile, or not.
+    Suspend {
+        resolves: bool,
+        reasons: Vec<Reason>,
+    },
+    Restore {
+        note: Option<String>,
+    },
+    /// Of one that was allocated.
+    Renew {
+        until: Timestamp,
+        note: Option<String>,
+    },
+    /// With reasons, at least one.
+    Revoke {
+        reasons: Vec<Reason>,
+    },
+}
+
+/// How does a prefix stand?
+#[derive(Clone, Debug)]
+pub struct ReadPrefix {
+    pub prefix: String,
+}
+
+/// Which prefixes does this node answer for?
+#[derive(Clone, Debug)]
+pub struct ListPrefixes {
+    pub status: Option<PrefixStatus>,
+    /// Only those that are good no more from a moment before this one.
+    pub ends_before: Option<Timestamp>,
+    /// Only what follows this prefix (a cursor).
+    pub after: Option<String>,
+    /// At least 1.
+    pub limit: usize,
+}
+
+impl Asks for DecidePrefix {
+    const ACTION: Action = Action::Review;
+}
+
+impl Asks for ReadPrefix {
+    const ACTION: Action = Action::SeePrefixes;
+}
+
+impl Asks for ListPrefixes {
+    const ACTION: Action = Action::SeePrefixes;
+}
+
+/// How a prefix stands.
+#[derive(Clone, Debug)]
+pub struct PrefixHead {
+    pub prefix: String,
+    pub registrant: String,
+    pub origin: PrefixOrigin,
+    /// The filing that it was allocated to.
+    pub filing: Option<String>,
+    pub standing: Standing,
+    /// A prefix above this one that is suspended or revoked, and where that one stands.
+    pub above: Option<PrefixClosed>,
+}
+
+/// A prefix with what was decided about it.
+#[derive(Clone, Debug)]
+pub struct PrefixView {
+    pub head: PrefixHead,
+    pub steps: Vec<PrefixTaken>,
+    /// Why, by the number of the step; for those who may know.
+    pub reasons: BTreeMap<u32, Vec<Reason>>,
+}
+
+/// Prefixes in their order.
+#[derive(Clone, Debug)]
+pub struct PrefixPage {
+    pub prefixes: Vec<PrefixHead>,
+    pub next: Option<String>,
+}
+
+/// Where prefixes stand of which that is not plain, with what [`crate::store::Store::licences_seen`] said before it was read.
+#[derive(Default)]
+pub struct Standings(RwLock<Option<(u64, Arc<HashMap<String, Standing>>)>>);
+
+impl Services {
+    /// Takes a step about a prefix. Who asks may go away: what is begun is done.
+    pub async fn decide_prefix(self: &Arc<Self>, asked: Permitted<DecidePrefix>) -> Result<PrefixView, ServiceError> {
+        let (principal, request) = asked.into_parts();
+        let DecidePrefix { prefix, precondition, decision } = request;
+        let prefix = self.served_prefix(&prefix)?;
+        let steps = self.prefix_steps(&prefix)?;
+        at_step(steps.len() as u64, &precondition, false)?;
+        let (step, note, details) = self.drawn_up(&prefix, &steps, decision)?;
+        let seq = note.seq;
+        let place = place(&prefix, seq);
+        let sealed = details.map(|details| self.sealed(&place, &serde_json::to_vec(&details)?)).transpose()?;
+        let note = PrefixNote { sealed: sealed.as_ref().map(super::Sealed::named), ..note };
+        let event = AuditEvent::Prefix(PrefixEvent::of(step, note));
+        let bytes = sealed.map(|sealed| sealed.bytes).unwrap_or_default();
+        if self.commit_sealed(event, bytes, &principal).await? {
+            return self.prefix_viewed(&prefix, &principal);
+        }
+        Err(ServiceError::VersionMismatch { current: Some(self.prefix_steps(&prefix)?.len() as u64) })
+    }
+
+    /// The step that a decision makes, if it can be taken now.
+    fn drawn_up(
+        &self,
+        prefix: &str,
+        steps: &[PrefixTaken],
+        decision: PrefixDecision,
+    ) -> Result<(PrefixStep, PrefixNote, Option<Details>), ServiceError> {
+        let now = Timestamp::now();
+        let noted = |note: Option<String>| note.map(|text| vec![Reason { pointer: String::new(), text }]);
+        let (step, resolves, until, reasons) = match decision {
+            PrefixDecision::Suspend { resolves, reasons } => {
+                (PrefixStep::Suspended, Some(resolves), None, Some(reasons))
+            }
+            PrefixDecision::Restore { note } => (PrefixStep::Restored, None, None, noted(note)),
+            PrefixDecision::Renew { until, note } => (PrefixStep::Renewed, None, Some(until), noted(note)),
+            PrefixDecision::Revoke { reasons } => (PrefixStep::Revoked, None, None, Some(reasons)),
+        };
+        let seq = number_after(steps.len());
+        let allocation = self.allocation_of(prefix)?;
+        let standing = folded(allocation.as_ref().and_then(|allocation| allocation.until), steps)
+            .ok_or_else(|| ServiceError::Internal(format!("the steps about the prefix {prefix}")))?;
+        let until = until.map(Timestamp::as_seconds);
+        let taken =
+            PrefixTaken { step, seq, by: String::new(), at: now.as_seconds(), index: 0, resolves, until, sealed: None };
+        let is_fit = step != PrefixStep::Renewed || (allocation.is_some() && !self.prefixes.is_configured(prefix));
+        let status = standing.status(now);
+        if !is_fit || standing.after(&taken).is_none() {
+            return Err(FilingError::PrefixStep { prefix: prefix.to_owned(), status, step }.into());
+        }
+        if steps.len() >= MOST_PREFIX_STEPS && step != PrefixStep::Revoked {
+            return Err(FilingError::TooManySteps { steps: steps.len() }.into());
+        }
+        let note = PrefixNote { prefix: prefix.to_owned(), seq, resolves, until, sealed: None };
+        Ok((step, note, reasons.map(Details::Reasons)))
+    }
+
+    /// One prefix, for who may know of it.
+    pub fn prefix(&self, asked: &Permitted<ReadPrefix>) -> Result<PrefixView, ServiceError> {
+        let prefix = self.served_prefix(&asked.request().prefix)?;
+        self.prefix_viewed(&prefix, asked.principal())
+    }
+
+    fn prefix_viewed(&self, prefix: &str, principal: &Principal) -> Result<PrefixView, ServiceError> {
+        if !knows(principal, prefix) {
+            return Err(unserved(prefix));
+        }
+        let head = self.prefix_head(prefix)?;
+        let steps = self.prefix_steps(prefix)?;
+        let mut reasons = BTreeMap::new();
+        let is_reviewer = principal.role.may(Action::Review);
+        let is_told = |step| is_reviewer || matches!(step, PrefixStep::Suspended | PrefixStep::Revoked);
+        if principal.role != Role::Auditor {
+            for taken in steps.iter().filter(|taken| is_told(taken.step)) {
+                let Some(hash) = &taken.sealed else { continue };
+                if let Details::Reasons(told) = self.unsealed(&place(prefix, taken.seq), taken.index, hash)? {
+                    reasons.insert(taken.seq, told);
+                }
+            }
+        }
+        Ok(PrefixView { head, steps, reasons })
+    }
+
+    /// A page of those that this caller may know of.
+    pub fn prefixes(&self, asked: &Permitted<ListPrefixes>) -> Result<PrefixPage, ServiceError> {
+        let ListPrefixes { status, ends_before, after, limit } = asked.request();
+        let now = Timestamp::now();
+        let mut page = PrefixPage { prefixes: Vec::new(), next: None };
+        for policy in self.prefixes.all() {
+            let prefix = policy.prefix.as_str();
+            if !knows(asked.principal(), prefix) || after.as_deref().is_some_and(|after| prefix <= after) {
+                continue;
+            }
+            let head = self.prefix_head(prefix)?;
+            let ends = |before: &Timestamp| head.standing.until.is_some_and(|until| until < before.as_seconds());
+            let is_wanted = status.is_none_or(|status| head.standing.status(now) == status)
+                && ends_before.as_ref().is_none_or(ends);
+            if !is_wanted {
+                continue;
+            }
+            if page.prefixes.len() == *limit {
+                page.next = page.prefixes.last().map(|last| last.prefix.clone());
+                break;
+            }
+            page.prefixes.push(head);
+        }
+        Ok(page)
+    }
+
+    fn prefix_head(&self, prefix: &str) -> Result<PrefixHead, ServiceError> {
+        let policy = self.prefixes.policy(prefix).ok_or_else(|| unserved(prefix))?;
+        let allocation = self.allocation_of(prefix)?;
+        let origin = match &allocation {
+            Some(allocation) if !self.prefixes.is_configured(prefix) => {
+                PrefixOrigin::Allocated { since: Timestamp::from_seconds(allocation.since).unwrap_or(Timestamp::EPOCH) }
+            }
+            _ => PrefixOrigin::Configured,
+        };
+        let standings = self.standings()?;
+        let above = and_above(prefix).skip(1).find_map(|above| closed(above, standings.get(above)?, Timestamp::now()));
+        Ok(PrefixHead {
+            prefix: prefix.to_owned(),
+            registrant: policy.registrant.clone(),
+            origin,
+            filing: allocation.map(|allocation| allocation.filing),
+            standing: standings.get(prefix).cloned().unwrap_or_default(),
+            above,
+        })
+    }
+
+    /// The prefix as it is compared, if this node answers for it.
+    fn served_prefix(&self, text: &str) -> Result<String, ServiceError> {
+        let prefix = text.trim().to_ascii_lowercase();
+        if is_canonical(&prefix) && self.prefixes.policy(&prefix).is_some() { Ok(prefix) } else { Err(unserved(text)) }
+    }
+
+    fn prefix_steps(&self, prefix: &str) -> Result<Vec<PrefixTaken>, ServiceError> {
+        let rows = self.store.scan(Table::Standing, Some(&step_key(prefix, 0)), MOST_PREFIX_STEPS + 2)?;
+        let own = rows.iter().take_while(|(key, _)| prefix_of_step(key) == Some(prefix));
+        Ok(own.map(|(_, row)| serde_json::from_slice(row)).collect::<Result<_, _>>()?)
+    }
+
+    /// The prefixes that do not stand as plain ones do; read again only when something was decided.
+    fn standings(&self) -> Result<Arc<HashMap<String, Standing>>, ServiceError> {
+        let seen = self.store.licences_seen();
+        if let Some((at, standings)) = &*self.standings.0.read()
+            && *at == seen
+        {
+            return Ok(Arc::clone(standings));
+        }
+        let standings = Arc::new(self.read_standings()?);
+        *self.standings.0.write() = Some((seen, Arc::clone(&standings)));
+        Ok(standings)
+    }
+
+    fn read_standings(&self) -> Result<HashMap<String, Standing>, ServiceError> {
+        let mut standings: HashMap<String, Standing> = HashMap::new();
+        self.each_allocation(|allocation| {
+            if allocation.until.is_some() && !self.prefixes.is_configured(&allocation.prefix) {
+                standings.insert(allocation.prefix, Standing::allocated(allocation.until));
+            }
+            Ok(())
+        })?;
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = self.store.scan(Table::Standing, after.as_deref(), ROWS)?;
+            for (key, row) in &rows {
+                let prefix = prefix_of_step(key).ok_or_else(|| ServiceError::Internal("a prefix's row".to_owned()))?;
+                let taken: PrefixTaken = serde_json::from_slice(row)?;
+                let standing = standings.entry(prefix.to_owned()).or_default();
+                match standing.after(&taken) {
+                    Some(next) => *standing = next,
+                    None => tracing::error!(prefix, seq = taken.seq, "a step about a prefix does not follow: left out"),
+                }
+            }
+            match rows.last() {
+                Some((key, _)) => after = Some(key.to_vec()),
+                None => return Ok(standings),
+            }
+        }
+    }
+
+    /// Where a prefix stands by itself.
+    pub(in crate::services) fn standing_of(&self, prefix: &str) -> Result<Standing, ServiceError> {
+        Ok(self.standings()?.get(prefix).cloned().unwrap_or_default())
+    }
+
+    /// Where a prefix stands, and those above it: `None`, where it is plain. What is worse of several is told.
+    pub(in crate::services) fn closing(&self, prefix: &str) -> Result<Option<PrefixClosed>, ServiceError> {
+        let standings = self.standings()?;
+        if standings.is_empty() {
+            return Ok(None);
+        }
+        let now = Timestamp::now();
+        let all = and_above(prefix).filter_map(|one| closed(one, standings.get(one)?, now));
+        Ok(all.max_by_key(|closed| (!closed.is_answered, closed.status == PrefixStatus::Revoked)))
+    }
+
+    /// Whether something may be registered under a prefix now. To be asked after [`crate::store::Store::licences_seen`].
+    pub(in crate::services) fn may_register_under(&self, prefix: &str) -> Result<(), ServiceError> {
+        self.closing(prefix)?.map_or(Ok(()), |closed| Err(ServiceError::PrefixClosed(closed)))
+    }
+
+    /// Whether what stands under a prefix is told to anybody, and the word that it is suspended, if it is.
+    pub(in crate::services) fn may_answer_under(&self, prefix: &str) -> Result<Option<PrefixClosed>, ServiceError> {
+        match self.closing(prefix)? {
+            Some(closed) if !closed.is_answered => Err(ServiceError::PrefixClosed(closed)),
+            closed => Ok(closed.filter(|closed| closed.status == PrefixStatus::Suspended)),
+        }
+    }
+}
+
+fn closed(prefix: &str, standing: &Standing, now: Timestamp) -> Option<PrefixClosed> {
+    let status = standing.status(now);
+    let since = match status {
+        PrefixStatus::Active => return None,
+        PrefixStatus::Suspended => standing.suspension.map(|suspension| suspension.since),
+        PrefixStatus::Revoked => standing.revoked,
+        PrefixStatus::Expired => standing.until,
+    };
+    let since = Timestamp::from_seconds(since?).unwrap_or(Timestamp::EPOCH);
+    Some(PrefixClosed { prefix: prefix.to_owned(), status, since, is_answered: standing.is_answered() })
+}
+
+/// The steps one after the other; `None` where they do not follow.
+fn folded(until: Option<i64>, steps: &[PrefixTaken]) -> Option<Standing> {
+    steps.iter().try_fold(Standing::allocated(until), |standing, taken| standing.after(taken))
+}
+
+fn place(prefix: &str, seq: u32) -> String {
+    format!("prefix:{prefix}.{seq}")
+}
+
+/// Those whom it concerns: reviewers, auditors, and who has it in reach.
+fn knows(principal: &Principal, prefix: &str) -> bool {
+    principal.scope.reaches(prefix)
+}
+
+fn unserved(prefix: &str) -> ServiceError {
+    ServiceError::NotResponsible { identifier: prefix.to_owned() }
+}
+
+impl Services {
+    /// To whom a prefix was allocated.
+    pub(in crate::services) fn allocation_of(&self, prefix: &str) -> Result<Option<Allocation>, ServiceError> {
+        let row = self.store.any_row(Table::Allocation, prefix.as_bytes())?;
+        Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?)
+    }
+}
