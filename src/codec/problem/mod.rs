@@ -5,6 +5,7 @@
 //! from it.
 
 pub mod grpc;
+mod row;
 mod table;
 
 use bytes::Bytes;
