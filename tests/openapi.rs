@@ -429,7 +429,7 @@ async fn the_document_is_served_as_it_is_committed_and_known_by_its_etag() {
     let mut plain = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut plain).unwrap();
     assert_eq!(plain, served.body);
-    assert!(packed.body.len() < 64 << 10, "{} bytes", packed.body.len());
+    assert!(packed.body.len() < 80 << 10, "{} bytes", packed.body.len());
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ pub enum Kind {
     Filings,
     /// After a prefix.
     Prefixes,
+    /// After a grant's id.
+    Grants,
+    /// After a row of a grant's uses.
+    GrantUses,
     /// After a statement about a prefix: `prefix.seq`, the last dot parting them.
     Licences,
     /// In the audit trail: `order.registry.audit`.
@@ -36,6 +40,8 @@ impl Kind {
             Self::Keys => "k1:",
             Self::Filings => "f1:",
             Self::Prefixes => "p1:",
+            Self::Grants => "g1:",
+            Self::GrantUses => "u1:",
             Self::Licences => "l1:",
             Self::Trail => "t1:",
         }

@@ -13,6 +13,7 @@ pub mod answers;
 pub mod cursor;
 pub mod error_file;
 mod filing_answers;
+mod grant_answers;
 mod identity_answers;
 mod key_answers;
 pub mod licence_answers;

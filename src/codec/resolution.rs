@@ -61,6 +61,7 @@ mod tests {
     use crate::model::identifier::Identifier;
     use crate::model::record::Record;
     use crate::model::time::Timestamp;
+    use crate::services::share::View;
 
     #[test]
     fn the_members_are_those_of_the_design_and_the_entry_comes_when_asked() {
@@ -74,8 +75,13 @@ mod tests {
         });
         let draft = Draft::from_json(&draft, now).unwrap();
         let identifier = Identifier::parse("88.118.8/JXDY2106023").unwrap();
-        let mut resolution =
-            Resolution { record: Record::first(identifier, draft, now), entry: None, index: 7, suspended: None };
+        let mut resolution = Resolution {
+            record: Record::first(identifier, draft, now),
+            entry: None,
+            index: 7,
+            suspended: None,
+            view: View::Public,
+        };
         let expected = r#"{"identifier":"88.118.8/JXDY2106023","version":1,"status":"active","template":"auto/part@1","values":[{"index":2000,"type":"名称","data":{"format":"string","value":"螺栓"},"ttl":86400,"timestamp":"2026-11-23T15:24:37Z"}],"links":[{"rel":"manual","href":"https://example.com/"}],"aliases":[{"scheme":"gs1","identifier":"01/09506000134352"}],"registrant":"示范企业","registered":"2026-11-23T15:24:37Z","updated":"2026-11-23T15:24:37Z"}"#;
         assert_eq!(String::from_utf8(encode(&resolution)).unwrap(), expected);
         resolution.entry = Some("eyJ.eyJ.sig~WyJ~".to_owned());

@@ -19,6 +19,10 @@ pub enum Action {
     SeeFilings,
     /// Sees how prefixes stand, and why.
     SeePrefixes,
+    /// Gives and takes back grants, and sees what was read by them.
+    Share,
+    /// Sees grants: those that one gave, or holds.
+    SeeGrants,
     /// Judges filings, and decides about prefixes.
     Review,
     /// Looks after the node: licences, backups, settings.
@@ -26,7 +30,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 10] = [
+    pub const ALL: [Action; 12] = [
         Action::Read,
         Action::List,
         Action::Register,
@@ -35,6 +39,8 @@ impl Action {
         Action::File,
         Action::SeeFilings,
         Action::SeePrefixes,
+        Action::Share,
+        Action::SeeGrants,
         Action::Review,
         Action::Administer,
     ];

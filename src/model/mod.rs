@@ -29,6 +29,7 @@ pub mod uscc;
 pub mod action;
 pub mod draft;
 pub mod filter;
+pub mod grant;
 pub mod permitted;
 pub mod prefix;
 pub mod principal;

@@ -19,6 +19,10 @@ use super::time::Timestamp;
 pub enum Role {
     /// Nobody has shown a credential: public reading only.
     Anonymous,
+    /// Who has a link by which values are shared, and nothing else.
+    Link,
+    /// 合作方: reads what is shared with it.
+    Partner,
     /// 企业读者: reads everything of its prefixes.
     Reader,
     /// 企业登记员: registers under its prefixes, too.
@@ -37,7 +41,8 @@ pub enum Role {
 
 impl Role {
     /// The roles that a key can have.
-    pub const GIVEN: [Role; 7] = [
+    pub const GIVEN: [Role; 8] = [
+        Role::Partner,
         Role::Reader,
         Role::Registrar,
         Role::Owner,
@@ -51,6 +56,8 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
+            Self::Link => "link",
+            Self::Partner => "partner",
             Self::Reader => "reader",
             Self::Registrar => "registrar",
             Self::Owner => "owner",
@@ -70,7 +77,7 @@ impl Role {
     /// Whether the role is an enterprise's, and counts within prefixes only.
     #[must_use]
     pub fn is_bound(self) -> bool {
-        matches!(self, Self::Reader | Self::Registrar | Self::Owner)
+        matches!(self, Self::Partner | Self::Reader | Self::Registrar | Self::Owner)
     }
 
     #[must_use]
@@ -83,7 +90,9 @@ impl Role {
             Action::Audit => matches!(self, Self::Auditor | Self::Administrator),
             Action::File => matches!(self, Self::Applicant | Self::Administrator),
             Action::SeeFilings => matches!(self, Self::Applicant | Self::Reviewer | Self::Administrator),
-            Action::SeePrefixes => self != Self::Anonymous,
+            Action::SeePrefixes => !matches!(self, Self::Anonymous | Self::Link | Self::Partner),
+            Action::Share => matches!(self, Self::Owner | Self::Administrator),
+            Action::SeeGrants => !matches!(self, Self::Anonymous | Self::Link),
             Action::Review => matches!(self, Self::Reviewer | Self::Administrator),
             Action::Administer => self == Self::Administrator,
         }
@@ -193,6 +202,12 @@ impl Principal {
         Self { id: Role::Anonymous.as_str().to_owned(), role: Role::Anonymous, scope: Scope::Node, until: None }
     }
 
+    /// Who has a link alone.
+    #[must_use]
+    pub fn of_link(id: &str, until: Option<i64>) -> Self {
+        Self { id: format!("link:{id}"), role: Role::Link, scope: Scope::of(Vec::new()), until }
+    }
+
     #[must_use]
     pub fn administrator(id: impl Into<String>) -> Self {
         Self { id: id.into(), role: Role::Administrator, scope: Scope::Node, until: None }
@@ -261,8 +276,8 @@ impl Excess {
     pub fn text(&self) -> Text {
         match self {
             Self::Role => Text::new(
-                "role：只能授予 reader、registrar 或 owner（缺省为 administrator）",
-                "role: you can give reader, registrar and owner (administrator where none is named)",
+                "role：只能授予 partner、reader、registrar 或 owner（缺省为 administrator）",
+                "role: you can give partner, reader, registrar and owner (administrator where none is named)",
             ),
             Self::Reach { scope } => Text::new(
                 format!("prefixes：超出自己的范围（{scope}）"),
@@ -293,14 +308,17 @@ mod tests {
     #[test]
     fn each_role_may_what_the_table_says_and_nothing_else() {
         let may = |role: Role| Action::ALL.into_iter().filter(|action| role.may(*action)).collect::<Vec<_>>();
-        use Action::{Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings, SeePrefixes};
-        assert_eq!(may(Role::Anonymous), [Read]);
-        assert_eq!(may(Role::Reader), [Read, List, SeePrefixes]);
-        assert_eq!(may(Role::Registrar), [Read, List, Register, SeePrefixes]);
-        assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys, SeePrefixes]);
-        assert_eq!(may(Role::Auditor), [Read, Audit, SeePrefixes]);
-        assert_eq!(may(Role::Applicant), [Read, ManageKeys, File, SeeFilings, SeePrefixes]);
-        assert_eq!(may(Role::Reviewer), [Read, SeeFilings, SeePrefixes, Review]);
+        use Action::{
+            Audit, File, List, ManageKeys, Read, Register, Review, SeeFilings, SeeGrants, SeePrefixes, Share,
+        };
+        assert_eq!((may(Role::Anonymous), may(Role::Link)), (vec![Read], vec![Read]));
+        assert_eq!(may(Role::Partner), [Read, SeeGrants]);
+        assert_eq!(may(Role::Reader), [Read, List, SeePrefixes, SeeGrants]);
+        assert_eq!(may(Role::Registrar), [Read, List, Register, SeePrefixes, SeeGrants]);
+        assert_eq!(may(Role::Owner), [Read, List, Register, ManageKeys, SeePrefixes, Share, SeeGrants]);
+        assert_eq!(may(Role::Auditor), [Read, Audit, SeePrefixes, SeeGrants]);
+        assert_eq!(may(Role::Applicant), [Read, ManageKeys, File, SeeFilings, SeePrefixes, SeeGrants]);
+        assert_eq!(may(Role::Reviewer), [Read, SeeFilings, SeePrefixes, SeeGrants, Review]);
         assert_eq!(may(Role::Administrator), Action::ALL);
     }
 
@@ -345,6 +363,7 @@ mod tests {
             assert_eq!(Principal::of_key("a", role.as_str(), &[], None).is_none(), role.is_bound(), "{role:?}");
         }
         assert_eq!(Principal::of_key("a", "anonymous", &[], None), None);
+        assert_eq!(Principal::of_key("a", "link", &[], None), None);
         assert_eq!(Principal::of_key("a", "king", &mine, None), None);
     }
 

@@ -1,5 +1,5 @@
 //! What falls due from time to time, on a thread of its own: imports that ended long ago are removed, uses of keys written
-//! down, and, more often, what was refused to whom.
+//! down, and, more often, what was refused to whom and how often grants were used.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::services::import::OldImports;
 
 /// How often a step is made: 147,456 jobs a day are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(600);
-/// In how many parts a step is waited for; refusals are written after each.
+/// In how many parts a step is waited for; sums for the audit tree are written after each.
 const PARTS: u32 = 10;
 
 /// The thread; it has ended once this is dropped.
@@ -40,6 +40,7 @@ pub fn keep_house(services: Arc<Services>, interval: Duration) -> io::Result<Hou
         let mut part = 0;
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval / PARTS) {
             services.write_denials();
+            services.write_grant_uses();
             part = (part + 1) % PARTS;
             if part == 0 {
                 look_through_imports(&services, &mut walk);

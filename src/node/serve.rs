@@ -128,6 +128,7 @@ pub fn serve(config: &Config, process: Process, announce: &mut dyn Write) -> Res
     drop(housekeeping);
     node.services.save_key_uses();
     node.services.write_denials();
+    node.services.write_grant_uses();
     // A last head, for what the last requests wrote.
     drop(node.publisher.take());
     drop(node.following.take());

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use parking_lot::RwLock;
 
 use super::key_uses::KeyUses;
-use super::token::{KEY_MARK, SESSION_MARK, are_same, taken_apart};
+use super::token::{GRANT_MARK, KEY_MARK, SESSION_MARK, are_same, taken_apart};
 use super::{ServiceError, Services};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
@@ -45,6 +45,9 @@ impl Services {
         if let Some(mirror) = self.mirror() {
             let is_operator = mirror.opens(token);
             return is_operator.then(|| Principal::administrator("mirror")).ok_or(ServiceError::BadCredential);
+        }
+        if taken_apart(GRANT_MARK, token).is_some() {
+            return self.link_holder(token, now).ok_or(ServiceError::BadCredential);
         }
         if let Some((id, hash)) = taken_apart(SESSION_MARK, token) {
             let key = self.key_behind(id, &hash, now).ok_or(ServiceError::BadCredential)?;

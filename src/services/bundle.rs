@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use super::log::Published;
+use super::share::Unnoted;
 use super::{ServiceError, Services, Signing, Standing};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::prefix::SuffixCase;
@@ -77,7 +78,11 @@ impl Services {
     }
 
     /// A bundle of the newest version, under a head that was read before. A mirror's is without the word that it is the newest.
-    pub fn bundle(&self, asked: &Permitted<AskMoment>, under: &Arc<Published>) -> Result<Moment<Bundle>, ServiceError> {
+    pub fn bundle(
+        &self,
+        asked: &Permitted<AskMoment>,
+        under: &Arc<Published>,
+    ) -> Result<Moment<Unnoted<Bundle>>, ServiceError> {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
         let standing = self.named(identifier.key())?;
@@ -101,9 +106,10 @@ impl Services {
             statements.push(ProvenStatement { index: stated.index, statement: stated.statement, hashes });
         }
         let proof = self.proof_under(under, standing.row.index)?;
-        Ok(Moment::Said(Bundle {
+        let sight = self.sight(asked.principal());
+        let bundle = Bundle {
             bundle: BUNDLE_FORM.to_owned(),
-            entry: self.presented(&standing)?,
+            entry: self.presented(&standing, &sight)?,
             proof: LogProof {
                 index: proof.index,
                 hashes: encode_hashes(&proof.hashes),
@@ -111,7 +117,10 @@ impl Services {
             },
             latest,
             statements,
-        }))
+        };
+        let index = standing.row.index;
+        let (_, looks) = sight.seen(standing.record, index);
+        Ok(Moment::Said(sight.unnoted(bundle, looks)))
     }
 
     fn latest(&self, signing: &Signing, standing: &Standing, under: &Published) -> Result<String, ServiceError> {

@@ -1,7 +1,7 @@
 //! Compare: what changed between two versions of a record, however many lie between them.
 
-use super::list::seen_by;
 use super::resolve::{At, Resolve};
+use super::share::Unnoted;
 use super::{ServiceError, Services};
 use crate::model::difference::{self, Change};
 use crate::model::permitted::{Action, Asks, Permitted};
@@ -43,11 +43,12 @@ pub struct Compared {
 
 impl Services {
     /// The older one may be named second: then the changes are those that lead back.
-    pub fn compare(&self, asked: &Permitted<Compare>) -> Result<Compared, ServiceError> {
+    pub fn compare(&self, asked: &Permitted<Compare>) -> Result<Unnoted<Compared>, ServiceError> {
         let question = asked.request();
+        let (sight, mut looks) = (self.sight(asked.principal()), Vec::new());
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || self.unknown(&question.identifier);
-        let version = |at: Option<At>| -> Result<Record, ServiceError> {
+        let mut version = |at: Option<At>| -> Result<Record, ServiceError> {
             let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
             self.may_be_told(asked.principal(), &standing.record)?;
             if let Some(at) = at {
@@ -58,15 +59,18 @@ impl Services {
                 };
                 standing = self.at(standing, at, &walk)?;
             }
-            Ok(seen_by(asked.principal(), standing.record))
+            let (record, by) = sight.seen(standing.record, standing.row.index);
+            looks.extend(by);
+            Ok(record)
         };
         let (before, after) = (version(Some(question.from))?, version(question.to)?);
-        Ok(Compared {
+        let compared = Compared {
             identifier: after.identifier.spelling().to_owned(),
             from: Moment::of(&before),
             to: Moment::of(&after),
             changes: difference::between(Some(&before), &after),
-        })
+        };
+        Ok(sight.unnoted(compared, looks))
     }
 }
 

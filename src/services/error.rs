@@ -86,6 +86,8 @@ pub enum ServiceError {
     Licence(LicenceError),
     /// A filing.
     Filing(FilingError),
+    /// As many grants as there may be.
+    TooManyGrants { limit: usize },
     /// The prefix is suspended, revoked or run out.
     PrefixClosed(PrefixClosed),
 
@@ -123,7 +125,9 @@ impl ServiceError {
             ServiceError::UnknownRequest => "request_unknown",
             ServiceError::NotFound { what: "import", .. } => "import_unknown",
             ServiceError::NotFound { what: "segment", .. } => "segment_unknown",
+            ServiceError::NotFound { what: "grant", .. } => "grant_unknown",
             ServiceError::NotFound { .. } => "key_unknown",
+            ServiceError::TooManyGrants { .. } => "grant_too_many",
             ServiceError::UploadTooLarge { .. } => "body_too_large",
             ServiceError::UploadOffset { .. } => "upload_offset",
             // Met at a start only.
@@ -214,6 +218,10 @@ impl ServiceError {
         match self {
             ServiceError::Filing(error) => error.text(),
             ServiceError::PrefixClosed(closed) => closed.text(),
+            ServiceError::TooManyGrants { limit } => Text::new(
+                format!("授权已有 {limit} 个：先撤回不再需要的"),
+                format!("there are {limit} grants: take back those that nobody needs any more"),
+            ),
             ServiceError::Licence(error) => error.text(),
             ServiceError::Configuration(error) => {
                 let told = error.text();

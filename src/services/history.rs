@@ -1,6 +1,6 @@
 //! History: the versions of a record, newest first, by walking back from frame to frame, and what changed in each.
 
-use super::list::seen_by;
+use super::share::Unnoted;
 use super::{ServiceError, Services, Standing};
 use crate::model::difference::{self, Change};
 use crate::model::permitted::{Action, Asks, Permitted};
@@ -72,8 +72,9 @@ pub struct Versions {
 }
 
 impl Services {
-    pub fn history(&self, asked: &Permitted<History>) -> Result<Versions, ServiceError> {
+    pub fn history(&self, asked: &Permitted<History>) -> Result<Unnoted<Versions>, ServiceError> {
         let question = asked.request();
+        let (sight, mut looks) = (self.sight(asked.principal()), Vec::new());
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || self.unknown(&question.identifier);
         let standing = self.named(identifier.key())?.ok_or_else(unknown)?;
@@ -85,8 +86,12 @@ impl Services {
             Some(place) => self.shown(place, &standing)?,
         };
         let principal = asked.principal();
-        let seen = |frame: &Frame| -> Result<Option<Record>, ServiceError> {
-            Ok(self.store.record_of(frame).map_err(unread)?.map(|record| seen_by(principal, record)))
+        let mut seen = |frame: &Frame, index: u64| -> Result<Option<Record>, ServiceError> {
+            let Some(record) = self.store.record_of(frame).map_err(unread)? else { return Ok(None) };
+            let (record, by) = sight.seen(record, index);
+            // Without what changed no value is told.
+            looks.extend(by.into_iter().filter(|_| question.changes));
+            Ok(Some(record))
         };
         let mut versions: Vec<Version> = Vec::new();
         let (mut last, mut newer, mut read_bytes) = (None, None, 0);
@@ -96,7 +101,7 @@ impl Services {
         {
             read_bytes += u64::from(location.length);
             let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;
-            let record = seen(&frame)?;
+            let record = seen(&frame, index)?;
             let version = frame.meta.version;
             if question.changes
                 && let Some(above) = versions.last_mut()
@@ -124,13 +129,14 @@ impl Services {
         {
             lowest.changes = match next {
                 None => changes(None, newer.as_ref()),
-                Some((location, _)) => {
+                Some((location, index)) => {
                     let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;
-                    changes(Some(seen(&frame)?.as_ref()), newer.as_ref())
+                    changes(Some(seen(&frame, index)?.as_ref()), newer.as_ref())
                 }
             };
         }
-        Ok(Versions { identifier: spelling.to_owned(), versions, next: last.filter(|_| next.is_some()) })
+        let page = Versions { identifier: spelling.to_owned(), versions, next: last.filter(|_| next.is_some()) };
+        Ok(sight.unnoted(page, looks))
     }
 
     /// What stands before a version that a page has shown, if the place is what it says: an entry of this very

@@ -3,14 +3,14 @@
 //! Not a snapshot: a record that changes while a list is read appears as it is when its page is read. Tombstones are left
 //! out, as nothing can be registered from them.
 
+use super::share::Unnoted;
 use super::{ServiceError, Services};
 use crate::model::filter::Filter;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::principal::{Principal, Scope};
+use crate::model::principal::Scope;
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
-use crate::model::value::Visibility;
 use crate::store::Refusal;
 use crate::store::engine::Table;
 use crate::store::rows::RecordRow;
@@ -89,7 +89,10 @@ impl Services {
             match self.store.record(&row).map_err(|error| ServiceError::of_reading(key.as_str(), error)) {
                 Ok(record) if record.is_tombstone() => {}
                 Ok(record) => {
-                    let record = seen_by(asked.principal(), record);
+                    // What is listed is within reach, and so seen whole.
+                    if !asked.principal().sees_all_of(&record) {
+                        continue;
+                    }
                     if question.filter.means(&record) {
                         page.records.push((key, Ok(record)));
                     }
@@ -126,7 +129,7 @@ impl Services {
     }
 
     /// The record as it stands now, not from the cache.
-    pub fn record(&self, asked: &Permitted<ReadRecord>) -> Result<Record, ServiceError> {
+    pub fn record(&self, asked: &Permitted<ReadRecord>) -> Result<Unnoted<Record>, ServiceError> {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
         match self.named(identifier.key())? {
@@ -134,7 +137,9 @@ impl Services {
             Some(standing) if standing.record.is_tombstone() => Err(ServiceError::Gone { identifier: text.clone() }),
             Some(standing) => {
                 self.may_be_told(asked.principal(), &standing.record)?;
-                Ok(seen_by(asked.principal(), standing.record))
+                let sight = self.sight(asked.principal());
+                let (record, looks) = sight.seen(standing.record, standing.row.index);
+                Ok(sight.unnoted(record, looks))
             }
         }
     }
@@ -166,12 +171,4 @@ fn stretches(filter: &Filter, scope: &Scope) -> Result<Vec<Stretch>, ServiceErro
     let mut stretches: Vec<Stretch> = prefixes.iter().map(below).collect();
     stretches.sort_by(|one, other| one.start.cmp(&other.start));
     Ok(stretches)
-}
-
-/// The record without the values that are not for this asker.
-pub(super) fn seen_by(principal: &Principal, mut record: Record) -> Record {
-    if !principal.sees_all_of(&record) {
-        record.values.retain(|value| value.visibility == Visibility::Public);
-    }
-    record
 }

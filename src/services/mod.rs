@@ -7,7 +7,7 @@
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
 //! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `sessions`: who signs in.
-//!   `denials`: what was refused to whom. `signing_keys`: which key signs, and since when.
+//!   `share`: who sees what of a record. `denials`: what was refused to whom. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `trail`: who did what, of both trees. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
@@ -42,6 +42,7 @@ mod reach;
 pub mod register;
 pub mod resolve;
 pub mod sessions;
+pub mod share;
 pub mod signing_keys;
 mod token;
 pub mod trail;
@@ -147,6 +148,8 @@ pub struct Services {
     /// Whose files are on their way.
     pub(crate) filing_busy: Mutex<HashSet<String>>,
     pub(crate) standings: file::Standings,
+    pub(crate) grants: share::Grants,
+    pub(crate) uses: share::Uses,
     /// Held while a prefix is allocated.
     pub(crate) allocating: tokio::sync::Mutex<()>,
     pub imports: import::Jobs,
@@ -188,6 +191,8 @@ impl Services {
             denials: denials::Denials::default(),
             filing_busy: Mutex::default(),
             standings: file::Standings::default(),
+            grants: share::Grants::default(),
+            uses: share::Uses::default(),
             allocating: tokio::sync::Mutex::default(),
             settings: parts.settings,
             duty: parts.duty,

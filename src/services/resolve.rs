@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::file::PrefixClosed;
 use super::history::{Place, before};
+use super::share::{Sight, Unnoted, View};
 use super::{ServiceError, Services, Standing};
 use crate::model::filter::is_of_type;
 use crate::model::identifier::{CanonicalKey, Identifier};
@@ -13,7 +14,7 @@ use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::Principal;
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
-use crate::model::value::Visibility;
+use crate::model::value::{Value, Visibility};
 use crate::observe::laps::{Step, timed};
 use crate::sign::entry;
 use crate::store::cache::{Answer, Hit, Role, ViewClass};
@@ -63,17 +64,25 @@ pub struct Resolution {
     pub index: u64,
     /// Where its prefix is suspended, and is answered for all the same.
     pub suspended: Option<PrefixClosed>,
+    /// Whose sight it is.
+    pub view: View,
 }
 
 impl Resolution {
     /// Names what is told: an ETag's text, quotes included.
     #[must_use]
     pub fn etag(&self) -> String {
-        let version = self.record.version;
-        match &self.suspended {
-            None => format!("\"{version}\""),
-            Some(closed) => format!("\"{version}-suspended-{}\"", closed.since.as_seconds()),
+        let mut etag = format!("\"{}", self.record.version);
+        if let Some(closed) = &self.suspended {
+            etag.push_str(&format!("-suspended-{}", closed.since.as_seconds()));
         }
+        match &self.view {
+            View::Public | View::Own => {}
+            View::SignedIn => etag.push_str("-signed-in"),
+            View::Granted(id) => etag.push_str(&format!("-{}", id.map(|byte| format!("{byte:02x}")).concat())),
+        }
+        etag.push('"');
+        etag
     }
 }
 
@@ -122,7 +131,7 @@ impl Services {
             None => self.negative(404, now),
             Some(standing) if standing.record.is_tombstone() => self.negative(410, now),
             Some(standing) => {
-                let resolution = self.visible(standing, None)?;
+                let resolution = self.public(standing)?;
                 Answer {
                     status: 200,
                     etag: Bytes::from(resolution.etag()),
@@ -140,9 +149,10 @@ impl Services {
         Ok(answer)
     }
 
-    /// The answer to a question with filters, a moment, or for the signed entry.
-    pub fn resolve(&self, asked: &Permitted<Resolve>) -> Result<Resolution, ServiceError> {
+    /// The answer to a question with filters, a moment, or for the signed entry; or by who has shown something.
+    pub fn resolve(&self, asked: &Permitted<Resolve>) -> Result<Unnoted<Resolution>, ServiceError> {
         let question = asked.request();
+        let sight = self.sight(asked.principal());
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || self.unknown(&question.identifier);
         let mut standing = timed(Step::Store, || self.named(identifier.key()))?.ok_or_else(unknown)?;
@@ -152,11 +162,21 @@ impl Services {
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: question.identifier.clone() });
         }
-        self.may_answer_under(standing.record.identifier.prefix())?;
-        let entry = if question.entry { Some(timed(Step::Store, || self.presented(&standing))?) } else { None };
-        let mut resolution = self.visible(standing, entry)?;
-        keep(&mut resolution.record, &question.types, &question.indexes);
-        Ok(resolution)
+        let entry = if question.entry { Some(timed(Step::Store, || self.presented(&standing, &sight))?) } else { None };
+        let suspended = self.may_answer_under(standing.record.identifier.prefix())?;
+        let index = standing.row.index;
+        // With its entry all that may be seen is shown, whatever is kept of it beside.
+        if question.entry {
+            let view = sight.view_of(&standing.record);
+            let (mut record, looks) = sight.seen(standing.record, index);
+            keep(&mut record, &question.types, &question.indexes);
+            return Ok(sight.unnoted(Resolution { record, entry, index, suspended, view }, looks));
+        }
+        let mut record = standing.record;
+        keep(&mut record, &question.types, &question.indexes);
+        let view = sight.view_of(&record);
+        let (record, looks) = sight.seen(record, index);
+        Ok(sight.unnoted(Resolution { record, entry, index, suspended, view }, looks))
     }
 
     /// Walks back to the version that stood at a moment.
@@ -192,15 +212,16 @@ impl Services {
         Err(none())
     }
 
-    /// The signed entry with what the public may see.
-    pub(super) fn presented(&self, standing: &Standing) -> Result<String, ServiceError> {
+    /// The signed entry with what the caller may see.
+    pub(super) fn presented(&self, standing: &Standing, sight: &Sight<'_>) -> Result<String, ServiceError> {
         let frame = self.frame_of(standing, standing.row.location)?;
         let gone = || ServiceError::Gone { identifier: standing.record.identifier.spelling().to_owned() };
         let disclosures = frame.disclosures.ok_or_else(gone)?;
         let text = |bytes: Vec<u8>| {
             String::from_utf8(bytes).map_err(|_| ServiceError::Internal("an entry is not text".to_owned()))
         };
-        entry::present(&text(frame.statement)?, &text(disclosures)?, public)
+        let shows = |value: Option<&Value>| sight.shows(&standing.record, value);
+        entry::present(&text(frame.statement)?, &text(disclosures)?, shows)
             .map_err(|cause| ServiceError::Internal(cause.to_owned()))
     }
 
@@ -210,11 +231,12 @@ impl Services {
         self.store.frame(location).map_err(|error| unread(error.into()))
     }
 
-    fn visible(&self, standing: Standing, entry: Option<String>) -> Result<Resolution, ServiceError> {
+    /// What everybody may see.
+    fn public(&self, standing: Standing) -> Result<Resolution, ServiceError> {
         let mut record = standing.record;
         let suspended = self.may_answer_under(record.identifier.prefix())?;
-        record.values.retain(|value| public(value.visibility));
-        Ok(Resolution { record, entry, index: standing.row.index, suspended })
+        record.values.retain(|value| value.visibility == Visibility::Public);
+        Ok(Resolution { record, entry: None, index: standing.row.index, suspended, view: View::Public })
     }
 
     /// Whether what stands under a closed prefix is told to this caller: who has it in reach sees to it meanwhile.
@@ -234,11 +256,6 @@ impl Services {
     fn max_age(&self) -> Bytes {
         Bytes::from(format!("public, max-age={}", self.settings.max_age_seconds))
     }
-}
-
-/// Whether everybody may see it.
-fn public(visibility: Visibility) -> bool {
-    visibility == Visibility::Public
 }
 
 /// Keeps the values of these types or indexes, as Handle resolution does: an index or a type is enough.

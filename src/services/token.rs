@@ -9,6 +9,8 @@ use crate::sign::keys::KeyError;
 pub(super) const KEY_MARK: &str = "mpk";
 /// The token of a session.
 pub(super) const SESSION_MARK: &str = "mps";
+/// The token of a link by which values are shared; its id is the grant's.
+pub(super) const GRANT_MARK: &str = "mpg";
 /// A bootstrap token; its id is the time it was issued.
 pub(super) const BOOTSTRAP_MARK: &str = "mpb";
 

@@ -24,7 +24,7 @@ use crate::model::prefix::{LogMode, Prefixes, SuffixCase};
 use crate::model::record::{Record, Status};
 use crate::model::scheme::Scheme;
 use crate::model::time::Timestamp;
-use crate::model::value::{Value, ValueWriter, Visibility};
+use crate::model::value::{Value, ValueWriter};
 use crate::store::rows::LeafHash;
 
 /// The most bytes of a statement: a leaf's length is a u16 (C2SP tlog-tiles).
@@ -182,7 +182,8 @@ fn said_case(identifier: &Identifier) -> Option<SuffixCase> {
     is_open.then(|| SuffixCase::of(identifier))
 }
 
-/// The compact SD-JWT that a reader is given: the statement, and the disclosures of which `visible` approves the value.
+/// The compact SD-JWT that a reader is given: the statement, and the disclosures of which `visible` approves the value (`None`:
+/// one that does not read).
 ///
 /// What is no value (name, state, links and so on) is what every reader of the record sees, so it always goes along. But the
 /// owner's signature goes to who sees every value: its digest has no salt, so it would tell whether a guess at a hidden one
@@ -190,7 +191,7 @@ fn said_case(identifier: &Identifier) -> Option<SuffixCase> {
 pub fn present(
     statement: &str,
     disclosures: &str,
-    visible: impl Fn(Visibility) -> bool,
+    visible: impl Fn(Option<&Value>) -> bool,
 ) -> Result<String, &'static str> {
     let mut out = String::with_capacity(statement.len() + disclosures.len() + 2);
     out.push_str(statement);
@@ -200,7 +201,7 @@ pub fn present(
         let (name, value) = sd_jwt::open(encoded, &mut room)?;
         if name == "owner_jws" {
             owner_jws = Some(encoded);
-        } else if !name.starts_with("value/") || visible(visibility_of(value)) {
+        } else if !name.starts_with("value/") || visible(Value::read(value.get()).ok().as_ref()) {
             out.push_str(encoded);
             out.push('~');
         } else {
@@ -212,11 +213,6 @@ pub fn present(
         out.push('~');
     }
     Ok(out)
-}
-
-/// A value's visibility, as the record shows it; what does not read is the owner's alone.
-fn visibility_of(value: &RawValue) -> Visibility {
-    Value::read(value.get()).map_or(Visibility::Owner, |value| value.visibility)
 }
 
 /// Reads a record back from its entry: the other half of [`Signer::entry`].

@@ -22,7 +22,8 @@ const PRIVATE_MEMBERS: [&str; 2] = ["d", "k"];
 /// Members of every audit event that are told elsewhere, or of the issuer alone.
 const OF_EVERY_EVENT: [&str; 4] = ["iat", "iss", "principal", "event"];
 /// Members that say what an audit event is about, the surest first.
-const SUBJECTS: [&str; 7] = ["/filing", "/session", "/id", "/key/id", "/identifier", "/prefix", "/kid"];
+const SUBJECTS: [&str; 9] =
+    ["/filing", "/session", "/grant/id", "/grant", "/id", "/key/id", "/identifier", "/prefix", "/kid"];
 /// Members that are epoch seconds, and are shown as times.
 const TIMES: [&str; 5] = ["created", "expires", "issued", "since", "until"];
 
@@ -138,8 +139,8 @@ fn of_audit(frame: &Frame) -> Result<Event, String> {
     let members = payload.as_object().into_iter().flatten();
     for (name, value) in members.filter(|(name, _)| !OF_EVERY_EVENT.contains(&name.as_str())) {
         match value {
-            // What is said of the key that an event is about is said of the event.
-            Json::Object(members) if name == "key" => event.detail.extend(shown(members, told)),
+            // What is said of the key or grant that an event is about is said of the event.
+            Json::Object(members) if name == "key" || name == "grant" => event.detail.extend(shown(members, told)),
             value => event.detail.extend(shown_member(name, value).filter(|(name, _)| name != told)),
         }
     }

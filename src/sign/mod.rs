@@ -3,7 +3,7 @@
 //! - `keys`: pairs in files. `jws`, `sd_jwt`: the two formats. `entry`: a record as an SD-JWT and back.
 //! - `blinding`: what stands for a name in the log. `noise`: random bytes for salts.
 //! - `disclosed`: an entry that a stranger discloses. `event`: what a leaf tells an auditor of who did what.
-//! - `statement`: every other signed statement; `filing`: those about filings, `standing`: about prefixes, `sealing`: what is kept beside them. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
+//! - `statement`: every other signed statement; `filing`: those about filings, `standing`: about prefixes, `sharing`: about grants, `sealing`: what is kept beside them. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
 //! - `assertion`: by which a key's holder begins a session. `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
 //! - `prefix_secret`: what an owner is given to know its own names in the log. `repeated`: checking many signatures by one key.
@@ -29,6 +29,7 @@ pub mod prefix_secret;
 pub mod repeated;
 pub mod sd_jwt;
 pub mod sealing;
+pub mod sharing;
 pub mod standing;
 pub mod statement;
 pub mod verify;

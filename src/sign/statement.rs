@@ -10,6 +10,7 @@ use super::filing::FilingEvent;
 use super::jws::{self, AUDIT_TYPE, ERASURE_TYPE, KEYS_TYPE, ORIGIN_TYPE};
 use super::keys::{PublicJwk, SigningKey};
 use super::licence;
+use super::sharing::GrantEvent;
 use super::standing::PrefixEvent;
 use crate::model::time::Timestamp;
 use crate::store::StatementProposal;
@@ -128,6 +129,9 @@ pub enum AuditEvent {
     /// A step of a filing.
     #[serde(untagged)]
     Filing(FilingEvent),
+    /// A grant, and its use.
+    #[serde(untagged)]
+    Grant(GrantEvent),
     /// A step about a prefix.
     #[serde(untagged)]
     Prefix(PrefixEvent),
@@ -229,6 +233,7 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                     vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
                 AuditEvent::Filing(event) => event.rows(&audit.principal, audit.iat, index)?,
+                AuditEvent::Grant(event) => event.rows(audit.iat)?,
                 AuditEvent::Prefix(event) => event.rows(&audit.principal, audit.iat, index)?,
                 AuditEvent::SessionOpened { .. }
                 | AuditEvent::SessionClosed { .. }

@@ -35,6 +35,8 @@ macro_rules! tables {
 tables! {
     /// An alias's canonical key -> the canonical key of the identifier that bears it.
     Alias = b'a',
+    /// A grant's id -> the grant.
+    Grant = b'd',
     /// The sid of an erased identifier: never given out again.
     Erased = b'e',
     /// A filing's id and the number of a step of it -> the step.
@@ -45,6 +47,8 @@ tables! {
     Allocation = b'h',
     /// Principal and idempotency key -> what became of the request; forgotten after a day.
     Request = b'i',
+    /// A grant, a time and a leaf -> who saw what by it.
+    GrantUse = b'j',
     /// An API key's id -> its hash and scope.
     Key = b'k',
     /// A prefix and the number of a statement about it -> the statement and its registry index.
@@ -61,7 +65,7 @@ tables! {
     Standing = b's',
     /// A signing key's id -> its public half and the registry index from which it may sign.
     Authority = b'u',
-    /// An API key's id, once revoked.
+    /// An API key's or a grant's id, once revoked.
     Revoked = b'v',
     /// A signing key's id -> the last registry index for which its signatures count.
     AuthorityEnd = b'w',

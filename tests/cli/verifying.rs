@@ -48,8 +48,10 @@ fn make_of(identifier: Identifier, log: LogMode) -> Made {
     let blinding = Blinding::new(*keys.secret());
     let entry = Signer { key, issuer: ISSUER, blinding: &blinding }.entry(&record, log, None, None).unwrap();
     let disclosures = &entry.disclosures;
-    let with_hidden =
-        present(&entry.statement, disclosures, |v| v == mingpai::model::value::Visibility::Public).unwrap();
+    let with_hidden = present(&entry.statement, disclosures, |value| {
+        value.is_some_and(|value| value.visibility == mingpai::model::value::Visibility::Public)
+    })
+    .unwrap();
     let mut answer = serde_json::to_value(&record).unwrap();
     answer["values"].as_array_mut().unwrap().pop();
     answer["entry"] = with_hidden.clone().into();

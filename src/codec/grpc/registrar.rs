@@ -65,15 +65,16 @@ impl Registrar for Writing {
 
     async fn read_record(&self, request: Request<wire::ReadRecordRequest>) -> Result<Response<wire::Record>, Status> {
         let (caller, asked) = Caller::of(request)?;
-        let record = || {
+        let record = async {
             let asked = caller.permit(ReadRecord { identifier: asked.identifier })?;
             let record = self.0.services.record(&asked);
+            let record = self.0.services.noted(record?).await;
             caller.laps.end(Step::Service);
             let record = record::record(&record?);
             caller.laps.end(Step::Encode);
             Ok(record)
         };
-        record().map(Response::new).map_err(|failure| caller.status(failure))
+        record.await.map(Response::new).map_err(|failure| caller.status(failure))
     }
 
     async fn request_status(

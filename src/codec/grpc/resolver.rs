@@ -121,6 +121,7 @@ impl Reading {
         } else {
             desk.services.resolve(&asked)
         };
+        let resolution = desk.services.noted(resolution?).await;
         caller.laps.end(Step::Service);
         let resolution = record::resolution(&resolution?);
         caller.laps.end(Step::Encode);
@@ -154,6 +155,7 @@ impl Reading {
         let question = History { identifier: asked.identifier, after, limit, changes: asked.diff, most_bytes };
         let asked = caller.permit(question)?;
         let page = self.0.aside(move |services| services.history(&asked)).await;
+        let page = self.0.services.noted(page?).await;
         caller.laps.end(Step::Service);
         let page = record::history(&page?);
         caller.laps.end(Step::Encode);
@@ -175,6 +177,7 @@ impl Reading {
         let most_bytes = self.0.limits.history_bytes;
         let asked = caller.permit(Compare { identifier: asked.identifier, from, to, most_bytes })?;
         let compared = self.0.aside(move |services| services.compare(&asked)).await;
+        let compared = self.0.services.noted(compared?).await;
         caller.laps.end(Step::Service);
         let comparison = record::comparison(&compared?);
         caller.laps.end(Step::Encode);

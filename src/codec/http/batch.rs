@@ -19,6 +19,7 @@ use super::reply::{self, JSON, Keep, NDJSON, Reply};
 use super::{Desk, negotiation};
 use crate::codec::lines::{Line, Lines};
 use crate::codec::problem::{Code, Problem};
+use crate::guard::Pass;
 use crate::model::field::{FieldError, pointer_step};
 use crate::model::identifier::Identifier;
 use crate::model::permitted::Action;
@@ -26,6 +27,8 @@ use crate::model::text::{Language, Text};
 use crate::model::time::Timestamp;
 use crate::observe::laps::{Step, timed};
 use crate::services::ServiceError;
+use crate::services::resolve::Resolve;
+use crate::services::share::Unnoted;
 use crate::store::cache::Answer;
 
 /// How much of an answer is written at once.
@@ -36,10 +39,11 @@ const COMMON_RESULT_BYTES: usize = 700;
 const LINE_BYTES: usize = 16 * 1024;
 
 pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
-    call.admit(&desk, Action::Read)?;
+    let pass = call.admit(&desk, Action::Read)?;
     Query::of(&call.uri, &[])?;
+    let shown = Some(pass).filter(|pass| !pass.is_anonymous());
     if body::is_lines(&call.headers) {
-        return by_line(desk, call);
+        return by_line(desk, call, shown);
     }
     negotiation::best(&call.headers, &[JSON])?;
     let language = call.language;
@@ -49,23 +53,23 @@ pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
     let (_, document) = read?;
     let asked = identifiers(document, desk.limits.batch_identifiers)?;
     call.laps.end(Step::Decode);
-    let teller = Teller { desk, language, request_id: call.request_id };
+    let teller = Teller { desk, language, request_id: call.request_id, shown, unnoted: None };
     let mut batch = Batch { teller, asked: asked.into_iter(), is_first: true, is_done: false };
-    let first = batch.piece().unwrap_or_default();
+    let first = batch.piece().await.transpose()?.unwrap_or_default();
     call.laps.end(Step::Service);
     if batch.is_done {
         return Ok(reply::json(StatusCode::OK, Keep::Ask, first));
     }
     let pieces = stream::unfold((Some(first), batch), |(first, mut batch)| async move {
         let piece = match first {
-            Some(first) => first,
+            Some(first) => Ok(first),
             None => {
                 // Between pieces other requests of this worker have their turn.
                 tokio::task::yield_now().await;
-                batch.piece()?
+                batch.piece().await?
             }
         };
-        Some((Ok::<_, std::io::Error>(Bytes::from(piece)), (None, batch)))
+        Some((piece.map(Bytes::from).map_err(unwritten), (None, batch)))
     });
     let body = Body::from_stream(pieces);
     Ok(reply::of_type(JSON, StatusCode::OK, Keep::Ask, body))
@@ -118,11 +122,16 @@ struct Batch {
 }
 
 impl Batch {
-    /// The next piece of the document; none after its end.
-    fn piece(&mut self) -> Option<Vec<u8>> {
+    /// The next piece of the document; none after its end. An error where what it shows could not be noted.
+    async fn piece(&mut self) -> Option<Result<Vec<u8>, ServiceError>> {
         if self.is_done {
             return None;
         }
+        let out = self.written();
+        Some(self.teller.noted().await.map(|()| out))
+    }
+
+    fn written(&mut self) -> Vec<u8> {
         let mut out = Vec::with_capacity((self.asked.len() * COMMON_RESULT_BYTES).min(PIECE_BYTES));
         if self.is_first {
             out.extend_from_slice(b"{\"results\":[");
@@ -139,7 +148,7 @@ impl Batch {
             }
             self.teller.result(&text, now, &mut out);
         }
-        Some(out)
+        out
     }
 }
 
@@ -167,14 +176,27 @@ struct Teller {
     desk: Arc<Desk>,
     language: Language,
     request_id: Arc<str>,
+    /// Who asks, if not just anybody.
+    shown: Option<Pass>,
+    /// Of what is written and not sent.
+    unnoted: Option<Unnoted<()>>,
 }
 
 impl Teller {
-    /// Writes `{"identifier":…,"status":…,"resolution"|"problem":…}`.
-    fn result(&self, text: &str, now: Timestamp, out: &mut Vec<u8>) {
-        let looked = match self.lent(text, now, out) {
-            Some(status) => Ok(status),
-            None => self.read(text, now, out),
+    /// Writes `{"identifier":…,"status":…,"resolution"|"problem":…}`. To be sent once it is [`Teller::noted`].
+    fn result(&mut self, text: &str, now: Timestamp, out: &mut Vec<u8>) {
+        let looked = match &self.shown {
+            Some(pass) => self.viewed(pass, text, out).map(|unnoted| {
+                self.unnoted = Some(match self.unnoted.take() {
+                    None => unnoted,
+                    Some(others) => others.and(unnoted, |(), ()| ()),
+                });
+                200
+            }),
+            None => match self.lent(text, now, out) {
+                Some(status) => Ok(status),
+                None => self.read(text, now, out),
+            },
         };
         let identifier = || text.to_owned();
         let error = match looked {
@@ -184,6 +206,22 @@ impl Teller {
             Err(error) => error,
         };
         self.failed(Some(text), &self.problem(error.into()), out);
+    }
+
+    /// What was written may leave.
+    async fn noted(&mut self) -> Result<(), ServiceError> {
+        match self.unnoted.take() {
+            None => Ok(()),
+            Some(unnoted) => self.desk.services.noted(unnoted).await,
+        }
+    }
+
+    /// Writes what this caller may see.
+    fn viewed(&self, pass: &Pass, text: &str, out: &mut Vec<u8>) -> Result<Unnoted<()>, ServiceError> {
+        let question = Resolve { identifier: text.to_owned(), ..Resolve::default() };
+        let asked = pass.permit(question).map_err(|_| ServiceError::BadCredential)?;
+        let answer = self.desk.services.resolve_viewed(&asked)?;
+        Ok(answer.map(|answer| resolved(text, &answer.body, out)))
     }
 
     /// The status of a cached answer; a record's result is written from where it lies in the cache.
@@ -219,6 +257,12 @@ impl Teller {
     }
 }
 
+/// An answer that has begun ends with an error, so that it cannot pass for complete.
+fn unwritten(error: ServiceError) -> std::io::Error {
+    tracing::warn!(code = error.code(), "what a batch shows could not be noted: it breaks off");
+    std::io::Error::other("what is shown could not be noted")
+}
+
 fn resolved(text: &str, body: &[u8], out: &mut Vec<u8>) {
     name_result(Some(text), out);
     out.extend_from_slice(b",\"status\":200,\"resolution\":");
@@ -238,11 +282,11 @@ fn name_result(text: Option<&str>, out: &mut Vec<u8>) {
 }
 
 /// A name a line in, a result a line out, for as many as come.
-fn by_line(desk: Arc<Desk>, call: Call) -> Reply {
+fn by_line(desk: Arc<Desk>, call: Call, shown: Option<Pass>) -> Reply {
     negotiation::best(&call.headers, &[NDJSON])?;
     body::refuse_encoding(&call.headers)?;
     let lines = ByLine {
-        teller: Teller { desk, language: call.language, request_id: call.request_id },
+        teller: Teller { desk, language: call.language, request_id: call.request_id, shown, unnoted: None },
         pieces: Pieces::of(call.body),
         lines: Lines::new(LINE_BYTES),
         is_ended: false,
@@ -277,7 +321,9 @@ impl ByLine {
             }
             if !out.is_empty() {
                 tokio::task::yield_now().await;
-                return Some(Ok(out.into()));
+                let noted = self.teller.noted().await;
+                self.is_ended |= noted.is_err();
+                return Some(noted.map(|()| out.into()).map_err(unwritten));
             }
             if self.is_ended {
                 return None;
@@ -297,7 +343,7 @@ impl ByLine {
     }
 
     /// A line is a JSON string, or an object with `identifier`.
-    fn answer(&self, line: &Line, now: Timestamp, out: &mut Vec<u8>) {
+    fn answer(&mut self, line: &Line, now: Timestamp, out: &mut Vec<u8>) {
         let number = match line {
             Line::Whole { number, .. } | Line::TooLong { number } => *number,
         };

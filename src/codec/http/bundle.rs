@@ -34,7 +34,7 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     let asked = call.permit(&pass, AskMoment { identifier })?;
     let bundle = under_a_head(&desk, &asked, Services::bundle).await;
     call.laps.end(Step::Service);
-    let bundle = bundle?;
+    let bundle = desk.services.noted(bundle?).await?;
     // It says what was the newest now: nobody else is to be told so later.
     if form == JSON {
         return Ok(reply::json(StatusCode::OK, Keep::Never, bundle.encode().into_bytes()));

@@ -67,6 +67,20 @@ impl Call {
         Ok(pass?)
     }
 
+    /// The same of an address that a link leads to, which may carry its token: `?share=mpg_…`.
+    pub(super) fn admit_by_link(&self, desk: &Desk, action: Action) -> Result<Pass, Failure> {
+        let Some(token) = shared(&self.uri) else { return self.admit(desk, action) };
+        self.laps.end(Step::Decode);
+        let credentials = match credentials(&self.headers) {
+            // Any other credential in an address would be kept by whoever keeps addresses.
+            Credentials::Absent if token.starts_with(LINK_MARK) => Credentials::Bearer(Token::new(token)),
+            _ => Credentials::Unreadable,
+        };
+        let pass = guard::admit(&desk.services, &credentials, action, Timestamp::now());
+        self.laps.end(Step::Guard);
+        Ok(pass?)
+    }
+
     /// The same of a handler that writes, whatever it is asked: the state of the node is told before the body is judged.
     pub(super) fn admit_writer(&self, desk: &Desk, action: Action) -> Result<Pass, Failure> {
         let pass = self.admit(desk, action)?;
@@ -105,6 +119,14 @@ fn broken_path(error: PathError) -> Failure {
         }
     };
     problem.into()
+}
+
+/// How the token of a link begins.
+const LINK_MARK: &str = "mpg_";
+
+/// The token in an address, as it stands there: letters, digits and `_` need no encoding.
+fn shared(uri: &Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|parameter| parameter.strip_prefix("share="))
 }
 
 /// The credential of a request: one bearer token (RFC 6750, section 2.1).

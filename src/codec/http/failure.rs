@@ -126,7 +126,9 @@ fn code_of(error: &ServiceError) -> Code {
         ServiceError::UnknownRequest => Code::RequestUnknown,
         ServiceError::NotFound { what: "import", .. } => Code::ImportUnknown,
         ServiceError::NotFound { what: "segment", .. } => Code::SegmentUnknown,
+        ServiceError::NotFound { what: "grant", .. } => Code::GrantUnknown,
         ServiceError::NotFound { .. } => Code::KeyUnknown,
+        ServiceError::TooManyGrants { .. } => Code::GrantTooMany,
         ServiceError::UploadTooLarge { .. } => Code::BodyTooLarge,
         ServiceError::UploadOffset { .. } => Code::UploadOffset,
         ServiceError::OriginTaken { .. } => Code::Internal,
@@ -254,6 +256,8 @@ mod tests {
             FilingError::TooManySteps { steps: 1 }.into(),
             FilingError::PrefixStep { prefix: String::new(), status: PrefixStatus::Active, step: PrefixStep::Restored }
                 .into(),
+            ServiceError::NotFound { what: "grant", name: String::new() },
+            ServiceError::TooManyGrants { limit: 1 },
             closed(PrefixStatus::Suspended),
             closed(PrefixStatus::Expired),
             closed(PrefixStatus::Revoked),

@@ -34,6 +34,7 @@ pub(super) async fn versions(desk: Arc<Desk>, call: Call) -> Reply {
     let question = History { identifier, after, limit, changes, most_bytes: desk.limits.history_bytes };
     let asked = call.permit(&pass, question)?;
     let page = desk.aside(move |services| services.history(&asked)).await;
+    let page = desk.services.noted(page?).await;
     call.laps.end(Step::Service);
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let response = reply::json(StatusCode::OK, keep, answers::history(&page?));
@@ -53,6 +54,7 @@ pub(super) async fn diff(desk: Arc<Desk>, call: Call) -> Reply {
     let to = query.one("to")?.map(|text| resolve::moment("to", &text)).transpose()?;
     let asked = call.permit(&pass, Compare { identifier, from, to, most_bytes: desk.limits.history_bytes })?;
     let compared = desk.aside(move |services| services.compare(&asked)).await;
+    let compared = desk.services.noted(compared?).await;
     call.laps.end(Step::Service);
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let response = reply::json(StatusCode::OK, keep, answers::compared(&compared?));

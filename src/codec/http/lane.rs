@@ -228,7 +228,7 @@ fn write(parts: &Parts<'_>, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\netag: ");
     }
     out.extend_from_slice(etag);
-    out.extend_from_slice(b"\r\nvary: accept\r\ncache-control: ");
+    out.extend_from_slice(b"\r\nvary: accept, authorization\r\ncache-control: ");
     out.extend_from_slice(cache_control);
     out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\n");
     if let Some(id) = request_id {

@@ -35,6 +35,11 @@ impl<'u> Query<'u> {
         }
     }
 
+    /// Whether no parameter but this one is there.
+    pub(super) fn has_no_other_than(&self, name: &str) -> bool {
+        self.0.iter().all(|(known, _)| *known == name)
+    }
+
     /// A parameter that may occur once.
     pub(super) fn one(&self, name: &str) -> Result<Option<String>, Failure> {
         let mut found = self.raw(name);

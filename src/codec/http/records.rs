@@ -30,6 +30,7 @@ use crate::services::list::ReadRecord;
 use crate::services::once::RequestStatus;
 use crate::services::register::{Change, Mint, Precondition, Register, Registered};
 use crate::services::resolve::Resolution;
+use crate::services::share::View;
 use crate::store::journal::Effect;
 
 const ROUTE: &str = "/v1/records/";
@@ -44,11 +45,12 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadRecord { identifier })?;
     let record = desk.services.record(&asked);
+    let record = desk.services.noted(record?).await;
     call.laps.end(Step::Service);
     let record = record?;
     let keep = if pass.is_anonymous() { Keep::Ask } else { Keep::Never };
     let etag = reply::etag(record.version);
-    let body = encode(&Resolution { record, entry: None, index: 0, suspended: None });
+    let body = encode(&Resolution { record, entry: None, index: 0, suspended: None, view: View::Public });
     let response = resolve::of_record(etag, keep, body);
     call.laps.end(Step::Encode);
     Ok(response)

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{IF_NONE_MATCH, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{IF_NONE_MATCH, RETRY_AFTER, VARY};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::Desk;
 use super::call::Call;
@@ -28,19 +28,28 @@ use crate::services::resolve::{At, Resolution, Resolve};
 pub(super) const ROUTE: &str = "/v1/resolve/";
 /// As the router knows it.
 pub(super) const PATTERN: &str = "/v1/resolve/{*identifier}";
-const PARAMETERS: [&str; 6] = ["type", "index", "at", "cursor", "entry", "proof"];
+const PARAMETERS: [&str; 7] = ["type", "index", "at", "cursor", "entry", "proof", "share"];
 /// How long an answer waits for the head that covers it: a head comes within a second of a change.
 const PROOF_PATIENCE: Duration = Duration::from_secs(1);
 /// More than any record has values.
 pub(in crate::codec) const MAX_FILTERS: usize = 1_000;
 
 pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
-    let pass = call.admit(&desk, Action::Read)?;
+    let pass = call.admit_by_link(&desk, Action::Read)?;
     let text = call.text_after(ROUTE)?;
     negotiation::best(&call.headers, &[JSON])?;
     let query = Query::of(&call.uri, &PARAMETERS)?;
+    query.one("share")?;
     if call.uri.query().unwrap_or_default().is_empty() && pass.is_anonymous() {
         return plain(&desk, &call, &text);
+    }
+    if query.has_no_other_than("share") {
+        let question = Resolve { identifier: text.into_owned(), ..Resolve::default() };
+        let asked = call.permit(&pass, question)?;
+        let answer = desk.services.noted(desk.services.resolve_viewed(&asked)?).await;
+        call.laps.end(Step::Service);
+        let answer = answer?;
+        return Ok(told(&call.headers, answer.etag, Keep::Never, || Body::from(answer.body)));
     }
     let question = question(text.into_owned(), &query, desk.limits.history_bytes)?;
     let asked = call.permit(&pass, question)?;
@@ -49,24 +58,32 @@ pub(super) async fn one(desk: Arc<Desk>, call: Call) -> Reply {
     } else {
         desk.services.resolve(&asked)
     };
+    let resolution = desk.services.noted(resolution?).await;
     call.laps.end(Step::Service);
     let resolution = resolution?;
     if query.flag("proof")? {
         return proven(&desk, &call.laps, &resolution).await;
     }
     let etag = Bytes::from(resolution.etag());
-    let keep = keep(&desk, &pass);
-    let known = call.headers.get(IF_NONE_MATCH).is_some_and(|header| is_known(header, &etag));
+    let response = told(&call.headers, etag, keep(&desk, &pass), || Body::from(encode(&resolution)));
+    call.laps.end(Step::Encode);
+    Ok(response)
+}
+
+/// The body, or that the client has it already.
+fn told(headers: &HeaderMap, etag: Bytes, keep: Keep, body: impl FnOnce() -> Body) -> Response<Body> {
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|header| is_known(header, &etag));
     let mut response = if known {
         let mut response = reply::json(StatusCode::NOT_MODIFIED, keep, Vec::new());
         response.headers_mut().remove(http::header::CONTENT_TYPE);
         response
     } else {
-        reply::json(StatusCode::OK, keep, encode(&resolution))
+        reply::of_type(JSON, StatusCode::OK, keep, body())
     };
     reply::add_etag(&mut response, etag);
-    call.laps.end(Step::Encode);
-    Ok(response)
+    // Who shows a credential may be answered otherwise.
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept, authorization"));
+    response
 }
 
 /// With the proof that the log has this version, under the newest head, or the word that none covers it yet.

@@ -18,7 +18,7 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, bundle, changes, docs, export, filed_files, filings, history, identity,
+    Desk, about, backup, batch, bulk, bundle, changes, docs, export, filed_files, filings, grants, history, identity,
     import_errors, import_events, import_mapping, import_parts, imports, keys, licences, listing, log, operating,
     prefixes, records, resolve, sessions, trail,
 };
@@ -90,6 +90,9 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/prefixes/{prefix}/restore" closed { POST prefixes::restore }
     "/v1/prefixes/{prefix}/renew" closed { POST prefixes::renew }
     "/v1/prefixes/{prefix}/revoke" closed { POST prefixes::revoke }
+    "/v1/grants" closed { GET grants::list, POST grants::give }
+    "/v1/grants/{id}" closed { GET grants::read, DELETE grants::revoke }
+    "/v1/grants/{id}/uses" closed { GET grants::uses }
     "/v1/identity/{*name}" open { GET identity::read }
     "/v1/licences" open { GET licences::list, POST licences::grant }
     "/v1/licences/{id}/end" closed { POST licences::end }

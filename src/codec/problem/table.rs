@@ -123,6 +123,9 @@ problems! {
     FilingUnknown "filing_unknown" 404 {
         "没有这份备案", "No such filing"; "备案见 GET /v1/filings", "The filings are listed at GET /v1/filings"
     }
+    GrantUnknown "grant_unknown" 404 {
+        "没有这个授权", "No such grant"; "授权见 GET /v1/grants", "The grants are listed at GET /v1/grants"
+    }
     SigningKeyUnknown "signing_key_unknown" 404 {
         "没有这把签名密钥", "No such signing key"; "签名密钥见 /.well-known/jwks.json", "The signing keys are listed at /.well-known/jwks.json"
     }
@@ -175,6 +178,9 @@ problems! {
     }
     PrefixStepRefused "prefix_step_refused" 409 {
         "前缀所处状态不允许这一步", "The prefix does not stand where this step could be taken"; "重新读取前缀, 状态见 status", "Read the prefix again; status says where it stands"
+    }
+    GrantTooMany "grant_too_many" 409 {
+        "授权数量已达上限", "There are as many grants as there may be"; "撤回不再需要的: DELETE /v1/grants/{id}", "Take back those that nobody needs any more: DELETE /v1/grants/{id}"
     }
     PrefixUnavailable "prefix_unavailable" 409 {
         "前缀不能分配", "The prefix cannot be allocated"; "换一个前缀, 或退回备案", "Choose another prefix, or return the filing"

@@ -118,7 +118,9 @@ pub struct PrefixPage {
 
 /// Where prefixes stand of which that is not plain, with what [`crate::store::Store::licences_seen`] said before it was read.
 #[derive(Default)]
-pub struct Standings(RwLock<Option<(u64, Arc<HashMap<String, Standing>>)>>);
+pub struct Standings(RwLock<Option<(u64, ByPrefix)>>);
+
+type ByPrefix = Arc<HashMap<String, Standing>>;
 
 impl Services {
     /// Takes a step about a prefix. Who asks may go away: what is begun is done.
@@ -128,7 +130,7 @@ impl Services {
         let prefix = self.served_prefix(&prefix)?;
         let steps = self.prefix_steps(&prefix)?;
         at_step(steps.len() as u64, &precondition, false)?;
-        let (step, note, details) = self.drawn_up(&prefix, &steps, decision)?;
+        let (step, note, details) = self.prefix_step(&prefix, &steps, decision)?;
         let seq = note.seq;
         let place = place(&prefix, seq);
         let sealed = details.map(|details| self.sealed(&place, &serde_json::to_vec(&details)?)).transpose()?;
@@ -142,7 +144,7 @@ impl Services {
     }
 
     /// The step that a decision makes, if it can be taken now.
-    fn drawn_up(
+    fn prefix_step(
         &self,
         prefix: &str,
         steps: &[PrefixTaken],

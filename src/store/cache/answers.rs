@@ -18,6 +18,10 @@ use super::table::Table;
 pub enum ViewClass {
     /// Everybody.
     Public,
+    /// Whoever has shown a credential.
+    SignedIn,
+    /// Whoever has the grants that the view says.
+    Granted,
 }
 
 /// A whole answer, encoded once.
@@ -54,8 +58,8 @@ const RESIZED_AT_MOST: u64 = 16;
 
 /// Answers by name and view class.
 pub struct AnswerCache {
-    core: Core,
-    seed: Seed,
+    pub(super) core: Core,
+    pub(super) seed: Seed,
     flights: Arc<Flights<Answer>>,
     sizing: Sizing,
 }

@@ -19,6 +19,7 @@
 //! | file | is | unsafe |
 //! |---|---|---|
 //! | `answers` | names and classes in, answers out | no |
+//! | `viewed` | the same of answers that are not everybody's | no |
 //! | `core` | both shelves, generations and epoch, by hash | one block |
 //! | `flights` | one reading of the store for all who miss at once | no |
 //! | `generation` | which answers are still true | no |
@@ -102,6 +103,7 @@ mod shelf;
 mod sync;
 mod table;
 mod threads;
+mod viewed;
 
 pub use self::answers::{Answer, AnswerCache, NameHash, OpenCache, ViewClass};
 pub use self::core::{Counters, Fill, Hit, ShelfSize};

@@ -26,7 +26,10 @@ pub(super) fn components(limits: &DraftLimits) -> Map<String, Json> {
         "pattern": "^[A-Za-z0-9_.~-]+$",
         "description": "with entry=1: `<issuer JWT>~<disclosure>~…~` (SD-JWT, RFC 9901) · 已签名的条目",
     });
-    add("Resolution", record("A record's public values · 记录的公开内容", Some(entry), limits));
+    add(
+        "Resolution",
+        record("A record with the values that the caller may see · 记录中调用者可见的内容", Some(entry), limits),
+    );
     add("Value", value());
     add("Data", data());
     add("Reference", pointing(json!({"type": "integer", "minimum": 1, "maximum": u32::MAX})));

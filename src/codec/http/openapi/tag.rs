@@ -11,19 +11,21 @@ pub enum Tag {
     Keys,
     Filings,
     Prefixes,
+    Grants,
     Licences,
     Log,
     Node,
 }
 
 impl Tag {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Resolve,
         Self::Records,
         Self::Imports,
         Self::Keys,
         Self::Filings,
         Self::Prefixes,
+        Self::Grants,
         Self::Licences,
         Self::Log,
         Self::Node,
@@ -37,6 +39,7 @@ impl Tag {
             Self::Keys => "keys",
             Self::Filings => "filings",
             Self::Prefixes => "prefixes",
+            Self::Grants => "grants",
             Self::Licences => "licences",
             Self::Log => "log",
             Self::Node => "node",
@@ -54,6 +57,7 @@ impl Tag {
                 "前缀的状态：暂停、恢复、续期、撤销",
                 "How prefixes stand: suspended, restored, renewed, revoked",
             ),
+            Self::Grants => Text::new("授权：与合作方共享不公开的值", "Grants: values shared with partners"),
             Self::Licences => Text::new("许可：前缀归谁、由哪把密钥签名", "Whose a prefix is, and by which key"),
             Self::Log => Text::new("可校验的日志", "The log that anyone can verify"),
             Self::Node => Text::new("节点自身", "The node itself"),

@@ -5,6 +5,7 @@
 mod backup;
 mod exports;
 mod filings;
+mod grants;
 mod identity;
 mod imports;
 mod jobs;
@@ -37,6 +38,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
         sessions::operations(),
         filings::operations(),
         prefixes::operations(),
+        grants::operations(),
         identity::operations(),
         licences::operations(),
         operating::operations(),

@@ -8,7 +8,7 @@ use crate::codec::http::history::{MOST_VERSIONS, USUAL_VERSIONS};
 use crate::codec::http::openapi::example::Example;
 use crate::codec::http::openapi::operation::{Operation, Tag};
 use crate::codec::http::openapi::parameter::{self, Parameter};
-use crate::codec::http::openapi::problems::{CLOSED, JSON_BODY, READS};
+use crate::codec::http::openapi::problems::{CLOSED, JSON_BODY, READS, WRITES};
 use crate::codec::http::openapi::schemas::Shape;
 use crate::codec::http::resolve::MAX_FILTERS;
 use crate::codec::problem::Code;
@@ -24,9 +24,9 @@ pub(super) fn operations(limits: &LimitsSpec) -> Vec<Operation> {
 fn one() -> Operation {
     questions(Operation::get("/v1/resolve/{identifier}", "resolve", Tag::Resolve, "解析一个标识", "Resolve an identifier"))
         .about(
-            "公开的值。别名与各种写法都可以。缓存至多 60 秒，不论值的 ttl，使召回及时可见。",
-            "Its public values. Aliases and every input form will do. Kept by caches for at most 60 s whatever a value's ttl \
-             says, so that a recall shows.",
+            "公开的值；出示密钥或链接者另见授予自己的，前缀所属企业见全部。别名与各种写法都可以。公开的缓存至多 60 秒，不论值的 ttl，使召回及时可见。",
+            "Its public values; who shows a key or a link sees what is shared with it, and an enterprise all of its own. Aliases and every input \
+             form will do. What is public is kept by caches for at most 60 s whatever a value's ttl says, so that a recall shows.",
         )
         .answer(200, "公开的内容", "its public content", vec![(JSON, Shape::named("Resolution"))])
         .with_headers(&["ETag", "Cache-Control", "Vary", "Retry-After"])
@@ -35,6 +35,7 @@ fn one() -> Operation {
         .fails(&[Code::IdentifierInvalid])
         .fails(CLOSED)
         .fails(READS)
+        .fails(WRITES)
         .fails(&[
             Code::IdentifierUnknown,
             Code::IdentifierDeleted,
@@ -118,6 +119,12 @@ fn questions(operation: Operation) -> Operation {
             "proof",
             "附上已签名的条目与收录证明：在最新检查点之下，至多等待一秒，否则为 \"pending\" 并带 Retry-After",
             "with the signed entry and the proof that the log has it, under the newest checkpoint: waits at most a second for one that covers it, else says \"pending\" with Retry-After",
+        ))
+        .parameter(Parameter::query(
+            "share",
+            "链接的令牌（mpg_…），代替 Authorization",
+            "the token of a link (mpg_…), in place of Authorization",
+            json!({"type": "string", "minLength": 1}),
         ))
         .parameter(parameter::if_none_match())
 }

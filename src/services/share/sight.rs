@@ -1,0 +1,159 @@
+//! Sight: what of a record a caller may see. Every reading of a record for somebody goes by it.
+//!
+//! | visibility | who sees the value |
+//! |---|---|
+//! | public | everybody |
+//! | signed-in | whoever shows a key or session, and who is granted it |
+//! | granted | who is granted it |
+//! | owner | keys whose prefix it is (reader, registrar, owner), and administrators; these see the others too |
+//!
+//! What a grant opens is [`Unnoted`] until the look is in the audit tree.
+
+use std::sync::Arc;
+
+use super::Look;
+use crate::model::grant::Grant;
+use crate::model::principal::{Principal, Role};
+use crate::model::record::Record;
+use crate::model::time::Timestamp;
+use crate::model::value::{Value, Visibility};
+use crate::services::token::sha256;
+use crate::services::{ServiceError, Services};
+
+/// What a caller may see.
+pub struct Sight<'a> {
+    principal: &'a Principal,
+    grants: Vec<Arc<Grant>>,
+    now: Timestamp,
+}
+
+/// Callers with the same view see the same of what is not their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    Public,
+    /// All of it, of records that are the caller's.
+    Own,
+    SignedIn,
+    /// By these grants: the hash of their ids.
+    Granted([u8; 16]),
+}
+
+/// What was read, and may be shown once the looks are noted.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Unnoted<T> {
+    read: T,
+    looks: Vec<Look>,
+    now: Timestamp,
+}
+
+impl Services {
+    /// What this caller may see now.
+    pub(in crate::services) fn sight<'a>(&self, principal: &'a Principal) -> Sight<'a> {
+        let now = Timestamp::now();
+        Sight { principal, grants: self.grants.of(principal, now), now }
+    }
+
+    /// Gives what was read, once the looks at it are in the audit tree.
+    pub async fn noted<T>(&self, unnoted: Unnoted<T>) -> Result<T, ServiceError> {
+        if !unnoted.looks.is_empty() {
+            self.note_looks(unnoted.looks, unnoted.now).await?;
+        }
+        Ok(unnoted.read)
+    }
+}
+
+impl Sight<'_> {
+    /// The record without the values that are not for this caller, and the grants by which others are shown. `leaf` is its
+    /// version's in the registry tree.
+    pub fn seen(&self, mut record: Record, leaf: u64) -> (Record, Vec<Look>) {
+        if self.principal.sees_all_of(&record) {
+            return (record, Vec::new());
+        }
+        let values = std::mem::take(&mut record.values);
+        let mut by: Vec<Look> = Vec::new();
+        let shown = values.into_iter().filter(|value| {
+            if self.sees_plainly(value.visibility) {
+                return true;
+            }
+            let opening = self.grants.iter().filter(|grant| grant.opens(&record, value));
+            let mut is_shown = false;
+            for grant in opening {
+                is_shown = true;
+                let look = self.look(grant, leaf);
+                if !by.contains(&look) {
+                    by.push(look);
+                }
+            }
+            is_shown
+        });
+        let shown: Vec<Value> = shown.collect();
+        record.values = shown;
+        (record, by)
+    }
+
+    /// Whether the caller may see a value of this record; one that does not read is the owner's alone.
+    pub fn shows(&self, record: &Record, value: Option<&Value>) -> bool {
+        self.principal.sees_all_of(record)
+            || value.is_some_and(|value| {
+                self.sees_plainly(value.visibility) || self.grants.iter().any(|grant| grant.opens(record, value))
+            })
+    }
+
+    fn sees_plainly(&self, visibility: Visibility) -> bool {
+        match visibility {
+            Visibility::Public => true,
+            Visibility::SignedIn => self.is_signed_in(),
+            Visibility::Granted | Visibility::Owner => false,
+        }
+    }
+
+    /// Who has a link alone has not said who he is.
+    fn is_signed_in(&self) -> bool {
+        !matches!(self.principal.role, Role::Anonymous | Role::Link)
+    }
+
+    fn look(&self, grant: &Grant, leaf: u64) -> Look {
+        Look { grant: grant.id.clone(), principal: self.principal.id.clone(), leaf }
+    }
+
+    /// What was read with these looks.
+    pub fn unnoted<T>(&self, read: T, looks: Vec<Look>) -> Unnoted<T> {
+        Unnoted { read, looks, now: self.now }
+    }
+
+    /// The view of this record.
+    pub fn view_of(&self, record: &Record) -> View {
+        if self.principal.sees_all_of(record) { View::Own } else { self.view() }
+    }
+
+    /// With whom the caller shares what it sees of others' records.
+    pub fn view(&self) -> View {
+        if !self.grants.is_empty() {
+            let ids: Vec<&str> = self.grants.iter().map(|grant| grant.id.as_str()).collect();
+            let whole = sha256(format!("{} {}", self.is_signed_in(), ids.join(" ")).as_bytes());
+            let mut half = [0; 16];
+            half.copy_from_slice(&whole[..16]);
+            return View::Granted(half);
+        }
+        if self.is_signed_in() { View::SignedIn } else { View::Public }
+    }
+}
+
+impl<T> Unnoted<T> {
+    /// What needs no note.
+    pub fn plain(read: T) -> Unnoted<T> {
+        Unnoted { read, looks: Vec::new(), now: Timestamp::EPOCH }
+    }
+
+    /// Something else made of what was read.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Unnoted<U> {
+        Unnoted { read: make(self.read), looks: self.looks, now: self.now }
+    }
+
+    /// One of two that were read.
+    pub fn and<U, V>(mut self, other: Unnoted<U>, make: impl FnOnce(T, U) -> V) -> Unnoted<V> {
+        self.looks.extend(other.looks);
+        Unnoted { read: make(self.read, other.read), looks: self.looks, now: self.now.max(other.now) }
+    }
+}
