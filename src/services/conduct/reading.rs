@@ -1,0 +1,136 @@
+//! One leaf of the audit tree: by which key it is signed, and what it says was done. Told by the names of members, so that an
+//! event of a later program reads as well as one of this.
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+
+use super::authorities::Known;
+use crate::services::audit::examine::clipped;
+use crate::sign::jws::{
+    AUDIT_TYPE, ENTRY_TYPE, ERASURE_TYPE, KEY_END_TYPE, KEYS_TYPE, LICENCE_END_TYPE, LICENCE_TYPE, ORIGIN_TYPE, Parsed,
+};
+use crate::sign::repeated::SignatureChecker;
+use crate::tlog::hash::Hash;
+
+/// Statements that the registry tree has, and this one must not.
+const OF_THE_REGISTRY: [&str; 7] =
+    [ENTRY_TYPE, KEYS_TYPE, KEY_END_TYPE, LICENCE_TYPE, LICENCE_END_TYPE, ORIGIN_TYPE, ERASURE_TYPE];
+
+/// A leaf that was looked at alone.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    pub index: u64,
+    /// The place in the succession of the key that signed it; none: no key that the registry authorises did.
+    pub signer: Option<usize>,
+    pub iss: String,
+    pub says: Says,
+}
+
+#[derive(Clone, Debug)]
+pub enum Says {
+    Act(Act),
+    /// Of the registry's kinds.
+    Misplaced(String),
+    /// Of a kind that this program does not know: only its signature is judged.
+    Other(String),
+    /// In a word what is wrong with it.
+    Unreadable(&'static str),
+}
+
+/// What somebody did.
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub index: u64,
+    pub iat: i64,
+    pub event: String,
+    pub principal: String,
+    /// All else that is said of it.
+    pub members: Map<String, Json>,
+}
+
+#[derive(Deserialize)]
+struct Stated {
+    iat: i64,
+    iss: String,
+    principal: String,
+    event: String,
+    #[serde(flatten)]
+    members: Map<String, Json>,
+}
+
+impl Examined {
+    /// What it is called, where it has a name.
+    pub(super) fn event(&self) -> String {
+        match &self.says {
+            Says::Act(act) => act.event.clone(),
+            Says::Misplaced(typ) | Says::Other(typ) => typ.clone(),
+            Says::Unreadable(_) => String::new(),
+        }
+    }
+}
+
+impl Act {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.members.get(name)?.as_str()
+    }
+
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        self.members.get(name)?.as_i64()
+    }
+
+    /// The id of the key that asked, where one did.
+    pub(super) fn asking_key(&self) -> Option<&str> {
+        key_of(&self.principal)
+    }
+}
+
+/// The id of a key, as audit names who asks.
+pub(super) fn key_of(principal: &str) -> Option<&str> {
+    principal.strip_prefix("key:")
+}
+
+/// Which key a leaf says that it is signed by.
+pub(super) fn kid_of(entry: &[u8]) -> Option<String> {
+    Parsed::parse(std::str::from_utf8(entry).ok()?).ok().map(|parsed| parsed.header.kid)
+}
+
+/// Looks at one leaf.
+pub(super) fn examine(
+    index: u64,
+    _leaf: Hash,
+    entry: &[u8],
+    known: &Known,
+    checker: &mut SignatureChecker,
+) -> Examined {
+    let unreadable = |what| Examined { index, signer: None, iss: String::new(), says: Says::Unreadable(what) };
+    let Ok(text) = std::str::from_utf8(entry) else { return unreadable("it is not text") };
+    let parsed = match Parsed::parse(text) {
+        Ok(parsed) => parsed,
+        Err(what) => return unreadable(what),
+    };
+    let named = known.place_of(&parsed.header.kid);
+    let signer = named.filter(|(_, key)| parsed.verify_by(key, checker)).map(|(place, _)| place);
+    let (says, iss) = match read(&parsed, index) {
+        Ok(read) => read,
+        Err(what) => (Says::Unreadable(what), String::new()),
+    };
+    Examined { index, signer, iss, says }
+}
+
+fn read(parsed: &Parsed<'_>, index: u64) -> Result<(Says, String), &'static str> {
+    let typ = parsed.header.typ.as_str();
+    if typ != AUDIT_TYPE {
+        let issued: Issued = serde_json::from_slice(&parsed.payload).map_err(|_| "it lacks iss")?;
+        let is_misplaced = OF_THE_REGISTRY.contains(&typ);
+        return Ok((if is_misplaced { Says::Misplaced(clipped(typ)) } else { Says::Other(clipped(typ)) }, issued.iss));
+    }
+    let Stated { iat, iss, principal, event, members } =
+        serde_json::from_slice(&parsed.payload).map_err(|_| "it lacks iat, iss, principal or event")?;
+    Ok((Says::Act(Act { index, iat, event: clipped(&event), principal, members }), iss))
+}
+
+/// What every statement says in clear.
+#[derive(Deserialize)]
+struct Issued {
+    iss: String,
+}
