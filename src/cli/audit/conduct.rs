@@ -79,9 +79,9 @@ impl Seen {
         let mut notes = self.authorities.notes(&book.signed);
         if let (count, Some(first)) = book.earlier {
             notes.push(Text::new(
-                format!("{count} 条的时间早于其前一条，首见于第 {first} 条：时钟曾被拨回"),
+                format!("{count} 条的时间早于其前一条，首见于第 {first} 条：同时发生，或时钟曾被拨回"),
                 format!(
-                    "{} dated before the one in front, event {first} first: a clock was set back",
+                    "{} dated before the one in front, event {first} first: at the same time, or a clock was set back",
                     counted(count, "event")
                 ),
             ));

@@ -165,9 +165,9 @@ fn notes(audit: &Audit) -> Vec<Text> {
     let mut notes = Vec::new();
     if let (count, Some(first)) = audit.ledger.earlier {
         notes.push(Text::new(
-            format!("{count} 条的时间早于其前一条，首见于第 {first} 条：时钟曾被拨回"),
+            format!("{count} 条的时间早于其前一条，首见于第 {first} 条：同时签署，或时钟曾被拨回"),
             format!(
-                "{} dated before the one in front, entry {first} first: a clock was set back",
+                "{} dated before the one in front, entry {first} first: signed at the same time, or a clock was set back",
                 counted(count, "statement")
             ),
         ));
