@@ -5,7 +5,7 @@
 //! unclear cannot say yes.
 //!
 //! Names are held as hashes, so that a log's own words do not decide how much memory they take: about 55 to 110 bytes a key, 60
-//! to 120 a session, 250 to 500 a filing, 100 and the name a prefix, 35 to 70 a name that an unknown event has.
+//! to 120 a session, 250 to 500 a filing and 64 each of its reviewers, 100 and the name a prefix, 35 to 70 a name that an unknown event has.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,7 +16,7 @@ use super::Rule;
 use super::filings::Filings;
 use super::keys::Keys;
 use super::prefixes::Prefixes;
-use super::reading::{Act, Examined, Says, key_of};
+use super::reading::{Act, Examined, Says, key_of, read};
 use super::sessions::Sessions;
 use crate::model::filing::Step;
 use crate::model::text::Text;
@@ -90,7 +90,7 @@ impl Book {
     pub fn held(&self) -> Held {
         let (keys, filings) = (self.keys.0.len() as u64, self.filings.0.len() as u64);
         let others = 120 * self.sessions.len() + 70 * self.touched.len() as u64 + self.prefixes.bytes();
-        Held { keys, filings, prefixes: self.prefixes.len(), bytes: 110 * keys + 500 * filings + others }
+        Held { keys, filings, prefixes: self.prefixes.len(), bytes: 110 * keys + self.filings.bytes() + others }
     }
 
     /// Whether more than is held would have to be.
@@ -105,35 +105,39 @@ impl Book {
     }
 
     fn take_one(&mut self, one: Examined, issuer: Option<&str>) {
-        let (index, event) = (one.index, one.event());
-        if let Says::Unreadable(what) = one.says {
-            self.found(index, "", Rule::Unreadable, format!("不可读：{what}"), format!("it does not read: {what}"));
-        } else if issuer.is_some_and(|issuer| issuer != one.iss) {
-            let (zh, en) = ("签发者不是登记日志的签发者", "its issuer is not that of the registry log");
-            self.found(index, &event, Rule::WrongIssuer, zh, en);
+        let index = one.index;
+        let said = one.said.and_then(|(typ, payload)| read(index, &typ, &payload));
+        let name = said.as_ref().map_or_else(|_| String::new(), |(says, _)| says.name().to_owned());
+        match &said {
+            Err(what) => {
+                self.found(index, "", Rule::Unreadable, format!("不可读：{what}"), format!("it does not read: {what}"));
+            }
+            Ok((_, iss)) if issuer.is_some_and(|issuer| issuer != iss) => {
+                let (zh, en) = ("签发者不是登记日志的签发者", "its issuer is not that of the registry log");
+                self.found(index, &name, Rule::WrongIssuer, zh, en);
+            }
+            Ok(_) => {}
         }
         let Some(place) = one.signer else {
             let (zh, en) = ("签名不是由登记日志授权的密钥所作", "not signed by a key that the registry log authorises");
-            self.found(index, &event, Rule::NotSigned, zh, en);
+            self.found(index, &name, Rule::NotSigned, zh, en);
             // What nobody authorised was told as such, and was not done by the node.
             return;
         };
         if self.signed.last_key_value().is_some_and(|(last, _)| *last > place) {
             let (zh, en) = ("由已被后一把密钥接替的密钥签署", "signed by a key after its successor had signed");
-            self.found(index, &event, Rule::KeyOutOfTurn, zh, en);
+            self.found(index, &name, Rule::KeyOutOfTurn, zh, en);
         }
         *self.signed.entry(place).or_default() += 1;
-        match one.says {
-            Says::Act(act) => self.take_act(&act),
-            Says::Misplaced(typ) => self.found(
-                index,
-                &typ,
-                Rule::Misplaced,
-                "登记树的声明不应出现在审计树中",
-                "a statement of the registry has no place in the audit tree",
-            ),
-            Says::Other(typ) => count_apart(&mut self.unknown, &typ),
-            Says::Unreadable(_) => {}
+        match said {
+            Ok((Says::Act(act), _)) => self.take_act(&act),
+            Ok((Says::Misplaced(typ), _)) => {
+                let (zh, en) =
+                    ("登记树的声明不应出现在审计树中", "a statement of the registry has no place in the audit tree");
+                self.found(index, &typ, Rule::Misplaced, zh, en);
+            }
+            Ok((Says::Other(typ), _)) => count_apart(&mut self.unknown, &typ),
+            Err(_) => {}
         }
     }
 

@@ -14,9 +14,16 @@ use crate::tlog::hash::Hash;
 /// Of one filing, those who had it in review and may have looked. A node takes no more steps of one.
 const MOST_REVIEWERS: usize = 200;
 
-/// The filings, by their ids.
+/// The filings, by their ids; and how many reviewers are held of all.
 #[derive(Default)]
-pub(super) struct Filings(pub(super) HashMap<Hash, Standing>);
+pub(super) struct Filings(pub(super) HashMap<Hash, Standing>, u64);
+
+impl Filings {
+    /// What they take.
+    pub(super) fn bytes(&self) -> u64 {
+        500 * self.0.len() as u64 + 64 * self.1
+    }
+}
 
 /// Where a filing stands. People are hashes here.
 pub(super) struct Standing {
@@ -122,8 +129,9 @@ impl Book {
         let told = clipped(id);
         match self.filings.0.get_mut(&sha256(id.as_bytes())) {
             Some(standing) => {
-                let faults = standing.faults(&wanted);
+                let (faults, before) = (standing.faults(&wanted), standing.reviewers.len());
                 standing.take(&wanted);
+                self.filings.1 += (standing.reviewers.len() - before) as u64;
                 for (kind, zh, en) in faults {
                     self.breach(act, kind, &[id], (format!("备案 {told}：{zh}"), format!("the filing {told}: {en}")));
                 }

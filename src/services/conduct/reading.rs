@@ -16,14 +16,14 @@ use crate::tlog::hash::Hash;
 const OF_THE_REGISTRY: [&str; 7] =
     [ENTRY_TYPE, KEYS_TYPE, KEY_END_TYPE, LICENCE_TYPE, LICENCE_END_TYPE, ORIGIN_TYPE, ERASURE_TYPE];
 
-/// A leaf that was looked at alone.
+/// A leaf that was looked at alone. Its payload is read when its turn comes: as JSON it may take twenty times the room.
 #[derive(Clone, Debug)]
 pub struct Examined {
     pub index: u64,
     /// The place in the succession of the key that signed it; none: no key that the registry authorises did.
     pub signer: Option<usize>,
-    pub iss: String,
-    pub says: Says,
+    /// Type and payload, or in a word why there are none.
+    pub said: Result<(String, Vec<u8>), &'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,8 +33,6 @@ pub enum Says {
     Misplaced(String),
     /// Of a kind that this program does not know: only its signature is judged.
     Other(String),
-    /// In a word what is wrong with it.
-    Unreadable(&'static str),
 }
 
 /// What somebody did.
@@ -58,13 +56,12 @@ struct Stated {
     members: Map<String, Json>,
 }
 
-impl Examined {
-    /// What it is called, where it has a name.
-    pub(super) fn event(&self) -> String {
-        match &self.says {
-            Says::Act(act) => act.event.clone(),
-            Says::Misplaced(typ) | Says::Other(typ) => typ.clone(),
-            Says::Unreadable(_) => String::new(),
+impl Says {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Says::Act(act) => &act.event,
+            Says::Misplaced(typ) | Says::Other(typ) => typ,
         }
     }
 }
@@ -102,30 +99,25 @@ pub(super) fn examine(
     known: &Known,
     checker: &mut SignatureChecker,
 ) -> Examined {
-    let unreadable = |what| Examined { index, signer: None, iss: String::new(), says: Says::Unreadable(what) };
-    let Ok(text) = std::str::from_utf8(entry) else { return unreadable("it is not text") };
-    let parsed = match Parsed::parse(text) {
+    let parsed = std::str::from_utf8(entry).map_err(|_| "it is not text").and_then(Parsed::parse);
+    let parsed = match parsed {
         Ok(parsed) => parsed,
-        Err(what) => return unreadable(what),
+        Err(what) => return Examined { index, signer: None, said: Err(what) },
     };
     let named = known.place_of(&parsed.header.kid);
     let signer = named.filter(|(_, key)| parsed.verify_by(key, checker)).map(|(place, _)| place);
-    let (says, iss) = match read(&parsed, index) {
-        Ok(read) => read,
-        Err(what) => (Says::Unreadable(what), String::new()),
-    };
-    Examined { index, signer, iss, says }
+    Examined { index, signer, said: Ok((parsed.header.typ, parsed.payload)) }
 }
 
-fn read(parsed: &Parsed<'_>, index: u64) -> Result<(Says, String), &'static str> {
-    let typ = parsed.header.typ.as_str();
+/// What a statement says, and who issued it; in a word what is wrong with it.
+pub(super) fn read(index: u64, typ: &str, payload: &[u8]) -> Result<(Says, String), &'static str> {
     if typ != AUDIT_TYPE {
-        let issued: Issued = serde_json::from_slice(&parsed.payload).map_err(|_| "it lacks iss")?;
+        let issued: Issued = serde_json::from_slice(payload).map_err(|_| "it lacks iss")?;
         let is_misplaced = OF_THE_REGISTRY.contains(&typ);
         return Ok((if is_misplaced { Says::Misplaced(clipped(typ)) } else { Says::Other(clipped(typ)) }, issued.iss));
     }
     let Stated { iat, iss, principal, event, members } =
-        serde_json::from_slice(&parsed.payload).map_err(|_| "it lacks iat, iss, principal or event")?;
+        serde_json::from_slice(payload).map_err(|_| "it lacks iat, iss, principal or event")?;
     Ok((Says::Act(Act { index, iat, event: clipped(&event), principal, members }), iss))
 }
 
