@@ -107,6 +107,14 @@ fn a_tree_without_fault_is_clean_and_a_forged_leaf_is_named() {
     };
     let one = |fault: &str| (1, vec![fault.to_owned()]);
     assert_eq!(with(|signers| made(&signers.stranger, "k")), one("270 not_signed"));
+    // Under the name of the key in force, by another.
+    let passed_off = |signers: &Signers| {
+        let (own, strange) = (made(&signers.entry, "k"), made(&signers.stranger, "k"));
+        let [header, others] = [own, strange].map(|leaf| String::from_utf8(leaf).unwrap());
+        let (header, rest) = (header.split_once('.').unwrap().0, others.split_once('.').unwrap().1);
+        format!("{header}.{rest}").into_bytes()
+    };
+    assert_eq!(with(passed_off), one("270 not_signed"));
     assert_eq!(with(|signers| made(&signers.entry, "k0")), one("270 key_twice"));
     assert_eq!(with(|_| b"no statement".to_vec()).1[0], "270 unreadable");
     assert_eq!(with(Signers::genesis), one("270 misplaced"));

@@ -2,6 +2,7 @@
 //! bootstrap token makes one key, and never another.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::Rule;
 use super::book::{Book, count};
@@ -41,13 +42,16 @@ impl Book {
             is_revoked: false,
             is_administrators: role == Role::Administrator.as_str(),
         };
-        let hash = sha256(id.as_bytes());
-        if self.keys.0.contains_key(&hash) {
-            let told = clipped(id);
-            let text = (format!("密钥 {told} 早已建立"), format!("the key {told} was made before"));
-            self.breach(act, Rule::KeyTwice, &[id], text);
-        } else {
-            self.keys.0.insert(hash, made);
+        match self.keys.0.entry(sha256(id.as_bytes())) {
+            Entry::Vacant(place) => {
+                place.insert(made);
+            }
+            // What the first one was made as stands.
+            Entry::Occupied(_) => {
+                let told = clipped(id);
+                let text = (format!("密钥 {told} 早已建立"), format!("the key {told} was made before"));
+                self.breach(act, Rule::KeyTwice, &[id], text);
+            }
         }
         Some(())
     }

@@ -95,7 +95,7 @@ fn a_key_is_made_once_and_revoked_once_and_only_if_it_was_made() {
     let (made, revoked) =
         (("key.created", "dev", 1, key("a", "reader")), ("key.revoked", "dev", 2, json!({"id": "a"})));
     assert_eq!(found(&[made.clone(), made.clone()]), [(1, Rule::KeyTwice)]);
-    assert_eq!(found(&[revoked.clone()]), [(0, Rule::KeyUnknown)]);
+    assert_eq!(found(std::slice::from_ref(&revoked)), [(0, Rule::KeyUnknown)]);
     assert_eq!(found(&[made.clone(), revoked.clone(), revoked.clone()]), [(2, Rule::RevokedTwice)]);
     assert_eq!(found(&[made.clone(), revoked, made]), [(2, Rule::KeyTwice)], "nor made again once it is revoked");
     let denied = json!({"denials": [{"principal": "key:b", "code": "forbidden", "count": 1}]});
@@ -232,7 +232,7 @@ fn a_clock_that_was_set_back_is_no_fault() {
 #[test]
 fn an_event_to_come_accuses_nobody_and_leaves_open_what_it_names() {
     let later = ("vault.opened", "dev", 1, json!({"door": {"of": ["x", "key:a"]}}));
-    let book = booked(&[later.clone()]);
+    let book = booked(std::slice::from_ref(&later));
     assert_eq!((book.breach_count, book.unclear, book.unknown["vault.opened"]), (0, (0, None), 1));
     let revoked = |id| ("key.revoked", "dev", 2, json!({ "id": id }));
     let book = booked(&[later, revoked("a"), revoked("b")]);
