@@ -238,10 +238,23 @@ async fn the_auditor_reads_it_all(day: &Day, machine: &str) {
     assert_eq!(day.ask("auditor", "GET", "/v1/filings", ()).await.0, 403, "who audits does not read what was filed");
     let vkey = day.client.get(format!("{}/log/vkey", day.node.url).parse().unwrap()).await.unwrap();
     let vkey = vkey.into_body().collect().await.unwrap().to_bytes();
-    let mut audit = Command::new(env!("CARGO_BIN_EXE_mingpai"));
-    audit.args(["audit", &day.node.url, "--vkey", std::str::from_utf8(&vkey).unwrap()]);
-    let audited = audit.output().unwrap();
-    assert!(audited.status.success(), "{}", String::from_utf8_lossy(&audited.stdout));
+    let vkey = std::str::from_utf8(&vkey).unwrap();
+    for tree in ["registry", "audit"] {
+        let mut audit = Command::new(env!("CARGO_BIN_EXE_mingpai"));
+        audit.args(["audit", &day.node.url, "--tree", tree, "--vkey", vkey, "--json"]);
+        let audited = audit.args(["--token-file", &day.path("auditor")]).output().unwrap();
+        let report = String::from_utf8_lossy(&audited.stdout);
+        assert!(audited.status.success(), "{tree}: {report}");
+        for personal in PERSONAL {
+            assert!(!report.contains(personal), "{personal} in the report on the {tree} tree");
+        }
+        let report: Json = serde_json::from_str(&report).unwrap();
+        if tree == "audit" {
+            let held = (&report["held"]["keys"], &report["held"]["filings"], &report["held"]["prefixes"]);
+            assert_eq!(held, (&json!(8), &json!(2), &json!(1)), "{report}");
+            assert_eq!((&report["unknown"], &report["unclear"]), (&json!({}), &json!(0)), "all is known: {report}");
+        }
+    }
     let backup = day.path("backup");
     day.run("data/dev-token", &["backup", &backup]);
     let (mut seen, folders) = (0, [day.path("data"), backup]);

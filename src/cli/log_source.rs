@@ -12,10 +12,12 @@ use super::client::Server;
 use super::failure::CliError;
 use super::new_file::NewFile;
 use super::screen::Screen;
+use super::token_file::Token;
 use super::vkeys::{self, Keys};
 use crate::model::text::Text;
-use crate::services::follow::http_source::HttpSource;
+use crate::services::follow::http_source::{Asked, HttpSource};
 use crate::services::follow::{Follower, Memory, Options, Source, SourceError};
+use crate::services::log::audit_key;
 use crate::tlog::note::{KeyKind, VerifierKey};
 use crate::tlog::policy::{Log, POLICY_LIMIT_BYTES, Policy};
 
@@ -23,6 +25,8 @@ use crate::tlog::policy::{Log, POLICY_LIMIT_BYTES, Policy};
 const KEYS_LIMIT_BYTES: usize = 64 * 1024;
 /// Where a node's log is below its address.
 const FOLDER: &str = "/log";
+/// Where the tree of its audit events is.
+const AUDIT_FOLDER: &str = "/log/audit";
 
 #[derive(Debug, Args)]
 pub struct LogArguments {
@@ -50,6 +54,26 @@ impl LogArguments {
         let (policy, is_pinned) = self.policy(&source, screen).await?;
         let options = Options { patience: self.patience(), ..Options::default() };
         Ok((Follower::new(Arc::new(source), policy, memory, options), is_pinned))
+    }
+
+    /// Who follows both trees of a node, the registry first, each from what is remembered of it; and whether the log's key was
+    /// pinned. The heads of both are signed by it. Witnesses see the registry only, so none are asked for in the other.
+    pub async fn followers(
+        &self,
+        (registry, audit): (Memory, Memory),
+        token: &Token,
+        screen: Screen,
+    ) -> Result<((Follower, Follower), bool), CliError> {
+        let source = self.source()?;
+        let (policy, is_pinned) = self.policy(&source, screen).await?;
+        let keys: Result<Vec<VerifierKey>, _> = policy.logs().iter().map(|log| audit_key(&log.key)).collect();
+        let of_audit = believing(keys.map_err(|error| CliError::Wrong(error.text()))?)?;
+        let hidden = HttpSource::new(&format!("{}{AUDIT_FOLDER}", self.url), self.ca_file.as_deref())
+            .map_err(CliError::Wrong)?
+            .with_authorization(token.header()?, token.source(), Asked::AuditTree);
+        let options = Options { patience: self.patience(), ..Options::default() };
+        let registry = Follower::new(Arc::new(source), policy, registry, options);
+        Ok(((registry, Follower::new(Arc::new(hidden), of_audit, audit, options)), is_pinned))
     }
 
     /// Whose log is believed, and whether that was said beforehand.

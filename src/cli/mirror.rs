@@ -20,6 +20,7 @@ use crate::node::operator::Process;
 use crate::node::serve::{ServeError, serve};
 use crate::observe::log;
 use crate::services::follow::Source;
+use crate::services::follow::http_source::Asked;
 use crate::services::mirror::{Halt, Order, Reached, Stated};
 
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ impl MirrorArguments {
         };
         let granted = match self.token.token(screen)? {
             Some(token) => {
-                let node = self.log.node()?.with_authorization(token.header()?, token.source());
+                let node = self.log.node()?.with_authorization(token.header()?, token.source(), Asked::Disclosures);
                 Some(Arc::new(node) as Arc<dyn Source>)
             }
             None => None,

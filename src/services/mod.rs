@@ -11,6 +11,7 @@
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `trail`: who did what, of both trees. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
 //! - `follow`: a log elsewhere, which need not be trusted. `audit`: whether it is what it must be. `watch`: what an owner sees in it.
+//!   `conduct`: whether what was done obeyed the rules, by the audit tree.
 //! - `mirror`: another node's log, kept here.
 //! - `witnesses`: those who are asked to cosign the log's heads.
 
@@ -21,6 +22,7 @@ pub mod backup;
 pub mod bundle;
 pub mod changes;
 pub mod compare;
+pub mod conduct;
 mod denials;
 pub mod error;
 pub mod file;

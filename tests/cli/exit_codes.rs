@@ -52,6 +52,7 @@ fn a_file_that_is_not_there_is_a_2_and_is_told_before_any_node_is_asked() {
         &vec!["verify", "rows.ndjson", "--jwks", "absent"],
         &vec!["verify", "rows.ndjson", "--policy", "absent"],
         &vec!["audit", AWAY, "--policy", "absent"],
+        &vec!["audit", AWAY, "--tree", "audit", "--token-file", "absent"],
         &vec!["watch", AWAY, "--prefix", "88.999.1", "--secret-file", "absent", "--names", "rows.ndjson"],
         &vec!["mirror", AWAY, "--policy", "absent", "--data", "mirror"],
         &vec!["policy", "--vkey", "absent"],
@@ -80,6 +81,7 @@ fn a_node_that_is_away_is_a_2() {
     }
     for command in [
         &["audit", AWAY, "--patience", "0"][..],
+        &["audit", AWAY, "--tree", "audit", "--token-file", "token", "--patience", "0"],
         &["mirror", AWAY, "--data", "mirror", "--once", "--patience", "0"],
         &["bench", "hashes", AWAY, "--patience", "0"],
         &["policy", "--server", AWAY],

@@ -1,12 +1,13 @@
 //! Following a log that need not be trusted: what a dishonest one shows is caught and named, what an honest one shows is taken.
 //!
-//! - `recorded`: a log in memory that lies as a test tells it, and a server of it. `follower`: the library. `auditing`,
+//! - `recorded`: a log in memory that lies as a test tells it, and a server of it. `follower`: the library. `auditing`, `conducting`,
 //!   `watching`, `mirroring`, `ordering`: the commands, against that server and against a node. `doubting`: what a mirror may believe, forget
 //!   and ask for again. `starting`: a mirror without `--dev`, and what it says of its key.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
 
 mod auditing;
+mod conducting;
 mod doubting;
 mod follower;
 mod mirroring;

@@ -114,14 +114,24 @@ pub fn head_of(entries: &[Vec<u8>]) -> Head {
 
 /// Everything that a log of these entries shows, by its path.
 pub fn parts(signer: &LogSigner, entries: &[Vec<u8>]) -> HashMap<String, Bytes> {
+    parts_of(signer, entries, Tree::Registry)
+}
+
+/// The same with the tree of its audit events beside.
+pub fn parts_of_both(signer: &LogSigner, entries: &[Vec<u8>], events: &[Vec<u8>]) -> HashMap<String, Bytes> {
+    let audit = parts_of(signer, events, Tree::Audit).into_iter().map(|(path, part)| (format!("audit/{path}"), part));
+    parts(signer, entries).into_iter().chain(audit).collect()
+}
+
+fn parts_of(signer: &LogSigner, entries: &[Vec<u8>], tree: Tree) -> HashMap<String, Bytes> {
     let (mut frontier, mut hashes) = (Frontier::default(), Hashes::default());
     for entry in entries {
         frontier.push_all(leaf_hash(entry), |hash| hashes.0.push(*hash));
     }
     let head = frontier.head();
     let mut parts = HashMap::new();
-    parts.insert("checkpoint".to_owned(), checkpoint(signer, head));
-    let vkey = format!("{}\n", signer.verifiers(Tree::Registry)[0]);
+    parts.insert("checkpoint".to_owned(), checkpoint_of(signer, head, tree));
+    let vkey = format!("{}\n", signer.verifiers(tree)[0]);
     parts.insert("vkey".to_owned(), vkey.into());
     for content in (0..8).map(Content::Hashes).chain([Content::Entries]) {
         let (full, partial) = Tile::of_size(content, head.size);
@@ -141,8 +151,12 @@ pub fn parts(signer: &LogSigner, entries: &[Vec<u8>]) -> HashMap<String, Bytes> 
 }
 
 pub fn checkpoint(signer: &LogSigner, head: Head) -> Bytes {
+    checkpoint_of(signer, head, Tree::Registry)
+}
+
+fn checkpoint_of(signer: &LogSigner, head: Head, tree: Tree) -> Bytes {
     let published = signer.publish(Heads { registry: head, audit: head }).unwrap();
-    Bytes::from(published.checkpoint(Tree::Registry).to_owned())
+    Bytes::from(published.checkpoint(tree).to_owned())
 }
 
 /// Parts as they are shown, and what goes wrong on the way.

@@ -70,6 +70,11 @@ impl Step {
         }
     }
 
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Step> {
+        Step::ALL.into_iter().find(|step| step.as_str() == word)
+    }
+
     /// Whether the applicant takes it; a reviewer takes the others.
     #[must_use]
     pub fn is_applicants(self) -> bool {

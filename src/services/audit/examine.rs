@@ -156,7 +156,7 @@ fn read(parsed: &Parsed<'_>, text: &str) -> Result<Says, &'static str> {
 }
 
 /// As much of a statement's own words as is told: a leaf may have 64 KiB of them, and they may be meant for a terminal.
-pub(super) fn clipped(word: &str) -> String {
+pub(in crate::services) fn clipped(word: &str) -> String {
     const TOLD_CHARACTERS: usize = 80;
     word.chars().filter(|letter| !letter.is_control()).take(TOLD_CHARACTERS).collect()
 }
@@ -166,26 +166,29 @@ pub(in crate::services) fn shown(hash: &Hash) -> String {
     BASE64URL.encode(hash)
 }
 
-type Work = (u64, Batch, Arc<Succession>);
-type Done = (u64, Vec<Examined>);
+/// Looks at one leaf: its index and hash, what stands there, and what is known of the keys.
+pub type Examine<K, E> = fn(u64, Hash, &[u8], &K, &mut SignatureChecker) -> E;
+
+type Work<K> = (u64, Batch, Arc<K>);
+type Done<E> = (u64, Vec<E>);
 
 /// Threads that examine batches, and hand them back in their order.
-pub struct Examiners {
-    input: Option<Sender<Work>>,
-    output: Receiver<Done>,
+pub struct Examiners<K, E> {
+    input: Option<Sender<Work<K>>>,
+    output: Receiver<Done<E>>,
     threads: Vec<JoinHandle<()>>,
     sent: u64,
     taken: u64,
     /// What came back before its turn.
-    early: BTreeMap<u64, Vec<Examined>>,
+    early: BTreeMap<u64, Vec<E>>,
 }
 
-impl Examiners {
+impl<K: Send + Sync + 'static, E: Send + 'static> Examiners<K, E> {
     /// One a core.
-    pub fn start() -> std::io::Result<Examiners> {
+    pub fn start(examine: Examine<K, E>) -> std::io::Result<Examiners<K, E>> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let (input, work) = bounded::<Work>(cores * AHEAD);
-        let (done, output) = unbounded::<Done>();
+        let (input, work) = bounded::<Work<K>>(cores * AHEAD);
+        let (done, output) = unbounded::<Done<E>>();
         let start = |number| {
             let (work, done) = (work.clone(), done.clone());
             let run = move || {
@@ -205,12 +208,7 @@ impl Examiners {
     }
 
     /// Gives a batch in, and what is ready out; waits while too much is on its way.
-    pub fn put(
-        &mut self,
-        batch: Batch,
-        keys: &Arc<Succession>,
-        mut each: impl FnMut(Vec<Examined>),
-    ) -> Result<(), FollowError> {
+    pub fn put(&mut self, batch: Batch, keys: &Arc<K>, mut each: impl FnMut(Vec<E>)) -> Result<(), FollowError> {
         let most = (self.threads.len() * AHEAD) as u64;
         while self.sent - self.taken >= most {
             self.next(&mut each)?;
@@ -222,14 +220,14 @@ impl Examiners {
     }
 
     /// Waits for all that was given in.
-    pub fn finish(&mut self, mut each: impl FnMut(Vec<Examined>)) -> Result<(), FollowError> {
+    pub fn finish(&mut self, mut each: impl FnMut(Vec<E>)) -> Result<(), FollowError> {
         while self.taken < self.sent {
             self.next(&mut each)?;
         }
         Ok(())
     }
 
-    fn next(&mut self, each: &mut impl FnMut(Vec<Examined>)) -> Result<(), FollowError> {
+    fn next(&mut self, each: &mut impl FnMut(Vec<E>)) -> Result<(), FollowError> {
         let (number, examined) = self.output.recv().map_err(|_| lost())?;
         self.early.insert(number, examined);
         while let Some(examined) = self.early.remove(&self.taken) {
@@ -240,7 +238,7 @@ impl Examiners {
     }
 }
 
-impl Drop for Examiners {
+impl<K, E> Drop for Examiners<K, E> {
     fn drop(&mut self) {
         self.input = None;
         for thread in self.threads.drain(..) {

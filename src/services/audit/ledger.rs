@@ -46,11 +46,10 @@ pub struct Counts {
     pub other: BTreeMap<String, u64>,
 }
 
-impl Counts {
-    fn take_other(&mut self, typ: &str) {
-        let is_apart = self.other.len() < OTHER_KINDS || self.other.contains_key(typ);
-        *self.other.entry(if is_apart { typ } else { OTHER_KINDS_TOGETHER }.to_owned()).or_default() += 1;
-    }
+/// Counts one of a kind that the log names: as many kinds as are told apart, the rest together.
+pub(in crate::services) fn count_apart(counts: &mut BTreeMap<String, u64>, kind: &str) {
+    let is_apart = counts.len() < OTHER_KINDS || counts.contains_key(kind);
+    *counts.entry(if is_apart { kind } else { OTHER_KINDS_TOGETHER }.to_owned()).or_default() += 1;
 }
 
 #[derive(Default)]
@@ -182,7 +181,7 @@ impl Ledger {
                 "审计事件不应出现在登记树中",
                 "an event of the audit tree has no place in the registry",
             ),
-            Says::Other(typ) => self.counts.take_other(typ),
+            Says::Other(typ) => count_apart(&mut self.counts.other, typ),
             Says::Unreadable(_) => {}
         }
         tree.push(one.leaf);

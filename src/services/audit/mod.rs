@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use self::examine::Examiners;
+use self::examine::{Examiners, examine};
 use self::keys::Succession;
 use self::ledger::Ledger;
 use crate::model::text::Text;
@@ -95,7 +95,7 @@ pub async fn audit(
     mut progress: impl FnMut(u64),
 ) -> Result<Audit, std::io::Error> {
     let started = Instant::now();
-    let mut examiners = Examiners::start()?;
+    let mut examiners = Examiners::start(examine)?;
     let (mut ledger, mut keys) = (Ledger::default(), Arc::new(Succession::default()));
     // The tree in front of each batch that is being examined.
     let (mut tree, mut trees) = (Frontier::default(), VecDeque::new());

@@ -36,8 +36,23 @@ pub struct HttpSource {
     pool: RwLock<Pool>,
     /// With the path that every part's path is added to; it ends without a slash.
     base: Uri,
-    /// The header, and where its key is from, as a person is told.
-    authorization: Option<(HeaderValue, String)>,
+    authorization: Option<Authorization>,
+}
+
+/// What is shown to whoever asks who is there.
+struct Authorization {
+    header: HeaderValue,
+    /// The file or variable that the key is from, as a person is told.
+    key_source: String,
+    asked: Asked,
+}
+
+/// What a key must open, for the complaint where it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// The log with what it hides.
+    Disclosures,
+    AuditTree,
 }
 
 impl HttpSource {
@@ -75,20 +90,11 @@ impl HttpSource {
         Ok(HttpSource { connector, pool, base, authorization: None })
     }
 
-    /// With an API key: the audit tree, and all that is not for everybody.
+    /// With a key, for what is not for everybody: its header, and the file or variable that it is from.
     #[must_use]
-    pub fn with_key(mut self, key: &str) -> HttpSource {
-        self.authorization = HeaderValue::try_from(format!("Bearer {key}")).ok().map(|mut value| {
-            value.set_sensitive(true);
-            (value, String::new())
-        });
-        self
-    }
-
-    /// The same with the header as it is, and the name of the file or variable that its key is from.
-    #[must_use]
-    pub fn with_authorization(self, header: HeaderValue, key_source: &str) -> HttpSource {
-        HttpSource { authorization: Some((header, key_source.to_owned())), ..self }
+    pub fn with_authorization(self, header: HeaderValue, key_source: &str, asked: Asked) -> HttpSource {
+        let authorization = Authorization { header, key_source: key_source.to_owned(), asked };
+        HttpSource { authorization: Some(authorization), ..self }
     }
 
     async fn exchange(&self, path: &str, limit_bytes: usize) -> Result<Bytes, SourceError> {
@@ -114,15 +120,21 @@ impl HttpSource {
 
     /// What a status says of the key that was shown.
     fn key_refused(&self, status: StatusCode) -> Option<SourceError> {
-        let (_, source) = self.authorization.as_ref()?;
-        let cause = match status {
-            StatusCode::UNAUTHORIZED => Text::new(
+        let Authorization { key_source: source, asked, .. } = self.authorization.as_ref()?;
+        let cause = match (status, asked) {
+            (StatusCode::UNAUTHORIZED, _) => Text::new(
                 format!("节点不接受 {source} 中的密钥（已撤销、已过期，或属于另一节点）：请向其管理员换取新的密钥"),
                 format!(
                     "the node does not accept the key in {source} (revoked, expired, or another node's): ask its administrator for a new one"
                 ),
             ),
-            StatusCode::FORBIDDEN => Text::new(
+            (StatusCode::FORBIDDEN, Asked::AuditTree) => Text::new(
+                format!("{source} 中的密钥无权读取审计树：须为审计员或管理员的密钥（mingpai token --role auditor）"),
+                format!(
+                    "the key in {source} does not open the audit tree: it must be an auditor's or an administrator's (mingpai token --role auditor)"
+                ),
+            ),
+            (StatusCode::FORBIDDEN, Asked::Disclosures) => Text::new(
                 format!("{source} 中的密钥无权读取：须为管理员密钥，且该节点本身不是镜像"),
                 format!(
                     "the key in {source} does not open this: it must be an administrator's, and the node no mirror itself"
@@ -144,8 +156,8 @@ impl HttpSource {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("mingpai/", env!("CARGO_PKG_VERSION"))));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some((authorization, _)) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.header.clone());
         }
         Ok(request)
     }

@@ -14,6 +14,12 @@ use crate::tlog::note::{KeyKind, Note, NoteError, SignNote, SignatureLine, Verif
 /// Behind the log's name, for the tree of the audit events.
 const AUDIT_SUFFIX: &str = "/audit";
 
+/// The key by which heads of the audit tree are checked, where this one is that of the log itself: the pair is the same, under
+/// the name of the other tree.
+pub fn audit_key(key: &VerifierKey) -> Result<VerifierKey, NoteError> {
+    VerifierKey::new(&format!("{}{AUDIT_SUFFIX}", key.name()), key.kind(), *key.public())
+}
+
 /// The keys that sign heads, under the log's name.
 pub struct LogSigner {
     registry: Signers,

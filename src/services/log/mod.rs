@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-pub use self::heads::{LogSigner, Published};
+pub use self::heads::{LogSigner, Published, audit_key};
 use super::{ServiceError, Services};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::store::Refusal;
