@@ -29,6 +29,14 @@ pub enum PrefixStep {
 }
 
 impl PrefixStep {
+    pub const ALL: [PrefixStep; 4] =
+        [PrefixStep::Suspended, PrefixStep::Restored, PrefixStep::Renewed, PrefixStep::Revoked];
+
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<PrefixStep> {
+        PrefixStep::ALL.into_iter().find(|step| step.as_str() == word)
+    }
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -226,8 +234,9 @@ mod tests {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
             assert_eq!(PrefixStatus::of_word(status.as_str()), Some(status));
         }
-        for step in [PrefixStep::Suspended, PrefixStep::Restored, PrefixStep::Renewed, PrefixStep::Revoked] {
+        for step in PrefixStep::ALL {
             assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
+            assert_eq!(PrefixStep::of_word(step.as_str()), Some(step));
         }
     }
 }

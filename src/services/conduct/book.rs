@@ -5,7 +5,7 @@
 //! unclear cannot say yes.
 //!
 //! Names are held as hashes, so that a log's own words do not decide how much memory they take: about 55 to 110 bytes a key, 60
-//! to 120 a session, 250 to 500 a filing and 64 each of its reviewers, 100 and the name a prefix, 35 to 70 a name that an unknown event has.
+//! to 120 a session, 250 to 500 a filing and 64 each of its reviewers, 100 and the name a prefix, 55 to 110 a grant, 35 to 70 a name that an unknown event has.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,11 +14,13 @@ use serde_json::Value as Json;
 
 use super::Rule;
 use super::filings::Filings;
+use super::grants::Grants;
 use super::keys::Keys;
 use super::prefixes::Prefixes;
 use super::reading::{Act, Examined, Says, key_of, read};
 use super::sessions::Sessions;
 use crate::model::filing::Step;
+use crate::model::prefix::PrefixStep;
 use crate::model::text::Text;
 use crate::services::audit::ledger::{TOLD_ANOMALIES, count_apart};
 use crate::services::token::sha256;
@@ -72,6 +74,7 @@ pub struct Book {
     pub(super) sessions: Sessions,
     pub(super) filings: Filings,
     pub(super) prefixes: Prefixes,
+    pub(super) grants: Grants,
     /// Names that unknown events have.
     touched: HashSet<Hash>,
 }
@@ -89,7 +92,10 @@ impl Book {
     #[must_use]
     pub fn held(&self) -> Held {
         let (keys, filings) = (self.keys.0.len() as u64, self.filings.0.len() as u64);
-        let others = 120 * self.sessions.len() + 70 * self.touched.len() as u64 + self.prefixes.bytes();
+        let others = 110 * self.grants.len()
+            + 120 * self.sessions.len()
+            + 70 * self.touched.len() as u64
+            + self.prefixes.bytes();
         Held { keys, filings, prefixes: self.prefixes.len(), bytes: 110 * keys + self.filings.bytes() + others }
     }
 
@@ -170,10 +176,14 @@ impl Book {
             // By the operator's word: nothing in this tree contradicts it.
             "log.continued" => Some(()),
             "filing.revealed" => self.filing_revealed(act),
-            event => {
-                let step = event.strip_prefix("filing.").and_then(Step::of_word).ok_or(Unjudged::Name)?;
-                self.filing_step(act, step)
-            }
+            "grant.given" => self.grant_given(act),
+            "grant.revoked" => self.grant_revoked(act),
+            "grant.used" => self.grant_used(act),
+            event => match event.split_once('.') {
+                Some(("filing", step)) => self.filing_step(act, Step::of_word(step).ok_or(Unjudged::Name)?),
+                Some(("prefix", step)) => self.prefix_step(act, PrefixStep::of_word(step).ok_or(Unjudged::Name)?),
+                _ => return Err(Unjudged::Name),
+            },
         };
         judged.ok_or(Unjudged::Form)
     }

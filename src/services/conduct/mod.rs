@@ -3,7 +3,7 @@
 //! that may follow those before it.
 //!
 //! - `authorities`: which keys may sign, by the registry log. `reading`: one leaf alone, on all cores. `book`: all of them together.
-//! - `keys`, `sessions`, `filings`, `prefixes`: the rules, a file for each thing that events are about.
+//! - `keys`, `sessions`, `filings`, `prefixes`, `grants`: the rules, a file for each thing that events are about.
 //! - `state`: what is kept from one time to the next.
 //!
 //! What it cannot see: what was done and not written down, whether a role allowed it, and what is sealed beside a statement.
@@ -11,6 +11,7 @@
 pub mod authorities;
 pub mod book;
 mod filings;
+mod grants;
 mod keys;
 mod prefixes;
 pub mod reading;
@@ -65,6 +66,9 @@ pub enum Rule {
     OtherPrefix,
     PrefixTwice,
     PrefixOverlaps,
+    GrantTwice,
+    GrantUnknown,
+    GrantEnded,
 }
 
 impl Rule {
@@ -94,6 +98,9 @@ impl Rule {
             Self::OtherPrefix => "other_prefix",
             Self::PrefixTwice => "prefix_twice",
             Self::PrefixOverlaps => "prefix_overlaps",
+            Self::GrantTwice => "grant_twice",
+            Self::GrantUnknown => "grant_unknown",
+            Self::GrantEnded => "grant_ended",
         }
     }
 }

@@ -222,6 +222,57 @@ fn a_prefix_is_allocated_once_and_lies_neither_above_nor_below_another() {
     }
 }
 
+/// Steps about a prefix, numbered from 1, behind the keys of [`people`].
+fn decided(steps: &[&'static str]) -> Vec<Event> {
+    let step = |(at, step): (usize, &&'static str)| {
+        let members = json!({"prefix": "88.999.7", "seq": at + 1, "until": 9_000, "resolves": at % 2 == 0});
+        (*step, "key:first", 2, members)
+    };
+    people().into_iter().chain(steps.iter().enumerate().map(step)).collect()
+}
+
+#[test]
+fn what_is_decided_about_a_prefix_follows_what_was_decided_before() {
+    let way = ["prefix.suspended", "prefix.suspended", "prefix.renewed", "prefix.restored", "prefix.revoked"];
+    assert_eq!(found(&decided(&way)), []);
+    assert_eq!(found(&decided(&["prefix.restored"])), [(4, Rule::StepOrder)]);
+    assert_eq!(found(&decided(&["prefix.revoked", "prefix.restored"])), [(5, Rule::StepOrder)]);
+    for seq in [1, 3] {
+        let mut events = decided(&way[..2]);
+        events[5].3["seq"] = seq.into();
+        assert_eq!(found(&events), [(5, Rule::StepNumber)], "{seq}");
+    }
+    let book = booked(&decided(&["prefix.paused"]));
+    assert_eq!((book.breach_count, book.unknown["prefix.paused"]), (0, 1));
+    let mut events = decided(&["prefix.suspended"]);
+    events[4].3["prefix"] = "88/7".into();
+    assert_eq!((booked(&events).breach_count, booked(&events).unclear.0), (0, 1), "of another form");
+}
+
+#[test]
+fn a_grant_is_given_once_taken_back_once_and_opens_only_meanwhile() {
+    let made = ("key.created", "dev", 1, key("a", "partner"));
+    let given = ("grant.given", "dev", 10, json!({"grant": {"id": "g", "from": 10, "until": 100_000}}));
+    let revoked = ("grant.revoked", "dev", 1_000, json!({"grant": "g"}));
+    let used = |principal: &str, since: i64| {
+        let uses = json!([{"grant": "g", "principal": principal, "leaf": 7, "count": 1}]);
+        ("grant.used", "node", since, json!({"since": since, "until": since, "event_id": "e", "uses": uses}))
+    };
+    let with = |more: &[Event]| found(&[&[made.clone(), given.clone()], more].concat());
+    assert_eq!(with(&[used("key:a", 10), used("link:g", 20), revoked.clone()]), []);
+    assert_eq!(with(std::slice::from_ref(&given)), [(2, Rule::GrantTwice)]);
+    assert_eq!(with(&[revoked.clone(), revoked.clone()]), [(3, Rule::RevokedTwice)]);
+    assert_eq!(with(&[used("key:b", 10)]), [(2, Rule::KeyUnknown)]);
+    assert_eq!(with(&[used("link:h", 10)]), [(2, Rule::GrantUnknown)]);
+    assert_eq!(with(&[used("key:a", 9)]), [(2, Rule::GrantEnded)], "not yet");
+    assert_eq!(with(&[used("key:a", 100_000 + BELATED_SECONDS)]), [(2, Rule::GrantEnded)]);
+    assert_eq!(with(&[revoked.clone(), used("key:a", 1_000 + BELATED_SECONDS)]), [(3, Rule::GrantEnded)]);
+    let book = booked(&[made.clone(), given.clone(), revoked.clone(), used("key:a", 1_001)]);
+    assert_eq!((book.breach_count, book.belated), (0, (1, Some(3))), "on its way");
+    assert_eq!(found(&[made.clone(), used("key:a", 5)]), [(1, Rule::GrantUnknown)]);
+    assert_eq!(found(&[revoked]), [(0, Rule::GrantUnknown)]);
+}
+
 #[test]
 fn a_clock_that_was_set_back_is_no_fault() {
     let made = |id, iat| ("key.created", "dev", iat, key(id, "reader"));
