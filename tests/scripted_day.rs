@@ -1,7 +1,8 @@
 //! A day of a node, over its sockets: two enterprises apply, one is returned and mends, two reviewers agree, a prefix and its keys
-//! follow, a machine signs in and registers ten thousand records; and an auditor reads the whole story afterwards.
+//! follow, a machine signs in and registers ten thousand records, two fields are shared with a partner for an hour, the prefix is
+//! suspended and restored; and an auditor reads the whole story afterwards, and verifies it.
 //!
-//! Not in it, for it is not built: the upper node, sharing with a partner, suspension.
+//! Not in it, for it is not built: the upper node.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may end where it finds something wrong")]
 
 mod program;
@@ -191,12 +192,61 @@ async fn a_day_from_the_application_to_the_audit() {
     let told = day.run("session", &["import", &day.path("records.ndjson"), "--json"]);
     assert!(told.contains("\"registered\":10000") || told.contains("\"registered\": 10000"), "{told}");
     assert_eq!(day.node.resolve("88.999.7/P9999")["registrant"], "甲公司");
+    shared_for_an_hour(&day).await;
+    suspended_and_restored(&day).await;
     // What others may not is refused, and noted.
     let draft = json!({"values": []});
     assert_eq!(day.ask("two", "PUT", "/v1/records/88.999.7/P1", draft.clone()).await.0, 403);
     assert_eq!(day.ask("session", "PUT", "/v1/records/88.999.1/P1", draft).await.0, 403);
     day.does("session", "DELETE", "/v1/sessions/current", ()).await;
     the_auditor_reads_it_all(&day, id).await;
+}
+
+/// The owner shares two fields with a partner for an hour, and sees that they were read.
+async fn shared_for_an_hour(day: &Day) {
+    let row = json!({"values": [
+        {"index": 2000, "type": "名称", "data": "轴承"},
+        {"index": 2001, "type": "报价", "data": "QUOTE", "visibility": "granted"},
+        {"index": 2002, "type": "图纸", "data": "DRAWING", "visibility": "granted"},
+        {"index": 2003, "type": "配方", "data": "RECIPE", "visibility": "granted"},
+    ]});
+    day.does("owner", "PUT", "/v1/records/88.999.7/SHARED", row).await;
+    let partner = day
+        .run("owner", &["token", "--role", "partner", "--prefix", "88.999.7", "--out", &day.path("partner"), "--json"]);
+    let partner: Json = serde_json::from_str(&partner).unwrap();
+    let until = mingpai::model::time::Timestamp::now().as_seconds() + 3_600;
+    let until = mingpai::model::time::Timestamp::from_seconds(until).unwrap().to_string();
+    let grant = json!({
+        "prefix": "88.999.7", "to": {"key": partner["id"]}, "indexes": [2001, 2002], "purpose": "询价", "valid_until": until,
+    });
+    let seen = |answer: &Json| ["QUOTE", "DRAWING", "RECIPE"].map(|word| answer.to_string().contains(word));
+    let target = "/v1/resolve/88.999.7/SHARED";
+    assert_eq!(seen(&day.does("partner", "GET", target, ()).await), [false; 3]);
+    let grant = day.does("owner", "POST", "/v1/grants", grant).await;
+    for _ in 0..2 {
+        assert_eq!(seen(&day.does("partner", "GET", target, ()).await), [true, true, false]);
+        assert_eq!(seen(&day.does("auditor", "GET", target, ()).await), [false; 3]);
+        assert_eq!(seen(&day.node.resolve("88.999.7/SHARED")), [false; 3]);
+    }
+    let uses = format!("/v1/grants/{}/uses", grant["id"].as_str().unwrap());
+    let uses = day.does("owner", "GET", &uses, ()).await;
+    assert_eq!(uses["uses"][0]["identifier"], "88.999.7/SHARED");
+    assert_eq!(uses["uses"][0]["principal"], format!("key:{}", partner["id"].as_str().unwrap()));
+}
+
+/// A reviewer suspends the prefix; answers say so, nothing is registered; and it is as before once it is restored.
+async fn suspended_and_restored(day: &Day) {
+    let why = json!({"reasons": [{"text": format!("证照待核，联系 {}", PERSONAL[3])}]});
+    let row = json!({"values": [{"index": 2000, "type": "名称", "data": "轴承"}]});
+    assert_eq!(day.ask("owner", "POST", "/v1/prefixes/88.999.7/suspend", why.clone()).await.0, 403);
+    day.does("second", "POST", "/v1/prefixes/88.999.7/suspend", why).await;
+    assert_eq!(day.node.resolve("88.999.7/P9999")["prefix"]["status"], "suspended");
+    assert_eq!(day.ask("owner", "PUT", "/v1/records/88.999.7/LATE", row.clone()).await.0, 403);
+    let identity = day.does("owner", "GET", "/v1/identity/88.999.7", ()).await;
+    assert_eq!(identity["mingpai_status"], "suspended");
+    day.does("first", "POST", "/v1/prefixes/88.999.7/restore", json!({"note": "已核"})).await;
+    assert_eq!(day.node.resolve("88.999.7/P9999").get("prefix"), None);
+    day.does("owner", "PUT", "/v1/records/88.999.7/LATE", row).await;
 }
 
 /// The story in its order, in one list; the log is whole; nothing of a person is in clear on the disk or in a backup.
@@ -208,7 +258,7 @@ async fn the_auditor_reads_it_all(day: &Day, machine: &str) {
         looks += 1;
         assert!(looks < 2_000, "{story:?}");
         story.clear();
-        for family in ["filing.*", "key.*", "session.*"] {
+        for family in ["filing.*", "key.*", "prefix.*", "grant.*", "session.*"] {
             let page = day
                 .does("auditor", "GET", &format!("/v1/audit?event={family}&tree=audit&order=oldest&limit=1000"), ())
                 .await;
@@ -225,7 +275,10 @@ async fn the_auditor_reads_it_all(day: &Day, machine: &str) {
         &["claimed", "rejected"],
     ];
     assert_eq!(filing, told.concat());
-    assert_eq!(story.iter().filter(|event| *event == "key.created").count(), 8, "{story:?}");
+    assert_eq!(story.iter().filter(|event| *event == "key.created").count(), 9, "{story:?}");
+    let others: Vec<&String> =
+        story.iter().filter(|event| event.starts_with("prefix.") || event.starts_with("grant.")).collect();
+    assert_eq!(others, ["prefix.suspended", "prefix.restored", "grant.given", "grant.used"]);
     let registered = format!("/v1/audit?event=record.created&principal=key:{machine}&limit=1000");
     let (mut count, mut cursor) = (0, String::new());
     loop {
@@ -251,7 +304,7 @@ async fn the_auditor_reads_it_all(day: &Day, machine: &str) {
         let report: Json = serde_json::from_str(&report).unwrap();
         if tree == "audit" {
             let held = (&report["held"]["keys"], &report["held"]["filings"], &report["held"]["prefixes"]);
-            assert_eq!(held, (&json!(8), &json!(2), &json!(1)), "{report}");
+            assert_eq!(held, (&json!(9), &json!(2), &json!(1)), "{report}");
             assert_eq!((&report["unknown"], &report["unclear"]), (&json!({}), &json!(0)), "all is known: {report}");
         }
     }
