@@ -11,6 +11,7 @@ use crate::model::record::Status;
 use crate::model::text::Language;
 use crate::model::time::Timestamp;
 use crate::services::compare::{Compared, Moment};
+use crate::services::erase::Erased;
 use crate::services::history::{Changes, Versions};
 use crate::services::import::{JobState, JobView, RowCounts};
 use crate::services::operate::Reloaded;
@@ -329,6 +330,23 @@ pub fn jwks(authorities: &[Authority]) -> Vec<u8> {
             })
             .collect(),
     })
+}
+
+/// What was erased · 抹除的结果
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Erased")]
+pub struct ErasedBody {
+    /// How many versions · 版本数
+    versions: u64,
+    time: Timestamp,
+    /// Of the last erasure's statement, in the registry tree · 注册树中的序号
+    index: u64,
+}
+
+#[must_use]
+pub fn erased(erased: &Erased) -> Vec<u8> {
+    let Erased { versions, time, index } = *erased;
+    json(&ErasedBody { versions, time, index })
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn time(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(seconds).unwrap_or(Timestamp::EPOCH)
 }
 
-fn of(grant: &Grant) -> GrantBody<'_> {
+fn of<'a>(grant: &'a Grant, identifiers: &'a [String]) -> GrantBody<'a> {
     GrantBody {
         id: &grant.id,
         prefix: &grant.prefix,
@@ -107,7 +107,7 @@ fn of(grant: &Grant) -> GrantBody<'_> {
             Holder::Prefix(prefix) => HolderBody::Prefix(prefix),
             Holder::Link { .. } => HolderBody::Link(true),
         },
-        identifiers: &grant.opened.identifiers,
+        identifiers,
         templates: &grant.opened.templates,
         indexes: &grant.opened.indexes,
         types: &grant.opened.types,
@@ -124,20 +124,24 @@ fn of(grant: &Grant) -> GrantBody<'_> {
 /// A grant that was just given, with a link's token.
 #[must_use]
 pub(super) fn new_grant(given: &NewGrant) -> Vec<u8> {
-    json(&GrantBody { link: given.token.as_deref(), ..of(&given.grant) })
+    json(&GrantBody { link: given.token.as_deref(), ..of(&given.grant, &given.identifiers) })
+}
+
+fn viewed(view: &GrantView) -> GrantBody<'_> {
+    GrantBody { revoked: Some(view.is_revoked), ..of(&view.grant, &view.identifiers) }
 }
 
 /// One grant; never a link's token or its hash.
 #[must_use]
 pub(super) fn grant(view: &GrantView) -> Vec<u8> {
-    json(&GrantBody { revoked: Some(view.is_revoked), ..of(&view.grant) })
+    json(&viewed(view))
 }
 
 /// A page of grants.
 #[must_use]
 pub(super) fn grants(page: &GrantPage) -> Vec<u8> {
     json(&GrantsBody {
-        grants: page.grants.iter().map(|grant| of(grant)).collect(),
+        grants: page.grants.iter().map(viewed).collect(),
         next_cursor: page.next.as_ref().map(|id| cursor::encode(Kind::Grants, id)),
     })
 }

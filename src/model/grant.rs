@@ -26,9 +26,9 @@ pub enum Holder {
 /// What may be read. Empty lists leave the choice open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
-    /// Canonical keys: these records alone.
+    /// Blinded names (base64url): these records alone. In clear they would stand in the audit tree for ever, erased or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub identifiers: Vec<String>,
+    pub sids: Vec<String>,
     /// Records of these templates alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub templates: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Opened {
     pub types: Vec<String>,
 }
 
-/// A grant, as its row has it.
+/// A grant, as its statement has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     pub id: String,
@@ -69,19 +69,18 @@ impl Grant {
         self.from <= now && self.until.is_none_or(|until| now < until)
     }
 
-    /// Whether it lets its holder see this value of this record.
+    /// Whether it lets its holder see this value of this record. `sid`: the record's blinded name, where it is known.
     #[must_use]
-    pub fn opens(&self, record: &Record, value: &Value) -> bool {
+    pub fn opens(&self, record: &Record, sid: Option<&str>, value: &Value) -> bool {
         matches!(value.visibility, Visibility::Granted | Visibility::SignedIn)
-            && self.is_about(record)
+            && self.is_about(record, sid)
             && self.opened.names(value)
     }
 
-    fn is_about(&self, record: &Record) -> bool {
-        let Opened { identifiers, templates, .. } = &self.opened;
-        let key = record.identifier.key().as_str();
+    fn is_about(&self, record: &Record, sid: Option<&str>) -> bool {
+        let Opened { sids, templates, .. } = &self.opened;
         covers(&self.prefix, record.identifier.prefix())
-            && (identifiers.is_empty() || identifiers.iter().any(|identifier| identifier == key))
+            && (sids.is_empty() || sid.is_some_and(|sid| sids.iter().any(|named| named == sid)))
             && (templates.is_empty() || record.template.as_ref().is_some_and(|template| templates.contains(template)))
     }
 }
@@ -132,7 +131,7 @@ mod tests {
     }
 
     fn opened(grant: &Grant, record: &Record) -> Vec<u32> {
-        record.values.iter().filter(|value| grant.opens(record, value)).map(|value| value.index).collect()
+        record.values.iter().filter(|value| grant.opens(record, Some("SID"), value)).map(|value| value.index).collect()
     }
 
     #[test]
@@ -146,8 +145,8 @@ mod tests {
             (Opened { types: text(&["价格"]), indexes: vec![3], ..Opened::default() }, vec![2, 3]),
             (Opened { templates: text(&["part@1"]), ..Opened::default() }, vec![2, 3]),
             (Opened { templates: text(&["part@2"]), ..Opened::default() }, vec![]),
-            (Opened { identifiers: text(&["88.999.1/a"]), indexes: vec![2], ..Opened::default() }, vec![2]),
-            (Opened { identifiers: text(&["88.999.1/b"]), ..Opened::default() }, vec![]),
+            (Opened { sids: text(&["SID"]), indexes: vec![2], ..Opened::default() }, vec![2]),
+            (Opened { sids: text(&["SID2"]), ..Opened::default() }, vec![]),
         ] {
             assert_eq!(opened(&grant(what.clone()), &here), expected, "{what:?}");
         }

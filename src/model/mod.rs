@@ -16,6 +16,7 @@ pub mod scheme;
 pub mod alias;
 pub mod column;
 pub mod difference;
+pub mod erasure;
 pub mod link;
 pub mod record;
 pub mod value;

@@ -24,6 +24,7 @@ pub mod changes;
 pub mod compare;
 pub mod conduct;
 mod denials;
+pub mod erase;
 pub mod error;
 pub mod file;
 pub mod follow;

@@ -12,7 +12,12 @@ use crate::store::engine::{Table, Write};
 #[serde(tag = "event")]
 pub enum GrantEvent {
     #[serde(rename = "grant.given")]
-    Given { grant: Grant },
+    Given {
+        grant: Grant,
+        /// SHA-256, base64url, of the names that it is about, which are kept encrypted beside the statement.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed: Option<String>,
+    },
     #[serde(rename = "grant.revoked")]
     Revoked { grant: String },
     /// Values were shown by grants.
@@ -24,6 +29,17 @@ pub enum GrantEvent {
         event_id: String,
         uses: Vec<GrantUse>,
     },
+}
+
+/// A grant, as its row has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRow {
+    #[serde(flatten)]
+    pub grant: Grant,
+    /// Of its statement in the audit tree.
+    pub index: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
 /// What somebody saw by a grant.
@@ -50,9 +66,11 @@ pub struct GrantUseRow {
 
 impl GrantEvent {
     /// The rows that it asks for. `index` is never part of a key.
-    pub(super) fn rows(self, at: i64) -> Result<Vec<Write>, String> {
+    pub(super) fn rows(self, at: i64, index: u64) -> Result<Vec<Write>, String> {
         match self {
-            Self::Given { grant } => Ok(vec![put(Table::Grant, grant.id.clone(), &grant)?]),
+            Self::Given { grant, sealed } => {
+                Ok(vec![put(Table::Grant, grant.id.clone(), &GrantRow { grant, index, sealed })?])
+            }
             Self::Revoked { grant } => Ok(vec![put(Table::Revoked, revocation_key(&grant), &at)?]),
             Self::Used { since, until, event_id, uses } => {
                 let row = |used: GrantUse| {

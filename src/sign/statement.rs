@@ -12,6 +12,7 @@ use super::keys::{PublicJwk, SigningKey};
 use super::licence;
 use super::sharing::GrantEvent;
 use super::standing::PrefixEvent;
+use crate::model::erasure::Ground;
 use crate::model::time::Timestamp;
 use crate::store::StatementProposal;
 use crate::store::backup::{Naming, ReadLog};
@@ -126,6 +127,9 @@ pub enum AuditEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         head: Option<String>,
     },
+    /// What all versions of a record said is erased, by this order.
+    #[serde(rename = "erasure.ordered")]
+    ErasureOrdered { sid: String, ground: Ground, versions: u64 },
     /// A step of a filing.
     #[serde(untagged)]
     Filing(FilingEvent),
@@ -233,11 +237,12 @@ pub(super) fn rows(kind: FrameKind, statement: &[u8], index: u64) -> Result<Vec<
                     vec![put(Table::Revoked, token, &audit.iat)?, put(Table::Key, key.id.clone(), &key)?]
                 }
                 AuditEvent::Filing(event) => event.rows(&audit.principal, audit.iat, index)?,
-                AuditEvent::Grant(event) => event.rows(audit.iat)?,
+                AuditEvent::Grant(event) => event.rows(audit.iat, index)?,
                 AuditEvent::Prefix(event) => event.rows(&audit.principal, audit.iat, index)?,
                 AuditEvent::SessionOpened { .. }
                 | AuditEvent::SessionClosed { .. }
                 | AuditEvent::AccessDenied { .. }
+                | AuditEvent::ErasureOrdered { .. }
                 | AuditEvent::LogContinued { .. } => Vec::new(),
             }
         }

@@ -1,6 +1,6 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
-//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `filing`: applications for a prefix. `prefixes`: what becomes of it. `sharing`: what others may read.
+//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `erasing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `filing`: applications for a prefix. `prefixes`: what becomes of it. `sharing`: what others may read.
 //! - `conformance`: every answer of all these is held against the document of the interface.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
@@ -15,6 +15,7 @@ mod cold;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod differing;
+mod erasing;
 mod exporting;
 mod filing;
 mod importing;

@@ -66,7 +66,7 @@ pub(super) async fn list(desk: Arc<Desk>, call: Call) -> Reply {
     let query = Query::of(&call.uri, &["limit", "cursor"])?;
     let after = query.one("cursor")?.map(|text| place(&text)).transpose()?;
     let asked = call.permit(&pass, ListGrants { after, limit: query.limit(MOST_GRANTS)?.unwrap_or(USUAL_GRANTS) })?;
-    let page = desk.aside(move |services| Ok::<_, ServiceError>(services.grants_of(&asked))).await;
+    let page = desk.aside(move |services| services.grants_of(&asked)).await;
     call.laps.end(Step::Service);
     Ok(reply::json(StatusCode::OK, Keep::Never, grant_answers::grants(&page?)))
 }
@@ -86,7 +86,7 @@ pub(super) async fn read(desk: Arc<Desk>, call: Call) -> Reply {
     negotiation::best(&call.headers, &[JSON])?;
     Query::of(&call.uri, &[])?;
     let asked = call.permit(&pass, ReadGrant { id })?;
-    let view = desk.services.grant(&asked);
+    let view = desk.aside(move |services| services.grant(&asked)).await;
     call.laps.end(Step::Service);
     Ok(reply::json(StatusCode::OK, Keep::Never, grant_answers::grant(&view?)))
 }
@@ -151,11 +151,12 @@ fn wanted(json: &Json, services: &Services) -> Result<GiveGrant, Vec<FieldError>
     let prefix = of.take("prefix", prefix);
     let to = of.take("to", recipient);
     let purpose = of.take("purpose", |json| word("/purpose", json));
+    let identifiers = of.list("identifiers", |at, json| identifier(at, json, services));
     let opened = Opened {
-        identifiers: of.list("identifiers", |at, json| identifier(at, json, services)),
         templates: of.list("templates", word),
         indexes: of.list("indexes", index),
         types: of.list("types", word),
+        ..Opened::default()
     };
     let from = of.time("valid_from");
     let until = of.time("valid_until");
@@ -173,7 +174,7 @@ fn wanted(json: &Json, services: &Services) -> Result<GiveGrant, Vec<FieldError>
     }
     match (prefix, to, purpose) {
         (Some(prefix), Some(to), Some(purpose)) if errors.is_empty() => {
-            Ok(GiveGrant { prefix, to, opened, purpose, from, until })
+            Ok(GiveGrant { prefix, to, identifiers, opened, purpose, from, until })
         }
         _ => Err(errors),
     }
@@ -266,10 +267,10 @@ fn index(pointer: &str, json: &Json) -> Result<u32, FieldError> {
 }
 
 /// As it is compared.
-fn identifier(pointer: &str, json: &Json, services: &Services) -> Result<String, FieldError> {
+fn identifier(pointer: &str, json: &Json, services: &Services) -> Result<Identifier, FieldError> {
     let read = json.as_str().and_then(|text| services.identifier(text).ok());
     let plain = read.filter(|identifier: &Identifier| !identifier.scheme().is_tagged());
-    plain.map(|identifier| identifier.key().as_str().to_owned()).ok_or_else(|| {
+    plain.ok_or_else(|| {
         let (zh, en) = ("不是本系统的标识；应为例如 88.118.8/A", "is no identifier of a prefix; write 88.118.8/A");
         wrong(pointer, "bad_identifier", zh, en)
     })

@@ -8,7 +8,7 @@
 //! call         one request on its way: who asks, what for, how long each stage took
 //! openapi      the document of all this; docs serves it, with a page to read it
 //! query, preconditions, negotiation, body, jwk, expansion      what handlers read
-//! resolve, batch, records, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, sessions, filings, filed_files, prefixes, grants, identity, licences, backup, bundle, log, changes, trail, operating, about      the handlers
+//! resolve, batch, records, erasures, listing, export, history, imports, import_errors, import_events, import_mapping, import_parts, bulk, keys, sessions, filings, filed_files, prefixes, grants, identity, licences, backup, bundle, log, changes, trail, operating, about      the handlers
 //! listening    what answers that go on while somebody listens have in common
 //! notes        what is told of a request afterwards: lines, spans
 //! failure      what any stage could not do, as a problem
@@ -26,6 +26,7 @@ pub(in crate::codec) mod bundle;
 pub(in crate::codec) mod call;
 mod changes;
 mod docs;
+mod erasures;
 pub(in crate::codec) mod expansion;
 mod export;
 pub(in crate::codec) mod failure;

@@ -18,9 +18,9 @@ use super::failure::Failure;
 use super::notes::Note;
 use super::reply::{self, Reply};
 use super::{
-    Desk, about, backup, batch, bulk, bundle, changes, docs, export, filed_files, filings, grants, history, identity,
-    import_errors, import_events, import_mapping, import_parts, imports, keys, licences, listing, log, operating,
-    prefixes, records, resolve, sessions, trail,
+    Desk, about, backup, batch, bulk, bundle, changes, docs, erasures, export, filed_files, filings, grants, history,
+    identity, import_errors, import_events, import_mapping, import_parts, imports, keys, licences, listing, log,
+    operating, prefixes, records, resolve, sessions, trail,
 };
 use crate::codec::problem::{Code, Problem};
 use crate::observe::laps::on_behalf;
@@ -56,6 +56,7 @@ pub(super) const ROUTES: &[Route] = routes! {
     "/v1/records" open { GET listing::list, POST records::mint }
     "/v1/history/{*identifier}" open { GET history::versions }
     "/v1/diff/{*identifier}" open { GET history::diff }
+    "/v1/erasures" closed { POST erasures::order }
     "/v1/export" closed { GET export::file }
     "/v1/imports" closed { POST imports::start }
     "/v1/imports/mapping" closed { POST import_mapping::propose }

@@ -175,6 +175,8 @@ impl Book {
             "access.denied" => self.access_denied(act),
             // By the operator's word: nothing in this tree contradicts it.
             "log.continued" => Some(()),
+            // Which statements it blanks is the registry's to say.
+            "erasure.ordered" => act.text("sid").map(|_| ()),
             "filing.revealed" => self.filing_revealed(act),
             "grant.given" => self.grant_given(act),
             "grant.revoked" => self.grant_revoked(act),

@@ -100,14 +100,14 @@ pub struct Reason {
 }
 
 /// What is kept beside a step's statement, which has its hash.
-struct Sealed {
-    bytes: Vec<u8>,
+pub(in crate::services) struct Sealed {
+    pub bytes: Vec<u8>,
     hash: [u8; 32],
 }
 
 impl Sealed {
     /// As a statement has it.
-    fn named(&self) -> String {
+    pub fn named(&self) -> String {
         BASE64URL.encode(self.hash)
     }
 }
@@ -259,7 +259,7 @@ impl Services {
     }
 
     /// Whether it was committed, with what is kept beside it: not where another statement asked for the same row before.
-    async fn commit_sealed(
+    pub(in crate::services) async fn commit_sealed(
         &self,
         event: AuditEvent,
         sealed: Vec<u8>,
@@ -271,11 +271,11 @@ impl Services {
             Some(Outcome::Committed(_)) => Ok(true),
             Some(Outcome::Refused(refusal)) => Err(ServiceError::Refused(refusal)),
             Some(Outcome::Exists) => Ok(false),
-            _ => Err(ServiceError::Internal("a step of a filing or about a prefix".to_owned())),
+            _ => Err(ServiceError::Internal("a statement with something sealed beside it".to_owned())),
         }
     }
 
-    fn sealed(&self, place: &str, content: &[u8]) -> Result<Sealed, ServiceError> {
+    pub(in crate::services) fn sealed(&self, place: &str, content: &[u8]) -> Result<Sealed, ServiceError> {
         let bytes = self.signing()?.sealing.seal(place, content);
         let bytes = bytes.ok_or_else(|| ServiceError::Internal("a filing cannot be sealed".to_owned()))?;
         Ok(Sealed { hash: sha256(&bytes), bytes })

@@ -239,7 +239,7 @@ impl Services {
     }
 
     /// What is kept beside the statement at this index of the audit tree, which has its hash.
-    fn content(&self, place: &str, index: u64, hash: &str) -> Result<Vec<u8>, ServiceError> {
+    pub(in crate::services) fn content(&self, place: &str, index: u64, hash: &str) -> Result<Vec<u8>, ServiceError> {
         let damaged = || damaged(place);
         let reader = self.store.trees().reader(Tree::Audit);
         let Some(location) = reader.places(index, 1).map_err(unread)?.into_iter().next() else {

@@ -20,18 +20,20 @@ pub use held::Grants;
 pub use sight::{Sight, Unnoted, View};
 pub use uses::{Look, Uses};
 
+use super::file::Sealed;
 use super::log::unread;
 use super::token::{GRANT_MARK, are_same, random_text, taken_apart, token_text};
 use super::{ServiceError, Services};
 use crate::model::field::FieldError;
 use crate::model::grant::{Grant, Holder, Opened};
+use crate::model::identifier::Identifier;
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::prefix::covers;
 use crate::model::principal::{Principal, Role};
 use crate::model::text::Text;
 use crate::model::time::Timestamp;
 use crate::sign::keys::KeyError;
-use crate::sign::sharing::{GrantEvent, GrantUseRow, grant_of_use, revocation_key, uses_from};
+use crate::sign::sharing::{GrantEvent, GrantRow, GrantUseRow, grant_of_use, revocation_key, uses_from};
 use crate::sign::statement::AuditEvent;
 use crate::store::engine::Table;
 use crate::store::trees::Tree;
@@ -50,6 +52,9 @@ const ROWS: usize = 1_000;
 pub struct GiveGrant {
     pub prefix: String,
     pub to: Recipient,
+    /// These records alone; none: any.
+    pub identifiers: Vec<Identifier>,
+    /// What of them; its names are filled in here.
     pub opened: Opened,
     pub purpose: String,
     /// From when on; `None`: from now on.
@@ -124,21 +129,23 @@ impl Asks for ListGrants {
 /// A grant just given. Not `Debug`: the only time that a link's token is seen.
 pub struct NewGrant {
     pub grant: Arc<Grant>,
+    pub identifiers: Vec<String>,
     /// Of a link.
     pub token: Option<String>,
 }
 
-/// A grant, and whether it was taken back.
+/// A grant, the names that it is about, but for those that were erased since, and whether it was taken back.
 #[derive(Clone, Debug)]
 pub struct GrantView {
     pub grant: Arc<Grant>,
+    pub identifiers: Vec<String>,
     pub is_revoked: bool,
 }
 
 /// Grants in the order of their ids.
 #[derive(Clone, Debug)]
 pub struct GrantPage {
-    pub grants: Vec<Arc<Grant>>,
+    pub grants: Vec<GrantView>,
     pub next: Option<String>,
 }
 
@@ -164,8 +171,8 @@ impl Services {
         loop {
             let rows = self.store.scan(Table::Grant, after.as_deref(), ROWS)?;
             for (key, row) in &rows {
-                let grant: Grant = match serde_json::from_slice(row) {
-                    Ok(grant) => grant,
+                let grant = match serde_json::from_slice::<GrantRow>(row) {
+                    Ok(row) => row.grant,
                     // Of a later program, perhaps: it opens nothing here.
                     Err(_) => {
                         let id = String::from_utf8_lossy(key);
@@ -195,11 +202,19 @@ impl Services {
             return Err(self.denied(&principal, error));
         }
         let made = self.grant_of(request, &principal)?;
-        let (services, id, grant) = (Arc::clone(self), principal.id, Grant::clone(&made.grant));
+        let sealed = match made.identifiers.as_slice() {
+            [] => None,
+            names => Some(self.sealed(&place(&made.grant.id), &serde_json::to_vec(names)?)?),
+        };
+        let (services, grant) = (Arc::clone(self), Grant::clone(&made.grant));
         let giving = tokio::spawn(async move {
-            services.audit(AuditEvent::Grant(GrantEvent::Given { grant: grant.clone() }), &id).await?;
-            services.grants.insert(grant);
-            Ok(())
+            let event = GrantEvent::Given { grant: grant.clone(), sealed: sealed.as_ref().map(Sealed::named) };
+            let beside = sealed.map(|sealed| sealed.bytes).unwrap_or_default();
+            if services.commit_sealed(AuditEvent::Grant(event), beside, &principal).await? {
+                services.grants.insert(grant);
+                return Ok(());
+            }
+            Err(ServiceError::Internal("two grants of one id".to_owned()))
         });
         giving.await.unwrap_or_else(|error| Err(ServiceError::Internal(error.to_string())))?;
         Ok(made)
@@ -207,7 +222,11 @@ impl Services {
 
     fn grant_of(&self, request: GiveGrant, principal: &Principal) -> Result<NewGrant, ServiceError> {
         let internal = |error: KeyError| ServiceError::Internal(error.to_string());
-        let GiveGrant { prefix, to, opened, purpose, from, until } = request;
+        let GiveGrant { prefix, to, identifiers, opened, purpose, from, until } = request;
+        let blinding = &self.signing()?.blinding;
+        let sids = identifiers.iter().map(|identifier| BASE64URL.encode(blinding.sid(identifier))).collect();
+        let identifiers = identifiers.iter().map(|identifier| identifier.key().as_str().to_owned()).collect();
+        let opened = Opened { sids, ..opened };
         let served = self.prefixes.all();
         if !served.iter().any(|policy| covers(&prefix, &policy.prefix)) {
             return Err(ServiceError::NotResponsible { identifier: prefix });
@@ -241,7 +260,7 @@ impl Services {
             from: from.map_or(now, Timestamp::as_seconds),
             until: until.map(Timestamp::as_seconds),
         };
-        Ok(NewGrant { grant: Arc::new(grant), token })
+        Ok(NewGrant { grant: Arc::new(grant), identifiers, token })
     }
 
     fn has_room_for_a_grant(&self, prefix: &str) -> Result<(), ServiceError> {
@@ -259,8 +278,8 @@ impl Services {
     /// Takes a grant back.
     pub async fn revoke_grant(self: &Arc<Self>, asked: Permitted<RevokeGrant>) -> Result<(), ServiceError> {
         let (principal, RevokeGrant { id }) = asked.into_parts();
-        let grant = self.known_grant(&id, &principal)?;
-        if !is_givers(&grant, &principal) {
+        let row = self.known_grant(&id, &principal)?;
+        if !is_givers(&row.grant, &principal) {
             return Err(unknown(&id));
         }
         let (services, by) = (Arc::clone(self), principal.id);
@@ -277,20 +296,40 @@ impl Services {
     /// One grant, for who gave it or holds it.
     pub fn grant(&self, asked: &Permitted<ReadGrant>) -> Result<GrantView, ServiceError> {
         let id = &asked.request().id;
-        let grant = self.known_grant(id, asked.principal())?;
-        let is_revoked = self.store.any_row(Table::Revoked, revocation_key(id).as_bytes())?.is_some();
-        Ok(GrantView { grant, is_revoked })
+        self.grant_viewed(self.known_grant(id, asked.principal())?)
     }
 
-    fn known_grant(&self, id: &str, principal: &Principal) -> Result<Arc<Grant>, ServiceError> {
+    fn grant_viewed(&self, row: GrantRow) -> Result<GrantView, ServiceError> {
+        let GrantRow { grant, index, sealed } = row;
+        let is_revoked = self.store.any_row(Table::Revoked, revocation_key(&grant.id).as_bytes())?.is_some();
+        let mut identifiers = Vec::new();
+        if let Some(hash) = &sealed {
+            let content = self.content(&place(&grant.id), index, hash)?;
+            let names: Vec<String> = serde_json::from_slice(&content)
+                .map_err(|_| ServiceError::Internal("the names of a grant".to_owned()))?;
+            for (name, sid) in names.into_iter().zip(&grant.opened.sids) {
+                let sid = BASE64URL.decode(sid).unwrap_or_default();
+                if self.store.any_row(Table::Erased, &sid)?.is_none() {
+                    identifiers.push(name);
+                }
+            }
+        }
+        Ok(GrantView { grant: Arc::new(grant), identifiers, is_revoked })
+    }
+
+    fn known_grant(&self, id: &str, principal: &Principal) -> Result<GrantRow, ServiceError> {
+        let row = self.grant_row(id)?;
+        let is_held = || self.grants.of(principal, Timestamp::now()).iter().any(|held| held.id == id);
+        if is_givers(&row.grant, principal) || is_held() { Ok(row) } else { Err(unknown(id)) }
+    }
+
+    fn grant_row(&self, id: &str) -> Result<GrantRow, ServiceError> {
         let row = self.store.any_row(Table::Grant, id.as_bytes())?.ok_or_else(|| unknown(id))?;
-        let grant: Arc<Grant> = Arc::new(serde_json::from_slice(&row)?);
-        let is_held = || self.grants.of(principal, Timestamp::now()).iter().any(|held| held.id == grant.id);
-        if is_givers(&grant, principal) || is_held() { Ok(grant) } else { Err(unknown(id)) }
+        Ok(serde_json::from_slice(&row)?)
     }
 
     /// A page of those that the caller gave or holds, which were not taken back.
-    pub fn grants_of(&self, asked: &Permitted<ListGrants>) -> GrantPage {
+    pub fn grants_of(&self, asked: &Permitted<ListGrants>) -> Result<GrantPage, ServiceError> {
         let ListGrants { after, limit } = asked.request();
         let principal = asked.principal();
         let now = Timestamp::now();
@@ -302,15 +341,14 @@ impl Services {
         let has_more = grants.len() > *limit;
         grants.truncate(*limit);
         let next = grants.last().filter(|_| has_more).map(|last| last.id.clone());
-        GrantPage { grants, next }
+        let viewed = |grant: Arc<Grant>| self.grant_viewed(self.grant_row(&grant.id)?);
+        Ok(GrantPage { grants: grants.into_iter().map(viewed).collect::<Result<_, _>>()?, next })
     }
 
     /// A page of who saw what by a grant, also of one that is over.
     pub fn grant_uses(&self, asked: &Permitted<ListUses>) -> Result<UsePage, ServiceError> {
         let ListUses { id, after, from, limit } = asked.request();
-        let row = self.store.any_row(Table::Grant, id.as_bytes())?.ok_or_else(|| unknown(id))?;
-        let grant: Grant = serde_json::from_slice(&row)?;
-        if !is_givers(&grant, asked.principal()) {
+        if !is_givers(&self.grant_row(id)?.grant, asked.principal()) {
             return Err(unknown(id));
         }
         let start = uses_from(id, from.map_or(0, Timestamp::as_seconds));
@@ -356,6 +394,11 @@ impl Services {
 /// Whether this caller could have given it.
 fn is_givers(grant: &Grant, principal: &Principal) -> bool {
     matches!(principal.role, Role::Owner | Role::Administrator) && principal.scope.reaches(&grant.prefix)
+}
+
+/// What a grant's names belong to, sealed.
+fn place(id: &str) -> String {
+    format!("grant:{id}")
 }
 
 fn unknown(id: &str) -> ServiceError {

@@ -11,6 +11,9 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
 use super::Look;
 use crate::model::grant::Grant;
 use crate::model::principal::{Principal, Role};
@@ -19,11 +22,14 @@ use crate::model::time::Timestamp;
 use crate::model::value::{Value, Visibility};
 use crate::services::token::sha256;
 use crate::services::{ServiceError, Services};
+use crate::sign::blinding::Blinding;
 
 /// What a caller may see.
 pub struct Sight<'a> {
     principal: &'a Principal,
     grants: Vec<Arc<Grant>>,
+    /// What blinds names, where a grant names some.
+    blinding: Option<&'a Blinding>,
     now: Timestamp,
 }
 
@@ -49,9 +55,12 @@ pub struct Unnoted<T> {
 
 impl Services {
     /// What this caller may see now.
-    pub(in crate::services) fn sight<'a>(&self, principal: &'a Principal) -> Sight<'a> {
+    pub(in crate::services) fn sight<'a>(&'a self, principal: &'a Principal) -> Sight<'a> {
         let now = Timestamp::now();
-        Sight { principal, grants: self.grants.of(principal, now), now }
+        let grants = self.grants.of(principal, now);
+        let names_some = grants.iter().any(|grant| !grant.opened.sids.is_empty());
+        let blinding = self.signing().ok().map(|signing| &signing.blinding).filter(|_| names_some);
+        Sight { principal, grants, blinding, now }
     }
 
     /// Gives what was read, once the looks at it are in the audit tree.
@@ -70,13 +79,14 @@ impl Sight<'_> {
         if self.principal.sees_all_of(&record) {
             return (record, Vec::new());
         }
+        let sid = self.sid_of(&record);
         let values = std::mem::take(&mut record.values);
         let mut by: Vec<Look> = Vec::new();
         let shown = values.into_iter().filter(|value| {
             if self.sees_plainly(value.visibility) {
                 return true;
             }
-            let opening = self.grants.iter().filter(|grant| grant.opens(&record, value));
+            let opening = self.grants.iter().filter(|grant| grant.opens(&record, sid.as_deref(), value));
             let mut is_shown = false;
             for grant in opening {
                 is_shown = true;
@@ -94,10 +104,16 @@ impl Sight<'_> {
 
     /// Whether the caller may see a value of this record; one that does not read is the owner's alone.
     pub fn shows(&self, record: &Record, value: Option<&Value>) -> bool {
+        let is_opened = |value: &Value| {
+            let sid = self.sid_of(record);
+            self.grants.iter().any(|grant| grant.opens(record, sid.as_deref(), value))
+        };
         self.principal.sees_all_of(record)
-            || value.is_some_and(|value| {
-                self.sees_plainly(value.visibility) || self.grants.iter().any(|grant| grant.opens(record, value))
-            })
+            || value.is_some_and(|value| self.sees_plainly(value.visibility) || is_opened(value))
+    }
+
+    fn sid_of(&self, record: &Record) -> Option<String> {
+        self.blinding.map(|blinding| BASE64URL.encode(blinding.sid(&record.identifier)))
     }
 
     fn sees_plainly(&self, visibility: Visibility) -> bool {

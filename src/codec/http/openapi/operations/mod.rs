@@ -3,6 +3,7 @@
 //! A new route needs its operation here: the address, what it takes, what it answers, how it may fail, an example.
 
 mod backup;
+mod erasures;
 mod exports;
 mod filings;
 mod grants;
@@ -31,6 +32,7 @@ pub(super) fn all(limits: &LimitsSpec) -> Vec<Operation> {
     let chapters = [
         resolve::operations(limits),
         records::operations(),
+        erasures::operations(),
         exports::operations(),
         imports::operations(),
         jobs::operations(),
