@@ -47,7 +47,7 @@ struct Asked<'a> {
     accepts_more: bool,
     if_none_match: Option<&'a [u8]>,
     accept_language: Option<&'a [u8]>,
-    /// A credential, or an id of the client's own.
+    /// A credential, a signature among them, or an id of the client's own.
     is_personal: bool,
 }
 
@@ -190,6 +190,8 @@ impl<'a> Asked<'a> {
                     asked.accepts_more = asked.accept.is_some();
                     asked.accept = asked.accept.or(Some(value));
                 }
+                9 if is("signature") => asked.is_personal = true,
+                15 if is("signature-input") => asked.is_personal = true,
                 12 if is("x-request-id") => asked.is_personal = true,
                 13 if is("authorization") => asked.is_personal = true,
                 15 if is("accept-language") => asked.accept_language = asked.accept_language.or(Some(value)),

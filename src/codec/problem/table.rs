@@ -116,6 +116,10 @@ problems! {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"
     }
+    DigestMismatch "digest_mismatch" 400 {
+        "请求体与 Content-Digest 不符", "The body is not what Content-Digest says";
+        "对实际发送的字节计算摘要后重新签名", "Compute the digest of the bytes that are sent, and sign anew"
+    }
     MessageMalformed "message_malformed" 400 {
         "gRPC 消息不可读", "The gRPC message cannot be read";
         "按 proto/mingpai/v1 编码, 流的第一条消息见其说明", "Encode it as proto/mingpai/v1 says, the order of a stream's messages included"
@@ -131,6 +135,10 @@ problems! {
     BadCredentials "bad_credentials" 401 {
         "凭据无效", "The credentials are not valid";
         "核对密钥是否完整, 是否过期或已撤销; 会话结束后须重新登录", "See whether the key is complete, expired or revoked; sign in again where a session has ended"
+    }
+    SignatureUnusable "signature_unusable" 401 {
+        "请求的签名不可用", "The signature of the request cannot be used";
+        "按 detail 重新签名, 规则见文档 api.md", "Sign anew as detail says; docs/api.md has the rules"
     }
     MirrorReadOnly "mirror_read_only" 403 {
         "本节点是只读镜像", "This node is a mirror and only reads";
