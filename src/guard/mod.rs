@@ -19,7 +19,7 @@ pub enum Credentials {
     Absent,
     Bearer(Token),
     /// The request is signed.
-    Signed(Signed),
+    Signed(Box<Signed>),
     /// It is signed in a way that is refused whoever did it; says why.
     SignedUnusably(Text),
     /// Something that is no bearer token, or more than one credential.

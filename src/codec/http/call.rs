@@ -155,7 +155,7 @@ fn shown(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Body) -> (Crede
     }
     let has_body = !http_body::Body::is_end_stream(body);
     match signature::read(&Head { method, uri, headers, has_body }) {
-        Ok((request, digests)) => (Credentials::Signed(Signed::new(request)), digests),
+        Ok((request, digests)) => (Credentials::Signed(Box::new(Signed::new(request))), digests),
         Err(cause) => (Credentials::SignedUnusably(cause), None),
     }
 }
