@@ -210,3 +210,25 @@ pub(super) fn new_request_id() -> Arc<str> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{:08x}-{count:x}", *PROCESS).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_call_of_grpc_with_a_signature_is_not_taken_for_a_strangers() {
+        let mut headers = HeaderMap::new();
+        assert!(matches!(credentials(&headers), Credentials::Absent));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
+        assert!(matches!(credentials(&headers), Credentials::Bearer(_)));
+        for name in ["signature", "signature-input"] {
+            for beside in [true, false] {
+                let mut headers = if beside { headers.clone() } else { HeaderMap::new() };
+                headers.insert(name, HeaderValue::from_static("sig=()"));
+                assert!(matches!(credentials(&headers), Credentials::Unreadable), "{name}");
+            }
+        }
+    }
+}
