@@ -219,6 +219,10 @@ async fn a_signed_resolution_is_its_signers_own() {
     assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "no-store"), "{}", answer.text());
     let whole = Form::new(&world, &holder.id, Method::GET, "/v1/records/88.999.1/h").by(&world, &holder).await;
     assert!(whole.text().contains("SECRET"), "{}", whole.text());
+    let keys = "/.well-known/jwks.json";
+    assert!(world.get(keys).send().await.header("cache-control").starts_with("public"));
+    let own = Form::new(&world, &holder.id, Method::GET, keys).by(&world, &holder).await;
+    assert_eq!((own.status.as_u16(), own.header("cache-control")), (200, "no-store"));
     for name in ["signature", "signature-input"] {
         assert!(world.get(target).header(name, "a").send_hot().await.is_none(), "{name}");
         assert_unusable(&world.get(target).header(name, "a").send().await, "");
@@ -399,13 +403,13 @@ async fn what_its_key_did_not_sign_opens_nothing() {
     let revoked = Holder::new(&world, 49, "administrator", &[]).await;
     let gone = world.ask(Method::DELETE, &format!("/v1/keys/{}", revoked.id)).signed().send().await;
     assert_eq!(gone.status, 204);
-    let soon = jiff::Timestamp::from_second(now() + 1).unwrap().to_string();
+    let soon = jiff::Timestamp::from_second(now() + 2).unwrap().to_string();
     let key = SigningKey::from_bytes(&[50; 32]);
     let body = json!({"role": "auditor", "expires": soon, "public_key": jwk(key.verifying_key().as_bytes())});
     let made = world.ask(Method::POST, "/v1/keys").signed().json(&body).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let ended = Holder { key, id: made.json()["id"].as_str().unwrap().to_owned() };
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
     let secret = world.key.split('_').nth(1).unwrap().to_owned();
     let asks = |id: &str| Form::new(&world, id, Method::GET, "/v1/sessions/current");
     let usual = asks("bbbbbbbbbbbb");

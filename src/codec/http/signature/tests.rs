@@ -70,6 +70,14 @@ fn the_rfcs_hmac_example_has_the_same_base() {
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &secret), base.as_bytes(), &tag).unwrap();
 }
 
+/// Appendix B.2.1 covers nothing, which is a base all the same.
+#[test]
+fn the_rfcs_minimal_example_has_its_base() {
+    let input = r#"sig-b21=();created=1618884473;keyid="test-key-rsa-pss";nonce="b3k2pp5k7z-50gnwp.yemd""#;
+    let base = base_of(&request(), input).unwrap();
+    assert_eq!(base, format!("\"@signature-params\": {}", input.strip_prefix("sig-b21=").unwrap()));
+}
+
 /// Appendix B.2.3 signs with RSA, which is not read here; its base is.
 #[test]
 fn the_rfcs_full_coverage_has_its_base() {
