@@ -5,17 +5,38 @@
 //! service. Whether the names that a request is about lie within the caller's scope is seen by services/reach, for only a
 //! service knows which they are. Not here: where a credential stands in a request (codec/http), what it is compared with (services/administer).
 
+use std::sync::OnceLock;
+
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::principal::{Principal, Role};
+use crate::model::text::Text;
 use crate::model::time::Timestamp;
+use crate::services::signed_requests::SignedRequest;
 use crate::services::{ServiceError, Services};
 
 /// What a request shows. Not `Debug`: a token must reach no log.
 pub enum Credentials {
     Absent,
     Bearer(Token),
-    /// Something that is no bearer token, or more than one.
+    /// The request is signed.
+    Signed(Box<Signed>),
+    /// It is signed in a way that is refused whoever did it; says why.
+    SignedUnusably(Text),
+    /// Something that is no bearer token, or more than one credential.
     Unreadable,
+}
+
+/// A signed request's credential. It is good once, so it is judged once, however often it is asked for.
+pub struct Signed {
+    request: SignedRequest,
+    signer: OnceLock<Result<Principal, ServiceError>>,
+}
+
+impl Signed {
+    #[must_use]
+    pub fn new(request: SignedRequest) -> Self {
+        Self { request, signer: OnceLock::new() }
+    }
 }
 
 /// A secret text, handed on and never shown.
@@ -62,17 +83,32 @@ pub fn admit(
     action: Action,
     now: Timestamp,
 ) -> Result<Pass, GuardError> {
-    let principal = match credentials {
-        Credentials::Absent => Principal::anonymous(),
-        Credentials::Unreadable => {
-            services.note_bad_credential(None, now);
-            return Err(GuardError::BadCredentials);
-        }
-        Credentials::Bearer(token) => authenticate(services, token, now)?,
-    };
-    let pass = Pass { principal };
+    let pass = Pass { principal: identify(services, credentials, now)? };
     pass.covers(action).inspect_err(|_| services.note_forbidden(&pass.principal, now))?;
     Ok(pass)
+}
+
+/// Who shows a credential, whatever he asks.
+pub fn identify(services: &Services, credentials: &Credentials, now: Timestamp) -> Result<Principal, GuardError> {
+    match credentials {
+        Credentials::Absent => Ok(Principal::anonymous()),
+        Credentials::Bearer(token) => authenticate(services, token, now),
+        Credentials::Signed(signed) => {
+            let signer = signed.signer.get_or_init(|| services.signer_of(&signed.request, now));
+            signer.clone().map_err(|error| match error {
+                ServiceError::BadCredential => GuardError::BadCredentials,
+                other => GuardError::Service(other),
+            })
+        }
+        Credentials::SignedUnusably(cause) => {
+            services.note_bad_credential(None, now);
+            Err(GuardError::Service(ServiceError::SignatureUnusable(cause.clone())))
+        }
+        Credentials::Unreadable => {
+            services.note_bad_credential(None, now);
+            Err(GuardError::BadCredentials)
+        }
+    }
 }
 
 /// Reads a request's credentials and permits it, for callers who have the request at hand already.

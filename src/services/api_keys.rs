@@ -15,11 +15,15 @@ use super::{ServiceError, Services};
 use crate::model::principal::{Principal, Role};
 use crate::model::time::Timestamp;
 use crate::sign::keys::PublicJwk;
+use crate::sign::signature::NOBODYS_KEY;
 use crate::sign::statement::ApiKey;
 use crate::store::engine::Table;
 
 /// Keys that are kept at hand; with more of them in use, some are read again.
 const AT_HAND: usize = 10_000;
+
+/// Ids of keys are shorter.
+pub(super) const MOST_ID_BYTES: usize = 64;
 
 /// Keys by their ids, as they were when [`crate::store::Store::keys_seen`] was this. Only of such as there are.
 #[derive(Default)]
@@ -31,7 +35,7 @@ pub(super) struct Known {
     hash: Vec<u8>,
     expires: Option<i64>,
     is_revoked: bool,
-    /// Whose signature begins its sessions; then it has no secret.
+    /// Whose signature begins its sessions and authenticates its requests; then it has no secret.
     public_key: Option<PublicJwk>,
     /// The minute of its last use that was noted.
     used: AtomicI64,
@@ -55,6 +59,20 @@ impl Services {
         }
         let (id, hash) = taken_apart(KEY_MARK, token).ok_or(ServiceError::BadCredential)?;
         self.opened_by(id, now, |key| are_same(&hash, &key.hash))
+    }
+
+    /// What a key without a secret opens for who has signed with its private half, as `has_signed` tells of the public one. It is
+    /// asked of some key where there is none, so that an unknown one takes as long; what it says counts for a known one alone.
+    pub(super) fn holder_of(
+        &self,
+        id: &str,
+        now: Timestamp,
+        has_signed: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Principal, ServiceError> {
+        let key = if id.len() <= MOST_ID_BYTES { self.api_key(id)? } else { None };
+        let public = key.and_then(|key| key.public_key.as_ref().and_then(PublicJwk::public));
+        let has_signed = has_signed(public.as_deref().unwrap_or(&NOBODYS_KEY)) && public.is_some();
+        if has_signed { self.opened_by(id, now, |_| true) } else { Err(ServiceError::BadCredential) }
     }
 
     /// What a key opens, if it is alive and shown as it must be.
@@ -121,12 +139,5 @@ impl Services {
             kept.1.insert(id.to_owned(), Arc::clone(&known));
         }
         Ok(Some(known))
-    }
-}
-
-impl Known {
-    /// Of a key whose holder signs.
-    pub(super) fn public_key(&self) -> Option<&PublicJwk> {
-        self.public_key.as_ref()
     }
 }

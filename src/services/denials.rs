@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::api_keys::MOST_ID_BYTES;
 use super::file::FilingError;
 use super::token::{KEY_MARK, taken_apart};
 use super::{ServiceError, Services};
@@ -105,7 +106,7 @@ impl Services {
 
     /// As audit knows a key that somebody names: a text that names none must not come into the log.
     pub(super) fn principal_named(&self, id: Option<&str>) -> String {
-        let key = id.filter(|id| self.api_key(id).is_ok_and(|key| key.is_some()));
+        let key = id.filter(|id| id.len() <= MOST_ID_BYTES && self.api_key(id).is_ok_and(|key| key.is_some()));
         key.map_or_else(|| Principal::anonymous().id, |id| format!("key:{id}"))
     }
 

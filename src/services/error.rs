@@ -78,6 +78,8 @@ pub enum ServiceError {
     NotUndoable { id: String },
     /// The credential does not open anything.
     BadCredential,
+    /// A request's own signature, refused whoever made it; says why.
+    SignatureUnusable(Text),
     /// This node shows another one's records, and whoever wants more must ask that one.
     MirrorReadOnly { origin: String },
     /// A mirror that was given nothing of what the log hides cannot tell which names are registered.
@@ -138,6 +140,7 @@ impl ServiceError {
             ServiceError::JobRunning { .. } => "import_running",
             ServiceError::NotUndoable { .. } => "import_not_undoable",
             ServiceError::BadCredential => "bad_credentials",
+            ServiceError::SignatureUnusable(_) => "signature_unusable",
             ServiceError::MirrorReadOnly { .. } => "mirror_read_only",
             ServiceError::MirrorHoldsNoNames { .. } => "mirror_holds_no_names",
             ServiceError::Licence(error) => error.code(),
@@ -223,6 +226,10 @@ impl ServiceError {
                 format!("there are {limit} grants: take back those that nobody needs any more"),
             ),
             ServiceError::Licence(error) => error.text(),
+            ServiceError::SignatureUnusable(cause) => Text::new(
+                format!("请求的签名不可用：{}", cause.zh),
+                format!("the signature of the request cannot be used: {}", cause.en),
+            ),
             ServiceError::Configuration(error) => {
                 let told = error.text();
                 Text::new(

@@ -6,7 +6,7 @@
 //! - `register`, `precondition`, `once`: create, change, delete, mint. `reach`: what a caller may change. `import`: many at once, as a job.
 //! - `operate`: the log and the configuration of a running node.
 //! - `licence`: who may use a prefix, and whose signature counts there.
-//! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `sessions`: who signs in.
+//! - `administer`, `api_keys`, `key_uses`, `token`: API keys, the bootstrap token. `sessions`: who signs in. `signed_requests`: who signs each request.
 //!   `share`: who sees what of a record. `denials`: what was refused to whom. `signing_keys`: which key signs, and since when.
 //! - `log`: what is published of the log, and proven. `bundle`: an answer with all its proofs. `publish`: who signs its heads.
 //! - `changes`: the log with what it hides, as it grows. `trail`: who did what, of both trees. `backup`: the journal, for a copy of it. `origin`: how a restored log goes on.
@@ -46,6 +46,7 @@ pub mod register;
 pub mod resolve;
 pub mod sessions;
 pub mod share;
+pub mod signed_requests;
 pub mod signing_keys;
 mod token;
 pub mod trail;
@@ -147,6 +148,7 @@ pub struct Services {
     pub(crate) api_keys: api_keys::ApiKeys,
     pub(crate) key_uses: key_uses::KeyUses,
     pub(crate) sessions: sessions::Sessions,
+    pub(crate) signed_requests: signed_requests::SignedRequests,
     pub(crate) denials: denials::Denials,
     /// Whose files are on their way.
     pub(crate) filing_busy: Mutex<HashSet<String>>,
@@ -191,6 +193,7 @@ impl Services {
             imports: import::Jobs::new(parts.settings.parallel_imports),
             key_uses: key_uses::KeyUses::load(&parts.settings.data_folder),
             sessions: sessions::Sessions::default(),
+            signed_requests: signed_requests::SignedRequests::default(),
             denials: denials::Denials::default(),
             filing_busy: Mutex::default(),
             standings: file::Standings::default(),

@@ -3,11 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use base64_simd::URL_SAFE_NO_PAD;
-use ring::signature::{ED25519, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{PublicJwk, SigningKey};
 use super::repeated::SignatureChecker;
+use super::signature::made;
 
 /// The `typ` of a record's entry.
 pub const ENTRY_TYPE: &str = "mingpai-entry+sd-jwt";
@@ -96,7 +96,7 @@ impl<'a> Parsed<'a> {
 
     /// Whether the raw key made the signature, whatever the header names.
     pub fn is_signed_by(&self, public: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, public).verify(self.signed.as_bytes(), &self.signature).is_ok()
+        made(public, self.signed.as_bytes(), &self.signature)
     }
 
     /// The same, by one who checks many.

@@ -6,7 +6,7 @@
 //! - `statement`: every other signed statement; `filing`: those about filings, `standing`: about prefixes, `sharing`: about grants, `sealing`: what is kept beside them. `licence`: whose prefix it is. `owner`: an enterprise's own signature, over the
 //!   canonical JSON of `jcs`. `latest`: what the node states of a moment. `verify`: what a partner checks, with no node at hand.
 //! - `assertion`: by which a key's holder begins a session. `bundle`: an answer with all its proofs in one file. `note_signer`: a key that signs notes of the log.
-//! - `prefix_secret`: what an owner is given to know its own names in the log. `repeated`: checking many signatures by one key.
+//! - `prefix_secret`: what an owner is given to know its own names in the log. `signature`: checking one. `repeated`: checking many by one key.
 //!
 //! Signed bytes are stored and served as they were signed; nothing here re-encodes what another part has signed.
 
@@ -30,6 +30,7 @@ pub mod repeated;
 pub mod sd_jwt;
 pub mod sealing;
 pub mod sharing;
+pub mod signature;
 pub mod standing;
 pub mod statement;
 pub mod verify;

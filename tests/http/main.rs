@@ -1,6 +1,6 @@
 //! The HTTP surface, driven in process on a whole node with the memory engine: every address's good and bad cases.
 //!
-//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `erasing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `filing`: applications for a prefix. `prefixes`: what becomes of it. `sharing`: what others may read.
+//! - `world`: the node and a client of it. `changes`: the log as it grows. `audited`: who did what. `resolving`, `registering`, `importing`, `undoing`, `parts`, `exporting`, `differing`, `erasing`, `tables`, `workbooks`, `listing`, `licensing`, `administering`, `operating`: by verb. `roles`: who may do what. `signing_in`: sessions. `signed_requests`: requests that are signed themselves. `filing`: applications for a prefix. `prefixes`: what becomes of it. `sharing`: what others may read.
 //! - `conformance`: every answer of all these is held against the document of the interface.
 //! - `manners`: what every answer has in common: problems, methods, negotiation, origins, ids, limits.
 
@@ -30,6 +30,7 @@ mod registering;
 mod resolving;
 mod roles;
 mod sharing;
+mod signed_requests;
 mod signing_in;
 mod tables;
 mod undoing;

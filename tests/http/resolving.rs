@@ -72,13 +72,13 @@ async fn a_hidden_value_is_in_no_answer_to_a_stranger() {
     let owner = world.get("/v1/records/88.999.1/JXDY-1").signed().send().await;
     assert!(owner.text().contains("成本"));
     let stranger = world.get("/v1/records/88.999.1/JXDY-1").send().await;
-    assert_eq!(stranger.header("vary"), "accept, authorization");
+    assert_eq!(stranger.header("vary"), "accept, authorization, signature-input");
     assert_eq!(owner.header("cache-control"), "no-store");
     let resolved = world.get("/v1/resolve/88.999.1/JXDY-1").signed().send().await;
     assert!(resolved.text().contains("成本"), "it is the caller's own");
     assert_eq!(resolved.header("cache-control"), "no-store");
     let again = world.get("/v1/resolve/88.999.1/JXDY-1").send().await;
-    assert_eq!(again.header("vary"), "accept, authorization");
+    assert_eq!(again.header("vary"), "accept, authorization, signature-input");
     assert!(!again.text().contains("成本"));
 }
 

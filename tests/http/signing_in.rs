@@ -12,7 +12,7 @@ const TYPE: &str = "mingpai-session+jwt";
 
 /// A pair that is not the node's.
 pub struct Holder {
-    key: SigningKey,
+    pub key: SigningKey,
     /// The id of the API key that was registered with its public half.
     pub id: String,
 }

@@ -90,6 +90,12 @@ impl Ask<'_> {
         ask
     }
 
+    /// A body of no type.
+    pub fn bytes(mut self, body: Body) -> Self {
+        self.body = body;
+        self
+    }
+
     /// With the administrator's key.
     pub fn signed(self) -> Self {
         let bearer = format!("Bearer {}", self.world.key);

@@ -42,7 +42,7 @@ const PATHS: [&str; 16] = [
     "/v1/resolve/",
 ];
 
-const HEADERS: [&str; 33] = [
+const HEADERS: [&str; 37] = [
     "",
     "accept: */*\r\n",
     "Accept: application/json\r\n",
@@ -68,6 +68,10 @@ const HEADERS: [&str; 33] = [
     "if-modified-since: Sun, 06 Nov 2044 08:49:37 GMT\r\n",
     "authorization: Bearer nonsense\r\n",
     "authorization:\r\n",
+    "signature: sig=:AA==:\r\n",
+    "Signature-Input: sig=()\r\nSignature: sig=:AA==:\r\n",
+    "signature-input:\r\n",
+    "signaturf: a\r\nsignature-inpux: a\r\n",
     "accept-language: en\r\naccept-encoding: gzip, br\r\n",
     "accept-language: en\r\naccept-language: zh\r\n",
     "accept-language: \u{e9}\r\n",
@@ -204,6 +208,8 @@ async fn the_lane_takes_what_it_is_there_for() {
     assert_eq!(takes(PATHS[0], &[("host", b"x"), ("User-Agent", b"a"), ("Accept", b"*/*")], 32_768), Some(200));
     assert_eq!(takes(PATHS[0], &[("If-None-Match", b"\"1\"")], 32_768), Some(304));
     assert_eq!(takes(PATHS[0], &[("authorization", b"Bearer a")], 32_768), None);
+    assert_eq!(takes(PATHS[0], &[("signature", b"sig=:AA==:")], 32_768), None);
+    assert_eq!(takes(PATHS[0], &[("Signature-Input", b"")], 32_768), None);
     assert_eq!(takes(PATHS[0], &[("x-request-id", b"a")], 32_768), None);
     assert_eq!(takes(PATHS[0], &[("accept", b"text/html")], 32_768), None);
     assert_eq!(takes(PATHS[0], &[], 700), None, "it must fit");
@@ -236,7 +242,8 @@ async fn what_memory_has_not_is_read_in_the_lane_once_and_however_long_it_is() {
         assert!(out.starts_with(b"before") && (out.len() > 6) == status.is_some());
         status
     };
-    for refused in [("authorization", b"Bearer a".as_slice()), ("x-request-id", b"a"), ("accept", b"text/html")] {
+    let personal = [("authorization", b"Bearer a".as_slice()), ("Signature", b"a"), ("signature-input", b"a")];
+    for refused in personal.into_iter().chain([("x-request-id", b"a".as_slice()), ("accept", b"text/html")]) {
         assert_eq!(reads(PATHS[0], &[refused]), None);
     }
     assert_eq!(reads("/v1/records/88.999.1/JXDY-1", &[]), None);

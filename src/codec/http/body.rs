@@ -22,6 +22,9 @@ pub enum BodyFault {
     Late,
     #[error("the body broke off")]
     Broken,
+    /// Of a signed request.
+    #[error("the body is not what its Content-Digest says")]
+    Altered,
 }
 
 impl From<BodyFault> for Failure {
@@ -32,6 +35,7 @@ impl From<BodyFault> for Failure {
                 .into(),
             BodyFault::Late => Code::RequestTimeout.into(),
             BodyFault::Broken => Code::BodyBroken.into(),
+            BodyFault::Altered => Code::DigestMismatch.into(),
         }
     }
 }

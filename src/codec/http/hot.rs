@@ -11,7 +11,7 @@ use super::negotiation::quality_of;
 use super::reply::{JSON, X_REQUEST_ID};
 use super::resolution::{self, Asked};
 use super::resolve::ROUTE;
-use super::{Desk, call};
+use super::{Desk, call, signature};
 use crate::codec::path;
 use crate::model::identifier::CanonicalKey;
 use crate::model::time::Timestamp;
@@ -22,7 +22,7 @@ pub(super) fn answer(desk: &Desk, method: &Method, uri: &Uri, headers: &HeaderMa
         return None;
     }
     let text = path::text_after(uri.path(), ROUTE)?.ok()?;
-    if uri.query().is_some() || headers.contains_key(AUTHORIZATION) || !accepts_json(headers) {
+    if uri.query().is_some() || is_personal(headers) || !accepts_json(headers) {
         return None;
     }
     let identifier = desk.services.identifier(&text).ok()?;
@@ -47,6 +47,11 @@ pub(super) fn at_hand(desk: &Desk, name: &CanonicalKey, now: Timestamp) -> Optio
     };
     counter.increment();
     Some(answer)
+}
+
+/// Whether it shows a credential, its own signature among them.
+fn is_personal(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || signature::is_shown(headers)
 }
 
 /// The two headers that nearly every client sends are compared before anything is parsed.

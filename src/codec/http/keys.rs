@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 use serde_json::Value as Json;
 
-use super::call::{Call, credentials};
+use super::call::Call;
 use super::failure::Failure;
 use super::filings::to_come;
 use super::query::Query;
@@ -32,8 +32,7 @@ pub(super) const MOST_PREFIXES: usize = 100;
 pub(super) const MOST_KEYS: usize = 1_000;
 
 pub(super) async fn create(desk: Arc<Desk>, call: Call) -> Reply {
-    let credentials = credentials(&call.headers);
-    let maker = guard::admit_key_maker(&desk.services, &credentials, Timestamp::now());
+    let maker = guard::admit_key_maker(&desk.services, &call.credentials, Timestamp::now());
     call.laps.end(Step::Guard);
     let maker = maker?;
     desk.services.may_sign()?;

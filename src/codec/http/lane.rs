@@ -47,7 +47,7 @@ struct Asked<'a> {
     accepts_more: bool,
     if_none_match: Option<&'a [u8]>,
     accept_language: Option<&'a [u8]>,
-    /// A credential, or an id of the client's own.
+    /// A credential, a signature among them, or an id of the client's own.
     is_personal: bool,
 }
 
@@ -190,6 +190,8 @@ impl<'a> Asked<'a> {
                     asked.accepts_more = asked.accept.is_some();
                     asked.accept = asked.accept.or(Some(value));
                 }
+                9 if is("signature") => asked.is_personal = true,
+                15 if is("signature-input") => asked.is_personal = true,
                 12 if is("x-request-id") => asked.is_personal = true,
                 13 if is("authorization") => asked.is_personal = true,
                 15 if is("accept-language") => asked.accept_language = asked.accept_language.or(Some(value)),
@@ -228,7 +230,7 @@ fn write(parts: &Parts<'_>, get: &PlainGet<'_>, is_known: bool, out: &mut Vec<u8
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\netag: ");
     }
     out.extend_from_slice(etag);
-    out.extend_from_slice(b"\r\nvary: accept, authorization\r\ncache-control: ");
+    out.extend_from_slice(b"\r\nvary: accept, authorization, signature-input\r\ncache-control: ");
     out.extend_from_slice(cache_control);
     out.extend_from_slice(b"\r\naccess-control-allow-origin: *\r\n");
     if let Some(id) = request_id {

@@ -5,6 +5,7 @@
 //! lane         the same in bytes, and what is not in memory    > GET /v1/resolve/{identifier}
 //! resolution   the answer that hot and slow way have in common /
 //! routes       which address and verb is whose handler
+//! signature    what of a signed request is signed (RFC 9421)
 //! call         one request on its way: who asks, what for, how long each stage took
 //! openapi      the document of all this; docs serves it, with a page to read it
 //! query, preconditions, negotiation, body, jwk, expansion      what handlers read
@@ -62,6 +63,7 @@ mod resolution;
 pub(in crate::codec) mod resolve;
 mod routes;
 mod sessions;
+mod signature;
 mod trail;
 
 use std::sync::Arc;

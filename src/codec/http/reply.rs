@@ -8,12 +8,15 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION, VARY};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::failure::Failure;
+use super::signature;
+use crate::services::Services;
 
 /// What a handler gives back.
 pub(super) type Reply = Result<Response<Body>, Failure>;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
+const ACCEPT_SIGNATURE: HeaderName = HeaderName::from_static("accept-signature");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How long others may keep an answer.
@@ -51,7 +54,7 @@ pub(super) fn of_type(media_type: &'static str, status: StatusCode, keep: Keep, 
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(CACHE_CONTROL, keep.header());
-    let vary = if keep == Keep::Ask { "accept, authorization" } else { "accept" };
+    let vary = if keep == Keep::Ask { "accept, authorization, signature-input" } else { "accept" };
     headers.insert(VARY, HeaderValue::from_static(vary));
     response
 }
@@ -70,6 +73,20 @@ pub(super) fn add_etag<B>(response: &mut Response<B>, etag: Bytes) {
 pub(super) fn add_location(response: &mut Response<Body>, path: String) {
     if let Ok(value) = HeaderValue::try_from(path) {
         response.headers_mut().insert(LOCATION, value);
+    }
+}
+
+/// What a signed request is told is for its signer alone: no cache knows of a signature what it knows of `Authorization`
+/// (RFC 9111, section 3.5).
+pub(super) fn keep_from_all(response: &mut Response<Body>) {
+    response.headers_mut().insert(CACHE_CONTROL, Keep::Never.header());
+}
+
+/// How a request to this node can be signed (RFC 9421, section 5.1).
+pub(super) fn ask_for_signature(services: &Services, response: &mut Response<Body>) {
+    let wanted = services.request_tag().ok().and_then(|tag| HeaderValue::try_from(signature::wanted(&tag)).ok());
+    if let Some(wanted) = wanted {
+        response.headers_mut().insert(ACCEPT_SIGNATURE, wanted);
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn response(answer: Answer, asked: &Asked<'_>, request_id: impl FnOnc
     if let Ok(etag) = HeaderValue::from_maybe_shared(answer.etag) {
         headers.insert(ETAG, etag);
     }
-    headers.insert(VARY, HeaderValue::from_static("accept, authorization"));
+    headers.insert(VARY, HeaderValue::from_static("accept, authorization, signature-input"));
     public(headers, answer.cache_control);
     response
 }

@@ -82,7 +82,7 @@ fn told(headers: &HeaderMap, etag: Bytes, keep: Keep, body: impl FnOnce() -> Bod
     };
     reply::add_etag(&mut response, etag);
     // Who shows a credential may be answered otherwise.
-    response.headers_mut().insert(VARY, HeaderValue::from_static("accept, authorization"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept, authorization, signature-input"));
     response
 }
 

@@ -138,15 +138,19 @@ pub(super) fn router(desk: &Arc<Desk>) -> Router {
 
 /// Gives a request to its handler, and the answer what every answer has.
 async fn serve(route: Option<&'static Route>, desk: Arc<Desk>, request: Request<Body>) -> Response<Body> {
-    let call = Call::of(request);
+    let mut call = Call::of(request);
     let (language, request_id) = (call.language, Arc::clone(&call.request_id));
     let (laps, transport) = (Arc::clone(&call.laps), call.transport);
+    let is_signed = call.is_signed();
     let note = Note::of(&desk, route, &call);
     let span = note.span();
     let work = async {
         match route {
             None => Err(Code::RouteUnknown.into()),
-            Some(route) => route.handle(Arc::clone(&desk), call).await,
+            Some(route) => {
+                call.attest_body(&desk).await?;
+                route.handle(Arc::clone(&desk), call).await
+            }
         }
     };
     let reply = on_behalf(Arc::clone(&laps), work.instrument(span.clone())).await;
@@ -157,6 +161,12 @@ async fn serve(route: Option<&'static Route>, desk: Arc<Desk>, request: Request<
     });
     if let Some(route) = route {
         route.dress(&mut response);
+    }
+    if is_signed {
+        reply::keep_from_all(&mut response);
+    }
+    if response.status() == StatusCode::UNAUTHORIZED {
+        reply::ask_for_signature(&desk.services, &mut response);
     }
     reply::add_request_id(&mut response, &request_id);
     let status = response.status().as_u16();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 use serde_json::Value as Json;
 
-use super::call::{Call, credentials};
+use super::call::Call;
 use super::failure::Failure;
 use super::query::Query;
 use super::reply::{self, JSON, Keep, Reply};
@@ -103,7 +103,7 @@ fn shown(desk: &Desk, call: &Call) -> Result<(Pass, Option<SessionView>), Failur
     if pass.is_anonymous() {
         return Err(Code::MissingCredentials.into());
     }
-    let session = match credentials(&call.headers) {
+    let session = match &call.credentials {
         Credentials::Bearer(token) => desk.services.session(token.secret(), Timestamp::now()),
         _ => None,
     };

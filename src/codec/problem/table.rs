@@ -36,8 +36,7 @@ problems! {
         "减少嵌套, 上限见 limits.json_depth", "Nest less; the limit is limits.json_depth"
     }
     JsonDuplicateKey "json_duplicate_key" 400 {
-        "JSON 对象中有重复的键", "A key occurs twice in a JSON object";
-        "每个键只保留一个", "Keep each key once"
+        "JSON 对象中有重复的键", "A key occurs twice in a JSON object"; "每个键只保留一个", "Keep each key once"
     }
     JsonNumberInexact "json_number_inexact" 400 {
         "数字超出可精确保存的范围", "A number cannot be kept exactly";
@@ -55,29 +54,34 @@ problems! {
         "请求体不完整或无法解码", "The body is incomplete or cannot be decoded";
         "检查网络与压缩后重发", "Check the network and the compression, then send again"
     }
+    DigestMismatch "digest_mismatch" 400 {
+        "请求体与 Content-Digest 不符", "The body is not what Content-Digest says";
+        "对实际发送的字节计算摘要后重新签名", "Compute the digest of the bytes that are sent, and sign anew"
+    }
     MessageMalformed "message_malformed" 400 {
         "gRPC 消息不可读", "The gRPC message cannot be read";
         "按 proto/mingpai/v1 编码, 流的第一条消息见其说明", "Encode it as proto/mingpai/v1 says, the order of a stream's messages included"
     }
     TlsRequired "tls_required" 400 {
-        "此端口只接受 TLS", "This port speaks TLS only";
-        "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
+        "此端口只接受 TLS", "This port speaks TLS only"; "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
     }
     MissingCredentials "missing_credentials" 401 {
-        "需要凭据", "Credentials are needed";
-        "请求头加上 Authorization: Bearer <密钥>", "Send Authorization: Bearer <key>"
+        "需要凭据", "Credentials are needed"; "请求头加上 Authorization: Bearer <密钥>", "Send Authorization: Bearer <key>"
     }
     BadCredentials "bad_credentials" 401 {
         "凭据无效", "The credentials are not valid";
         "核对密钥是否完整, 是否过期或已撤销; 会话结束后须重新登录", "See whether the key is complete, expired or revoked; sign in again where a session has ended"
+    }
+    SignatureUnusable "signature_unusable" 401 {
+        "请求的签名不可用", "The signature of the request cannot be used";
+        "按 detail 重新签名, 规则见文档 api.md", "Sign anew as detail says; docs/api.md has the rules"
     }
     MirrorReadOnly "mirror_read_only" 403 {
         "本节点是只读镜像", "This node is a mirror and only reads";
         "向源节点登记或查询, 地址见 detail", "Ask the origin; detail has its address"
     }
     Forbidden "forbidden" 403 {
-        "没有权限", "Not permitted";
-        "请有权者操作, 或向管理员申请", "Ask someone who may, or the administrator for the right"
+        "没有权限", "Not permitted"; "请有权者操作, 或向管理员申请", "Ask someone who may, or the administrator for the right"
     }
     FilingSamePerson "filing_same_person" 403 {
         "须由另一位审核员处理", "Another reviewer must do this"; "请另一位审核员领取", "Ask another reviewer to claim it"
@@ -272,8 +276,7 @@ problems! {
         "按 errors 改正后再试; mingpai check-config 可先行检查", "Mend what errors names and try again; mingpai check-config judges it beforehand"
     }
     FieldsInvalid "fields_invalid" 422 {
-        "内容有误", "Some members are wrong";
-        "按 errors 逐项改正", "Correct each member in errors"
+        "内容有误", "Some members are wrong"; "按 errors 逐项改正", "Correct each member in errors"
     }
     OwnerSignatureRequired "owner_signature_required" 422 {
         "需要所有者签名", "The owner's signature is needed";
@@ -309,8 +312,7 @@ problems! {
         "减少请求头, 常见原因是 Cookie", "Send fewer headers; cookies are the usual cause"
     }
     Internal "internal" 500 {
-        "内部错误", "Internal error";
-        "请把 request_id 告诉管理员", "Give the request_id to the operator"
+        "内部错误", "Internal error"; "请把 request_id 告诉管理员", "Give the request_id to the operator"
     }
     RecordDamaged "record_damaged" 500 {
         "记录在磁盘上的数据已损坏", "The record's data on the disk is damaged";

@@ -43,6 +43,12 @@ const ABOUT: &str = "A secondary node of the industrial-internet identifier syst
     GET 兼含 HEAD, 各地址以 204 与 Allow 回答 OPTIONS. 未知的查询参数或成员是错误, 会指明其名. 回答只会增加成员, 请忽略不认识的. \
     文本长度以 UTF-8 字节计; 请求整体的上限见 `x-limits`. 操作的 `x-roles` 列出可用的密钥角色, 没有此项则不需密钥.";
 
+const SIGNATURE: &str = "In place of Authorization: the headers Signature-Input and Signature (HTTP Message Signatures, RFC 9421) by the \
+    Ed25519 key that an API key was registered with. Covered: @method, @authority, @path, @query where there is one, content-digest \
+    (RFC 9530) where there is a body, and content-type, content-encoding, if-match, if-none-match, idempotency-key and upload-* where a \
+    request that changes something has them. Parameters: created, keyid (the id of the API key), nonce, tag (as Accept-Signature of a 401 says) \
+    · 不用 Authorization, 而以注册 API 密钥时的 Ed25519 密钥为请求签名 (RFC 9421): 请求头 Signature-Input 与 Signature";
+
 /// The document of a node with these limits.
 #[must_use]
 pub fn document(limits: &LimitsSpec) -> Json {
@@ -84,11 +90,15 @@ pub fn document_with(limits: &LimitsSpec, recorded: &Recorded) -> Json {
             "parameters": parameters,
             "responses": responses,
             "headers": problems::header_components(),
-            "securitySchemes": {"key": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "An API key (`mpk_…`), or once the bootstrap token at POST /v1/keys · API 密钥, 首次可用引导令牌",
-            }},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key (`mpk_…`), or once the bootstrap token at POST /v1/keys · API 密钥, 首次可用引导令牌",
+                },
+                // No scheme of OpenAPI: the headers of RFC 9421 in place of Authorization.
+                "signature": {"type": "http", "scheme": "signature", "description": SIGNATURE},
+            },
         },
     })
 }

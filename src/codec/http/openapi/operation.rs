@@ -215,14 +215,12 @@ impl Operation {
         }
         match self.access {
             Access::Unasked => {}
-            Access::Open => codes.extend([Code::BadCredentials, Code::StorageReadFailed]),
-            Access::Shown => {
-                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::StorageReadFailed]);
-            }
-            Access::Keyed(_) => {
-                codes.extend([Code::MissingCredentials, Code::BadCredentials, Code::MirrorReadOnly, Code::Forbidden]);
-                codes.push(Code::StorageReadFailed);
-            }
+            Access::Open => {}
+            Access::Shown => codes.push(Code::MissingCredentials),
+            Access::Keyed(_) => codes.extend([Code::MissingCredentials, Code::MirrorReadOnly, Code::Forbidden]),
+        }
+        if self.access != Access::Unasked {
+            codes.extend([Code::BadCredentials, Code::SignatureUnusable, Code::StorageReadFailed]);
         }
         if self.path.contains('{') {
             codes.push(Code::PathMalformed);
@@ -260,8 +258,8 @@ impl Operation {
             "security".to_owned(),
             match self.access {
                 Access::Unasked => json!([]),
-                Access::Open => json!([{}, {"key": []}]),
-                Access::Shown | Access::Keyed(_) => json!([{"key": []}]),
+                Access::Open => json!([{}, {"key": []}, {"signature": []}]),
+                Access::Shown | Access::Keyed(_) => json!([{"key": []}, {"signature": []}]),
             },
         );
         if let Access::Keyed(action) = self.access {

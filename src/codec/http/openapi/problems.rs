@@ -6,9 +6,10 @@ use crate::codec::problem::Code;
 pub(super) use crate::codec::problem::MEDIA_TYPE;
 use crate::model::text::{Language, Text};
 
-/// What accept may say before an address is looked at, and what nobody should ever see.
-pub(super) const EVERYWHERE: [Code; 7] = [
+/// What may be said before an address is looked at, and what nobody should ever see.
+pub(super) const EVERYWHERE: [Code; 8] = [
     Code::HeaderInvalid,
+    Code::DigestMismatch,
     Code::TlsRequired,
     Code::RequestTimeout,
     Code::UriTooLong,
@@ -63,7 +64,7 @@ pub const OWNERS: &[Code] = &[
 pub const REPEATS: &[Code] = &[Code::IdempotencyRunning, Code::IdempotencyMismatch];
 
 /// Headers of answers: name, type, and what they say.
-const HEADERS: [(&str, &str, &str, &str); 18] = [
+const HEADERS: [(&str, &str, &str, &str); 19] = [
     ("X-Request-Id", "string", "请求编号，与日志中的相同", "the request's id, as in the node's log"),
     ("ETag", "string", "记录的版本，如 \"2\"", "the record's version, such as \"2\""),
     ("Location", "string", "所建之物的地址", "where what was made is found"),
@@ -72,6 +73,7 @@ const HEADERS: [(&str, &str, &str, &str); 18] = [
     ("Content-Language", "string", "zh-CN 或 en", "zh-CN or en"),
     ("Retry-After", "integer", "多少秒后重试", "after how many seconds to try again"),
     ("WWW-Authenticate", "string", "需要怎样的凭据", "which credential is needed"),
+    ("Accept-Signature", "string", "怎样为请求签名（RFC 9421）", "how a request may be signed (RFC 9421)"),
     ("Access-Control-Allow-Origin", "string", "* 表示任何来源的脚本可读", "*: scripts of any origin may read it"),
     ("Content-Encoding", "string", "gzip，若请求接受", "gzip, where the request takes it"),
     ("Content-Security-Policy", "string", "网页只用本节点的文件", "the page uses files of this node only"),
@@ -119,7 +121,7 @@ pub(super) fn response(status: u16, codes: &[Code], is_open: bool, examples: Map
         .collect();
     let mut names = vec!["Content-Language", "Cache-Control", "Vary"];
     if status == 401 {
-        names.push("WWW-Authenticate");
+        names.extend(["WWW-Authenticate", "Accept-Signature"]);
     }
     if codes.iter().any(|code| code.row().retry_after_seconds.is_some()) {
         names.push("Retry-After");
