@@ -150,9 +150,15 @@ mod tests {
         ] {
             assert_eq!(opened(&grant(what.clone()), &here), expected, "{what:?}");
         }
-        let all = grant(Opened::default());
-        for (name, is_opened) in [("88.999.1.7/A", true), ("88.999.10/A", false), ("88.999/A", false)] {
-            assert_eq!(!opened(&all, &record(name, None)).is_empty(), is_opened, "{name}");
+        for (prefix, name, is_opened) in [
+            ("88.999.1", "88.999.10/A", false),
+            ("88.999.1", "88.999/A", false),
+            ("88.999", "88.999.1/A", true),
+            ("86.709", "86.709.1/A", true),
+            ("86.709", "86.7091/A", false),
+        ] {
+            let all = Grant { prefix: prefix.to_owned(), ..grant(Opened::default()) };
+            assert_eq!(!opened(&all, &record(name, None)).is_empty(), is_opened, "{prefix} {name}");
         }
         let of_template = grant(Opened { templates: text(&["part@1"]), ..Opened::default() });
         assert_eq!(opened(&of_template, &record("88.999.1/A", None)), [0; 0]);
