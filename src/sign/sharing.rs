@@ -25,7 +25,7 @@ pub enum GrantEvent {
     Used {
         since: i64,
         until: i64,
-        /// Drawn for this event, so that no two ask for the same rows.
+        /// Of this event alone, so that no two ask for the same rows; those of one second are in its order.
         event_id: String,
         uses: Vec<GrantUse>,
     },
@@ -95,7 +95,7 @@ pub fn use_key(used: &GrantUse, until: i64, event_id: &str) -> Vec<u8> {
     // No clock of a node stands before 1970; what is negative would stand behind.
     let until = until.max(0).to_be_bytes();
     let GrantUse { grant, principal, leaf, .. } = used;
-    [grant.as_bytes(), b"\0", &until, &leaf.to_be_bytes(), event_id.as_bytes(), principal.as_bytes()].concat()
+    [grant.as_bytes(), b"\0", &until, event_id.as_bytes(), &leaf.to_be_bytes(), principal.as_bytes()].concat()
 }
 
 /// Where the rows of a grant's uses begin, at a time.

@@ -47,7 +47,7 @@ tables! {
     Allocation = b'h',
     /// Principal and idempotency key -> what became of the request; forgotten after a day.
     Request = b'i',
-    /// A grant, a time and a leaf -> who saw what by it.
+    /// A grant, a time, an event and a leaf -> who saw what by it.
     GrantUse = b'j',
     /// An API key's id -> its hash and scope.
     Key = b'k',

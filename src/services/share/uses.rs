@@ -5,6 +5,7 @@
 //! the journal, and the owner still sees how often. A node that is killed has forgotten the sums of its last minute, and no look.
 
 use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
@@ -37,8 +38,8 @@ pub struct Uses(Mutex<Noted>);
 #[derive(Default)]
 struct Noted {
     hour: i64,
-    /// Since when the sums count.
-    since: i64,
+    /// When the first look was that the sums count.
+    since: Option<i64>,
     /// How often since the last writing.
     looks: HashMap<Look, u64>,
 }
@@ -54,10 +55,12 @@ impl Uses {
             noted.hour = hour;
         }
         let is_of_this_hour = noted.hour == hour;
+        let Noted { since, looks: known, .. } = &mut *noted;
         looks
             .into_iter()
-            .filter(|look| match noted.looks.get_mut(look).filter(|_| is_of_this_hour) {
+            .filter(|look| match known.get_mut(look).filter(|_| is_of_this_hour) {
                 Some(count) => {
+                    since.get_or_insert(now.as_seconds());
                     *count = count.saturating_add(1);
                     false
                 }
@@ -79,9 +82,9 @@ impl Uses {
     }
 
     /// The sums since the last time; the looks stay remembered.
-    fn take(&self, now: Timestamp) -> Option<(i64, Vec<GrantUse>)> {
+    fn take(&self) -> Option<(i64, Vec<GrantUse>)> {
         let mut noted = self.0.lock();
-        let since = std::mem::replace(&mut noted.since, now.as_seconds());
+        let since = noted.since.take()?;
         let counted = noted.looks.iter_mut().filter(|(_, count)| **count > 0);
         let uses: Vec<GrantUse> = counted.map(|(look, count)| used(look, std::mem::take(count))).collect();
         (!uses.is_empty()).then_some((since, uses))
@@ -89,7 +92,7 @@ impl Uses {
 
     fn put_back(&self, since: i64, uses: &[GrantUse]) {
         let mut noted = self.0.lock();
-        noted.since = since;
+        noted.since = Some(noted.since.map_or(since, |other| other.min(since)));
         for GrantUse { grant, principal, leaf, count } in uses {
             let look = Look { grant: grant.clone(), principal: principal.clone(), leaf: *leaf };
             let sum = noted.looks.entry(look).or_default();
@@ -104,7 +107,10 @@ fn used(look: &Look, count: u64) -> GrantUse {
 }
 
 fn used_event(since: i64, until: Timestamp, uses: Vec<GrantUse>) -> Result<AuditEvent, ServiceError> {
-    let event_id = random_text(12).map_err(|error| ServiceError::Internal(error.to_string()))?;
+    // Those of one second stand in their order.
+    let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_micros());
+    let random = random_text(12).map_err(|error| ServiceError::Internal(error.to_string()))?;
+    let event_id = format!("{micros:06}{random}");
     Ok(AuditEvent::Grant(GrantEvent::Used { since, until: until.as_seconds(), event_id, uses }))
 }
 
@@ -125,7 +131,7 @@ impl Services {
     /// Writes how often was looked since the last time. From a thread that may block.
     pub fn write_grant_uses(&self) {
         let now = Timestamp::now();
-        let Some((since, uses)) = self.uses.take(now) else { return };
+        let Some((since, uses)) = self.uses.take() else { return };
         for part in uses.chunks(MOST_IN_A_STATEMENT) {
             let event = used_event(since, now, part.to_vec());
             let proposal = event.and_then(|event| self.audit_event(event, "node"));
@@ -158,13 +164,13 @@ mod tests {
         uses.remember(vec![look(1), look(2)], at(7_200));
         assert_eq!(uses.count(vec![look(1), look(3)], at(7_201)), [look(3)]);
         assert_eq!(uses.count(vec![look(1)], at(10_799)), []);
-        let (_, sums) = uses.take(at(10_799)).unwrap();
+        let (_, sums) = uses.take().unwrap();
         assert_eq!(sums.iter().map(|one| (one.leaf, one.count)).collect::<Vec<_>>(), [(1, 2)]);
-        assert!(uses.take(at(10_799)).is_none());
+        assert!(uses.take().is_none());
         // Sums that could not be written are not forgotten, whatever the hour.
         uses.put_back(7_200, &sums);
         assert_eq!(uses.count(vec![look(1)], at(10_800)), [look(1)], "of another hour");
-        assert_eq!(uses.take(at(10_801)).unwrap().1[0].count, 2);
+        assert_eq!(uses.take().unwrap().1[0].count, 2);
         assert_eq!(uses.count(vec![look(1)], at(10_802)), [look(1)], "not remembered in the new hour yet");
         uses.remember(vec![look(1)], at(10_802));
         assert_eq!(uses.count(vec![look(1)], at(10_803)), []);
