@@ -221,10 +221,7 @@ impl ServiceError {
         match self {
             ServiceError::Filing(error) => error.text(),
             ServiceError::PrefixClosed(closed) => closed.text(),
-            ServiceError::TooManyGrants { limit } => Text::new(
-                format!("授权已有 {limit} 个：先撤回不再需要的"),
-                format!("there are {limit} grants: take back those that nobody needs any more"),
-            ),
+            ServiceError::TooManyGrants { limit } => too_many_grants(*limit),
             ServiceError::Licence(error) => error.text(),
             ServiceError::SignatureUnusable(cause) => Text::new(
                 format!("请求的签名不可用：{}", cause.zh),
@@ -290,6 +287,13 @@ impl ServiceError {
             _ => Text::new("节点内部错误，已记入日志", "an internal error, noted in the log"),
         }
     }
+}
+
+fn too_many_grants(limit: usize) -> Text {
+    Text::new(
+        format!("授权已有 {limit} 个：先撤回不再需要的"),
+        format!("there are {limit} grants: take back those that nobody needs any more"),
+    )
 }
 
 fn holds_no_names(origin: &str) -> Text {

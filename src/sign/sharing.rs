@@ -13,7 +13,7 @@ use crate::store::engine::{Table, Write};
 pub enum GrantEvent {
     #[serde(rename = "grant.given")]
     Given {
-        grant: Grant,
+        grant: Box<Grant>,
         /// SHA-256, base64url, of the names that it is about, which are kept encrypted beside the statement.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sealed: Option<String>,
@@ -69,7 +69,7 @@ impl GrantEvent {
     pub(super) fn rows(self, at: i64, index: u64) -> Result<Vec<Write>, String> {
         match self {
             Self::Given { grant, sealed } => {
-                Ok(vec![put(Table::Grant, grant.id.clone(), &GrantRow { grant, index, sealed })?])
+                Ok(vec![put(Table::Grant, grant.id.clone(), &GrantRow { grant: *grant, index, sealed })?])
             }
             Self::Revoked { grant } => Ok(vec![put(Table::Revoked, revocation_key(&grant), &at)?]),
             Self::Used { since, until, event_id, uses } => {
