@@ -42,6 +42,7 @@ pub mod origin;
 mod precondition;
 pub mod publish;
 mod reach;
+mod refusal;
 pub mod register;
 pub mod resolve;
 pub mod sessions;
