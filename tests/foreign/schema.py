@@ -22,7 +22,11 @@ EXAMPLES_OF_A_SHORT_RUN = "30"
 # An open upload is told by its Location alone, which leads few requests to it; tests/http/parts.rs has more of them.
 # The demonstration has one entry key, and the key in force cannot be ended.
 # Who asks here has filed what he would have to judge, makes files that are none, and signs no challenge: tests/http/{filing,signing_in}.rs do.
+# A prefix that is suspended or revoked would refuse all that is asked afterwards, and no version is guessed for an erasure:
+# tests/http/{prefixes,erasing}.rs.
 SELDOM_TAKEN = {
+    "POST /v1/erasures",
+    *(f"POST /v1/prefixes/{{prefix}}/{step}" for step in ("suspend", "restore", "renew", "revoke")),
     "DELETE /v1/imports/{id}/upload",
     "PATCH /v1/imports/{id}/upload",
     "POST /v1/signing-keys/{id}/end",

@@ -38,10 +38,25 @@ def before_generate_body(ctx, strategy):
 
 @schemathesis.hook
 def map_body(ctx, body):
-    """A suffix is minted under a prefix of the node, whatever else is right or wrong with the body."""
+    """A suffix is minted, and values are shared, under a prefix of the node, whatever else is right or wrong with the body."""
+    if ctx.operation is not None and ctx.operation.path == "/v1/grants":
+        return shared(body)
     is_mint = ctx.operation is not None and ctx.operation.path == "/v1/records"
     if is_mint and isinstance(body, dict) and isinstance(body.get("prefix"), str):
         return {**body, "prefix": "88.999.1"}
+    return body
+
+
+def shared(body):
+    """With somebody who is there; what is wrong by its shape stays so."""
+    if not isinstance(body, dict) or not isinstance(body.get("prefix"), str):
+        return body
+    body = {**body, "prefix": "88.999.1"}
+    to, names = body.get("to"), body.get("identifiers")
+    if isinstance(to, dict) and len(to) == 1 and any(isinstance(to.get(name), str) for name in ("key", "prefix")):
+        body["to"] = {"prefix": "88.999"}
+    if isinstance(names, list) and 1 <= len(names) <= 100 and all(isinstance(name, str) and name for name in names):
+        body["identifiers"] = ["88.999.1/SCHEMA-1"]
     return body
 
 
