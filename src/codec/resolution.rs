@@ -38,7 +38,8 @@ pub fn encode(resolution: &Resolution) -> Vec<u8> {
         && out.pop() == Some(b'}')
     {
         // A time needs no escaping.
-        let suspended = format!(",\"prefix\":{{\"status\":\"suspended\",\"since\":\"{}\"}}}}", closed.since);
+        let status = closed.status.as_str();
+        let suspended = format!(",\"prefix\":{{\"status\":\"{status}\",\"since\":\"{}\"}}}}", closed.since);
         out.extend_from_slice(suspended.as_bytes());
     }
     if let Some(entry) = &resolution.entry

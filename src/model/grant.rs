@@ -69,15 +69,15 @@ impl Grant {
         self.from <= now && self.until.is_none_or(|until| now < until)
     }
 
-    /// Whether it lets its holder see this value of this record. `sid`: the record's blinded name, where it is known.
+    /// Whether it lets its holder see this value, of a record that it is about.
     #[must_use]
-    pub fn opens(&self, record: &Record, sid: Option<&str>, value: &Value) -> bool {
-        matches!(value.visibility, Visibility::Granted | Visibility::SignedIn)
-            && self.is_about(record, sid)
-            && self.opened.names(value)
+    pub fn opens(&self, value: &Value) -> bool {
+        matches!(value.visibility, Visibility::Granted | Visibility::SignedIn) && self.opened.names(value)
     }
 
-    fn is_about(&self, record: &Record, sid: Option<&str>) -> bool {
+    /// Whether it is about this record. `sid`: the record's blinded name, where it is known.
+    #[must_use]
+    pub fn is_about(&self, record: &Record, sid: Option<&str>) -> bool {
         let Opened { sids, templates, .. } = &self.opened;
         covers(&self.prefix, record.identifier.prefix())
             && (sids.is_empty() || sid.is_some_and(|sid| sids.iter().any(|named| named == sid)))
@@ -131,7 +131,12 @@ mod tests {
     }
 
     fn opened(grant: &Grant, record: &Record) -> Vec<u32> {
-        record.values.iter().filter(|value| grant.opens(record, Some("SID"), value)).map(|value| value.index).collect()
+        record
+            .values
+            .iter()
+            .filter(|value| grant.is_about(record, Some("SID")) && grant.opens(value))
+            .map(|value| value.index)
+            .collect()
     }
 
     #[test]

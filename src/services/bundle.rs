@@ -60,8 +60,9 @@ impl Services {
         let signing = self.signing()?;
         let identifier = self.identifier(&asked.request().identifier)?;
         self.policy(&identifier)?;
+        self.told_of(Some(asked.principal()), &identifier)?;
         if let Some(standing) = self.named(identifier.key())? {
-            self.may_answer_under(standing.record.identifier.prefix())?;
+            self.told_under(Some(asked.principal()), standing.record.identifier.prefix())?;
             if !covers(under, &standing) {
                 return Ok(Moment::NotCovered(standing.row.index));
             }
@@ -85,12 +86,13 @@ impl Services {
     ) -> Result<Moment<Unnoted<Bundle>>, ServiceError> {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
+        self.told_of(Some(asked.principal()), &identifier)?;
         let standing = self.named(identifier.key())?;
         let standing = standing.ok_or_else(|| self.unknown(text))?;
         if standing.record.is_tombstone() {
             return Err(ServiceError::Gone { identifier: text.clone() });
         }
-        self.may_answer_under(standing.record.identifier.prefix())?;
+        self.told_under(Some(asked.principal()), standing.record.identifier.prefix())?;
         if !covers(under, &standing) {
             return Ok(Moment::NotCovered(standing.row.index));
         }
@@ -106,7 +108,7 @@ impl Services {
             statements.push(ProvenStatement { index: stated.index, statement: stated.statement, hashes });
         }
         let proof = self.proof_under(under, standing.row.index)?;
-        let sight = self.sight(asked.principal());
+        let sight = self.sight(asked.principal())?;
         let bundle = Bundle {
             bundle: BUNDLE_FORM.to_owned(),
             entry: self.presented(&standing, &sight)?,

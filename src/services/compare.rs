@@ -45,12 +45,13 @@ impl Services {
     /// The older one may be named second: then the changes are those that lead back.
     pub fn compare(&self, asked: &Permitted<Compare>) -> Result<Unnoted<Compared>, ServiceError> {
         let question = asked.request();
-        let (sight, mut looks) = (self.sight(asked.principal()), Vec::new());
+        let (sight, mut looks) = (self.sight(asked.principal())?, Vec::new());
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || self.unknown(&question.identifier);
         let mut version = |at: Option<At>| -> Result<Record, ServiceError> {
+            self.told_of(Some(asked.principal()), &identifier)?;
             let mut standing = self.named(identifier.key())?.ok_or_else(unknown)?;
-            self.may_be_told(asked.principal(), &standing.record)?;
+            self.told_under(Some(asked.principal()), standing.record.identifier.prefix())?;
             if let Some(at) = at {
                 let walk = Resolve {
                     identifier: question.identifier.clone(),

@@ -19,6 +19,9 @@ use crate::store::journal::FrameKind;
 use crate::store::rows::leaf_hash;
 use crate::store::{Committed, Outcome, Proposal, StatementProposal};
 
+/// Each is read and signed for before any is blanked.
+const MOST_VERSIONS: u64 = 10_000;
+
 /// An identifier is to be erased, with all its versions.
 #[derive(Clone, Debug)]
 pub struct Erase {
@@ -71,6 +74,10 @@ impl Services {
         let sid = BASE64URL.encode(signing.blinding.sid(&standing.record.identifier));
         let mut statements: Vec<StatementProposal> = Vec::new();
         let mut next = Some(standing.row.location);
+        if standing.row.version > MOST_VERSIONS {
+            let (versions, most) = (standing.row.version, MOST_VERSIONS);
+            return Err(ServiceError::EntryTooLarge(format!("{versions} versions, at most {most} are erased at once")));
+        }
         while let Some(location) = next {
             let unread = |error| ServiceError::of_reading(identifier.spelling(), error);
             let frame = self.store.frame(location).map_err(|error| unread(error.into()))?;

@@ -74,11 +74,12 @@ pub struct Versions {
 impl Services {
     pub fn history(&self, asked: &Permitted<History>) -> Result<Unnoted<Versions>, ServiceError> {
         let question = asked.request();
-        let (sight, mut looks) = (self.sight(asked.principal()), Vec::new());
+        let (sight, mut looks) = (self.sight(asked.principal())?, Vec::new());
         let identifier = self.identifier(&question.identifier)?;
         let unknown = || self.unknown(&question.identifier);
+        self.told_of(Some(asked.principal()), &identifier)?;
         let standing = self.named(identifier.key())?.ok_or_else(unknown)?;
-        self.may_be_told(asked.principal(), &standing.record)?;
+        self.told_under(Some(asked.principal()), standing.record.identifier.prefix())?;
         let spelling = standing.record.identifier.spelling();
         let unread = |error| ServiceError::of_reading(spelling, error);
         let mut next = match &question.after {

@@ -132,12 +132,13 @@ impl Services {
     pub fn record(&self, asked: &Permitted<ReadRecord>) -> Result<Unnoted<Record>, ServiceError> {
         let text = &asked.request().identifier;
         let identifier = self.identifier(text)?;
+        self.told_of(Some(asked.principal()), &identifier)?;
         match self.named(identifier.key())? {
             None => Err(self.unknown(text)),
             Some(standing) if standing.record.is_tombstone() => Err(ServiceError::Gone { identifier: text.clone() }),
             Some(standing) => {
-                self.may_be_told(asked.principal(), &standing.record)?;
-                let sight = self.sight(asked.principal());
+                self.told_under(Some(asked.principal()), standing.record.identifier.prefix())?;
+                let sight = self.sight(asked.principal())?;
                 let (record, looks) = sight.seen(standing.record, standing.row.index);
                 Ok(sight.unnoted(record, looks))
             }

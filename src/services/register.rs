@@ -11,6 +11,7 @@ pub use super::precondition::Precondition;
 use super::precondition::check;
 use super::reach::{Author, names_within};
 use super::{ServiceError, Services, Standing};
+use crate::model::alias::Alias;
 use crate::model::draft::{Draft, DraftPatch};
 use crate::model::identifier::Identifier;
 use crate::model::permitted::{Action, Asks, Permitted};
@@ -210,6 +211,7 @@ impl Services {
             record.identifier = compared;
         }
         names_within(author.scope, &record, Some(&standing.record))?;
+        self.may_bear(&record, Some(&standing.record))?;
         self.complete(&mut record)?;
         self.check_owner(&record, owner_jws.as_deref())?;
         let effect = if record.is_tombstone() { Effect::Deleted } else { Effect::Updated };
@@ -229,9 +231,18 @@ impl Services {
         let owner_jws = draft.owner_jws.take();
         let mut record = Record::first(identifier, draft, Timestamp::now());
         names_within(author.scope, &record, None)?;
+        self.may_bear(&record, None)?;
         self.complete(&mut record)?;
         self.check_owner(&record, owner_jws.as_deref())?;
         Ok(Decided { record, expect: Expect::Absent, effect: Effect::Created, owner_jws, licences })
+    }
+
+    /// Whether the prefixes of names that the record did not bear before take anything now.
+    fn may_bear(&self, record: &Record, standing: Option<&Record>) -> Result<(), ServiceError> {
+        let bears = |alias: &Alias| standing.is_some_and(|standing| standing.aliases.contains(alias));
+        let mut holders =
+            record.aliases.iter().filter(|alias| !bears(alias)).filter_map(|alias| alias.identifier().holder());
+        holders.try_for_each(|holder| self.may_register_under(holder))
     }
 
     /// Fills in what the prefix says.

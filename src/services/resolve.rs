@@ -11,7 +11,6 @@ use super::{ServiceError, Services, Standing};
 use crate::model::filter::is_of_type;
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
-use crate::model::principal::Principal;
 use crate::model::record::Record;
 use crate::model::time::Timestamp;
 use crate::model::value::{Value, Visibility};
@@ -62,7 +61,7 @@ pub struct Resolution {
     pub entry: Option<String>,
     /// The statement's index in the registry tree.
     pub index: u64,
-    /// Where its prefix is suspended, and is answered for all the same.
+    /// Where its prefix, or that of the name that was asked, is closed, and is answered for all the same.
     pub suspended: Option<PrefixClosed>,
     /// Whose sight it is.
     pub view: View,
@@ -74,10 +73,11 @@ impl Resolution {
     pub fn etag(&self) -> String {
         let mut etag = format!("\"{}", self.record.version);
         if let Some(closed) = &self.suspended {
-            etag.push_str(&format!("-suspended-{}", closed.since.as_seconds()));
+            etag.push_str(&format!("-{}-{}", closed.status.as_str(), closed.since.as_seconds()));
         }
         match &self.view {
-            View::Public | View::Own => {}
+            View::Public => {}
+            View::Own => etag.push_str("-own"),
             View::SignedIn => etag.push_str("-signed-in"),
             View::Granted(id) => etag.push_str(&format!("-{}", id.map(|byte| format!("{byte:02x}")).concat())),
         }
@@ -107,7 +107,8 @@ impl Services {
     /// first: what it has is answered at less cost.
     pub fn absent(&self, name: &CanonicalKey, now: Timestamp) -> Option<Answer> {
         // A mirror may be given its names later.
-        (self.mirror().is_none() && self.store.lacks(name)).then(|| self.negative(404, now))
+        let is_absent = self.mirror().is_none() && self.store.lacks(name) && !self.is_withheld(name);
+        is_absent.then(|| self.negative(404, now))
     }
 
     /// The public answer, read from the store and put into the cache.
@@ -115,6 +116,7 @@ impl Services {
         let name = identifier.key();
         // Before the store is read: a commit from here on makes this fill worthless, and it will not be served.
         let fill = self.cache.begin(name.as_str());
+        let of_name = self.told_of(None, identifier)?;
         // Who misses the same name on another core has what the first reads and encodes.
         let leader = match self.cache.join(fill, ViewClass::Public, name.as_str()) {
             Role::Lead(leader) => Some(leader),
@@ -131,7 +133,7 @@ impl Services {
             None => self.negative(404, now),
             Some(standing) if standing.record.is_tombstone() => self.negative(410, now),
             Some(standing) => {
-                let resolution = self.public(standing)?;
+                let resolution = self.public(standing, of_name)?;
                 Answer {
                     status: 200,
                     etag: Bytes::from(resolution.etag()),
@@ -152,8 +154,9 @@ impl Services {
     /// The answer to a question with filters, a moment, or for the signed entry; or by who has shown something.
     pub fn resolve(&self, asked: &Permitted<Resolve>) -> Result<Unnoted<Resolution>, ServiceError> {
         let question = asked.request();
-        let sight = self.sight(asked.principal());
+        let sight = self.sight(asked.principal())?;
         let identifier = self.identifier(&question.identifier)?;
+        let of_name = self.told_of(Some(asked.principal()), &identifier)?;
         let unknown = || self.unknown(&question.identifier);
         let mut standing = timed(Step::Store, || self.named(identifier.key()))?.ok_or_else(unknown)?;
         if let Some(at) = question.at {
@@ -163,8 +166,8 @@ impl Services {
             return Err(ServiceError::Gone { identifier: question.identifier.clone() });
         }
         let entry = if question.entry { Some(timed(Step::Store, || self.presented(&standing, &sight))?) } else { None };
-        let suspended = self.may_answer_under(standing.record.identifier.prefix())?;
-        let index = standing.row.index;
+        let of_record = self.told_under(Some(asked.principal()), standing.record.identifier.prefix())?;
+        let (suspended, index) = (of_record.or(of_name), standing.row.index);
         // With its entry all that may be seen is shown, whatever is kept of it beside.
         if question.entry {
             let view = sight.view_of(&standing.record);
@@ -220,7 +223,8 @@ impl Services {
         let text = |bytes: Vec<u8>| {
             String::from_utf8(bytes).map_err(|_| ServiceError::Internal("an entry is not text".to_owned()))
         };
-        let shows = |value: Option<&Value>| sight.shows(&standing.record, value);
+        let on = sight.on(&standing.record);
+        let shows = |value: Option<&Value>| on.shows(value);
         entry::present(&text(frame.statement)?, &text(disclosures)?, shows)
             .map_err(|cause| ServiceError::Internal(cause.to_owned()))
     }
@@ -232,19 +236,11 @@ impl Services {
     }
 
     /// What everybody may see.
-    fn public(&self, standing: Standing) -> Result<Resolution, ServiceError> {
+    fn public(&self, standing: Standing, of_name: Option<PrefixClosed>) -> Result<Resolution, ServiceError> {
         let mut record = standing.record;
-        let suspended = self.may_answer_under(record.identifier.prefix())?;
+        let suspended = self.told_under(None, record.identifier.prefix())?.or(of_name);
         record.values.retain(|value| value.visibility == Visibility::Public);
         Ok(Resolution { record, entry: None, index: standing.row.index, suspended, view: View::Public })
-    }
-
-    /// Whether what stands under a closed prefix is told to this caller: who has it in reach sees to it meanwhile.
-    pub(super) fn may_be_told(&self, principal: &Principal, record: &Record) -> Result<(), ServiceError> {
-        if principal.sees_all_of(record) {
-            return Ok(());
-        }
-        self.may_answer_under(record.identifier.prefix()).map(|_| ())
     }
 
     fn negative(&self, status: u16, now: Timestamp) -> Answer {

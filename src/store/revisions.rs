@@ -22,7 +22,9 @@ impl Revisions {
             (&self.licences, &apply::DECIDING as &[Table]),
             (&self.keys, &[Table::Key, Table::Revoked, Table::Allocation]),
         ] {
-            if writes.iter().any(|row| tables.contains(&row.table)) {
+            // What is taken back of grants is no key's.
+            let is_grants = |row: &Write| row.table == Table::Revoked && row.key.starts_with(b"grant:");
+            if writes.iter().any(|row| tables.contains(&row.table) && !is_grants(row)) {
                 counter.fetch_add(1, Ordering::Release);
             }
         }

@@ -169,8 +169,13 @@ async fn a_prefix_that_is_not_to_be_answered_is_told_to_its_own_enterprise_alone
         async { format!("Bearer {}", made.await.json()["key"].as_str().unwrap()) }
     };
     let (mine, theirs) = (key("reader", "88.999.1").await, key("owner", "88.999.2").await);
-    for _ in 0..2 {
-        resolved(&world, NAME).await;
+    world.register("88.999.1/gone", &part("一")).await;
+    let gone = world.ask(Method::DELETE, "/v1/records/88.999.1/gone").signed().header("if-match", "*").send().await;
+    assert_eq!(gone.status, 200);
+    for name in [NAME, "88.999.1/gone", "88.999.1/none"] {
+        for _ in 0..2 {
+            resolved(&world, name).await;
+        }
     }
     decided(&world, "88.999.1", "suspend", &why()).await;
     decided(&world, "88.999.1", "suspend", &silent()).await;
@@ -200,10 +205,25 @@ async fn a_prefix_that_is_not_to_be_answered_is_told_to_its_own_enterprise_alone
         {
             let own = world.get(&target).header("authorization", &mine).send().await;
             assert_eq!(own.status, 200, "{target}: {}", own.text());
+            if target.contains("resolve") {
+                assert_eq!(own.json()["prefix"]["status"], "suspended", "{target}");
+            }
         }
     }
     assert_eq!(told(&world.get(&format!("/v1/latest/{NAME}")).send().await), refused(403, "prefix_suspended"));
-    assert_eq!(told(&resolved(&world, "88.999.1/none").await), refused(404, "identifier_unknown"));
+    // Whether a name is there, was there or never was is told by nothing.
+    for target in [
+        "/v1/resolve/88.999.1/none",
+        "/v1/history/88.999.1/none",
+        "/v1/latest/88.999.1/none",
+        "/v1/records/88.999.1/none",
+    ] {
+        for _ in 0..2 {
+            let answer = world.get(target).send().await;
+            assert_eq!(told(&answer), refused(403, "prefix_suspended"), "{target}");
+        }
+    }
+    assert_eq!(told(&resolved(&world, "88.999.1/gone").await), refused(403, "prefix_suspended"));
     let batch = world.ask(Method::POST, "/v1/resolve").json(&json!({"identifiers": [NAME, GTIN, "88.999.2/B"]}));
     let results = batch.send().await.json()["results"].clone();
     for (at, status) in [(0, 403), (1, 403), (2, 200)] {
@@ -214,6 +234,34 @@ async fn a_prefix_that_is_not_to_be_answered_is_told_to_its_own_enterprise_alone
     // It may be answered again without being restored.
     decided(&world, "88.999.1", "suspend", &why()).await;
     assert_eq!(resolved(&world, NAME).await.json()["prefix"]["status"], "suspended");
+}
+
+/// A name is the prefix's whose it is, whatever record bears it.
+#[tokio::test]
+async fn names_of_a_closed_prefix_are_neither_given_nor_answered_as_aliases() {
+    let world = world().await;
+    let bearing = |name: &str| json!({"values": [], "aliases": [{"scheme": "vaa", "identifier": name}]});
+    world.change(Method::PUT, "88.999.2/B", &bearing("88.999.1/ALIAS")).await;
+    for _ in 0..2 {
+        assert_eq!(resolved(&world, "88.999.1/ALIAS").await.json()["identifier"], "88.999.2/B");
+    }
+    decided(&world, "88.999.1", "suspend", &why()).await;
+    let marked = resolved(&world, "88.999.1/ALIAS").await.json();
+    assert_eq!((&marked["identifier"], &marked["prefix"]["status"]), (&json!("88.999.2/B"), &json!("suspended")));
+    assert_eq!(resolved(&world, "88.999.2/B").await.json().get("prefix"), None);
+    let put = |body: Json| {
+        let ask = world.ask(Method::PUT, "/v1/records/88.999.2/B").signed().header("if-match", "*");
+        ask.json(&body).send()
+    };
+    assert_eq!(told(&put(bearing("88.999.1/OTHER")).await), refused(403, "prefix_suspended"));
+    assert_eq!(put(bearing("88.999.1/ALIAS")).await.status, 200, "what it bears it keeps");
+    let new = world.ask(Method::PUT, "/v1/records/88.999.2/NEW").signed().json(&bearing("88.999.1/OTHER")).send().await;
+    assert_eq!(told(&new), refused(403, "prefix_suspended"));
+    decided(&world, "88.999.1", "revoke", &why()).await;
+    for _ in 0..2 {
+        assert_eq!(told(&resolved(&world, "88.999.1/ALIAS").await), refused(410, "prefix_revoked"));
+        assert_eq!(resolved(&world, "88.999.2/B").await.status, 200);
+    }
 }
 
 #[tokio::test]

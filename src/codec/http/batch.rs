@@ -53,12 +53,13 @@ pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
     let (_, document) = read?;
     let asked = identifiers(document, desk.limits.batch_identifiers)?;
     call.laps.end(Step::Decode);
+    let keep = if shown.is_some() { Keep::Never } else { Keep::Ask };
     let teller = Teller { desk, language, request_id: call.request_id, shown, unnoted: None };
     let mut batch = Batch { teller, asked: asked.into_iter(), is_first: true, is_done: false };
     let first = batch.piece().await.transpose()?.unwrap_or_default();
     call.laps.end(Step::Service);
     if batch.is_done {
-        return Ok(reply::json(StatusCode::OK, Keep::Ask, first));
+        return Ok(reply::json(StatusCode::OK, keep, first));
     }
     let pieces = stream::unfold((Some(first), batch), |(first, mut batch)| async move {
         let piece = match first {
@@ -72,7 +73,7 @@ pub(super) async fn many(desk: Arc<Desk>, call: Call) -> Reply {
         Some((piece.map(Bytes::from).map_err(unwritten), (None, batch)))
     });
     let body = Body::from_stream(pieces);
-    Ok(reply::of_type(JSON, StatusCode::OK, Keep::Ask, body))
+    Ok(reply::of_type(JSON, StatusCode::OK, keep, body))
 }
 
 /// The names of a batch document.
@@ -285,6 +286,7 @@ fn name_result(text: Option<&str>, out: &mut Vec<u8>) {
 fn by_line(desk: Arc<Desk>, call: Call, shown: Option<Pass>) -> Reply {
     negotiation::best(&call.headers, &[NDJSON])?;
     body::refuse_encoding(&call.headers)?;
+    let keep = if shown.is_some() { Keep::Never } else { Keep::Ask };
     let lines = ByLine {
         teller: Teller { desk, language: call.language, request_id: call.request_id, shown, unnoted: None },
         pieces: Pieces::of(call.body),
@@ -296,7 +298,7 @@ fn by_line(desk: Arc<Desk>, call: Call, shown: Option<Pass>) -> Reply {
         Some((piece, lines))
     });
     let body = Body::from_stream(results);
-    Ok(reply::of_type(NDJSON, StatusCode::OK, Keep::Ask, body))
+    Ok(reply::of_type(NDJSON, StatusCode::OK, keep, body))
 }
 
 struct ByLine {

@@ -68,7 +68,9 @@ fn versions(text: &str) -> Result<Vec<u64>, Failure> {
                 "must be a quoted ETag such as \"3\"",
             ));
         };
-        if !weak && let Ok(version) = inner.parse() {
+        // What a tag says beside the version is of whose sight it is.
+        let number = inner.split_once('-').map_or(inner, |(number, _)| number);
+        if !weak && let Ok(version) = number.parse() {
             versions.push(version);
         }
     }

@@ -65,7 +65,9 @@ impl Book {
     }
 
     pub(super) fn grant_used(&mut self, act: &Act) -> Option<()> {
-        let (since, until) = (act.number("since")?, act.number("until")?);
+        let since = act.number("since")?;
+        // A clock may have been set back between the two.
+        let until = act.number("until")?.max(since);
         for used in act.members.get("uses")?.as_array()? {
             let (id, principal) = (used.get("grant")?.as_str()?, used.get("principal")?.as_str()?);
             match key_of(principal) {

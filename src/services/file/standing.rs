@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
 use super::error::PrefixClosed;
 use super::{Details, FilingError, Reason, at_step, number_after};
+use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::prefix::{PrefixStatus, PrefixStep, PrefixTaken, Standing, and_above, is_canonical};
 use crate::model::principal::{Principal, Role};
@@ -116,13 +118,19 @@ pub struct PrefixPage {
     pub next: Option<String>,
 }
 
-/// Where prefixes stand of which that is not plain, with what [`crate::store::Store::licences_seen`] said before it was read.
+/// Where prefixes stand of which that is not plain, with what [`crate::store::Store::licences_seen`] said before it was read; and
+/// whether any of them is withheld.
 #[derive(Default)]
-pub struct Standings(RwLock<Option<(u64, ByPrefix)>>);
+pub struct Standings(RwLock<Option<(u64, ByPrefix)>>, AtomicBool);
 
 type ByPrefix = Arc<HashMap<String, Standing>>;
 
 impl Services {
+    /// Takes up where prefixes stand: at a start, before anything is asked.
+    pub fn take_up_standings(&self) -> Result<(), ServiceError> {
+        self.standings().map(|_| ())
+    }
+
     /// Takes a step about a prefix. Who asks may go away: what is begun is done.
     pub async fn decide_prefix(self: &Arc<Self>, asked: Permitted<DecidePrefix>) -> Result<PrefixView, ServiceError> {
         let (principal, request) = asked.into_parts();
@@ -273,6 +281,8 @@ impl Services {
             return Ok(Arc::clone(standings));
         }
         let standings = Arc::new(self.read_standings()?);
+        let is_any_withheld = standings.values().any(|standing| !standing.is_answered());
+        self.standings.1.store(is_any_withheld, Ordering::Release);
         *self.standings.0.write() = Some((seen, Arc::clone(&standings)));
         Ok(standings)
     }
@@ -299,9 +309,13 @@ impl Services {
             }
             match rows.last() {
                 Some((key, _)) => after = Some(key.to_vec()),
-                None => return Ok(standings),
+                None => break,
             }
         }
+        // What the configuration names has no end, whatever it had when it was allocated.
+        let configured = standings.iter_mut().filter(|(prefix, _)| self.prefixes.is_configured(prefix));
+        configured.for_each(|(_, standing)| standing.until = None);
+        Ok(standings)
     }
 
     /// Where a prefix stands by itself.
@@ -317,7 +331,11 @@ impl Services {
         }
         let now = Timestamp::now();
         let all = and_above(prefix).filter_map(|one| closed(one, standings.get(one)?, now));
-        Ok(all.max_by_key(|closed| (!closed.is_answered, closed.status == PrefixStatus::Revoked)))
+        let rank = |closed: &PrefixClosed| {
+            let (revoked, suspended) = (PrefixStatus::Revoked, PrefixStatus::Suspended);
+            (!closed.is_answered, closed.status == revoked, closed.status == suspended)
+        };
+        Ok(all.max_by_key(rank))
     }
 
     /// Whether something may be registered under a prefix now. To be asked after [`crate::store::Store::licences_seen`].
@@ -325,12 +343,35 @@ impl Services {
         self.closing(prefix)?.map_or(Ok(()), |closed| Err(ServiceError::PrefixClosed(closed)))
     }
 
-    /// Whether what stands under a prefix is told to anybody, and the word that it is suspended, if it is.
-    pub(in crate::services) fn may_answer_under(&self, prefix: &str) -> Result<Option<PrefixClosed>, ServiceError> {
+    /// Whether what stands under a prefix is told to this caller (`None`: to everybody), and the word that it is closed, if it is:
+    /// who has it in reach sees to it meanwhile.
+    pub(in crate::services) fn told_under(
+        &self,
+        principal: Option<&Principal>,
+        prefix: &str,
+    ) -> Result<Option<PrefixClosed>, ServiceError> {
+        let is_own = |principal: &Principal| principal.role.may(Action::List) && principal.scope.reaches(prefix);
         match self.closing(prefix)? {
-            Some(closed) if !closed.is_answered => Err(ServiceError::PrefixClosed(closed)),
-            closed => Ok(closed.filter(|closed| closed.status == PrefixStatus::Suspended)),
+            Some(closed) if !closed.is_answered && !principal.is_some_and(is_own) => {
+                Err(ServiceError::PrefixClosed(closed))
+            }
+            closed => Ok(closed.filter(|closed| closed.status != PrefixStatus::Expired)),
         }
+    }
+
+    /// The same of a name, to be asked before it is looked up: what is there, what is not and what was hear the same.
+    pub(in crate::services) fn told_of(
+        &self,
+        principal: Option<&Principal>,
+        name: &Identifier,
+    ) -> Result<Option<PrefixClosed>, ServiceError> {
+        if name.scheme().is_tagged() { Ok(None) } else { self.told_under(principal, name.prefix()) }
+    }
+
+    /// Whether nothing is told of this name, which is looked at only where some prefix is withheld.
+    pub(in crate::services) fn is_withheld(&self, name: &CanonicalKey) -> bool {
+        let prefix = name.as_str().split('/').next().unwrap_or_default();
+        self.standings.1.load(Ordering::Acquire) && self.told_under(None, prefix).is_err()
     }
 }
 

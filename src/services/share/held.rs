@@ -41,6 +41,9 @@ impl Grants {
         let Some(grant) = held.all.remove(id) else { return };
         if let Some(count) = held.counts.get_mut(&grant.prefix) {
             *count -= 1;
+            if *count == 0 {
+                held.counts.remove(&grant.prefix);
+            }
         }
         if let Some(of_holder) = held.by_holder.get_mut(&grant.holder) {
             of_holder.retain(|other| other.id != id);
@@ -54,10 +57,11 @@ impl Grants {
         self.0.read().all.get(id).map(Arc::clone)
     }
 
-    /// How many there are in all, and how many of one prefix.
-    pub(super) fn counts(&self, prefix: &str) -> (usize, usize) {
+    /// How many there are in all, how many of one prefix, and how many of them to this holder.
+    pub(super) fn counts(&self, prefix: &str, holder: &Holder) -> (usize, usize, usize) {
         let held = self.0.read();
-        (held.all.len(), held.counts.get(prefix).copied().unwrap_or_default())
+        let to_one = held.by_holder.get(holder).into_iter().flatten().filter(|grant| grant.prefix == prefix).count();
+        (held.all.len(), held.counts.get(prefix).copied().unwrap_or_default(), to_one)
     }
 
     /// Those in force that this caller holds, in the order of their ids.

@@ -40,6 +40,8 @@ use crate::store::engine::Table;
 
 /// Of one prefix that were not taken back.
 pub const GRANTS_OF_A_PREFIX: usize = 1_000;
+/// Of one prefix to one key or organisation: what each reading of theirs goes through.
+pub const GRANTS_TO_ONE: usize = 50;
 /// Of all prefixes.
 const MOST_GRANTS: usize = 100_000;
 /// A link is good for so long at most: 366 days.
@@ -142,8 +144,13 @@ impl Services {
             let event =
                 GrantEvent::Given { grant: Box::new(grant.clone()), sealed: sealed.as_ref().map(Sealed::named) };
             let beside = sealed.map(|sealed| sealed.bytes).unwrap_or_default();
+            let (id, revocation) = (grant.id.clone(), revocation_key(&grant.id));
             if services.commit_sealed(AuditEvent::Grant(event), beside, &principal).await? {
                 services.grants.insert(grant);
+                // Who read of it in the log may have taken it back already.
+                if services.store.any_row(Table::Revoked, revocation.as_bytes())?.is_some() {
+                    services.grants.remove(&id);
+                }
                 return Ok(());
             }
             Err(ServiceError::Internal("two grants of one id".to_owned()))
@@ -163,7 +170,6 @@ impl Services {
         if !served.iter().any(|policy| covers(&prefix, &policy.prefix)) {
             return Err(ServiceError::NotResponsible { identifier: prefix });
         }
-        self.has_room_for_a_grant(&prefix)?;
         let id = random_text(12).map_err(internal)?;
         let mut token = None;
         let holder = match to {
@@ -180,6 +186,7 @@ impl Services {
                 Holder::Link { hash: BASE64URL.encode(hash) }
             }
         };
+        self.has_room_for_a_grant(&prefix, &holder)?;
         let now = Timestamp::now().as_seconds();
         let grant = Grant {
             id,
@@ -195,10 +202,11 @@ impl Services {
         Ok(NewGrant { grant: Arc::new(grant), identifiers, token })
     }
 
-    fn has_room_for_a_grant(&self, prefix: &str) -> Result<(), ServiceError> {
-        let bound = || match self.grants.counts(prefix) {
-            (_, own) if own >= GRANTS_OF_A_PREFIX => Some(GRANTS_OF_A_PREFIX),
-            (all, _) if all >= MOST_GRANTS => Some(MOST_GRANTS),
+    fn has_room_for_a_grant(&self, prefix: &str, holder: &Holder) -> Result<(), ServiceError> {
+        let bound = || match self.grants.counts(prefix, holder) {
+            (_, _, to_one) if to_one >= GRANTS_TO_ONE => Some(GRANTS_TO_ONE),
+            (_, own, _) if own >= GRANTS_OF_A_PREFIX => Some(GRANTS_OF_A_PREFIX),
+            (all, ..) if all >= MOST_GRANTS => Some(MOST_GRANTS),
             _ => None,
         };
         if bound().is_some() {

@@ -54,13 +54,16 @@ pub struct Unnoted<T> {
 }
 
 impl Services {
-    /// What this caller may see now.
-    pub(in crate::services) fn sight<'a>(&'a self, principal: &'a Principal) -> Sight<'a> {
+    /// What this caller may see now. Looked at anew for each of many questions: what it showed may have ended since.
+    pub(in crate::services) fn sight<'a>(&'a self, principal: &'a Principal) -> Result<Sight<'a>, ServiceError> {
         let now = Timestamp::now();
+        if let Some(id) = principal.id.strip_prefix("key:") {
+            self.opened_by(id, now, |_| true)?;
+        }
         let grants = self.grants.of(principal, now);
         let names_some = grants.iter().any(|grant| !grant.opened.sids.is_empty());
         let blinding = self.signing().ok().map(|signing| &signing.blinding).filter(|_| names_some);
-        Sight { principal, grants, blinding, now }
+        Ok(Sight { principal, grants, blinding, now })
     }
 
     /// Gives what was read, once the looks at it are in the audit tree.
@@ -73,47 +76,29 @@ impl Services {
 }
 
 impl Sight<'_> {
-    /// The record without the values that are not for this caller, and the grants by which others are shown. `leaf` is its
-    /// version's in the registry tree.
+    /// What of this record.
+    pub fn on<'s>(&'s self, record: &Record) -> OnRecord<'s> {
+        let is_own = self.principal.sees_all_of(record);
+        let sid = self.blinding.map(|blinding| BASE64URL.encode(blinding.sid(&record.identifier)));
+        let is_about = |grant: &&Arc<Grant>| !is_own && grant.is_about(record, sid.as_deref());
+        OnRecord { sight: self, is_own, grants: self.grants.iter().filter(is_about).collect() }
+    }
+
+    /// The record without the values that are not for this caller, and the looks that the others cost: a value that several
+    /// grants open is shown by the first. `leaf` is its version's in the registry tree.
     pub fn seen(&self, mut record: Record, leaf: u64) -> (Record, Vec<Look>) {
-        if self.principal.sees_all_of(&record) {
+        let on = self.on(&record);
+        if on.is_own {
             return (record, Vec::new());
         }
-        let sid = self.sid_of(&record);
-        let values = std::mem::take(&mut record.values);
-        let mut by: Vec<Look> = Vec::new();
-        let shown = values.into_iter().filter(|value| {
-            if self.sees_plainly(value.visibility) {
-                return true;
-            }
-            let opening = self.grants.iter().filter(|grant| grant.opens(&record, sid.as_deref(), value));
-            let mut is_shown = false;
-            for grant in opening {
-                is_shown = true;
-                let look = self.look(grant, leaf);
-                if !by.contains(&look) {
-                    by.push(look);
-                }
-            }
-            is_shown
+        let mut is_used = vec![false; on.grants.len()];
+        record.values.retain(|value| {
+            self.sees_plainly(value.visibility)
+                || on.opener(value).and_then(|at| is_used.get_mut(at)).map(|used| *used = true).is_some()
         });
-        let shown: Vec<Value> = shown.collect();
-        record.values = shown;
-        (record, by)
-    }
-
-    /// Whether the caller may see a value of this record; one that does not read is the owner's alone.
-    pub fn shows(&self, record: &Record, value: Option<&Value>) -> bool {
-        let is_opened = |value: &Value| {
-            let sid = self.sid_of(record);
-            self.grants.iter().any(|grant| grant.opens(record, sid.as_deref(), value))
-        };
-        self.principal.sees_all_of(record)
-            || value.is_some_and(|value| self.sees_plainly(value.visibility) || is_opened(value))
-    }
-
-    fn sid_of(&self, record: &Record) -> Option<String> {
-        self.blinding.map(|blinding| BASE64URL.encode(blinding.sid(&record.identifier)))
+        let used = on.grants.iter().zip(is_used).filter(|(_, is_used)| *is_used);
+        let looks = used.map(|(grant, _)| self.look(grant, leaf)).collect();
+        (record, looks)
     }
 
     fn sees_plainly(&self, visibility: Visibility) -> bool {
@@ -153,6 +138,26 @@ impl Sight<'_> {
             return View::Granted(half);
         }
         if self.is_signed_in() { View::SignedIn } else { View::Public }
+    }
+}
+
+/// What a caller may see of one record.
+pub struct OnRecord<'s> {
+    sight: &'s Sight<'s>,
+    is_own: bool,
+    /// Those that are about it.
+    grants: Vec<&'s Arc<Grant>>,
+}
+
+impl OnRecord<'_> {
+    /// Whether the caller may see a value; one that does not read is the owner's alone.
+    pub fn shows(&self, value: Option<&Value>) -> bool {
+        let is_shown = |value: &Value| self.sight.sees_plainly(value.visibility) || self.opener(value).is_some();
+        self.is_own || value.is_some_and(is_shown)
+    }
+
+    fn opener(&self, value: &Value) -> Option<usize> {
+        self.grants.iter().position(|grant| grant.opens(value))
     }
 }
 

@@ -17,7 +17,9 @@ use crate::sign::statement::AuditEvent;
 use crate::store::{Outcome, Proposal};
 
 /// Looks that are remembered; those beyond are noted one by one.
-const MOST_REMEMBERED: usize = 100_000;
+const MOST_REMEMBERED: usize = 200_000;
+/// Of one caller: nobody takes the place of all others.
+const REMEMBERED_OF_ONE: usize = 10_000;
 /// How long a look is remembered.
 const HOUR_SECONDS: i64 = 3_600;
 /// Of one statement.
@@ -42,31 +44,45 @@ struct Noted {
     since: Option<i64>,
     /// How often since the last writing.
     looks: HashMap<Look, u64>,
+    /// How many of them are each caller's.
+    callers: HashMap<String, usize>,
+    /// Sums of hours before, which are to be written.
+    past: HashMap<Look, u64>,
+}
+
+impl Noted {
+    /// Begins another hour, and gives what is forgotten.
+    fn turn(&mut self, hour: i64) -> HashMap<Look, u64> {
+        self.hour = hour;
+        self.callers.clear();
+        let mut looks = std::mem::take(&mut self.looks);
+        for (look, count) in looks.extract_if(|_, count| *count > 0) {
+            *self.past.entry(look).or_default() += count;
+        }
+        looks
+    }
 }
 
 impl Uses {
     /// Counts those that are noted already, and gives the others.
     fn count(&self, looks: Vec<Look>, now: Timestamp) -> Vec<Look> {
-        let mut noted = self.0.lock();
         let hour = now.as_seconds().div_euclid(HOUR_SECONDS);
-        if noted.hour != hour && noted.looks.values().all(|count| *count == 0) {
-            // What is still to be summed up belongs to the hour before: it is written first.
-            noted.looks.clear();
-            noted.hour = hour;
-        }
-        let is_of_this_hour = noted.hour == hour;
+        let mut noted = self.0.lock();
+        let forgotten = if noted.hour == hour { HashMap::new() } else { noted.turn(hour) };
         let Noted { since, looks: known, .. } = &mut *noted;
-        looks
-            .into_iter()
-            .filter(|look| match known.get_mut(look).filter(|_| is_of_this_hour) {
-                Some(count) => {
-                    since.get_or_insert(now.as_seconds());
-                    *count = count.saturating_add(1);
-                    false
-                }
-                None => true,
-            })
-            .collect()
+        let is_new = |look: &Look| match known.get_mut(look) {
+            Some(count) => {
+                since.get_or_insert(now.as_seconds());
+                *count = count.saturating_add(1);
+                false
+            }
+            None => true,
+        };
+        let new = looks.into_iter().filter(is_new).collect();
+        drop(noted);
+        // Many of them take their time, which nobody else waits for.
+        drop(forgotten);
+        new
     }
 
     fn remember(&self, looks: Vec<Look>, now: Timestamp) {
@@ -74,9 +90,12 @@ impl Uses {
         if noted.hour != now.as_seconds().div_euclid(HOUR_SECONDS) {
             return;
         }
+        let Noted { looks: known, callers, .. } = &mut *noted;
         for look in looks {
-            if noted.looks.len() < MOST_REMEMBERED {
-                noted.looks.entry(look).or_default();
+            let of_one = callers.entry(look.principal.clone()).or_default();
+            if known.len() < MOST_REMEMBERED && *of_one < REMEMBERED_OF_ONE && !known.contains_key(&look) {
+                *of_one += 1;
+                known.insert(look, 0);
             }
         }
     }
@@ -85,8 +104,10 @@ impl Uses {
     fn take(&self) -> Option<(i64, Vec<GrantUse>)> {
         let mut noted = self.0.lock();
         let since = noted.since.take()?;
+        let past = std::mem::take(&mut noted.past);
         let counted = noted.looks.iter_mut().filter(|(_, count)| **count > 0);
-        let uses: Vec<GrantUse> = counted.map(|(look, count)| used(look, std::mem::take(count))).collect();
+        let mut uses: Vec<GrantUse> = counted.map(|(look, count)| used(look, std::mem::take(count))).collect();
+        uses.extend(past.iter().map(|(look, count)| used(look, *count)));
         (!uses.is_empty()).then_some((since, uses))
     }
 
@@ -95,7 +116,7 @@ impl Uses {
         noted.since = Some(noted.since.map_or(since, |other| other.min(since)));
         for GrantUse { grant, principal, leaf, count } in uses {
             let look = Look { grant: grant.clone(), principal: principal.clone(), leaf: *leaf };
-            let sum = noted.looks.entry(look).or_default();
+            let sum = noted.past.entry(look).or_default();
             *sum = sum.saturating_add(*count);
         }
     }
@@ -111,7 +132,9 @@ fn used_event(since: i64, until: Timestamp, uses: Vec<GrantUse>) -> Result<Audit
     let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_micros());
     let random = random_text(12).map_err(|error| ServiceError::Internal(error.to_string()))?;
     let event_id = format!("{micros:06}{random}");
-    Ok(AuditEvent::Grant(GrantEvent::Used { since, until: until.as_seconds(), event_id, uses }))
+    // A clock may have been set back meanwhile.
+    let until = until.as_seconds().max(since);
+    Ok(AuditEvent::Grant(GrantEvent::Used { since, until, event_id, uses }))
 }
 
 impl Services {
@@ -170,18 +193,23 @@ mod tests {
         // Sums that could not be written are not forgotten, whatever the hour.
         uses.put_back(7_200, &sums);
         assert_eq!(uses.count(vec![look(1)], at(10_800)), [look(1)], "of another hour");
-        assert_eq!(uses.take().unwrap().1[0].count, 2);
-        assert_eq!(uses.count(vec![look(1)], at(10_802)), [look(1)], "not remembered in the new hour yet");
-        uses.remember(vec![look(1)], at(10_802));
-        assert_eq!(uses.count(vec![look(1)], at(10_803)), []);
+        uses.remember(vec![look(1)], at(10_800));
+        assert_eq!(uses.count(vec![look(1)], at(10_801)), [], "remembered at once, whatever is still to be written");
+        let sums = uses.take().unwrap().1;
+        assert_eq!(sums.iter().map(|one| (one.leaf, one.count)).collect::<Vec<_>>(), [(1, 1), (1, 2)]);
+        assert!(uses.take().is_none());
     }
 
     #[test]
     fn looks_beyond_the_bound_are_new_each_time() {
         let uses = Uses::default();
         uses.count(Vec::new(), at(7_200));
-        uses.remember((0..=MOST_REMEMBERED as u64).map(look).collect(), at(7_200));
+        uses.remember((0..=REMEMBERED_OF_ONE as u64).map(look).collect(), at(7_200));
         assert_eq!(uses.count(vec![look(0)], at(7_201)), []);
-        assert_eq!(uses.count(vec![look(MOST_REMEMBERED as u64)], at(7_201)).len(), 1);
+        assert_eq!(uses.count(vec![look(REMEMBERED_OF_ONE as u64)], at(7_201)).len(), 1);
+        // Others are remembered all the same.
+        let others = Look { principal: "key:b".to_owned(), ..look(0) };
+        uses.remember(vec![others.clone()], at(7_201));
+        assert_eq!(uses.count(vec![others], at(7_202)), []);
     }
 }

@@ -37,9 +37,10 @@ impl Services {
         if self.absent(name, now).is_some() {
             return Err(unknown());
         }
-        let sight = self.sight(principal);
+        let sight = self.sight(principal)?;
         let (class, view) = class_of(&sight);
         let fill = self.cache.begin(name.as_str());
+        let of_name = self.told_of(Some(principal), &identifier)?;
         if let Some(class) = class
             && let Some(found) = self.cache.find_viewed(class, name.as_str(), &view, now.as_seconds())
             && let Some(answer) = found_for(&sight, principal, found)
@@ -51,7 +52,7 @@ impl Services {
             return Err(ServiceError::Gone { identifier: identifier.spelling().to_owned() });
         }
         let prefix = standing.record.identifier.prefix().to_owned();
-        let suspended = self.may_answer_under(&prefix)?;
+        let suspended = self.told_under(Some(principal), &prefix)?.or(of_name);
         let (view_of, index) = (sight.view_of(&standing.record), standing.row.index);
         let (record, looks) = sight.seen(standing.record, index);
         let resolution = Resolution { record, entry: None, index, suspended, view: view_of };

@@ -79,9 +79,9 @@ fn proof() -> Json {
 /// What an answer says where the record's prefix is suspended.
 fn suspended() -> Json {
     json!({
-        "description": "where the prefix is suspended, and is answered for all the same · 前缀已暂停而仍予解析",
+        "description": "where the prefix is suspended, and is answered for all the same; or withheld from others than its own enterprise · 前缀已暂停或撤销而仍予解析",
         "type": "object",
-        "properties": {"status": {"const": "suspended"}, "since": time()},
+        "properties": {"status": {"enum": ["suspended", "revoked"]}, "since": time()},
         "required": ["status", "since"],
         "additionalProperties": false,
     })
