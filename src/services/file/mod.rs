@@ -4,22 +4,22 @@
 //! and who comes second with a number is refused. What the form says of persons is sealed, and kept beside the statement.
 //!
 //! - `attach`: files of a filing. `read`: a filing as it is shown, and the queue. `review`: what reviewers do.
-//! - `allocate`: prefixes that were allocated. `standing`: what is decided about a prefix afterwards.
+//! - `allocate`: prefixes that were allocated. `standing`: what is decided about a prefix afterwards, `prefixes`: how that is shown.
 
 mod allocate;
 mod attach;
 mod error;
+mod prefixes;
 mod read;
 mod review;
 mod standing;
 
 pub use attach::{AttachFile, FilingPlace, MOST_ATTACHMENTS, MOST_FILE_BYTES};
 pub use error::{FilingError, PrefixClosed, PrefixFault};
+pub use prefixes::{ListPrefixes, PrefixHead, PrefixPage, PrefixView, ReadPrefix};
 pub use read::{FiledFile, FilingPage, FilingView, ListFilings, ReadFile, ReadFiling};
 pub use review::{Review, ReviewFiling};
-pub use standing::{
-    DecidePrefix, ListPrefixes, PrefixDecision, PrefixHead, PrefixPage, PrefixView, ReadPrefix, Standings,
-};
+pub use standing::{DecidePrefix, PrefixDecision, Standings};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;

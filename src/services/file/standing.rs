@@ -4,20 +4,20 @@
 //! stands, and what moved meanwhile is decided anew at the commit; whoever resolves does so after a look at the rows, and the cache
 //! forgets all answers before the step is acknowledged. So nothing is registered or answered otherwise once the reviewer was told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
 use super::error::PrefixClosed;
+use super::prefixes::PrefixView;
 use super::{Details, FilingError, Reason, at_step, number_after};
 use crate::model::identifier::{CanonicalKey, Identifier};
 use crate::model::permitted::{Action, Asks, Permitted};
 use crate::model::prefix::{PrefixStatus, PrefixStep, PrefixTaken, Standing, and_above, is_canonical};
-use crate::model::principal::{Principal, Role};
+use crate::model::principal::Principal;
 use crate::model::time::Timestamp;
-use crate::services::identity::PrefixOrigin;
 use crate::services::precondition::Precondition;
 use crate::services::{ServiceError, Services};
 use crate::sign::filing::Allocation;
@@ -59,63 +59,8 @@ pub enum PrefixDecision {
     },
 }
 
-/// How does a prefix stand?
-#[derive(Clone, Debug)]
-pub struct ReadPrefix {
-    pub prefix: String,
-}
-
-/// Which prefixes does this node answer for?
-#[derive(Clone, Debug)]
-pub struct ListPrefixes {
-    pub status: Option<PrefixStatus>,
-    /// Only those that are good no more from a moment before this one.
-    pub ends_before: Option<Timestamp>,
-    /// Only what follows this prefix (a cursor).
-    pub after: Option<String>,
-    /// At least 1.
-    pub limit: usize,
-}
-
 impl Asks for DecidePrefix {
     const ACTION: Action = Action::Review;
-}
-
-impl Asks for ReadPrefix {
-    const ACTION: Action = Action::SeePrefixes;
-}
-
-impl Asks for ListPrefixes {
-    const ACTION: Action = Action::SeePrefixes;
-}
-
-/// How a prefix stands.
-#[derive(Clone, Debug)]
-pub struct PrefixHead {
-    pub prefix: String,
-    pub registrant: String,
-    pub origin: PrefixOrigin,
-    /// The filing that it was allocated to.
-    pub filing: Option<String>,
-    pub standing: Standing,
-    /// A prefix above this one that is suspended or revoked, and where that one stands.
-    pub above: Option<PrefixClosed>,
-}
-
-/// A prefix with what was decided about it.
-#[derive(Clone, Debug)]
-pub struct PrefixView {
-    pub head: PrefixHead,
-    pub steps: Vec<PrefixTaken>,
-    /// Why, by the number of the step; for those who may know.
-    pub reasons: BTreeMap<u32, Vec<Reason>>,
-}
-
-/// Prefixes in their order.
-#[derive(Clone, Debug)]
-pub struct PrefixPage {
-    pub prefixes: Vec<PrefixHead>,
-    pub next: Option<String>,
 }
 
 /// Where prefixes stand of which that is not plain, with what [`crate::store::Store::licences_seen`] said before it was read; and
@@ -187,93 +132,20 @@ impl Services {
         Ok((step, note, reasons.map(Details::Reasons)))
     }
 
-    /// One prefix, for who may know of it.
-    pub fn prefix(&self, asked: &Permitted<ReadPrefix>) -> Result<PrefixView, ServiceError> {
-        let prefix = self.served_prefix(&asked.request().prefix)?;
-        self.prefix_viewed(&prefix, asked.principal())
-    }
-
-    fn prefix_viewed(&self, prefix: &str, principal: &Principal) -> Result<PrefixView, ServiceError> {
-        if !knows(principal, prefix) {
-            return Err(unserved(prefix));
-        }
-        let head = self.prefix_head(prefix)?;
-        let steps = self.prefix_steps(prefix)?;
-        let mut reasons = BTreeMap::new();
-        let is_reviewer = principal.role.may(Action::Review);
-        let is_told = |step| is_reviewer || matches!(step, PrefixStep::Suspended | PrefixStep::Revoked);
-        if principal.role != Role::Auditor {
-            for taken in steps.iter().filter(|taken| is_told(taken.step)) {
-                let Some(hash) = &taken.sealed else { continue };
-                if let Details::Reasons(told) = self.unsealed(&place(prefix, taken.seq), taken.index, hash)? {
-                    reasons.insert(taken.seq, told);
-                }
-            }
-        }
-        Ok(PrefixView { head, steps, reasons })
-    }
-
-    /// A page of those that this caller may know of.
-    pub fn prefixes(&self, asked: &Permitted<ListPrefixes>) -> Result<PrefixPage, ServiceError> {
-        let ListPrefixes { status, ends_before, after, limit } = asked.request();
-        let now = Timestamp::now();
-        let mut page = PrefixPage { prefixes: Vec::new(), next: None };
-        for policy in self.prefixes.all() {
-            let prefix = policy.prefix.as_str();
-            if !knows(asked.principal(), prefix) || after.as_deref().is_some_and(|after| prefix <= after) {
-                continue;
-            }
-            let head = self.prefix_head(prefix)?;
-            let ends = |before: &Timestamp| head.standing.until.is_some_and(|until| until < before.as_seconds());
-            let is_wanted = status.is_none_or(|status| head.standing.status(now) == status)
-                && ends_before.as_ref().is_none_or(ends);
-            if !is_wanted {
-                continue;
-            }
-            if page.prefixes.len() == *limit {
-                page.next = page.prefixes.last().map(|last| last.prefix.clone());
-                break;
-            }
-            page.prefixes.push(head);
-        }
-        Ok(page)
-    }
-
-    fn prefix_head(&self, prefix: &str) -> Result<PrefixHead, ServiceError> {
-        let policy = self.prefixes.policy(prefix).ok_or_else(|| unserved(prefix))?;
-        let allocation = self.allocation_of(prefix)?;
-        let origin = match &allocation {
-            Some(allocation) if !self.prefixes.is_configured(prefix) => {
-                PrefixOrigin::Allocated { since: Timestamp::from_seconds(allocation.since).unwrap_or(Timestamp::EPOCH) }
-            }
-            _ => PrefixOrigin::Configured,
-        };
-        let standings = self.standings()?;
-        let above = and_above(prefix).skip(1).find_map(|above| closed(above, standings.get(above)?, Timestamp::now()));
-        Ok(PrefixHead {
-            prefix: prefix.to_owned(),
-            registrant: policy.registrant.clone(),
-            origin,
-            filing: allocation.map(|allocation| allocation.filing),
-            standing: standings.get(prefix).cloned().unwrap_or_default(),
-            above,
-        })
-    }
-
     /// The prefix as it is compared, if this node answers for it.
-    fn served_prefix(&self, text: &str) -> Result<String, ServiceError> {
+    pub(super) fn served_prefix(&self, text: &str) -> Result<String, ServiceError> {
         let prefix = text.trim().to_ascii_lowercase();
         if is_canonical(&prefix) && self.prefixes.policy(&prefix).is_some() { Ok(prefix) } else { Err(unserved(text)) }
     }
 
-    fn prefix_steps(&self, prefix: &str) -> Result<Vec<PrefixTaken>, ServiceError> {
+    pub(super) fn prefix_steps(&self, prefix: &str) -> Result<Vec<PrefixTaken>, ServiceError> {
         let rows = self.store.scan(Table::Standing, Some(&step_key(prefix, 0)), MOST_PREFIX_STEPS + 2)?;
         let own = rows.iter().take_while(|(key, _)| prefix_of_step(key) == Some(prefix));
         Ok(own.map(|(_, row)| serde_json::from_slice(row)).collect::<Result<_, _>>()?)
     }
 
     /// The prefixes that do not stand as plain ones do; read again only when something was decided.
-    fn standings(&self) -> Result<Arc<HashMap<String, Standing>>, ServiceError> {
+    pub(super) fn standings(&self) -> Result<Arc<HashMap<String, Standing>>, ServiceError> {
         let seen = self.store.licences_seen();
         if let Some((at, standings)) = &*self.standings.0.read()
             && *at == seen
@@ -375,7 +247,7 @@ impl Services {
     }
 }
 
-fn closed(prefix: &str, standing: &Standing, now: Timestamp) -> Option<PrefixClosed> {
+pub(super) fn closed(prefix: &str, standing: &Standing, now: Timestamp) -> Option<PrefixClosed> {
     let status = standing.status(now);
     let since = match status {
         PrefixStatus::Active => return None,
@@ -392,16 +264,11 @@ fn folded(until: Option<i64>, steps: &[PrefixTaken]) -> Option<Standing> {
     steps.iter().try_fold(Standing::allocated(until), |standing, taken| standing.after(taken))
 }
 
-fn place(prefix: &str, seq: u32) -> String {
+pub(super) fn place(prefix: &str, seq: u32) -> String {
     format!("prefix:{prefix}.{seq}")
 }
 
-/// Those whom it concerns: reviewers, auditors, and who has it in reach.
-fn knows(principal: &Principal, prefix: &str) -> bool {
-    principal.scope.reaches(prefix)
-}
-
-fn unserved(prefix: &str) -> ServiceError {
+pub(super) fn unserved(prefix: &str) -> ServiceError {
     ServiceError::NotResponsible { identifier: prefix.to_owned() }
 }
 
