@@ -91,8 +91,8 @@ impl Use {
                 "give the public key to the node's administrator, who licenses it; keep the file, and a copy of it, to yourself",
             ),
             Use::Session => (
-                "请管理员以 mingpai token --public-key 登记公钥（public）；私钥文件请自行保管，登录用 mingpai token --key-file",
-                "have the administrator register the public key (mingpai token --public-key); keep the file to yourself, and sign in with mingpai token --key-file",
+                "请管理员或前缀所有者以 mingpai token --public-key 登记公钥（public）；私钥文件请自行保管，登录用 mingpai token --key-file",
+                "have the administrator, or the owner of the prefix, register the public key (mingpai token --public-key); keep the file to yourself, and sign in with mingpai token --key-file",
             ),
             Use::Checkpoint => (
                 "下次启动时，节点会读取它；旧密钥文件请保留",

@@ -47,10 +47,10 @@ pub struct NewToken {
     /// 有效期，例如 90d、12h 或 RFC 3339 时刻；缺省不过期 / How long it opens anything: 90d, 12h or a time in RFC 3339
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<Timestamp>,
-    /// 角色：reader、registrar、owner（须给出 --prefix）、applicant、reviewer、auditor、administrator / What it opens
+    /// 角色：partner、reader、registrar、owner（须给出 --prefix）、applicant、reviewer、auditor、administrator / What it opens
     #[arg(long, default_value = "administrator", value_parser = clap::builder::PossibleValuesParser::new(Role::GIVEN.map(Role::as_str)))]
     role: String,
-    /// 企业角色的前缀范围，含其下级；可多次给出 / Where reader, registrar and owner count, with what is below; may be given again
+    /// 企业角色的前缀范围，含其下级；可多次给出 / Where partner, reader, registrar and owner count, with what is below; may be given again
     #[arg(long = "prefix", value_name = "PREFIX")]
     prefixes: Vec<String>,
     /// 登记一把公钥（JWK 或其文件）而不发放密钥文本：其持有者以签名登录 / Registers a public key in place of a secret: its holder signs in

@@ -44,8 +44,8 @@ impl TokenArguments {
     pub fn required(&self, screen: Screen) -> Result<Token, CliError> {
         self.token(screen)?.ok_or_else(|| {
             CliError::wrong(
-                "需要 API 密钥：用 --token-file 给出文件，或先运行 mingpai token --bootstrap-file 换取",
-                "an API key is needed: give its file with --token-file, or get one with `mingpai token --bootstrap-file`",
+                "需要 API 密钥：用 --token-file 给出文件，没有则向管理员索取（首次启动：mingpai token --bootstrap-file）",
+                "an API key is needed: give its file with --token-file, ask the administrator for one (at a node's first start: `mingpai token --bootstrap-file`)",
             )
         })
     }

@@ -25,7 +25,7 @@ const OF_EVERY_EVENT: [&str; 4] = ["iat", "iss", "principal", "event"];
 const SUBJECTS: [&str; 9] =
     ["/filing", "/session", "/grant/id", "/grant", "/id", "/key/id", "/identifier", "/prefix", "/kid"];
 /// Members that are epoch seconds, and are shown as times.
-const TIMES: [&str; 5] = ["created", "expires", "issued", "since", "until"];
+const TIMES: [&str; 6] = ["created", "expires", "from", "issued", "since", "until"];
 
 /// What happened, as an auditor is told.
 #[derive(Clone, Debug, PartialEq)]

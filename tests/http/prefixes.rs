@@ -177,8 +177,12 @@ async fn a_prefix_that_is_not_to_be_answered_is_told_to_its_own_enterprise_alone
             resolved(&world, name).await;
         }
     }
-    decided(&world, "88.999.1", "suspend", &why()).await;
-    decided(&world, "88.999.1", "suspend", &silent()).await;
+    let since = decided(&world, "88.999.1", "suspend", &why()).await["suspended"]["since"].clone();
+    while mingpai::model::time::Timestamp::now().to_string() == since.as_str().unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let otherwise = decided(&world, "88.999.1", "suspend", &silent()).await;
+    assert_eq!(otherwise["suspended"], json!({"since": since, "resolves": false}), "since the first time");
     let same = decide(&world, "88.999.1", "suspend", &silent()).await;
     assert_eq!(told(&same), refused(409, "prefix_step_refused"), "it is suspended so already");
     covered(&world).await;

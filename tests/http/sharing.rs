@@ -337,6 +337,7 @@ async fn what_is_wrong_in_a_wish_is_named() {
         (with("to", json!({"key": "k", "prefix": "88.1"})), "/to"),
         (with("to", json!({"key": "nosuchkey"})), "/to/key"),
         (with("to", json!({"prefix": "88"})), "/to/prefix"),
+        (with("to", json!({"prefix": "10.1000"})), "/to/prefix"),
         (with("to", json!({"link": true})), "/valid_until"),
         (with("purpose", json!("a\nb")), "/purpose"),
         (with("purpose", json!("")), "/purpose"),

@@ -66,11 +66,11 @@ problems! {
         "此端口只接受 TLS", "This port speaks TLS only"; "把地址中的 http:// 改为 https://", "Write https:// in place of http:// in the address"
     }
     MissingCredentials "missing_credentials" 401 {
-        "需要凭据", "Credentials are needed"; "请求头加上 Authorization: Bearer <密钥>", "Send Authorization: Bearer <key>"
+        "需要凭据", "Credentials are needed"; "请求头加上 Authorization: Bearer <密钥>, 或对请求签名", "Send Authorization: Bearer <key>, or sign the request"
     }
     BadCredentials "bad_credentials" 401 {
         "凭据无效", "The credentials are not valid";
-        "核对密钥是否完整, 是否过期或已撤销; 会话结束后须重新登录", "See whether the key is complete, expired or revoked; sign in again where a session has ended"
+        "核对密钥或链接是否完整, 是否过期或已撤销; 会话结束后须重新登录; 只出示一种凭据", "See whether the key or link is complete, expired or revoked; sign in again where a session has ended; show one credential only"
     }
     SignatureUnusable "signature_unusable" 401 {
         "请求的签名不可用", "The signature of the request cannot be used";
@@ -245,7 +245,7 @@ problems! {
     }
     VersionMismatch "version_mismatch" 412 {
         "已不是所给的版本", "It is no longer at that version";
-        "重新读取, 用新的 ETag 作 If-Match", "Read it again and send the new ETag in If-Match"
+        "重新读取, 用新的 ETag 作 If-Match (抹除则作 version)", "Read it again and send the new ETag in If-Match, or, of an erasure, as version"
     }
     AlreadyExists "already_exists" 412 {
         "标识已注册", "The identifier is already registered";

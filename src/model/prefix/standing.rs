@@ -141,7 +141,9 @@ impl Standing {
         let mut next = self.clone();
         match taken.step {
             PrefixStep::Suspended => {
-                let suspension = Suspension { since: taken.at, resolves: taken.resolves.unwrap_or(true) };
+                // Suspended otherwise, it is so since it was first.
+                let since = self.suspension.map_or(taken.at, |standing| standing.since);
+                let suspension = Suspension { since, resolves: taken.resolves.unwrap_or(true) };
                 let is_same = self.suspension.is_some_and(|standing| standing.resolves == suspension.resolves);
                 next.suspension = Some(suspension).filter(|_| !is_same);
                 next.suspension?;

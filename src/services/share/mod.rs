@@ -177,7 +177,17 @@ impl Services {
                 Some(_) => Holder::Key(key),
                 None => return Err(wrong("/to/key", "没有这把密钥", "there is no such key")),
             },
-            Recipient::Prefix(prefix) => Holder::Prefix(prefix),
+            Recipient::Prefix(prefix) if served.iter().any(|policy| covers(&prefix, &policy.prefix)) => {
+                Holder::Prefix(prefix)
+            }
+            // Nobody has a key of it here, so the grant would open nothing.
+            Recipient::Prefix(_) => {
+                let (zh, en) = (
+                    "本节点不负责该前缀，没有人持有它的密钥",
+                    "this node does not serve it, so nobody has a key of it",
+                );
+                return Err(wrong("/to/prefix", zh, en));
+            }
             Recipient::Link => {
                 let text = token_text(GRANT_MARK, &id).map_err(internal)?;
                 let (_, hash) = taken_apart(GRANT_MARK, &text)
