@@ -375,6 +375,27 @@ async fn what_is_wrong_in_a_wish_is_named() {
     }
 }
 
+/// What is said of a grant is a leaf, which has a bound; one that no tile could hold would spoil the tree.
+#[tokio::test]
+async fn a_grant_that_no_leaf_could_hold_is_refused_and_the_tree_stays_whole() {
+    let world = world().await;
+    let owner = Person::new(&world, "owner", &["88.999.1"]).await;
+    let words =
+        |letter: &str| -> Vec<String> { (0..100).map(|number| format!("{number:03}{}", letter.repeat(252))).collect() };
+    let mut body =
+        json!({"prefix": "88.999.1", "to": {"prefix": "88.999.2"}, "purpose": "验收", "templates": words("t")});
+    owner.given(&body).await;
+    body["types"] = json!(words("\""));
+    assert_eq!(told(&owner.gives(&body).await), refused(413, "entry_too_large"));
+    body["types"] = json!(["报价"]);
+    owner.given(&body).await;
+    covered(&world).await;
+    let head = world.get("/log/audit/checkpoint").signed().send().await.text();
+    let size = head.lines().nth(1).unwrap();
+    let bundle = world.get(&format!("/log/audit/tile/entries/000.p/{size}")).signed().send().await;
+    assert_eq!(bundle.status, 200, "{}", bundle.text());
+}
+
 /// As many as one prefix may give, and to one holder; one that is taken back makes room.
 #[tokio::test]
 async fn grants_of_a_prefix_are_bounded() {

@@ -22,8 +22,8 @@ const MOST_REMEMBERED: usize = 200_000;
 const REMEMBERED_OF_ONE: usize = 10_000;
 /// How long a look is remembered.
 const HOUR_SECONDS: i64 = 3_600;
-/// Of one statement.
-const MOST_IN_A_STATEMENT: usize = 500;
+/// Of one statement, which is a leaf: of some 220 bytes each at most, 65,535 in all.
+const MOST_IN_A_STATEMENT: usize = 300;
 
 /// A look: by which grant, of whom, at which version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

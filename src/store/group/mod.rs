@@ -18,6 +18,7 @@ use super::rows::{LeafHash, RecordRow, RequestRow, leaf_hash};
 use crate::model::alias::Alias;
 use crate::model::identifier::CanonicalKey;
 use crate::model::record::Record;
+use crate::tlog::tile::ENTRY_BYTES;
 
 /// A frame that will be appended, and what applying it needs.
 pub(super) struct Pending {
@@ -254,6 +255,11 @@ impl Group {
     }
 
     fn statement(&mut self, proposal: StatementProposal, committed: &Committed<'_>) -> Result<Planned, ApplyError> {
+        let bytes = proposal.statement.len();
+        if bytes > ENTRY_BYTES {
+            // No bundle of its tree could have it, nor any leaf beside it.
+            return Ok(Planned::Not(Outcome::Refused(Refusal::TooLarge { bytes, limit: ENTRY_BYTES })));
+        }
         let rows = committed
             .statements
             .rows(proposal.kind, &proposal.statement, 0)

@@ -23,6 +23,15 @@ fn id() -> Parameter {
     Parameter::path("id", "授权编号", "the grant's id", json!({"type": "string"}))
 }
 
+/// One that there is not.
+fn unknown(request_id: &str) -> Example {
+    Example::new("unknown", "没有的", "one that there is not")
+        .header("Accept-Language", "en")
+        .header("X-Request-Id", request_id)
+        .path("id", ID)
+        .ends(404)
+}
+
 fn wanted() -> Json {
     let words = |about: &str| {
         let word = json!({"type": "string", "minLength": 1, "maxLength": MAX_WORD_BYTES});
@@ -71,7 +80,7 @@ fn give() -> Operation {
         .with_headers(&["Location", "Cache-Control", "Vary"])
         .fails(JSON_BODY)
         .fails(WRITES)
-        .fails(&[Code::GrantTooMany, Code::NotResponsible])
+        .fails(&[Code::GrantTooMany, Code::NotResponsible, Code::EntryTooLarge])
         .leads_to(201, "readGrant", "id", "$response.body#/id")
         .leads_to(201, "listGrantUses", "id", "$response.body#/id")
         .leads_to(201, "revokeGrant", "id", "$response.body#/id")
@@ -107,13 +116,7 @@ fn read() -> Operation {
         .with_headers(&["Cache-Control", "Vary"])
         .fails(READS)
         .fails(&[Code::GrantUnknown])
-        .example(
-            Example::new("unknown", "没有的", "one that there is not")
-                .header("Accept-Language", "en")
-                .header("X-Request-Id", "example-32")
-                .path("id", ID)
-                .ends(404),
-        )
+        .example(unknown("example-32"))
 }
 
 fn uses() -> Operation {
@@ -136,13 +139,7 @@ fn uses() -> Operation {
         .with_headers(&["Cache-Control", "Vary"])
         .fails(READS)
         .fails(&[Code::GrantUnknown])
-        .example(
-            Example::new("unknown", "没有的", "one that there is not")
-                .header("Accept-Language", "en")
-                .header("X-Request-Id", "example-33")
-                .path("id", ID)
-                .ends(404),
-        )
+        .example(unknown("example-33"))
 }
 
 fn revoke() -> Operation {
@@ -157,11 +154,5 @@ fn revoke() -> Operation {
         .with_headers(&[])
         .fails(WRITES)
         .fails(&[Code::GrantUnknown])
-        .example(
-            Example::new("unknown", "没有的", "one that there is not")
-                .header("Accept-Language", "en")
-                .header("X-Request-Id", "example-34")
-                .path("id", ID)
-                .ends(404),
-        )
+        .example(unknown("example-34"))
 }
