@@ -198,7 +198,6 @@ impl Node {
             Some(_) => {}
             None => {
                 node.services.take_up_allocations().map_err(SettleError::from)?;
-                node.services.take_up_standings().map_err(SettleError::from)?;
                 node.services.take_up_grants().map_err(SettleError::from)?;
                 take_up_imports(&node.services, &config.node.data)?;
                 let witnesses =

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -63,21 +63,28 @@ impl Asks for DecidePrefix {
     const ACTION: Action = Action::Review;
 }
 
-/// Where prefixes stand of which that is not plain, with what [`crate::store::Store::licences_seen`] said before it was read; and
-/// whether any of them is withheld.
-#[derive(Default)]
-pub struct Standings(RwLock<Option<(u64, ByPrefix)>>, AtomicBool);
+/// Where prefixes stand of which that is not plain.
+pub struct Standings {
+    /// With what [`crate::store::Store::licences_seen`] said before they were read.
+    read: RwLock<Option<(u64, ByPrefix)>>,
+    /// What it said when none was suspended or revoked: as long as it says the same no reading looks further.
+    quiet_at: AtomicU64,
+}
+
+impl Default for Standings {
+    fn default() -> Standings {
+        Standings { read: RwLock::default(), quiet_at: AtomicU64::new(NEVER) }
+    }
+}
+
+/// No counter comes so far.
+const NEVER: u64 = u64::MAX;
 
 type ByPrefix = Arc<HashMap<String, Standing>>;
 
 impl Services {
-    /// Takes up where prefixes stand: at a start, before anything is asked.
-    pub fn take_up_standings(&self) -> Result<(), ServiceError> {
-        self.standings().map(|_| ())
-    }
-
-    /// Takes a step about a prefix. Who asks may go away: what is begun is done.
-    pub async fn decide_prefix(self: &Arc<Self>, asked: Permitted<DecidePrefix>) -> Result<PrefixView, ServiceError> {
+    /// Takes a step about a prefix. What follows from it follows from its row, whether or not its reviewer waits for the answer.
+    pub async fn decide_prefix(&self, asked: Permitted<DecidePrefix>) -> Result<PrefixView, ServiceError> {
         let (principal, request) = asked.into_parts();
         let DecidePrefix { prefix, precondition, decision } = request;
         let prefix = self.served_prefix(&prefix)?;
@@ -147,15 +154,15 @@ impl Services {
     /// The prefixes that do not stand as plain ones do; read again only when something was decided.
     pub(super) fn standings(&self) -> Result<Arc<HashMap<String, Standing>>, ServiceError> {
         let seen = self.store.licences_seen();
-        if let Some((at, standings)) = &*self.standings.0.read()
+        if let Some((at, standings)) = &*self.standings.read.read()
             && *at == seen
         {
             return Ok(Arc::clone(standings));
         }
         let standings = Arc::new(self.read_standings()?);
-        let is_any_withheld = standings.values().any(|standing| !standing.is_answered());
-        self.standings.1.store(is_any_withheld, Ordering::Release);
-        *self.standings.0.write() = Some((seen, Arc::clone(&standings)));
+        let is_quiet = standings.values().all(|one| one.suspension.is_none() && one.revoked.is_none());
+        self.standings.quiet_at.store(if is_quiet { seen } else { NEVER }, Ordering::Release);
+        *self.standings.read.write() = Some((seen, Arc::clone(&standings)));
         Ok(standings)
     }
 
@@ -222,6 +229,9 @@ impl Services {
         principal: Option<&Principal>,
         prefix: &str,
     ) -> Result<Option<PrefixClosed>, ServiceError> {
+        if self.standings.quiet_at.load(Ordering::Acquire) == self.store.licences_seen() {
+            return Ok(None);
+        }
         let is_own = |principal: &Principal| principal.role.may(Action::List) && principal.scope.reaches(prefix);
         match self.closing(prefix)? {
             Some(closed) if !closed.is_answered && !principal.is_some_and(is_own) => {
@@ -240,10 +250,10 @@ impl Services {
         if name.scheme().is_tagged() { Ok(None) } else { self.told_under(principal, name.prefix()) }
     }
 
-    /// Whether nothing is told of this name, which is looked at only where some prefix is withheld.
+    /// Whether nothing is told of this name. No lock is taken while no prefix is suspended or revoked.
     pub(in crate::services) fn is_withheld(&self, name: &CanonicalKey) -> bool {
         let prefix = name.as_str().split('/').next().unwrap_or_default();
-        self.standings.1.load(Ordering::Acquire) && self.told_under(None, prefix).is_err()
+        self.told_under(None, prefix).is_err()
     }
 }
 
