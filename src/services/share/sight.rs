@@ -162,11 +162,6 @@ impl OnRecord<'_> {
 }
 
 impl<T> Unnoted<T> {
-    /// What needs no note.
-    pub fn plain(read: T) -> Unnoted<T> {
-        Unnoted { read, looks: Vec::new(), now: Timestamp::EPOCH }
-    }
-
     /// Something else made of what was read.
     pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Unnoted<U> {
         Unnoted { read: make(self.read), looks: self.looks, now: self.now }
