@@ -19,7 +19,7 @@ pub(super) struct GrantBody<'a> {
     /// Values of records under this prefix and what is below it · 前缀
     prefix: &'a str,
     to: HolderBody<'a>,
-    /// These records alone, as they are compared · 只限这些标识
+    /// These records alone · 只限这些标识
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     identifiers: &'a [String],
     /// Records of these templates alone · 只限这些模板的记录

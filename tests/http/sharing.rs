@@ -180,7 +180,7 @@ async fn each_sees_what_it_may_and_a_grant_adds_what_it_names() {
         .await;
     sees(&world, Some(&partner.key), &[1, 2, 3, 4], "partner").await;
     let read = owner.get(&format!("/v1/grants/{more}")).await.json();
-    assert_eq!(read["identifiers"], json!(["88.999.1/a"]));
+    assert_eq!(read["identifiers"], json!([NAME]));
     let elsewhere =
         json!({"prefix": "88.999.1", "to": {"key": stranger.id}, "identifiers": ["88.999.1/B"], "purpose": "别的"});
     owner.given(&elsewhere).await;

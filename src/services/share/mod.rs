@@ -164,7 +164,7 @@ impl Services {
         let GiveGrant { prefix, to, identifiers, opened, purpose, from, until } = request;
         let blinding = &self.signing()?.blinding;
         let sids = identifiers.iter().map(|identifier| BASE64URL.encode(blinding.sid(identifier))).collect();
-        let identifiers = identifiers.iter().map(|identifier| identifier.key().as_str().to_owned()).collect();
+        let identifiers = identifiers.iter().map(|identifier| identifier.spelling().to_owned()).collect();
         let opened = Opened { sids, ..opened };
         let served = self.prefixes.all();
         if !served.iter().any(|policy| covers(&prefix, &policy.prefix)) {
