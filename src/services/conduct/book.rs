@@ -5,7 +5,7 @@
 //! unclear cannot say yes.
 //!
 //! Names are held as hashes, so that a log's own words do not decide how much memory they take: about 55 to 110 bytes a key, 60
-//! to 120 a session, 250 to 500 a filing and 64 each of its reviewers, 100 and the name a prefix, 55 to 110 a grant, 35 to 70 a name that an unknown event has.
+//! to 120 a session, 250 to 500 a filing and 64 each of its reviewers, 100 and the name a prefix, 65 to 130 a grant, 35 to 70 a name that an unknown event has.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -92,7 +92,7 @@ impl Book {
     #[must_use]
     pub fn held(&self) -> Held {
         let (keys, filings) = (self.keys.0.len() as u64, self.filings.0.len() as u64);
-        let others = 110 * self.grants.len()
+        let others = 130 * self.grants.len()
             + 120 * self.sessions.len()
             + 70 * self.touched.len() as u64
             + self.prefixes.bytes();

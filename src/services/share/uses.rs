@@ -22,7 +22,7 @@ const MOST_REMEMBERED: usize = 200_000;
 const REMEMBERED_OF_ONE: usize = 10_000;
 /// How long a look is remembered.
 const HOUR_SECONDS: i64 = 3_600;
-/// Of one statement, which is a leaf: of some 220 bytes each at most, 65,535 in all.
+/// Of one statement, which is a leaf: of some 170 bytes each at most, and 65,535 in all.
 const MOST_IN_A_STATEMENT: usize = 300;
 
 /// A look: by which grant, of whom, at which version.
