@@ -70,7 +70,7 @@ pub(super) struct Lane<'c, A, S> {
     has_asked: bool,
     /// Whether `ahead` was not looked at yet.
     is_fresh: bool,
-    /// Of the head in `ahead`: how much of it came first.
+    /// Of the head in `ahead`: how much of it was looked at, be it what came first or what was looked at again.
     first: usize,
     /// What the socket did not take.
     unsent: BytesMut,
@@ -209,7 +209,13 @@ impl<'c, A: Answerer, S: Carrier> Lane<'c, A, S> {
             }
             let mut room: Room<'_> = [const { MaybeUninit::uninit() }; HEADERS];
             let (length, asked) = match judge(rest, &mut room, limits) {
-                Judged::Beginning => return (used, Round::Again),
+                Judged::Beginning => {
+                    if used == 0 && seen > 0 {
+                        // Empty lines passed for its end: hyper, too, looked at all of it by now.
+                        self.first = rest.len();
+                    }
+                    return (used, Round::Again);
+                }
                 Judged::Unknown => return (used, Round::Leave(Left::ForGood)),
                 Judged::Other { length } => (length, None),
                 Judged::Plain { length, is_head, path, headers } => {

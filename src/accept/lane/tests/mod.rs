@@ -5,6 +5,7 @@
 //! nothing, and a case that fails fails again.
 
 mod client;
+mod cutting;
 mod fragments;
 mod readings;
 mod toy;
@@ -212,18 +213,6 @@ fn any_conversation_goes_the_same_way_with_the_lane_and_without() {
         Ok(())
     });
     outcome.unwrap_or_else(|failed| panic!("{failed}"));
-}
-
-#[test]
-fn a_conversation_that_is_cut_anywhere_goes_the_same_way() {
-    let text = plain("GET", "/hot") + &plain("GET", "/cold") + "\r\n" + &plain("HEAD", "/hot") + &plain("GET", "/slow");
-    let whole = same(&Course::of(text.clone()));
-    let counts = [("http1 hit", 2), ("http1 ok", 1), ("http1 unknown", 1)];
-    assert_eq!(whole.counted, BTreeMap::from(counts.map(|(word, count)| (word.to_owned(), count))));
-    for cut in 0..text.len() {
-        let fate = same(&Course::of(text.clone()).cut(cut));
-        assert_eq!(fate.said, whole.said, "cut at {cut}");
-    }
 }
 
 #[test]
